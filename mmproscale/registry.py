@@ -1,0 +1,18 @@
+"""Registries under scope ``mmproscale``; a module is imported when one of its types is first built."""
+
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import Registry
+
+MODELS = Registry(
+    "model", parent=MMENGINE_MODELS, scope="mmproscale", locations=["mmproscale.pixel_decoders"]
+)
+DATASETS = Registry(
+    "dataset", parent=MMENGINE_DATASETS, scope="mmproscale", locations=["mmproscale.datasets"]
+)
+METRICS = Registry(
+    "metric", parent=MMENGINE_METRICS, scope="mmproscale", locations=["mmproscale.evaluation"]
+)
+HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.engine"])
