@@ -1,0 +1,75 @@
+"""One encoder layer: queries of some levels read the tokens of some levels.
+
+The layer of Deformable DETR as Mask2Former uses it: x = LN(x + MSDA(x + position, keys)), then
+x = LN(x + FFN(x)). Weights, names and initialisation are mmdet's, so its checkpoints load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.models.layers.transformer.deformable_detr_layers import (
+    DeformableDetrTransformerEncoderLayer,
+)
+from torch import Tensor
+
+from mmproscale.ops import multi_scale_deformable_attention
+
+
+class DeformableAttention(MultiScaleDeformableAttention):
+    """mmcv's module with queries apart from keys, and map sizes as Python ints."""
+
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        query_pos: Tensor,
+        reference_points: Tensor,
+        key_shapes: Sequence[tuple[int, int]],
+    ) -> Tensor:
+        """What the queries gather from the keys, before the residual.
+
+        Args:
+            queries: (B, Q, C).
+            keys: (B, N, C), the key levels' tokens one after the other.
+            query_pos: (1, Q, C), added to the queries alone.
+            reference_points: (Q, 2) as (x, y) in 0..1, the same for every key level.
+            key_shapes: (H, W) of each key level.
+
+        Returns:
+            (B, Q, C).
+        """
+        B, Q, _ = queries.shape
+        heads, levels, points = self.num_heads, self.num_levels, self.num_points
+        value = self.value_proj(keys).unflatten(-1, (heads, -1))  # BxNxC -> BxNxHxD
+        queries = queries + query_pos
+        offsets = self.sampling_offsets(queries).view(B, Q, heads, levels, points, 2)
+        weights = self.attention_weights(queries).view(B, Q, heads, levels * points)
+        weights = weights.softmax(-1).view(B, Q, heads, levels, points)
+        # Offsets are in pixels of each level; locations in 0..1.
+        sizes = offsets.new_tensor([(w, h) for h, w in key_shapes])[:, None]  # Lx1x2
+        locations = reference_points[:, None, None, None] + offsets / sizes
+        sampled = multi_scale_deformable_attention(value, key_shapes, locations, weights)
+        return self.output_proj(sampled)
+
+
+class DeformableLayer(DeformableDetrTransformerEncoderLayer):
+    """mmdet's layer around :class:`DeformableAttention`."""
+
+    def _init_layers(self) -> None:
+        super()._init_layers()
+        self.self_attn = DeformableAttention(**self.self_attn_cfg)
+
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        query_pos: Tensor,
+        reference_points: Tensor,
+        key_shapes: Sequence[tuple[int, int]],
+    ) -> Tensor:
+        """Updated queries (B, Q, C); arguments as :meth:`DeformableAttention.forward`."""
+        attended = self.self_attn(queries, keys, query_pos, reference_points, key_shapes)
+        x = self.norms[0](queries + self.self_attn.dropout(attended))
+        return self.norms[1](self.ffn(x))

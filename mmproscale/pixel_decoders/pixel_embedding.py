@@ -1,0 +1,71 @@
+"""What stands on the fused stride-4 map: Mask2Former's 3x3 convolution, or PRO-SCALE's LPE."""
+
+from __future__ import annotations
+
+from mmcv.cnn import ConvModule, build_activation_layer, build_norm_layer
+from mmengine.model import BaseModule, caffe2_xavier_init
+from torch import Tensor, nn
+
+from mmproscale.registry import MODELS
+
+POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+
+
+@MODELS.register_module()
+class ConvPixelEmbedding(ConvModule):
+    """Mask2Former's: 3x3 convolution, normalisation, activation; (B, C, H, W) to the same.
+
+    Args:
+        embed_dims: Channels C.
+    """
+
+    def __init__(
+        self, embed_dims: int = 256, norm_cfg: dict | None = None, act_cfg: dict | None = None
+    ) -> None:
+        super().__init__(
+            embed_dims,
+            embed_dims,
+            kernel_size=3,
+            padding=1,
+            bias=norm_cfg is None,
+            norm_cfg=norm_cfg,
+            act_cfg=act_cfg,
+        )
+
+    def init_weights(self) -> None:
+        caffe2_xavier_init(self.conv, bias=0)
+
+
+@MODELS.register_module(name=["LightPixelEmbedding", "LPE"])
+class LightPixelEmbedding(BaseModule):
+    """LPE (PRO-SCALE section 3.1.2): 3x3 pooling, normalisation, activation.
+
+    Args:
+        embed_dims: Channels C.
+        pooling: ``'max'``, or ``'average'`` (Table T3).
+
+    Raises:
+        ValueError: An unknown ``pooling``.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int = 256,
+        pooling: str = "max",
+        norm_cfg: dict | None = None,
+        act_cfg: dict | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if pooling not in POOLINGS:
+            raise ValueError(f"LPE pooling={pooling!r} must be one of {tuple(POOLINGS)}")
+        self.pool = POOLINGS[pooling](kernel_size=3, stride=1, padding=1)
+        # The norm keeps the name that it has in a ConvModule (gn): checkpoints map one to one.
+        norm_cfg = norm_cfg or dict(type="GN", num_groups=32)
+        self.norm_name, norm = build_norm_layer(norm_cfg, embed_dims)
+        self.add_module(self.norm_name, norm)
+        self.activate = build_activation_layer(act_cfg or dict(type="ReLU"))
+
+    def forward(self, fused: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        return self.activate(getattr(self, self.norm_name)(self.pool(fused)))

@@ -1,0 +1,115 @@
+"""The encoder loop: runs any schedule over the tokens of a layout."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from mmengine.model import BaseModule, ModuleList
+from torch import Tensor, nn
+
+from mmproscale.pixel_decoders.deformable_layer import DeformableAttention, DeformableLayer
+from mmproscale.pixel_decoders.schedule import Schedule, build_schedule
+from mmproscale.pixel_decoders.token_layout import TokenLayout, concat
+
+Levels = dict[int, Tensor]
+
+
+class ScheduledEncoder(BaseModule):
+    """Deformable attention layers as a schedule orders them.
+
+    Args:
+        schedule: A :class:`Schedule` or its config.
+        layer_cfg: Config of one layer, as mmdet's ``DeformableDetrTransformerEncoderLayer`` takes
+            it; ``self_attn_cfg.num_levels`` is the schedule's number of levels (each layer then
+            gets as many as it reads).
+
+    Raises:
+        ValueError: A schedule that can't be, or a ``num_levels`` that is not the schedule's.
+    """
+
+    def __init__(
+        self, schedule: Mapping | Schedule, layer_cfg: dict, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.schedule = build_schedule(schedule)
+        num_levels = layer_cfg["self_attn_cfg"]["num_levels"]
+        if num_levels != len(self.schedule.strides):
+            raise ValueError(
+                f"encoder.layer_cfg.self_attn_cfg.num_levels={num_levels}, but schedule "
+                f"{self.schedule} has {len(self.schedule.strides)} levels"
+            )
+        self.layers = ModuleList(
+            DeformableLayer(**_with_num_levels(layer_cfg, len(stage.keys)))
+            for stage in self.schedule.layers
+        )
+        self.embed_dims = self.layers[0].embed_dims
+
+    def init_weights(self) -> None:
+        """Mask2Former's: Xavier for every matrix, then mmcv's own for the attention."""
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_normal_(parameter)
+        for module in self.modules():
+            if isinstance(module, DeformableAttention):
+                module.init_weights()
+
+    def forward(
+        self, tokens: Levels, pos: Levels, layout: TokenLayout, gates: Levels | None = None
+    ) -> Levels:
+        """All layers. Arguments and result as :meth:`encode`, for the last exit alone."""
+        return next(self.encode(tokens, pos, layout, gates, self.schedule.exits[-1:]))[1]
+
+    def encode(
+        self,
+        tokens: Levels,
+        pos: Levels,
+        layout: TokenLayout,
+        gates: Levels | None,
+        exits: Sequence[int],
+    ) -> Iterator[tuple[int, Levels]]:
+        """Yield (exit, tokens) at each of ``exits``, the tail included; shared layers run once.
+
+        Args:
+            tokens: stride -> (B, N, C).
+            pos: stride -> (1, N, C), added to queries.
+            layout: Order and map sizes of the levels.
+            gates: stride -> (B, N, 1); multiplies a level's tokens where the level first becomes a
+                query (PRO-SCALE eq. 4).
+            exits: Numbers of layers after which to yield, ascending.
+        """
+        tail = range(self.schedule.num_layers - self.schedule.tail, self.schedule.num_layers)
+        gates = gates or {}
+        start = 0
+        for stop in exits:
+            tokens, gates = self._run(range(start, stop), tokens, pos, layout, gates)
+            yield stop, self._run(tail, tokens, pos, layout, gates)[0]
+            start = stop
+
+    def _run(
+        self, indices: range, tokens: Levels, pos: Levels, layout: TokenLayout, gates: Levels
+    ) -> tuple[Levels, Levels]:
+        """Some layers in a row; the new tokens, and the gates of levels that have yet to enter."""
+        tokens, gates = dict(tokens), dict(gates)
+        for stage, group in groupby(indices, key=self.schedule.layers.__getitem__):
+            queries, keys = layout.order(stage.queries), layout.order(stage.keys)
+            for stride in queries:
+                if stride in gates:
+                    tokens[stride] = tokens[stride] * gates.pop(stride)
+            key_shapes = layout.shapes_of(keys)
+            query_pos = concat(pos, queries)
+            x = concat(tokens, queries)
+            reference_points = layout.reference_points(queries, like=x)
+            for index in group:
+                # One stage's tokens stay in one piece: they are split where the levels change.
+                read = x if keys == queries else concat(tokens | layout.split(x, queries), keys)
+                x = self.layers[index](x, read, query_pos, reference_points, key_shapes)
+            tokens |= layout.split(x, queries)
+        return tokens, gates
+
+
+def _with_num_levels(layer_cfg: dict, num_levels: int) -> dict:
+    layer_cfg = copy.deepcopy(layer_cfg)
+    layer_cfg["self_attn_cfg"]["num_levels"] = num_levels
+    return layer_cfg

@@ -1,0 +1,80 @@
+"""Where each level's tokens lie: strides, map sizes and order, as Python ints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """The levels of a token sequence, in the order in which it holds them.
+
+    The order is the framework's (Mask2Former: 32, 16, 8; mmdet's DINO: 8 to 64) and decides how a
+    layer's per-level weights are read. Schedules name strides and never see it.
+
+    Args:
+        strides: Stride of each level, in order.
+        shapes: Map size (H, W) of each level, in the same order.
+    """
+
+    strides: tuple[int, ...]
+    shapes: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, maps: Mapping[int, Tensor]) -> TokenLayout:
+        """The layout of ``maps``: stride -> (B, C, H, W), in the mapping's order."""
+        return cls(tuple(maps), tuple((m.shape[-2], m.shape[-1]) for m in maps.values()))
+
+    def order(self, strides: Iterable[int]) -> tuple[int, ...]:
+        """``strides`` in this layout's order."""
+        wanted = set(strides)
+        return tuple(stride for stride in self.strides if stride in wanted)
+
+    def shape(self, stride: int) -> tuple[int, int]:
+        """Map size (H, W) of a level."""
+        return self.shapes[self.strides.index(stride)]
+
+    def num_tokens(self, stride: int) -> int:
+        """Tokens of a level, H * W."""
+        height, width = self.shape(stride)
+        return height * width
+
+    def shapes_of(self, strides: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Map sizes (H, W) of some levels."""
+        return tuple(self.shape(stride) for stride in strides)
+
+    def split(self, tokens: Tensor, strides: Sequence[int]) -> dict[int, Tensor]:
+        """Tokens (B, N, C) of ``strides``, one after the other, as stride -> (B, N_level, C)."""
+        parts = tokens.split([self.num_tokens(stride) for stride in strides], dim=1)
+        return dict(zip(strides, parts, strict=True))
+
+    def to_map(self, tokens: Tensor, stride: int) -> Tensor:
+        """One level's tokens (B, N, C) as its map (B, C, H, W)."""
+        return tokens.transpose(1, 2).unflatten(2, self.shape(stride))
+
+    def reference_points(self, strides: Sequence[int], like: Tensor) -> Tensor:
+        """Pixel centres of the levels' tokens, (N, 2) as (x, y) in 0..1, on ``like``'s device."""
+        return torch.cat([_pixel_centres(self.shape(stride), like) for stride in strides])
+
+
+def to_tokens(feature_map: Tensor) -> Tensor:
+    """BxCxHxW -> BxNxC, row-major."""
+    return feature_map.flatten(2).transpose(1, 2)
+
+
+def concat(levels: Mapping[int, Tensor], strides: Sequence[int]) -> Tensor:
+    """Tokens of ``strides`` one after the other, (B, N, C); a single level is not copied."""
+    parts = [levels[stride] for stride in strides]
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _pixel_centres(shape: tuple[int, int], like: Tensor) -> Tensor:
+    height, width = shape
+    y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
+    x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([grid_x, grid_y], dim=-1).flatten(0, 1)
