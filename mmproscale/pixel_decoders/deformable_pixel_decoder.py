@@ -16,6 +16,7 @@ from mmdet.models.layers import SinePositionalEncoding
 from mmengine.model import BaseModule, ModuleList, caffe2_xavier_init, normal_init, xavier_init
 from torch import Tensor, nn
 
+from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.scheduled_encoder import ScheduledEncoder
 from mmproscale.pixel_decoders.token_layout import TokenLayout, to_tokens
 from mmproscale.registry import MODELS
@@ -40,7 +41,7 @@ class DeformablePixelDecoder(BaseModule):
         pixel_embedding: Config of what stands on each map finer than the encoder's.
 
     Raises:
-        ValueError: A schedule that can't be or that names a level without a map; ``num_layers``
+        InputError: A schedule that can't be or that names a level without a map; ``num_layers``
             beside ``schedule``.
     """
 
@@ -127,7 +128,7 @@ class DeformablePixelDecoder(BaseModule):
             exits: Legal exits of the schedule; layers that exits share run once.
 
         Raises:
-            ValueError: An exit that the schedule does not have.
+            InputError: An exit that the schedule does not have.
         """
         exits = self.encoder.schedule.check_exits(exits)
         backbone = dict(zip(self.strides, feats, strict=True))
@@ -197,18 +198,18 @@ def build_encoder(config: dict | None) -> ScheduledEncoder:
     """The encoder of ``dict(schedule=..., layer_cfg=...)`` or stock's ``num_layers``.
 
     Raises:
-        ValueError: Both ``schedule`` and ``num_layers``, or neither; an unknown key.
+        InputError: Both ``schedule`` and ``num_layers``, or neither; an unknown key.
     """
     config = dict(config or {})
     num_layers, schedule = config.pop("num_layers", None), config.pop("schedule", None)
     if (num_layers is None) == (schedule is None):
-        raise ValueError(
+        raise InputError(
             f"pixel_decoder.encoder has num_layers={num_layers} and schedule={schedule}: give one "
             "(where a base config brings num_layers, set it to None)"
         )
     layer_cfg = config.pop("layer_cfg", None)
     if layer_cfg is None or set(config) - {"init_cfg", "num_cp"}:
-        raise ValueError(
+        raise InputError(
             "pixel_decoder.encoder takes schedule or num_layers, layer_cfg and init_cfg; it has "
             f"{sorted(config)} and {'no' if layer_cfg is None else 'a'} layer_cfg"
         )

@@ -6,6 +6,7 @@ from mmcv.cnn import ConvModule, build_activation_layer, build_norm_layer
 from mmengine.model import BaseModule, caffe2_xavier_init
 from torch import Tensor, nn
 
+from mmproscale.errors import InputError
 from mmproscale.registry import MODELS
 
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -45,7 +46,7 @@ class LightPixelEmbedding(BaseModule):
         pooling: ``'max'``, or ``'average'`` (Table T3).
 
     Raises:
-        ValueError: An unknown ``pooling``.
+        InputError: An unknown ``pooling``.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class LightPixelEmbedding(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if pooling not in POOLINGS:
-            raise ValueError(f"LPE pooling={pooling!r} must be one of {tuple(POOLINGS)}")
+            raise InputError(f"LPE pooling={pooling!r} must be one of {tuple(POOLINGS)}")
         self.pool = POOLINGS[pooling](kernel_size=3, stride=1, padding=1)
         # The norm keeps the name that it has in a ConvModule (gn): checkpoints map one to one.
         norm_cfg = norm_cfg or dict(type="GN", num_groups=32)

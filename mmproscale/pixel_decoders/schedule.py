@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mmproscale.errors import InputError
+
 
 def _levels(value: int | Sequence[int], key: str) -> tuple[int, ...]:
-    """Strides as a tuple, low resolution first; ValueError where they can't be strides."""
+    """Strides as a tuple, low resolution first; InputError where they can't be strides."""
     strides = (value,) if isinstance(value, int) else tuple(value)
     if not strides or any(type(s) is not int or s < 1 for s in strides):
-        raise ValueError(f"{key}={value!r} must name levels by stride, e.g. (32, 16, 8)")
+        raise InputError(f"{key}={value!r} must name levels by stride, e.g. (32, 16, 8)")
     if len(set(strides)) != len(strides):
-        raise ValueError(f"{key}={value!r} names a level twice")
+        raise InputError(f"{key}={value!r} names a level twice")
     return tuple(sorted(strides, reverse=True))
 
 
@@ -32,7 +34,7 @@ class Stage:
         repeats: Number of layers, at least 1.
 
     Raises:
-        ValueError: A field that can't be.
+        InputError: A field that can't be.
     """
 
     queries: tuple[int, ...]
@@ -43,7 +45,7 @@ class Stage:
         object.__setattr__(self, "queries", _levels(self.queries, "queries"))
         object.__setattr__(self, "keys", _levels(self.keys, "keys"))
         if type(self.repeats) is not int or self.repeats < 1:
-            raise ValueError(f"stage {self}: repeats={self.repeats!r} must be a whole number >= 1")
+            raise InputError(f"stage {self}: repeats={self.repeats!r} must be a whole number >= 1")
 
     def __str__(self) -> str:
         return f"{_join(self.queries)} <- {_join(self.keys)} x{self.repeats}"
@@ -59,7 +61,7 @@ class Schedule:
         name: What a config or a table prints; the stages where none is given.
 
     Raises:
-        ValueError: No layers; a stage that reads a level which no stage updates; a tail that is
+        InputError: No layers; a stage that reads a level which no stage updates; a tail that is
             longer than the schedule. The message prints the schedule.
     """
 
@@ -70,12 +72,12 @@ class Schedule:
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple(self.stages))
         if not self.stages:
-            raise ValueError(f"schedule {self} has no layers")
+            raise InputError(f"schedule {self} has no layers")
         unfilled = sorted({k for s in self.stages for k in s.keys} - set(self.strides))
         if unfilled:
-            raise ValueError(f"schedule {self} reads level {_join(unfilled)}, which nothing fills")
+            raise InputError(f"schedule {self} reads level {_join(unfilled)}, which nothing fills")
         if type(self.tail) is not int or not 0 <= self.tail < self.num_layers:
-            raise ValueError(
+            raise InputError(
                 f"schedule {self}: tail={self.tail!r} must be 0 to {self.num_layers - 1} layers"
             )
 
@@ -106,19 +108,19 @@ class Schedule:
         return tuple(legal)
 
     def check_exits(self, exits: Sequence[int]) -> tuple[int, ...]:
-        """``exits`` in ascending order; ValueError where one is not legal."""
+        """``exits`` in ascending order; InputError where one is not legal."""
         wrong = [k for k in exits if k not in self.exits]
         if wrong or not exits:
-            raise ValueError(
+            raise InputError(
                 f"schedule {self} has no exit {wrong}: its legal exits are {self.exits}"
             )
         return tuple(sorted(set(exits)))
 
     def check_maps(self, strides: Sequence[int]) -> None:
-        """Raise ValueError where a level of the schedule has no map among ``strides``."""
+        """Raise InputError where a level of the schedule has no map among ``strides``."""
         missing = [s for s in self.strides if s not in strides]
         if missing:
-            raise ValueError(
+            raise InputError(
                 f"schedule {self} needs level {_join(missing)}, which has no map: "
                 f"the maps have strides {_join(strides)}"
             )
@@ -170,7 +172,7 @@ def pro_scale(
         levels: What each stage adds, low resolution first: a stride or several.
     """
     if isinstance(repeats, int) or len(repeats) != len(levels):
-        raise ValueError(
+        raise InputError(
             f"PRO-SCALE repeats={repeats!r} must hold one number for each of levels={levels!r}"
         )
     name = f"PRO-SCALE ({','.join(map(str, repeats))})"
@@ -198,7 +200,7 @@ def lite(
     """
     levels = _levels(levels, "levels")
     if not 0 < num_fine < len(levels):
-        raise ValueError(f"num_fine={num_fine!r} must leave a coarse level among {_join(levels)}")
+        raise InputError(f"num_fine={num_fine!r} must leave a coarse level among {_join(levels)}")
     coarse = Stage(levels[:-num_fine], levels, coarse_layers)
     return Schedule((coarse, Stage(levels, levels)), tail=1, name=f"Lite ({coarse_layers}+1)")
 
@@ -220,19 +222,19 @@ def build_schedule(config: Mapping | Schedule) -> Schedule:
     """A schedule from its config, ``dict(type='pro_scale', repeats=(3, 3, 3))``.
 
     Raises:
-        ValueError: An unknown type or argument, or a schedule that can't be.
+        InputError: An unknown type or argument, or a schedule that can't be.
     """
     if isinstance(config, Schedule):
         return config
     if not isinstance(config, Mapping) or config.get("type") not in SCHEDULES:
-        raise ValueError(
+        raise InputError(
             f"schedule={config!r} must be a dict with a type of {', '.join(sorted(SCHEDULES))}"
         )
     arguments = {key: value for key, value in config.items() if key != "type"}
     try:
         return SCHEDULES[config["type"]](**arguments)
     except TypeError as error:
-        raise ValueError(f"schedule={dict(config)!r}: {error}") from error
+        raise InputError(f"schedule={dict(config)!r}: {error}") from error
 
 
 def _join(strides: Sequence[int]) -> str:

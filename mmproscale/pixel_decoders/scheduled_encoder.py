@@ -9,6 +9,7 @@ from itertools import groupby
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
+from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.deformable_layer import DeformableAttention, DeformableLayer
 from mmproscale.pixel_decoders.schedule import Schedule, build_schedule
 from mmproscale.pixel_decoders.token_layout import TokenLayout, concat
@@ -26,7 +27,7 @@ class ScheduledEncoder(BaseModule):
             gets as many as it reads).
 
     Raises:
-        ValueError: A schedule that can't be, or a ``num_levels`` that is not the schedule's.
+        InputError: A schedule that can't be, or a ``num_levels`` that is not the schedule's.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class ScheduledEncoder(BaseModule):
         self.schedule = build_schedule(schedule)
         num_levels = layer_cfg["self_attn_cfg"]["num_levels"]
         if num_levels != len(self.schedule.strides):
-            raise ValueError(
+            raise InputError(
                 f"encoder.layer_cfg.self_attn_cfg.num_levels={num_levels}, but schedule "
                 f"{self.schedule} has {len(self.schedule.strides)} levels"
             )

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.token_layout import to_tokens
 from mmproscale.registry import MODELS
 
@@ -24,7 +25,7 @@ class TokenRecalibration(BaseModule):
             if it were (B, C, H, W), resized, and read back, which mixes channels and space.
 
     Raises:
-        ValueError: An unknown ``token_layout``.
+        InputError: An unknown ``token_layout``.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class TokenRecalibration(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         if token_layout not in TOKEN_LAYOUTS:
-            raise ValueError(f"TRC token_layout={token_layout!r} must be one of {TOKEN_LAYOUTS}")
+            raise InputError(f"TRC token_layout={token_layout!r} must be one of {TOKEN_LAYOUTS}")
         self.eps = eps
         self.token_layout = token_layout
         self.phi = nn.Linear(embed_dims, 1)

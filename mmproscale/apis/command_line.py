@@ -1,0 +1,52 @@
+"""What the command lines share: bad input is one line on stderr, options are mmdet's."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable
+
+from mmengine.config import DictAction
+
+from mmproscale.errors import InputError
+
+
+def command_line(main: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a tool's ``main``: an InputError becomes ``error: ...`` and exit status 2."""
+
+    @functools.wraps(main)
+    def wrapped() -> None:
+        try:
+            main()
+        except Exception as error:
+            message = _input_error(error)
+            if message is None:
+                raise
+            print(f"error: {message}", file=sys.stderr)
+            sys.exit(2)
+
+    return wrapped
+
+
+def _input_error(error: BaseException | None) -> str | None:
+    """The message of the first InputError behind ``error``; registries wrap what they raise."""
+    message = None
+    while error is not None:
+        if isinstance(error, InputError):
+            message = str(error)
+        error = error.__cause__ or error.__context__
+    return message
+
+
+def add_cfg_options(parser: ArgumentParser) -> None:
+    """Add mmdet's ``--cfg-options KEY=VALUE ...``; ``data_root=DIR`` moves every path under it."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        default={},
+        metavar="KEY=VALUE",
+        help="override config values, e.g. train_dataloader.batch_size=4; data_root=DIR moves "
+        "every path of the config that lies under its data_root",
+    )

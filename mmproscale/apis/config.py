@@ -1,0 +1,65 @@
+"""Reading a config file, with options from the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmproscale.errors import InputError
+
+
+def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = None) -> Config:
+    """A config with ``options`` merged in, as mmdet's ``--cfg-options`` does.
+
+    One key means more than its value: ``data_root`` moves every path that lies under the config's
+    own ``data_root`` (datasets' and evaluators' alike).
+
+    Args:
+        path: The config file.
+        options: Dotted key -> value.
+
+    Raises:
+        InputError: The file is missing or can't be read as a config; ``data_root`` is given but
+            the config has none.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"config {path} is not a file: name one, e.g. from configs/")
+    try:
+        config = Config.fromfile(path)
+    except (SyntaxError, NameError, KeyError, FileNotFoundError) as error:
+        raise InputError(f"config {path} can't be read: {_one_line(error)}") from error
+    options = dict(options or {})
+    if "data_root" in options:
+        _move_data_root(config, str(options.pop("data_root")), path)
+    try:
+        config.merge_from_dict(options)
+    except (KeyError, TypeError, IndexError) as error:
+        raise InputError(f"--cfg-options do not fit {path}: {_one_line(error)}") from error
+    return config
+
+
+def _move_data_root(config: Config, new_root: str, path: str | os.PathLike) -> None:
+    if "data_root" not in config:
+        raise InputError(f"config {path} has no data_root to override: override its datasets' own")
+    old_root, new_root = config.data_root, os.path.join(new_root, "")
+    moved = _replace_prefix(config._cfg_dict.to_dict(), old_root, new_root)
+    config.merge_from_dict(moved)
+
+
+def _replace_prefix(value: Any, old: str, new: str) -> Any:
+    """``value`` with every string that starts with ``old`` starting with ``new``."""
+    if isinstance(value, str):
+        return new + value[len(old) :] if value.startswith(old) else value
+    if isinstance(value, dict):
+        return {key: _replace_prefix(item, old, new) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_replace_prefix(item, old, new) for item in value)
+    return value
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())

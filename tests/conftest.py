@@ -1,0 +1,29 @@
+"""Every test runs with compat in place, and where the reference data is absent says so."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import mmproscale  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; tests that need it skip without it."""
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared beside the checkout: its reference data is not in the repository")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def configs() -> Path:
+    return ROOT / "configs"
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,29 @@
+"""Token layouts: order, slices, and the round trip between maps and tokens."""
+
+import torch
+
+from mmproscale.pixel_decoders.token_layout import TokenLayout, concat, to_tokens
+
+
+def test_tokens_go_back_to_their_maps():
+    maps = {s: torch.randn(2, 4, h, w) for s, (h, w) in {16: (3, 5), 8: (7, 9)}.items()}
+    layout = TokenLayout.of(maps)
+    tokens = concat({s: to_tokens(m) for s, m in maps.items()}, layout.strides)
+    assert tokens.shape == (2, 3 * 5 + 7 * 9, 4)
+    for stride, part in layout.split(tokens, layout.strides).items():
+        assert torch.equal(layout.to_map(part, stride), maps[stride])
+
+
+def test_the_layout_carries_the_order_and_schedules_only_name_strides():
+    low_first = TokenLayout((32, 16, 8), ((1, 2), (2, 4), (4, 8)))
+    high_first = TokenLayout((8, 16, 32), ((4, 8), (2, 4), (1, 2)))
+    assert low_first.order((16, 32)) == (32, 16)
+    assert high_first.order((32, 16)) == (16, 32)
+    assert high_first.shapes_of((16, 32)) == ((2, 4), (1, 2))
+
+
+def test_reference_points_are_pixel_centres_as_x_y():
+    layout = TokenLayout((8,), ((2, 4),))
+    points = layout.reference_points((8,), like=torch.zeros(1))
+    assert torch.allclose(points[0], torch.tensor([0.125, 0.25]))
+    assert torch.allclose(points[5], torch.tensor([0.375, 0.75]))

@@ -1,0 +1,53 @@
+"""Train a model: ``python tools/train.py CONFIG``. Options are those of mmdet's tools/train.py."""
+
+import argparse
+import os
+
+import mmproscale  # noqa: F401  (compat comes before mmdet)
+from mmproscale.apis.command_line import add_cfg_options, command_line
+from mmproscale.apis.config import load_config
+from mmproscale.apis.runs import build_runner, set_up_run
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train a model")
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--work-dir", help="folder of logs and checkpoints")
+    parser.add_argument("--amp", action="store_true", help="train in mixed precision")
+    parser.add_argument(
+        "--auto-scale-lr",
+        action="store_true",
+        help="scale the learning rate to the batch size over all GPUs",
+    )
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from a checkpoint; without one, from the latest in the work dir",
+    )
+    add_cfg_options(parser)
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    config = load_config(args.config, args.cfg_options)
+    set_up_run(config, args.config, args.work_dir, args.launcher)
+    if args.amp:
+        config.optim_wrapper.type = "AmpOptimWrapper"
+        config.optim_wrapper.loss_scale = "dynamic"
+    if args.auto_scale_lr:
+        config.auto_scale_lr.enable = True
+    if args.resume:
+        config.resume = True
+        config.load_from = None if args.resume == "auto" else args.resume
+    build_runner(config).train()
+
+
+if __name__ == "__main__":
+    main()
