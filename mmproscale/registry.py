@@ -1,9 +1,10 @@
-"""Registries under scope ``mmproscale``; a module is imported when one of its types is first built."""
+"""Registries under scope ``mmproscale``; modules are imported when one of their types is built."""
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 MODELS = Registry(
@@ -11,6 +12,9 @@ MODELS = Registry(
 )
 DATASETS = Registry(
     "dataset", parent=MMENGINE_DATASETS, scope="mmproscale", locations=["mmproscale.datasets"]
+)
+TRANSFORMS = Registry(
+    "transform", parent=MMENGINE_TRANSFORMS, scope="mmproscale", locations=["mmproscale.datasets"]
 )
 METRICS = Registry(
     "metric", parent=MMENGINE_METRICS, scope="mmproscale", locations=["mmproscale.evaluation"]

@@ -4,7 +4,7 @@ import argparse
 import os
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.apis.command_line import add_cfg_options, command_line
+from mmproscale.apis.command_line import add_cfg_options, add_launcher, command_line
 from mmproscale.apis.config import load_config
 from mmproscale.apis.runs import build_runner, set_up_run
 
@@ -27,8 +27,7 @@ def parse_args() -> argparse.Namespace:
         help="go on from a checkpoint; without one, from the latest in the work dir",
     )
     add_cfg_options(parser)
-    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
-    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+    add_launcher(parser)
     return parser.parse_args()
 
 

@@ -4,14 +4,17 @@ default_scope = "mmdet"
 
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50),
+    logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(
         type="mmproscale.AtomicCheckpointHook", by_epoch=False, save_last=True, max_keep_ckpts=3
     ),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
-custom_hooks = [dict(type="mmproscale.ClassCountHook")]
+custom_hooks = [
+    dict(type="mmproscale.ClassCountHook"),
+    dict(type="mmproscale.CheckpointMatchHook"),
+]
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 

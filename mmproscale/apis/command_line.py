@@ -11,6 +11,8 @@ from mmengine.config import DictAction
 
 from mmproscale.errors import InputError
 
+_QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
+
 
 def command_line(main: Callable[[], None]) -> Callable[[], None]:
     """Decorate a tool's ``main``: an InputError becomes ``error: ...`` and exit status 2."""
@@ -30,11 +32,15 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def _input_error(error: BaseException | None) -> str | None:
-    """The message of the first InputError behind ``error``; registries wrap what they raise."""
+    """The message of the first InputError behind ``error``.
+
+    One that a data loader's worker raised arrives as an InputError whose message is the worker's
+    whole traceback; its last line is what we want.
+    """
     message = None
     while error is not None:
         if isinstance(error, InputError):
-            message = str(error)
+            message = str(error).strip().splitlines()[-1].rpartition(f"{_QUALIFIED}: ")[2]
         error = error.__cause__ or error.__context__
     return message
 
@@ -50,3 +56,14 @@ def add_cfg_options(parser: ArgumentParser) -> None:
         help="override config values, e.g. train_dataloader.batch_size=4; data_root=DIR moves "
         "every path of the config that lies under its data_root",
     )
+
+
+def add_launcher(parser: ArgumentParser) -> None:
+    """Add mmdet's options for distributed runs; torchrun sets LOCAL_RANK itself."""
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="job launcher",
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0)

@@ -79,16 +79,16 @@ class DeformablePixelDecoder(BaseModule):
         )
         self.positional_encoding = SinePositionalEncoding(**positional_encoding)
         self.level_encoding = nn.Embedding(len(self.encoded_strides), feat_channels)
-        self.recalibration = recalibration and MODELS.build(
-            recalibration, default_args=dict(embed_dims=feat_channels)
-        )
+        self.recalibration = recalibration and _build_part(recalibration, embed_dims=feat_channels)
         self.lateral_convs = ModuleList(
             ConvModule(channels[s], feat_channels, 1, norm_cfg=norm_cfg, act_cfg=None)
             for s in self.fused_strides
         )
-        embedding_args = dict(embed_dims=feat_channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
         self.output_convs = ModuleList(
-            MODELS.build(pixel_embedding, default_args=embedding_args) for _ in self.fused_strides
+            _build_part(
+                pixel_embedding, embed_dims=feat_channels, norm_cfg=norm_cfg, act_cfg=act_cfg
+            )
+            for _ in self.fused_strides
         )
         self.mask_feature = nn.Conv2d(feat_channels, out_channels, kernel_size=1)
 
@@ -218,3 +218,8 @@ def build_encoder(config: dict | None) -> ScheduledEncoder:
         levels = [32 // 2**i for i in range(layer_cfg["self_attn_cfg"]["num_levels"])]
         schedule = dict(type="m2f", layers=num_layers, levels=levels)
     return ScheduledEncoder(schedule, layer_cfg, config.get("init_cfg"))
+
+
+def _build_part(config: dict, **defaults) -> BaseModule:
+    """A part of ours by its plain name (``TRC``), whatever default scope the config runs in."""
+    return MODELS.build(dict(config, _scope_="mmproscale"), default_args=defaults)

@@ -1,0 +1,170 @@
+"""A trained model that turns image files into panoptic segments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import MODELS, init_default_scope
+
+from mmproscale.apis.config import load_config
+from mmproscale.checkpoints.matching import load_model_weights
+from mmproscale.datasets.transforms import LoadImage
+from mmproscale.errors import InputError
+from mmproscale.evaluation.panoptic_format import segments_of
+
+
+@dataclass(frozen=True)
+class PanopticPrediction:
+    """What a model sees in one image.
+
+    Attributes:
+        image_path: Where the image was read.
+        image: (H, W, 3) RGB uint8.
+        id_map: (H, W) int32 segment ids; 0 is void.
+        segments: One dict each: ``id``, ``label``, ``category_id``, ``isthing``, ``iscrowd`` (0),
+            ``area`` in pixels, ``bbox`` (x, y, width, height in pixels).
+    """
+
+    image_path: Path
+    image: np.ndarray
+    id_map: np.ndarray
+    segments: list[dict[str, Any]]
+
+
+class PanopticPredictor:
+    """Predict panoptic segments, one image after the other.
+
+    Args:
+        config: A config file, or what :func:`mmproscale.apis.config.load_config` made of it.
+        checkpoint: A checkpoint of that config's model.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
+
+    Attributes:
+        categories: In the order of labels, each with ``id``, ``name``, ``isthing``, ``color``.
+
+    Raises:
+        InputError: No such device; a config or checkpoint that can't be read; a checkpoint of
+            another model or of other classes.
+    """
+
+    def __init__(
+        self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
+    ) -> None:
+        self.device = choose_device(device)
+        cfg = config if isinstance(config, Config) else load_config(config)
+        init_default_scope(cfg.get("default_scope", "mmdet"))
+        self.model = MODELS.build(cfg.model)
+        meta = load_model_weights(self.model, checkpoint).get("meta") or {}
+        self.model.to(self.device).eval()
+        self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
+        self._load = LoadImage()
+        self._prepare = Compose(image_pipeline(cfg))
+
+    @torch.no_grad()
+    def predict(self, path: str | Path) -> PanopticPrediction:
+        """Segment the image at ``path``.
+
+        Raises:
+            InputError: The image can't be read, or the model gives no panoptic result.
+        """
+        loaded = self._load({"img_path": str(path)})
+        image = loaded["img"]
+        item = self._prepare({"img": image, "img_path": str(path), "img_id": 0})
+        result = self.model.test_step(pseudo_collate([item]))[0]
+        if "pred_panoptic_seg" not in result:
+            raise InputError("the model gives no panoptic result: set model.test_cfg.panoptic_on")
+        sem_seg = result.pred_panoptic_seg.sem_seg[0].cpu().numpy()
+        id_map, segments = segments_of(sem_seg, self.categories)
+        # OpenMMLab reads images as BGR.
+        rgb = np.ascontiguousarray(image[..., ::-1])
+        return PanopticPrediction(Path(path), rgb, id_map, segments)
+
+
+def choose_device(name: str | None) -> torch.device:
+    """The named device, or the GPU if there is one.
+
+    Raises:
+        InputError: The device isn't one, or isn't there.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"device '{name}' is unknown: use cpu or cuda") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise InputError(f"device '{name}' is not there ({count} GPUs found): use cpu")
+    return device
+
+
+def image_pipeline(cfg: Config) -> list[dict[str, Any]]:
+    """The config's test pipeline for an image already in memory, without annotations.
+
+    Raises:
+        InputError: The config's test dataset has no pipeline.
+    """
+    from mmdet.utils import get_test_pipeline_cfg
+
+    try:
+        steps = get_test_pipeline_cfg(cfg)
+    except (AttributeError, RuntimeError) as error:
+        raise InputError(
+            f"config {cfg.filename} has no test_dataloader.dataset.pipeline: add it"
+        ) from error
+    kept = []
+    for step in steps:
+        name = step["type"].rsplit(".", 1)[-1] if isinstance(step["type"], str) else str(step.type)
+        if name.startswith("LoadImage"):
+            to_float32 = step.get("to_float32", False)
+            kept.append({"type": "mmdet.LoadImageFromNDArray", "to_float32": to_float32})
+        elif not name.startswith("Load"):
+            kept.append(step)
+    return kept
+
+
+def known_categories(
+    dataset_meta: dict[str, Any] | None, model: torch.nn.Module, checkpoint: str | Path
+) -> list[dict[str, Any]]:
+    """Categories in the order of labels, from what the checkpoint says of its dataset.
+
+    Ids are those of the dataset where the checkpoint has them (``categories``), otherwise the
+    labels. A checkpoint that says nothing gives classes named by their labels.
+
+    Raises:
+        InputError: The checkpoint's classes are not as many as the model's.
+    """
+    fusion = getattr(model, "panoptic_fusion_head", None)
+    things, total = (
+        getattr(fusion, "num_things_classes", None),
+        getattr(fusion, "num_classes", None),
+    )
+    meta = dataset_meta or {}
+    if "classes" not in meta:
+        if total is None:
+            raise InputError(f"checkpoint {checkpoint} does not say which classes it knows")
+        return [{"id": i, "name": f"class {i}", "isthing": int(i < things)} for i in range(total)]
+    if total is not None and len(meta["classes"]) != total:
+        raise InputError(
+            f"checkpoint {checkpoint} knows {len(meta['classes'])} classes but the config's model "
+            f"has {total}: use the config that it was trained with"
+        )
+    return _categories_of(meta)
+
+
+def _categories_of(meta: dict[str, Any]) -> list[dict[str, Any]]:
+    """Categories from a dataset's metainfo; things are those among ``thing_classes``."""
+    names: Sequence[str] = meta["classes"]
+    ids = [category["id"] for category in meta.get("categories", ())] or range(len(names))
+    colors = meta.get("palette") or [None] * len(names)
+    n_things = len(meta.get("thing_classes", ()))
+    categories = []
+    for label, (category_id, name, color) in enumerate(zip(ids, names, colors, strict=True)):
+        category = {"id": int(category_id), "name": name, "isthing": int(label < n_things)}
+        categories.append(category | ({"color": [int(v) for v in color]} if color else {}))
+    return categories

@@ -1,0 +1,212 @@
+"""A panoptic dataset in COCO format whose classes, files and images are what its JSON says."""
+
+import os.path as osp
+from typing import ClassVar
+
+from mmdet.datasets import CocoPanopticDataset
+
+from mmproscale.datasets.panoptic_files import (
+    check_files_exist,
+    check_given_classes,
+    class_metainfo,
+    order_categories,
+    read_panoptic_json,
+)
+from mmproscale.errors import InputError
+from mmproscale.registry import DATASETS
+
+
+@DATASETS.register_module()
+class PanopticDataset(CocoPanopticDataset):
+    """COCO panoptic annotations, with the labels that mmdet's panoptic heads expect.
+
+    It differs from mmdet's class in four ways:
+
+    - Classes come from the annotation file: things first by `isthing`, in the file's order within
+      things and within stuff. `metainfo` has `classes`, `thing_classes`, `stuff_classes` and
+      `palette` in that order. Names in the config's `metainfo` are only checked against them.
+    - A panoptic PNG is found by the annotation's own `file_name`.
+    - With `filter_cfg=dict(filter_empty_gt=True)`, images that show only stuff stay.
+    - Every image and PNG that the file names must be there when the dataset is built (local disks).
+
+    An item has mmdet's keys: `img_path`, `img_id`, `height`, `width`, `seg_map_path`, `instances`
+    (things that are no crowd: `bbox` (x1, y1, x2, y2) in pixels, `bbox_label`, `ignore_flag`) and
+    `segments_info` (`id` in the PNG, `category` = label, `is_thing`, False for a crowd).
+
+    Args:
+        hint: how to get the data, added to the message when `data_root` does not exist.
+        kwargs: those of `CocoPanopticDataset`; `data_prefix` is dict(img=..., seg=...).
+
+    Raises:
+        InputError: a missing root, folder, annotation file, image or PNG; an annotation file that
+            is not COCO panoptic; an unknown category; other classes than the config says; no
+            image with a segment.
+    """
+
+    METAINFO: ClassVar[dict] = {}
+
+    def __init__(self, *args, hint: str = "", **kwargs) -> None:
+        self._hint = hint
+        super().__init__(*args, **kwargs)
+
+    def _join_prefix(self) -> None:
+        self.data_prefix = {k: v for k, v in self.data_prefix.items() if v is not None}
+        self._relative = (self.data_prefix.get("img"), self.ann_file, self.data_prefix.get("seg"))
+        super()._join_prefix()
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotation file, set `metainfo` and `cat2label`; return a dict per image."""
+        self._check_root()
+        content = read_panoptic_json(self.ann_file, not self.test_mode, self.backend_args)
+        self._set_classes(content["categories"])
+        annotations = self._annotation_of_image(content)
+        try:
+            data_list = [
+                self.parse_data_info(dict(image=image, annotation=annotations.get(image["id"])))
+                for image in content["images"]
+            ]
+        except KeyError as error:
+            raise InputError(
+                f"annotation file '{self.ann_file}' is not COCO panoptic: an entry of 'images' or "
+                f"'segments_info' has no {error}"
+            ) from None
+        self._check_files(data_list)
+        if content["annotations"] or not self.test_mode:
+            self._check_any_segment(data_list)
+        return data_list
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """Turn one image and its annotation (None: there is none) into an item's dict."""
+        image, annotation = raw_data_info["image"], raw_data_info["annotation"]
+        item = dict(
+            img_path=osp.join(self.data_prefix["img"], image["file_name"]),
+            img_id=image["id"],
+            seg_map_path=self._seg_map_path(image, annotation),
+            height=image["height"],
+            width=image["width"],
+            instances=[],
+            segments_info=[],
+        )
+        if self.return_classes:
+            item.update(
+                text=self._metainfo["thing_classes"],
+                stuff_text=self._metainfo["stuff_classes"],
+                custom_entities=True,
+            )
+        for segment in annotation["segments_info"] if annotation else ():
+            self._add_segment(item, segment)
+        return item
+
+    def filter_data(self) -> list[dict]:
+        """Return the images to train on: see the class for what `filter_empty_gt` drops.
+
+        Raises:
+            InputError: no image is left.
+        """
+        if self.test_mode:
+            return self.data_list
+        config = self.filter_cfg or {}
+        min_size, drop_empty = config.get("min_size", 0), config.get("filter_empty_gt", False)
+        kept = [
+            item
+            for item in self.data_list
+            if item["seg_map_path"] is not None  # without ground truth there is nothing to learn
+            and (item["segments_info"] or not drop_empty)
+            and min(item["width"], item["height"]) >= min_size
+        ]
+        if not kept:
+            raise InputError(
+                f"'{self.ann_file}' has no image to train on: of {len(self.data_list)} none is "
+                f"annotated and at least {min_size} pixels wide and high (filter_cfg.min_size)"
+            )
+        return kept
+
+    def _check_root(self) -> None:
+        img, ann_file, seg = self._relative
+        if not ann_file:
+            raise InputError("ann_file is not set: name the dataset's panoptic JSON")
+        if not img:
+            raise InputError("data_prefix.img is not set: name the folder of the dataset's images")
+        if not seg and not self.test_mode:
+            raise InputError("data_prefix.seg is not set: name the folder of the panoptic PNGs")
+        root = self.data_root
+        if root and self._is_local(root) and not osp.isdir(root):
+            parts = f"{img} (images), {ann_file}" + (f", {seg} (panoptic PNGs)" if seg else "")
+            raise InputError(
+                f"dataset root '{root}' does not exist: expected in it {parts}; set data_root"
+                + (f", or {self._hint}" if self._hint else "")
+            )
+
+    def _set_classes(self, categories: list[dict]) -> None:
+        ordered = order_categories(categories, self.ann_file)
+        found = class_metainfo(ordered)
+        check_given_classes(self._metainfo, found, self.ann_file)
+        self._metainfo.update(found)
+        self.cat_ids = [category["id"] for category in ordered]
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+
+    def _annotation_of_image(self, content: dict) -> dict:
+        known = {image.get("id") for image in content["images"]}
+        by_image: dict = {}
+        for annotation in content["annotations"]:
+            image_id = annotation.get("image_id")
+            if "segments_info" not in annotation:
+                raise InputError(
+                    f"annotation file '{self.ann_file}' is not COCO panoptic: the annotation of "
+                    f"image {image_id} has no 'segments_info'"
+                )
+            if image_id not in known or image_id in by_image:
+                problem = (
+                    "two annotations" if image_id in by_image else "an annotation but no image"
+                )
+                raise InputError(
+                    f"annotation file '{self.ann_file}' has {problem} of id {image_id}"
+                )
+            by_image[image_id] = annotation
+        return by_image
+
+    def _seg_map_path(self, image: dict, annotation: dict | None) -> str | None:
+        if annotation is None or not self.data_prefix.get("seg"):
+            return None
+        name = annotation.get("file_name") or osp.splitext(image["file_name"])[0] + ".png"
+        return osp.join(self.data_prefix["seg"], name)
+
+    def _add_segment(self, item: dict, segment: dict) -> None:
+        x, y, w, h = segment["bbox"]
+        label = self.cat2label.get(segment["category_id"])
+        if label is None:
+            raise InputError(
+                f"annotation file '{self.ann_file}': segment {segment['id']} of "
+                f"'{osp.basename(item['img_path'])}' has category_id {segment['category_id']}, "
+                "which is not in 'categories'"
+            )
+        if segment["area"] <= 0 or w < 1 or h < 1:
+            return
+        is_thing = label < len(self._metainfo["thing_classes"]) and not segment.get("iscrowd", 0)
+        item["segments_info"].append(dict(id=segment["id"], category=label, is_thing=is_thing))
+        if is_thing:
+            box = [x, y, x + w, y + h]
+            item["instances"].append(dict(bbox=box, bbox_label=label, ignore_flag=0))
+
+    def _check_any_segment(self, data_list: list[dict]) -> None:
+        if not any(item["segments_info"] for item in data_list):
+            raise InputError(
+                f"annotation file '{self.ann_file}' has no image with a segment "
+                f"({len(data_list)} images in it)"
+            )
+
+    def _check_files(self, data_list: list[dict]) -> None:
+        for key, prefix, what in (
+            ("img_path", "img", "image"),
+            ("seg_map_path", "seg", "panoptic PNG"),
+        ):
+            folder = self.data_prefix.get(prefix)
+            if not folder or not self._is_local(folder):
+                continue
+            paths = (item[key] for item in data_list if item[key] is not None)
+            names = (path[len(folder) :].lstrip("/") for path in paths)
+            check_files_exist(folder, names, what, self.ann_file)
+
+    def _is_local(self, path: str) -> bool:
+        backend = (self.backend_args or {}).get("backend", "local")
+        return backend in ("local", "disk") and "://" not in path

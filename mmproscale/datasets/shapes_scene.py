@@ -1,0 +1,224 @@
+"""One Shapes image: stuff, an unlabelled patch, a crowd and overlapping objects, back to front.
+
+Colour never tells a class. A stuff class is a texture, a thing class an outline; colours,
+contrasts, periods and the textures of objects are drawn from ranges that all classes share. Masks
+are painted without anti-aliasing, so the id map and the image agree to the pixel.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+THINGS = ("disc", "square", "triangle", "star")
+STUFF = ("stripes", "checks", "dots", "clouds")
+
+OBJECTS = (2, 6)  # how many an image has
+OBJECT_SIDE = (0.06, 0.45)  # longer side of an object's box, as a share of the image's side
+PERIOD = (0.05, 0.12)  # of a texture, as a share of the image's side: 6 to 15 pixels of 128
+CROWD_SHARE, VOID_SHARE = 0.15, 0.3  # of the images
+MIN_VISIBLE = 0.3  # an object of which less would be left to see blocks the one that would hide it
+
+
+@dataclass
+class Segment:
+    """A region of the id map: `index` is its value there, `category` a name of THINGS or STUFF."""
+
+    index: int
+    category: str
+    is_crowd: bool = False
+    side: int = 0  # longer side of an object's box before anything hides it, in pixels
+
+
+@dataclass
+class Scene:
+    """An image being painted: `image` (S, S, 3) float32 BGR, `ids` (S, S) int32, 0 = unlabelled."""
+
+    rng: np.random.Generator
+    image: np.ndarray
+    ids: np.ndarray
+    segments: list[Segment] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Side of the image in pixels."""
+        return self.ids.shape[0]
+
+    def add(self, mask: np.ndarray, pixels: np.ndarray, category: str, **about) -> None:
+        """Paint `pixels` (N, 3) on the N pixels of `mask` (S, S) and record the segment."""
+        segment = Segment(len(self.segments) + 1, category, **about)
+        self.segments.append(segment)
+        self.image[mask] = pixels
+        self.ids[mask] = segment.index
+
+
+def draw_scene(rng: np.random.Generator, size: int) -> Scene:
+    """Draw one scene of `size` x `size` pixels from `rng`.
+
+    Returns:
+        The scene; every segment in `segments` has pixels left in `ids`.
+    """
+    scene = Scene(rng, np.zeros((size, size, 3), np.float32), np.zeros((size, size), np.int32))
+    _paint_stuff(scene)
+    if rng.random() < VOID_SHARE:
+        _paint_void(scene)
+    if rng.random() < CROWD_SHARE:
+        _paint_crowd(scene)
+    _paint_objects(scene)
+    scene.image += 4 * rng.standard_normal(scene.image.shape, np.float32)
+    pixels = np.bincount(scene.ids.ravel(), minlength=len(scene.segments) + 1)
+    scene.segments = [segment for segment in scene.segments if pixels[segment.index]]
+    return scene
+
+
+def _paint_stuff(scene: Scene) -> None:
+    """Cover the image with one to three regions: the nearest seed, on bent coordinates."""
+    rng, size = scene.rng, scene.size
+    kinds = rng.permutation(STUFF)[: rng.integers(1, 4)]
+    grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
+    for axis in range(2):
+        grid[..., axis] += size * 0.08 * _smooth_noise(rng, size, 4)
+    seeds = (rng.uniform(0.1, 0.9, (len(kinds), 2)) * size).astype(np.float32)
+    nearest = np.stack([((grid - seed) ** 2).sum(-1) for seed in seeds]).argmin(0)
+    for region, kind in enumerate(kinds):
+        mask = nearest == region
+        if mask.any():
+            pixels = _textured(rng, mask, str(kind), contrast=rng.uniform(70, 130))
+            scene.add(mask, pixels, str(kind))
+
+
+def _paint_void(scene: Scene) -> None:
+    """Cover a patch with grey grain that no class has, and label it nothing."""
+    rng, size = scene.rng, scene.size
+    axes = rng.uniform(0.08, 0.25, 2) * size
+    mask = np.zeros(scene.ids.shape, np.uint8)
+    center = rng.uniform(0, size, 2)
+    cv2.ellipse(mask, (tuple(center), tuple(2 * axes), rng.uniform(0, 180)), 1, -1)
+    grain = rng.uniform(60, 200) + rng.normal(0, 30, (size, size, 1))
+    scene.image[mask > 0] = np.broadcast_to(grain, scene.image.shape)[mask > 0]
+    scene.ids[mask > 0] = 0
+
+
+def _paint_crowd(scene: Scene) -> None:
+    """Paint a tight cluster of small instances of one class, annotated as one crowd."""
+    rng, size = scene.rng, scene.size
+    kind = str(rng.choice(THINGS))
+    center = rng.uniform(0.2, 0.8, 2) * size
+    union = np.zeros(scene.ids.shape, bool)
+    for _ in range(rng.integers(7, 13)):
+        where = center + rng.normal(0, 0.07, 2) * size
+        mask = outline(kind, where, rng.uniform(0.06, 0.1) * size, rng.uniform(0, 360), size)
+        if mask.any():
+            scene.image[mask] = _object_pixels(rng, mask, scene.image[mask].mean(0))
+            union |= mask
+    if union.any():
+        scene.add(union, scene.image[union], kind, is_crowd=True)
+
+
+def _paint_objects(scene: Scene) -> None:
+    """Paint two to six objects, each over those before it, none of which it may hide."""
+    rng, size = scene.rng, scene.size
+    wanted = rng.integers(OBJECTS[0], OBJECTS[1] + 1)
+    shown: dict[int, int] = {}  # index of an object -> its pixels before anything hid it
+    while len(shown) < wanted:
+        kind = str(rng.choice(THINGS))
+        # Whole bounds: rounding to pixels then never leaves the range.
+        low, high = math.ceil(OBJECT_SIDE[0] * size), math.floor(OBJECT_SIDE[1] * size)
+        side = rng.uniform(low, high)
+        center = rng.uniform(side / 2, size - side / 2, 2)
+        mask = outline(kind, center, side, rng.uniform(0, 360), size)
+        if _hides_one(scene.ids, mask, shown):
+            continue
+        pixels = _object_pixels(rng, mask, scene.image[mask].mean(0))
+        scene.add(mask, pixels, kind, side=_longer_side(mask))
+        shown[len(scene.segments)] = int(mask.sum())
+
+
+def _hides_one(ids: np.ndarray, mask: np.ndarray, shown: dict[int, int]) -> bool:
+    left = np.bincount(ids[~mask], minlength=max(shown, default=0) + 1)
+    return any(left[index] < MIN_VISIBLE * full for index, full in shown.items())
+
+
+def _longer_side(mask: np.ndarray) -> int:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(max(rows[-1] - rows[0], columns[-1] - columns[0])) + 1
+
+
+def outline(kind: str, center: np.ndarray, side: float, angle: float, size: int) -> np.ndarray:
+    """Return the mask (size, size) of one object.
+
+    Args:
+        kind: one of THINGS.
+        center: middle of its box (x, y) in pixels.
+        side: longer side of its box in pixels.
+        angle: its rotation in degrees.
+        size: side of the image in pixels.
+    """
+    count = dict(disc=48, square=4, triangle=3, star=10)[kind]
+    turns = np.radians(angle) + np.arange(count) * 2 * np.pi / count
+    radius = np.where(np.arange(count) % 2 == 1, 0.42, 1.0) if kind == "star" else np.ones(count)
+    points = np.stack([np.cos(turns), np.sin(turns)], 1) * radius[:, None]
+    low, high = points.min(0), points.max(0)
+    points = (points - (low + high) / 2) / (high - low).max() * (side - 1) + center
+    mask = np.zeros((size, size), np.uint8)
+    cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1, lineType=cv2.LINE_8)
+    return mask > 0
+
+
+def _object_pixels(rng: np.random.Generator, mask: np.ndarray, behind: np.ndarray) -> np.ndarray:
+    """Return an object's surface (N, 3): any texture, faint, not coloured as `behind` (3,)."""
+    kind = str(rng.choice(STUFF))
+    return _textured(rng, mask, kind, contrast=rng.uniform(5, 30), unlike=behind)
+
+
+def _textured(
+    rng: np.random.Generator,
+    mask: np.ndarray,
+    kind: str,
+    contrast: float,
+    unlike: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return a texture around a random colour, float32 BGR (N, 3) for the N pixels of `mask`.
+
+    Args:
+        rng: source of colour, direction, period and phase.
+        mask: where it is wanted, (S, S).
+        kind: one of STUFF.
+        contrast: how far its dark and its light are apart, of 255.
+        unlike: a colour (3,) to keep away from.
+    """
+    color = _color(rng)
+    for _ in range(20):
+        if unlike is None or np.abs(color - unlike).max() > 90:
+            break
+        color = _color(rng)
+    swing = (contrast / 2 * rng.uniform(0.6, 1, 3)).astype(np.float32)
+    return color + _pattern(rng, mask, kind)[:, None] * swing
+
+
+def _color(rng: np.random.Generator) -> np.ndarray:
+    return rng.uniform(50, 205, 3).astype(np.float32)
+
+
+def _pattern(rng: np.random.Generator, mask: np.ndarray, kind: str) -> np.ndarray:
+    """Return a texture's pattern at the N pixels of `mask`: (N,) from -1 to 1."""
+    size = mask.shape[0]
+    period = rng.uniform(*PERIOD) * size
+    if kind == "clouds":
+        return _smooth_noise(rng, size, max(2, round(size / period / 1.5)))[mask]
+    angle, shift = rng.uniform(0, 2 * np.pi), rng.uniform(0, 2 * np.pi, 2).astype(np.float32)
+    y, x = (axis.astype(np.float32) * np.float32(2 * np.pi / period) for axis in np.nonzero(mask))
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    u, v = x * cos + y * sin + shift[0], y * cos - x * sin + shift[1]
+    if kind == "stripes":
+        return np.sign(np.sin(u))
+    if kind == "checks":
+        return np.sign(np.sin(u) * np.sin(v))
+    spots = np.sign(np.cos(u) + np.cos(v) - np.float32(0.9))
+    return spots if shift[0] < np.pi else -spots
+
+
+def _smooth_noise(rng: np.random.Generator, size: int, cells: int) -> np.ndarray:
+    coarse = rng.normal(0, 0.6, (cells + 2, cells + 2)).astype(np.float32)
+    return cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC).clip(-1, 1)

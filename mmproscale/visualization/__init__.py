@@ -1,0 +1,1 @@
+"""Pictures for people: segmented images and learning curves."""

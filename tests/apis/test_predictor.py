@@ -1,0 +1,155 @@
+"""From images to files: a model with random weights, its checkpoint, and tools/predict.py."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from mmproscale.apis.config import load_config
+from mmproscale.apis.prediction_files import PredictionFolder
+from mmproscale.apis.predictor import PanopticPredictor, choose_device, known_categories
+from mmproscale.errors import InputError
+from mmproscale.evaluation.panoptic_format import read_png
+
+NAMES = ("disc", "box", "star", "ring", "sand", "water", "wall", "sky")
+META = {
+    "classes": NAMES,
+    "thing_classes": NAMES[:4],
+    "stuff_classes": NAMES[4:],
+    "palette": [(20 * i, 250 - 20 * i, 90) for i in range(8)],
+    "categories": [{"id": 10 * (i + 1), "name": name} for i, name in enumerate(NAMES)],
+}
+# Every query counts, however unsure: random weights are never sure.
+KEEP_ALL = {"model.test_cfg.object_mask_thr": 0.0, "model.test_cfg.iou_thr": 0.0}
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    root = Path(__file__).resolve().parents[2]
+    return load_config(root / "configs" / "proscale_m2f_r18_shapes.py", KEEP_ALL)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(config, tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    init_default_scope("mmdet")
+    model = MODELS.build(config.model)
+    model.init_weights()
+    path = tmp_path_factory.mktemp("weights") / "random.pth"
+    torch.save({"state_dict": model.state_dict(), "meta": {"dataset_meta": META}}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def predictor(config, checkpoint) -> PanopticPredictor:
+    return PanopticPredictor(config, checkpoint, "cpu")
+
+
+@pytest.fixture
+def photo(tmp_path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
+    pixels[..., 2] = 255  # red, in OpenCV's order
+    cv2.imwrite(str(tmp_path / "photo.png"), pixels)
+    return tmp_path / "photo.png"
+
+
+def test_prediction_is_at_the_size_of_the_image(predictor, photo):
+    prediction = predictor.predict(photo)
+    assert prediction.image.shape == (60, 90, 3)
+    assert (prediction.image[..., 0] == 255).all()
+    assert prediction.id_map.shape == (60, 90) and prediction.id_map.dtype == np.int32
+    assert prediction.segments
+    for segment in prediction.segments:
+        mask = prediction.id_map == segment["id"]
+        rows, columns = np.nonzero(mask)
+        x, y, width, height = segment["bbox"]
+        assert segment["area"] == mask.sum() > 0
+        assert (x, y) == (columns.min(), rows.min())
+        assert (width, height) == (np.ptp(columns) + 1, np.ptp(rows) + 1)
+        assert segment["category_id"] == 10 * (segment["label"] + 1)
+        assert segment["isthing"] == (segment["label"] < 4)
+
+
+def test_files_hold_the_prediction(predictor, photo, tmp_path):
+    results = PredictionFolder(tmp_path / "out", predictor.categories)
+    prediction = predictor.predict(photo)
+    results.add(prediction, "photo", 7)
+    content = json.loads(results.finish().read_text())
+    assert content["images"] == [{"id": 7, "file_name": str(photo), "height": 60, "width": 90}]
+    assert content["annotations"][0]["image_id"] == 7
+    assert content["annotations"][0]["segments_info"] == prediction.segments
+    assert [c["name"] for c in content["categories"]] == list(NAMES)
+    png = tmp_path / "out" / "panoptic" / content["annotations"][0]["file_name"]
+    assert (read_png(png) == prediction.id_map).all()
+    assert min(cv2.imread(str(tmp_path / "out" / "pictures" / "photo.jpg")).shape[:2]) >= 480
+
+
+def test_unreadable_image_is_named(predictor, tmp_path):
+    (tmp_path / "broken.jpg").write_text("no image")
+    with pytest.raises(InputError, match=r"broken\.jpg"):
+        predictor.predict(tmp_path / "broken.jpg")
+
+
+def test_checkpoint_of_another_model(config, tmp_path):
+    torch.save({"state_dict": {"conv.weight": torch.zeros(2)}}, tmp_path / "other.pth")
+    with pytest.raises(InputError, match=r"other\.pth is not a checkpoint of this model"):
+        PanopticPredictor(config, tmp_path / "other.pth", "cpu")
+
+
+def test_classes_come_from_the_checkpoint(predictor):
+    model = predictor.model
+    assert known_categories(META, model, "c.pth")[4] == {
+        **{"id": 50, "name": "sand", "isthing": 0},
+        "color": [80, 170, 90],
+    }
+    without_ids = {key: value for key, value in META.items() if key != "categories"}
+    assert known_categories(without_ids, model, "c.pth")[4]["id"] == 4
+    unnamed = known_categories(None, model, "c.pth")
+    assert [c["isthing"] for c in unnamed] == [1] * 4 + [0] * 4
+    with pytest.raises(InputError, match=r"c\.pth knows 2 classes but the config's model has 8"):
+        known_categories({"classes": ("a", "b")}, model, "c.pth")
+
+
+def test_devices():
+    assert choose_device("cpu").type == "cpu"
+    with pytest.raises(InputError, match="'cuda:99' is not there"):
+        choose_device("cuda:99")
+    with pytest.raises(InputError, match="'tpv' is unknown"):
+        choose_device("tpv")
+
+
+def test_command_line_goes_on_after_a_bad_image(checkpoint, photo, tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    (photo.parent / "bad.png").write_text("no image")
+    options = [f"{key}={value}" for key, value in KEEP_ALL.items()]
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUN, str(root), "tools/predict.py"]
+        + ["configs/proscale_m2f_r18_shapes.py", str(checkpoint), str(photo.parent)]
+        + ["--out", str(tmp_path / "out"), "--device", "cpu", "--cfg-options", *options],
+        capture_output=True,
+        text=True,
+        cwd=root,
+    )
+    assert run.returncode == 2, run.stderr
+    assert "1 of 2 images are in" in run.stdout
+    last = run.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: 1 of 2 images failed; the first: ") and "bad.png" in last
+    assert [p.name for p in (tmp_path / "out" / "panoptic").iterdir()] == ["photo.png"]
+    content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert len(content["annotations"]) == 1
+
+
+# Runs a tool from the checkout whether or not the package is installed.
+RUN = """
+import runpy, sys
+sys.path.insert(0, sys.argv[1])
+sys.argv = sys.argv[2:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""

@@ -1,0 +1,93 @@
+"""The whole way in minutes on a CPU: make Shapes, train, evaluate, draw pictures and a curve."""
+
+import argparse
+import json
+from pathlib import Path
+
+import mmproscale  # noqa: F401  (compat comes before mmdet)
+from mmproscale.apis.command_line import add_cfg_options, command_line
+from mmproscale.apis.config import load_config
+from mmproscale.apis.runs import build_runner, set_up_run
+
+ROOT = Path(__file__).resolve().parents[1]
+NUM_PICTURES = 16
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "config",
+        nargs="?",
+        default=str(ROOT / "configs/proscale_m2f_r18_shapes.py"),
+        help="a config on Shapes",
+    )
+    parser.add_argument("--data", default="data/shapes", help="folder of the dataset")
+    parser.add_argument("--out", default="work_dirs/demo", help="folder of everything else")
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    out = Path(args.out)
+    make_data(args.data)
+    config = load_config(args.config, {"data_root": args.data, **args.cfg_options})
+    set_up_run(config, args.config, args.out)
+    build_runner(config).train()
+
+    checkpoint = (out / "last_checkpoint").read_text()
+    config.load_from = checkpoint
+    config.experiment_name = "evaluation"
+    metrics = build_runner(config).test()
+    pictures = draw_pictures(config, checkpoint, out / "pictures")
+    curve = draw_curve(out)
+
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
+    print(f"\nPQ {metrics['coco_panoptic/PQ']:.1f}, of things {metrics['coco_panoptic/PQ_th']:.1f}")
+    print(f"pictures:       {pictures}\nlearning curve: {curve}\ncheckpoint:     {checkpoint}")
+
+
+def make_data(folder: str) -> None:
+    """Shapes in ``folder``, unless it is there."""
+    from mmproscale.datasets.shapes import make_shapes
+
+    made = make_shapes(folder)
+    print(f"Shapes is {'now' if made else 'already'} in {folder}")
+
+
+def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
+    """Photograph, prediction and ground truth of the first validation images, side by side."""
+    from mmproscale.apis.prediction_files import encode_jpg
+    from mmproscale.apis.predictor import PanopticPredictor
+    from mmproscale.engine.atomic_files import atomic_write_bytes, ensure_writable_dir
+    from mmproscale.evaluation.panoptic_format import read_png
+    from mmproscale.visualization.panoptic_picture import panoptic_picture
+
+    ensure_writable_dir(folder)
+    predictor = PanopticPredictor(config, checkpoint)
+    truth = json.loads(Path(config.test_evaluator.ann_file).read_text())
+    images = Path(config.data_root, config.test_dataloader.dataset.data_prefix.img)
+    for image, annotation in list(zip(truth["images"], truth["annotations"], strict=True))[
+        :NUM_PICTURES
+    ]:
+        prediction = predictor.predict(images / image["file_name"])
+        png = Path(config.test_evaluator.seg_prefix, annotation["file_name"])
+        panels = [
+            ("prediction", prediction.id_map, prediction.segments),
+            ("ground truth", read_png(png), annotation["segments_info"]),
+        ]
+        picture = panoptic_picture(prediction.image, panels, truth["categories"])
+        atomic_write_bytes(folder / f"{Path(image['file_name']).stem}.jpg", encode_jpg(picture))
+    return folder
+
+
+def draw_curve(out: Path) -> Path:
+    """Loss and PQ over the iterations."""
+    from mmproscale.visualization.learning_curve import draw_learning_curve
+
+    return draw_learning_curve(out, out / "learning_curve.png", title="Shapes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Segment images: COCO panoptic PNGs and JSON, and pictures to look at."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
+from mmproscale.apis.command_line import add_cfg_options, command_line
+from mmproscale.apis.image_inputs import find_images, image_ids, result_names
+from mmproscale.errors import InputError
+
+
+def parse_args() -> Namespace:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file that the checkpoint was trained with")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("images", help="image, folder of images, or quoted glob pattern")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where results are written")
+    parser.add_argument("--device", help="cpu or cuda; by default the GPU if there is one")
+    parser.add_argument("--no-pictures", action="store_true", help="write PNGs and JSON only")
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    paths = find_images(args.images)
+    names = result_names(paths)
+    # Only now: this import takes seconds, and a wrong path should be answered at once.
+    from mmproscale.apis.config import load_config
+    from mmproscale.apis.prediction_files import PredictionFolder
+    from mmproscale.apis.predictor import PanopticPredictor
+
+    cfg = load_config(args.config, args.cfg_options)
+    predictor = PanopticPredictor(cfg, args.checkpoint, args.device)
+    results = PredictionFolder(args.out, predictor.categories, not args.no_pictures)
+    unreadable = predict_all(predictor, results, paths, names)
+    if len(results):
+        print(f"{len(results)} of {len(paths)} images are in {results.finish().parent}")
+    if unreadable:
+        raise InputError(summary(unreadable, len(paths)))
+
+
+def predict_all(predictor, results, paths: list[Path], names: list[str]) -> list[InputError]:
+    """Predict and write every image; return what was wrong with those that can't be read."""
+    unreadable = []
+    with progress() as bar:
+        task = bar.add_task("images", total=len(paths))
+        for path, name, image_id in zip(paths, names, image_ids(names), strict=True):
+            try:
+                prediction = predictor.predict(path)
+            except InputError as error:
+                unreadable.append(error)
+            else:
+                results.add(prediction, name, image_id)
+            bar.advance(task)
+    return unreadable
+
+
+def progress() -> Progress:
+    """A bar with the count, the time since the start and the time to the end."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    return Progress(*columns, *times, console=Console(stderr=True))
+
+
+def summary(unreadable: list[InputError], total: int) -> str:
+    """One line on the images that failed."""
+    if total == 1:
+        return str(unreadable[0])
+    return f"{len(unreadable)} of {total} images failed; the first: {unreadable[0]}"
+
+
+if __name__ == "__main__":
+    main()
