@@ -34,3 +34,4 @@ model = dict(
         num_things_classes=num_things_classes, num_stuff_classes=num_stuff_classes
     ),
 )
+default_hooks = dict(checkpoint=dict(interval=5000))

@@ -1,0 +1,17 @@
+"""What stock OpenMMLab needs to run as installed today, each part only where it is absent."""
+
+from mmproscale.compat.missing_modules import install_stand_ins
+from mmproscale.compat.versions import check_versions
+
+
+def apply() -> None:
+    """Check the installed versions and offer the stand-ins; safe to call more than once.
+
+    Raises:
+        ImportError: one line that names what is missing or too old.
+    """
+    check_versions()
+    install_stand_ins()
+
+
+__all__ = ["apply", "check_versions", "install_stand_ins"]

@@ -32,6 +32,5 @@ train_cfg = dict(
     val_interval=interval,
     dynamic_intervals=[(max_iters // interval * interval + 1, max_iters)],
 )
-default_hooks = dict(checkpoint=dict(interval=interval))
 auto_scale_lr = dict(enable=False, base_batch_size=16)
 del no_decay, max_iters, interval

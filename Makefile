@@ -1,0 +1,28 @@
+# make demo and make test set up what they need; make install alone does that.
+# Another interpreter: make install PYTHON=python3.12
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?=
+
+.PHONY: install demo test lint clean
+
+install: $(STAMP)
+
+$(STAMP): setup.py requirements.txt $(wildcard requirements/*.txt) requirements/install.sh
+	@PYTHON="$(PYTHON)" bash requirements/install.sh "$(VENV)"
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/python tools/demo.py --out work_dirs/demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --ignore-missing-imports --follow-imports=silent mmproscale/checkpoints mmproscale/compat
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,106 @@
+"""Stand-in for `mmcv._ext`, the compiled ops that mmcv-lite does not have.
+
+mmdet imports `mmcv.ops` as a whole, and mmcv asks there only that every op has a name. So each name
+is a function that says, when it is called, what is missing. Deformable attention is the one op that
+Mask2Former cannot do without on a GPU: it calls ours.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def _missing_op(name: str) -> Callable[..., Any]:
+    def op(*args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(
+            f"mmcv was installed without its compiled ops (mmcv-lite); `{name}` needs them: "
+            "install mmcv 2.1.0 in place of mmcv-lite"
+        )
+
+    op.__name__ = op.__qualname__ = name
+    return op
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return _missing_op(name)
+
+
+def get_compiler_version() -> str:
+    """Return what mmcv's environment report prints for its compiler."""
+    return "n/a (mmcv-lite)"
+
+
+def get_compiling_cuda_version() -> str:
+    """Return what mmcv's environment report prints for its CUDA compiler."""
+    return "n/a (mmcv-lite)"
+
+
+def ms_deform_attn_forward(
+    value: Tensor,
+    value_spatial_shapes: Tensor,
+    value_level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    im2col_step: int,
+) -> Tensor:
+    """Multi-scale deformable attention by our own op, with mmcv's arguments.
+
+    Args:
+        value: (B, N, heads, head_dim).
+        value_spatial_shapes: (levels, 2), rows (h, w).
+        value_level_start_index: (levels,), not needed: the shapes say it.
+        sampling_locations: (B, Q, heads, levels, points, 2) in [0, 1], (x, y).
+        attention_weights: (B, Q, heads, levels, points).
+        im2col_step: a batching detail of the compiled op, not needed.
+
+    Returns:
+        (B, Q, heads * head_dim).
+    """
+    # Only on call: importing mmcv.ops must not import the attention backends.
+    from mmproscale.ops import multi_scale_deformable_attention
+
+    return multi_scale_deformable_attention(
+        value, _as_pairs(value_spatial_shapes), sampling_locations, attention_weights
+    )
+
+
+def ms_deform_attn_backward(
+    value: Tensor,
+    value_spatial_shapes: Tensor,
+    value_level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    grad_output: Tensor,
+    grad_value: Tensor,
+    grad_sampling_loc: Tensor,
+    grad_attn_weight: Tensor,
+    im2col_step: int,
+) -> None:
+    """Fill the three gradient tensors in place, as mmcv's compiled op does.
+
+    The compiled op keeps nothing from the forward pass, so ours runs it once more under autograd.
+    """
+    inputs = [
+        tensor.detach().requires_grad_()
+        for tensor in (value, sampling_locations, attention_weights)
+    ]
+    with torch.enable_grad():
+        output = ms_deform_attn_forward(
+            value=inputs[0],
+            value_spatial_shapes=value_spatial_shapes,
+            value_level_start_index=value_level_start_index,
+            sampling_locations=inputs[1],
+            attention_weights=inputs[2],
+            im2col_step=im2col_step,
+        )
+    grads = torch.autograd.grad(output, inputs, grad_output)
+    for target, grad in zip((grad_value, grad_sampling_loc, grad_attn_weight), grads, strict=True):
+        target.copy_(grad)
+
+
+def _as_pairs(shapes: Tensor) -> list[tuple[int, int]]:
+    return [(int(h), int(w)) for h, w in shapes.tolist()]

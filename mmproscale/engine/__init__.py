@@ -1,0 +1,7 @@
+"""Hooks of the training loop, and files that are whole or not there."""
+
+from mmproscale.engine.checkpoint_hook import AtomicCheckpointHook
+from mmproscale.engine.checkpoint_match_hook import CheckpointMatchHook
+from mmproscale.engine.class_count_hook import ClassCountHook
+
+__all__ = ["AtomicCheckpointHook", "CheckpointMatchHook", "ClassCountHook"]

@@ -1,0 +1,83 @@
+"""Files that are either whole or not there: written beside their place, then renamed into it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mmproscale.errors import InputError
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success it takes the name `path`.
+
+    What was at `path` stays until then, and stays for good if the block raises; the temporary file
+    is removed in that case.
+
+    Raises:
+        InputError: the file cannot be written (no permission, disk full).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+        _flush_to_disk(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise
+
+
+def atomic_write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a whole file or none.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def atomic_write_text(path: str | Path, text: str) -> None:
+    """Write a whole text file (UTF-8) or none.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    atomic_write_bytes(path, text.encode("utf-8"))
+
+
+def ensure_writable_dir(path: str | Path) -> Path:
+    """Make the folder where it is missing, check that files can be written there, and return it.
+
+    Raises:
+        InputError: it is a file, cannot be made, or cannot be written to.
+    """
+    folder = Path(path)
+    probe = folder / f".writable.{os.getpid()}.tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Asking for the permission is not enough: read-only mounts and full disks say yes.
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except FileExistsError as error:
+        raise InputError(f"{path} is a file: give a folder to write to") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path} cannot be written to: {reason}; give another folder") from error
+    return folder
+
+
+def _flush_to_disk(path: Path) -> None:
+    # A rename can reach the disk before the bytes do; after a power cut the file would be empty.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

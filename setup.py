@@ -1,0 +1,68 @@
+"""Packaging of mmproscale.
+
+No OpenMMLab package is required here: stock and its maintained fork install the same modules under
+different distribution names, and naming one would write over the other's files. `import mmproscale`
+says what is missing; the extras and requirements.txt install it.
+"""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def version() -> str:
+    """Return `__version__` without importing the package, whose import checks what is installed."""
+    namespace: dict[str, str] = {}
+    exec((ROOT / "mmproscale" / "version.py").read_text(encoding="utf-8"), namespace)
+    return namespace["__version__"]
+
+
+def description() -> str:
+    """Return the README, where there is one."""
+    readme = ROOT / "README.md"
+    return readme.read_text(encoding="utf-8") if readme.is_file() else ""
+
+
+setup(
+    name="mmproscale",
+    version=version(),
+    description="Efficient universal segmentation for OpenMMLab: PRO-SCALE and its kin",
+    long_description=description(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    packages=find_packages(include=["mmproscale", "mmproscale.*"]),
+    install_requires=[
+        "torch>=2.6",
+        "numpy",
+        "hotcoco",
+        "matplotlib",
+        "pillow",
+        "pycocotools",
+        "rich",
+        "safetensors",
+        # mmengine imports pkg_resources, which later releases no longer have.
+        "setuptools<81",
+    ],
+    extras_require={
+        "openmmlab": [
+            "mmengine==0.10.7",
+            "mmcv-lite==2.1.0",
+            "mmdet==3.3.0",
+            "mmsegmentation==1.2.2",
+            "ftfy",
+            "regex",
+        ],
+        "dev": ["fvcore", "mypy", "pytest", "ruff"],
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+    zip_safe=False,
+)
