@@ -27,9 +27,7 @@ model = dict(
 max_iters = 800
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=max_iters // 10),
-    dict(
-        type="CosineAnnealingLR", eta_min=0, by_epoch=False, begin=max_iters // 10, end=max_iters
-    ),
+    dict(type="CosineAnnealingLR", eta_min=0, by_epoch=False, begin=max_iters // 10, end=max_iters),
 ]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters // 2)
 default_hooks = dict(checkpoint=dict(interval=max_iters // 2, max_keep_ckpts=1))

@@ -23,6 +23,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--data", default="data/shapes", help="folder of the dataset")
     parser.add_argument("--out", default="work_dirs/demo", help="folder of everything else")
+    parser.add_argument("--train-images", type=int, default=2000, help="how many to make")
+    parser.add_argument("--val-images", type=int, default=300, help="how many to make")
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -31,7 +33,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     out = Path(args.out)
-    make_data(args.data)
+    make_data(args.data, args.train_images, args.val_images)
     config = load_config(args.config, {"data_root": args.data, **args.cfg_options})
     set_up_run(config, args.config, args.out)
     build_runner(config).train()
@@ -48,11 +50,11 @@ def main() -> None:
     print(f"pictures:       {pictures}\nlearning curve: {curve}\ncheckpoint:     {checkpoint}")
 
 
-def make_data(folder: str) -> None:
+def make_data(folder: str, train: int, val: int) -> None:
     """Shapes in ``folder``, unless it is there."""
-    from mmproscale.datasets.shapes import make_shapes
+    from mmproscale.datasets.shapes import ShapesSpec, make_shapes
 
-    made = make_shapes(folder)
+    made = make_shapes(folder, ShapesSpec(train=train, val=val))
     print(f"Shapes is {'now' if made else 'already'} in {folder}")
 
 

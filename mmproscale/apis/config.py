@@ -30,7 +30,7 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
         raise InputError(f"config {path} is not a file: name one, e.g. from configs/")
     try:
         config = Config.fromfile(path)
-    except (SyntaxError, NameError, KeyError, FileNotFoundError) as error:
+    except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
         raise InputError(f"config {path} can't be read: {_one_line(error)}") from error
     options = dict(options or {})
     if "data_root" in options:

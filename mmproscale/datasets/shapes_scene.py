@@ -1,8 +1,9 @@
 """One Shapes image: stuff, an unlabelled patch, a crowd and overlapping objects, back to front.
 
-Colour never tells a class. A stuff class is a texture, a thing class an outline; colours,
-contrasts, periods and the textures of objects are drawn from ranges that all classes share. Masks
-are painted without anti-aliasing, so the id map and the image agree to the pixel.
+Colour alone never tells a class. A stuff class is a texture, a thing class an outline. Each class
+draws its hue from a half of the colour circle, so that two things and two stuffs share every hue;
+contrasts, periods and the textures of objects come from ranges that all classes share. Masks are
+painted without anti-aliasing, so the id map and the image agree to the pixel.
 """
 
 import math
@@ -18,6 +19,7 @@ OBJECTS = (2, 6)  # how many an image has
 OBJECT_SIDE = (0.06, 0.45)  # longer side of an object's box, as a share of the image's side
 PERIOD = (0.05, 0.12)  # of a texture, as a share of the image's side: 6 to 15 pixels of 128
 CROWD_SHARE, VOID_SHARE = 0.15, 0.3  # of the images
+HUES = 180  # width of a class's range of hues, degrees; the next class's begins 90 degrees later
 MIN_VISIBLE = 0.3  # an object of which less would be left to see blocks the one that would hide it
 
 
@@ -84,7 +86,7 @@ def _paint_stuff(scene: Scene) -> None:
     for region, kind in enumerate(kinds):
         mask = nearest == region
         if mask.any():
-            pixels = _textured(rng, mask, str(kind), contrast=rng.uniform(70, 130))
+            pixels = _textured(rng, mask, str(kind), str(kind), contrast=rng.uniform(70, 130))
             scene.add(mask, pixels, str(kind))
 
 
@@ -110,7 +112,7 @@ def _paint_crowd(scene: Scene) -> None:
         where = center + rng.normal(0, 0.07, 2) * size
         mask = outline(kind, where, rng.uniform(0.06, 0.1) * size, rng.uniform(0, 360), size)
         if mask.any():
-            scene.image[mask] = _object_pixels(rng, mask, scene.image[mask].mean(0))
+            scene.image[mask] = _object_pixels(rng, mask, kind, scene.image[mask].mean(0))
             union |= mask
     if union.any():
         scene.add(union, scene.image[union], kind, is_crowd=True)
@@ -130,7 +132,7 @@ def _paint_objects(scene: Scene) -> None:
         mask = outline(kind, center, side, rng.uniform(0, 360), size)
         if _hides_one(scene.ids, mask, shown):
             continue
-        pixels = _object_pixels(rng, mask, scene.image[mask].mean(0))
+        pixels = _object_pixels(rng, mask, kind, scene.image[mask].mean(0))
         scene.add(mask, pixels, kind, side=_longer_side(mask))
         shown[len(scene.segments)] = int(mask.sum())
 
@@ -166,39 +168,48 @@ def outline(kind: str, center: np.ndarray, side: float, angle: float, size: int)
     return mask > 0
 
 
-def _object_pixels(rng: np.random.Generator, mask: np.ndarray, behind: np.ndarray) -> np.ndarray:
+def _object_pixels(
+    rng: np.random.Generator, mask: np.ndarray, category: str, behind: np.ndarray
+) -> np.ndarray:
     """Return an object's surface (N, 3): any texture, faint, not coloured as `behind` (3,)."""
-    kind = str(rng.choice(STUFF))
-    return _textured(rng, mask, kind, contrast=rng.uniform(5, 30), unlike=behind)
+    texture = str(rng.choice(STUFF))
+    return _textured(rng, mask, category, texture, contrast=rng.uniform(5, 30), unlike=behind)
 
 
 def _textured(
     rng: np.random.Generator,
     mask: np.ndarray,
-    kind: str,
+    category: str,
+    texture: str,
     contrast: float,
     unlike: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return a texture around a random colour, float32 BGR (N, 3) for the N pixels of `mask`.
+    """Return a texture around a colour of a class, float32 BGR (N, 3) for the N pixels of `mask`.
 
     Args:
         rng: source of colour, direction, period and phase.
         mask: where it is wanted, (S, S).
-        kind: one of STUFF.
+        category: whose range of hues the colour comes from.
+        texture: one of STUFF.
         contrast: how far its dark and its light are apart, of 255.
         unlike: a colour (3,) to keep away from.
     """
-    color = _color(rng)
+    color = color_of(rng, category)
     for _ in range(20):
         if unlike is None or np.abs(color - unlike).max() > 90:
             break
-        color = _color(rng)
+        color = color_of(rng, category)
     swing = (contrast / 2 * rng.uniform(0.6, 1, 3)).astype(np.float32)
-    return color + _pattern(rng, mask, kind)[:, None] * swing
+    return color + _pattern(rng, mask, texture)[:, None] * swing
 
 
-def _color(rng: np.random.Generator) -> np.ndarray:
-    return rng.uniform(50, 205, 3).astype(np.float32)
+def color_of(rng: np.random.Generator, category: str) -> np.ndarray:
+    """Draw a colour, float32 BGR (3,), 0 to 255, from the range of hues of a class."""
+    group = THINGS if category in THINGS else STUFF
+    hue = 90 * group.index(category) + rng.uniform(0, HUES)
+    saturation, value = rng.uniform(0.35, 0.9), rng.uniform(0.45, 0.85)
+    pixel = np.array([[[hue % 360, saturation, value]]], np.float32)
+    return 255 * cv2.cvtColor(pixel, cv2.COLOR_HSV2BGR)[0, 0]
 
 
 def _pattern(rng: np.random.Generator, mask: np.ndarray, kind: str) -> np.ndarray:

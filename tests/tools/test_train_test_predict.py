@@ -1,0 +1,117 @@
+"""The tools, one after the other, on a small Shapes: train, resume, test, predict."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmproscale.datasets.shapes import ShapesSpec, make_shapes
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "proscale_m2f_r18_shapes.py"
+QUICK = [
+    "train_cfg.val_interval=2",
+    "train_dataloader.batch_size=2",
+    "train_dataloader.num_workers=0",
+    "train_dataloader.persistent_workers=False",
+    "val_dataloader.num_workers=0",
+    "val_dataloader.persistent_workers=False",
+    "test_dataloader.num_workers=0",
+    "test_dataloader.persistent_workers=False",
+    "default_hooks.checkpoint.interval=2",
+    "default_hooks.logger.interval=1",
+    "model.train_cfg.num_points=64",
+]
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "shapes"
+    make_shapes(root, ShapesSpec(train=8, val=4, size=64))
+    return root
+
+
+def options(shapes, *more):
+    return ["--cfg-options", f"data_root={shapes}", *QUICK, *more]
+
+
+def test_train_resume_test_and_predict(shapes, run_tool, tmp_path):
+    work_dir = tmp_path / "run"
+    status, _, error = run_tool(
+        "train.py", CONFIG, "--work-dir", work_dir, *options(shapes, "train_cfg.max_iters=2")
+    )
+    assert status == 0, error
+    assert sorted(p.name for p in work_dir.glob("*.pth")) == ["iter_2.pth"]
+
+    status, _, error = run_tool(
+        "train.py",
+        CONFIG,
+        "--resume",
+        "--work-dir",
+        work_dir,
+        *options(shapes, "train_cfg.max_iters=4"),
+    )
+    assert status == 0, error
+    assert sorted(p.name for p in work_dir.glob("*.pth")) == ["iter_4.pth"]
+    log = max(work_dir.glob("*/vis_data/*.json")).read_text()
+    steps = [json.loads(line)["iter"] for line in log.splitlines() if '"loss"' in line]
+    assert steps == [3, 4], "resuming goes on where the first run stopped"
+
+    checkpoint = work_dir / "iter_4.pth"
+    status, _, error = run_tool(
+        "test.py",
+        CONFIG,
+        checkpoint,
+        "--work-dir",
+        tmp_path / "test",
+        "--out",
+        tmp_path / "kept",
+        *options(shapes),
+    )
+    assert status == 0, error
+    assert len(json.loads((tmp_path / "kept.panoptic.json").read_text())["annotations"]) == 4
+    metrics = json.loads(next((tmp_path / "test").glob("*/*.json")).read_text())
+    assert 0 <= metrics["coco_panoptic/PQ"] <= 100
+
+    status, output, error = run_tool(
+        "predict.py", CONFIG, checkpoint, shapes / "val", "--out", tmp_path / "out"
+    )
+    assert status == 0, error
+    assert "4 of 4 images" in output
+    result = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert len(result["annotations"]) == len(list((tmp_path / "out" / "pictures").iterdir())) == 4
+    truth = json.loads((shapes / "annotations" / "panoptic_val.json").read_text())
+    ids = {c["id"]: c["name"] for c in truth["categories"]}
+    assert {c["id"]: c["name"] for c in result["categories"]} == ids
+
+
+def test_training_is_the_same_again_with_the_same_seed(shapes, run_tool, tmp_path):
+    losses = []
+    for run in ("a", "b"):
+        status, _, error = run_tool(
+            "train.py",
+            CONFIG,
+            "--work-dir",
+            tmp_path / run,
+            *options(shapes, "train_cfg.max_iters=2", "randomness.seed=3"),
+        )
+        assert status == 0, error
+        log = next((tmp_path / run).glob("*/vis_data/scalars.json")).read_text()
+        records = [json.loads(line) for line in log.splitlines()]
+        losses.append([record["loss"] for record in records if "loss" in record])
+    assert losses[0] == losses[1] and len(losses[0]) == 2
+
+
+def test_the_demo_makes_data_trains_evaluates_and_draws(run_tool, tmp_path):
+    sizes = "--train-images", 8, "--val-images", 4
+    quick = "--cfg-options", *QUICK, "train_cfg.max_iters=2"
+    status, output, error = run_tool("demo.py", *sizes, *quick)
+    assert status == 0, error
+    assert "PQ " in output and "work_dirs/demo/learning_curve.png" in output
+    out = tmp_path / "work_dirs" / "demo"
+    pictures = list((out / "pictures").glob("*.jpg"))
+    assert len(pictures) == 4
+    assert np.ptp(cv2.imread(str(pictures[0]))) > 100
+    assert cv2.imread(str(out / "learning_curve.png")) is not None
+    assert "coco_panoptic/PQ" in json.loads((out / "metrics.json").read_text())
