@@ -22,7 +22,8 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --ignore-missing-imports --follow-imports=silent mmproscale/checkpoints mmproscale/compat
+	$(BIN)/mypy --ignore-missing-imports --follow-imports=silent mmproscale/checkpoints mmproscale/compat \
+		mmproscale/pixel_decoders/schedule.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -6,7 +6,7 @@ import os
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.apis.command_line import add_cfg_options, add_launcher, command_line
 from mmproscale.apis.config import load_config
-from mmproscale.apis.runs import build_runner, set_up_run
+from mmproscale.apis.runs import build_runner, keep_predictions, set_up_run
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +30,7 @@ def main() -> None:
     set_up_run(config, args.config, args.work_dir, args.launcher)
     config.load_from = args.checkpoint
     if args.out:
-        config.test_evaluator.outfile_prefix = args.out
+        keep_predictions(config, args.out)
     build_runner(config).test()
 
 

@@ -6,7 +6,7 @@ import os
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.apis.command_line import add_cfg_options, add_launcher, command_line
 from mmproscale.apis.config import load_config
-from mmproscale.apis.runs import build_runner, set_up_run
+from mmproscale.apis.runs import build_runner, scale_learning_rate, set_up_run, use_amp
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,10 +38,9 @@ def main() -> None:
     config = load_config(args.config, args.cfg_options)
     set_up_run(config, args.config, args.work_dir, args.launcher)
     if args.amp:
-        config.optim_wrapper.type = "AmpOptimWrapper"
-        config.optim_wrapper.loss_scale = "dynamic"
+        use_amp(config)
     if args.auto_scale_lr:
-        config.auto_scale_lr.enable = True
+        scale_learning_rate(config)
     if args.resume:
         config.resume = True
         config.load_from = None if args.resume == "auto" else args.resume

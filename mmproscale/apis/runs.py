@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmproscale.engine.atomic_files import ensure_writable_dir
+from mmproscale.errors import InputError
 
 
 def set_up_run(
@@ -28,6 +30,36 @@ def set_up_run(
     default = config.get("work_dir") or str(Path("work_dirs") / Path(config_path).stem)
     config.work_dir = str(ensure_writable_dir(work_dir or default))
     config.launcher = launcher
+
+
+def use_amp(config: Config) -> None:
+    """Train in mixed precision; InputError where there is no GPU to do it on."""
+    if not torch.cuda.is_available():
+        raise InputError("--amp needs a GPU, and PyTorch finds none here: leave it out")
+    config.optim_wrapper.type = "AmpOptimWrapper"
+    config.optim_wrapper.loss_scale = "dynamic"
+
+
+def scale_learning_rate(config: Config) -> None:
+    """Scale the learning rate to the batch over all GPUs; InputError without a base batch size."""
+    if "base_batch_size" not in config.get("auto_scale_lr", {}):
+        raise InputError("--auto-scale-lr needs auto_scale_lr.base_batch_size in the config")
+    config.auto_scale_lr.enable = True
+
+
+def keep_predictions(config: Config, prefix: str) -> None:
+    """Have the panoptic metrics of a config write ``PREFIX.panoptic.json`` and its PNGs.
+
+    Raises:
+        InputError: The config has no panoptic metric.
+    """
+    evaluators = config.test_evaluator
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    panoptic = [e for e in evaluators if e.type.endswith("PanopticMetric")]
+    if not panoptic:
+        raise InputError("--out keeps panoptic predictions, and test_evaluator has no such metric")
+    for evaluator in panoptic:
+        evaluator.outfile_prefix = prefix
 
 
 def build_runner(config: Config) -> Runner:

@@ -176,7 +176,8 @@ def pro_scale(
             f"PRO-SCALE repeats={repeats!r} must hold one number for each of levels={levels!r}"
         )
     name = f"PRO-SCALE ({','.join(map(str, repeats))})"
-    stages, grown = [], ()
+    stages: list[Stage] = []
+    grown: tuple[int, ...] = ()
     for repeat, added in zip(repeats, levels, strict=True):
         grown += _levels(added, "levels")
         stages.append(Stage(grown, grown, repeat))
@@ -185,6 +186,7 @@ def pro_scale(
 
 def mask2former(layers: int = 6, levels: Sequence[int] = (32, 16, 8)) -> Schedule:
     """Mask2Former: every layer updates and reads every level."""
+    levels = _levels(levels, "levels")
     return Schedule((Stage(levels, levels, layers),), name=f"M2F x{layers}")
 
 

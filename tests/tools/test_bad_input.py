@@ -220,3 +220,10 @@ def test_data_root_for_a_config_without_one(refused, tmp_path):
     (tmp_path / "bare.py").write_text("model = dict(type='Mask2Former')\n")
     line = refused("train.py", tmp_path / "bare.py", options=["data_root=x"])
     assert "bare.py has no data_root" in line
+
+
+def test_amp_without_a_gpu(refused, shapes):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    line = refused("train.py", CONFIG, "--amp", options=[f"data_root={shapes}"])
+    assert "--amp needs a GPU" in line
