@@ -35,5 +35,4 @@ param_scheduler = [
 ]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=500)
 default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1))
-auto_scale_lr = dict(base_batch_size=4)
 del max_iters, warm_up

@@ -17,10 +17,10 @@ STUFF = ("stripes", "checks", "dots", "clouds")
 
 OBJECTS = (2, 6)  # how many an image has
 OBJECT_SIDE = (0.06, 0.45)  # longer side of an object's box, as a share of the image's side
-PERIOD = (0.05, 0.12)  # of a texture, as a share of the image's side: 6 to 15 pixels of 128
+PERIOD = (0.07, 0.13)  # of a texture, as a share of the image's side: 9 to 17 pixels of 128
 CROWD_SHARE, VOID_SHARE = 0.15, 0.3  # of the images
 HUES = 180  # width of a class's range of hues, degrees; the next class's begins 90 degrees later
-MIN_VISIBLE = 0.3  # an object of which less would be left to see blocks the one that would hide it
+MIN_VISIBLE = 0.4  # an object of which less would be left to see blocks the one that would hide it
 
 
 @dataclass
@@ -127,7 +127,8 @@ def _paint_objects(scene: Scene) -> None:
         kind = str(rng.choice(THINGS))
         # Whole bounds: rounding to pixels then never leaves the range.
         low, high = math.ceil(OBJECT_SIDE[0] * size), math.floor(OBJECT_SIDE[1] * size)
-        side = rng.uniform(low, high)
+        # Large ones more often than small ones, as photographs are framed.
+        side = low + (high - low) * math.sqrt(rng.random())
         center = rng.uniform(side / 2, size - side / 2, 2)
         mask = outline(kind, center, side, rng.uniform(0, 360), size)
         if _hides_one(scene.ids, mask, shown):

@@ -14,5 +14,5 @@ optim_wrapper = dict(
     ),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )
-auto_scale_lr = dict(enable=False, base_batch_size=8)
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 del no_decay
