@@ -71,7 +71,8 @@ say "installing PyTorch (the largest part; a few minutes on a slow line)"
 pip_install 'setuptools<81' wheel "$(grep '^torch==' requirements/runtime.txt)"
 say "installing OpenMMLab and the rest"
 pip_install -r requirements.txt -r requirements/dev.txt
-pip_install --no-deps --no-build-isolation --editable .
+# A path entry instead of setuptools' finder, which a folder named mmproscale beside the caller beats.
+pip_install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 use_headless_opencv_without_libgl
 "$venv/bin/python" -c 'import mmproscale'
 rm -f "$unfinished"

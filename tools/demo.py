@@ -7,7 +7,9 @@ from pathlib import Path
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.apis.command_line import add_cfg_options, command_line
 from mmproscale.apis.config import load_config
+from mmproscale.apis.progress import make_shapes_with_progress
 from mmproscale.apis.runs import build_runner, set_up_run
+from mmproscale.datasets.shapes import ShapesSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_PICTURES = 16
@@ -25,6 +27,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", default="work_dirs/demo", help="folder of everything else")
     parser.add_argument("--train-images", type=int, default=2000, help="how many to make")
     parser.add_argument("--val-images", type=int, default=300, help="how many to make")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace a Shapes of other numbers"
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -33,7 +38,8 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     out = Path(args.out)
-    make_data(args.data, args.train_images, args.val_images)
+    spec = ShapesSpec(train=args.train_images, val=args.val_images)
+    make_shapes_with_progress(args.data, spec, args.overwrite)
     config = load_config(args.config, {"data_root": args.data, **args.cfg_options})
     set_up_run(config, args.config, args.out)
     build_runner(config).train()
@@ -48,14 +54,6 @@ def main() -> None:
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
     print(f"\nPQ {metrics['coco_panoptic/PQ']:.1f}, of things {metrics['coco_panoptic/PQ_th']:.1f}")
     print(f"pictures:       {pictures}\nlearning curve: {curve}\ncheckpoint:     {checkpoint}")
-
-
-def make_data(folder: str, train: int, val: int) -> None:
-    """Shapes in ``folder``, unless it is there."""
-    from mmproscale.datasets.shapes import ShapesSpec, make_shapes
-
-    made = make_shapes(folder, ShapesSpec(train=train, val=val))
-    print(f"Shapes is {'now' if made else 'already'} in {folder}")
 
 
 def draw_pictures(config, checkpoint: str, folder: Path) -> Path:

@@ -3,19 +3,10 @@
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
 from mmproscale.apis.command_line import add_cfg_options, command_line
 from mmproscale.apis.image_inputs import find_images, image_ids, result_names
+from mmproscale.apis.progress import progress_bars
 from mmproscale.errors import InputError
 
 
@@ -54,7 +45,7 @@ def main() -> None:
 def predict_all(predictor, results, paths: list[Path], names: list[str]) -> list[InputError]:
     """Predict and write every image; return what was wrong with those that can't be read."""
     unreadable = []
-    with progress() as bar:
+    with progress_bars() as bar:
         task = bar.add_task("images", total=len(paths))
         for path, name, image_id in zip(paths, names, image_ids(names), strict=True):
             try:
@@ -65,13 +56,6 @@ def predict_all(predictor, results, paths: list[Path], names: list[str]) -> list
                 results.add(prediction, name, image_id)
             bar.advance(task)
     return unreadable
-
-
-def progress() -> Progress:
-    """A bar with the count, the time since the start and the time to the end."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-    return Progress(*columns, *times, console=Console(stderr=True))
 
 
 def summary(unreadable: list[InputError], total: int) -> str:

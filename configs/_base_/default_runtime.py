@@ -12,7 +12,7 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 custom_hooks = [
-    dict(type="mmproscale.ClassCountHook"),
+    dict(type="mmproscale.ClassCheckHook"),
     dict(type="mmproscale.CheckpointMatchHook"),
 ]
 val_cfg = dict(type="ValLoop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -25,7 +26,8 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
             message = _input_error(error)
             if message is None:
                 raise
-            print(f"error: {message}", file=sys.stderr)
+            if os.environ.get("RANK", "0") == "0":  # one line, however many processes
+                print(f"error: {message}", file=sys.stderr)
             sys.exit(2)
 
     return wrapped
@@ -45,12 +47,22 @@ def _input_error(error: BaseException | None) -> str | None:
     return message
 
 
+class KeyValueAction(DictAction):
+    """mmengine's action, which says what is wrong with an option that has no ``=``."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        wrong = [value for value in values if "=" not in value]
+        if wrong:
+            parser.error(f"--cfg-options {wrong[0]}: expected KEY=VALUE")
+        super().__call__(parser, namespace, values, option_string)
+
+
 def add_cfg_options(parser: ArgumentParser) -> None:
     """Add mmdet's ``--cfg-options KEY=VALUE ...``; ``data_root=DIR`` moves every path under it."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=DictAction,
+        action=KeyValueAction,
         default={},
         metavar="KEY=VALUE",
         help="override config values, e.g. train_dataloader.batch_size=4; data_root=DIR moves "

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from mmproscale.errors import InputError
+
+# What Runner.from_cfg reads beyond Runner's own arguments.
+MORE_KEYS = ("auto_scale_lr", "compile", "find_unused_parameters", "runner_type", "sync_bn")
 
 
 def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = None) -> Config:
@@ -23,8 +29,8 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
         options: Dotted key -> value.
 
     Raises:
-        InputError: The file is missing or can't be read as a config; ``data_root`` is given but
-            the config has none.
+        InputError: The file is missing or can't be read as a config; an option that it has no key
+            for; ``data_root`` is given but the config has none.
     """
     if not Path(path).is_file():
         raise InputError(f"config {path} is not a file: name one, e.g. from configs/")
@@ -33,6 +39,7 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
     except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
         raise InputError(f"config {path} can't be read: {_one_line(error)}") from error
     options = dict(options or {})
+    _check_keys(config, options, path)
     if "data_root" in options:
         _move_data_root(config, str(options.pop("data_root")), path)
     try:
@@ -40,6 +47,16 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(f"--cfg-options do not fit {path}: {_one_line(error)}") from error
     return config
+
+
+def _check_keys(config: Config, options: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """A misspelt key would be merged, and ignored, without a word."""
+    known = {*config, *signature(Runner.__init__).parameters, "data_root", *MORE_KEYS}
+    for key in options:
+        if key.split(".")[0] not in known:
+            close = get_close_matches(key.split(".")[0], known, 1)
+            hint = f": did you mean {close[0]}?" if close else ""
+            raise InputError(f"--cfg-options {key}: {path} has no such key{hint}")
 
 
 def _move_data_root(config: Config, new_root: str, path: str | os.PathLike) -> None:

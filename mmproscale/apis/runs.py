@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
@@ -25,8 +26,10 @@ def set_up_run(
         work_dir: The work dir, or None for the config's own or the default.
 
     Raises:
-        InputError: The work dir can't be written.
+        InputError: The work dir can't be written; a launcher, and no GPU.
     """
+    if launcher != "none" and get_device() == "cpu":
+        raise InputError(f"--launcher {launcher} needs GPUs, and PyTorch finds none here")
     default = config.get("work_dir") or str(Path("work_dirs") / Path(config_path).stem)
     config.work_dir = str(ensure_writable_dir(work_dir or default))
     config.launcher = launcher
@@ -34,7 +37,7 @@ def set_up_run(
 
 def use_amp(config: Config) -> None:
     """Train in mixed precision; InputError where there is no GPU to do it on."""
-    if not torch.cuda.is_available():
+    if get_device() == "cpu":
         raise InputError("--amp needs a GPU, and PyTorch finds none here: leave it out")
     config.optim_wrapper.type = "AmpOptimWrapper"
     config.optim_wrapper.loss_scale = "dynamic"
@@ -58,10 +61,40 @@ def keep_predictions(config: Config, prefix: str) -> None:
     panoptic = [e for e in evaluators if e.type.endswith("PanopticMetric")]
     if not panoptic:
         raise InputError("--out keeps panoptic predictions, and test_evaluator has no such metric")
+    ensure_writable_dir(f"{prefix}.panoptic")
     for evaluator in panoptic:
         evaluator.outfile_prefix = prefix
 
 
 def build_runner(config: Config) -> Runner:
-    """The Runner of a config, of its own ``runner_type`` where it names one."""
+    """The Runner of a config, of its own ``runner_type`` where it names one.
+
+    Stock configs get the hooks of ours: what checks classes and checkpoints, what saves safely.
+
+    Raises:
+        InputError: The config names a type that nobody registers, or an argument that it lacks.
+    """
+    _add_hooks(config)
+    try:
+        return _build(config)
+    except (KeyError, TypeError) as error:
+        message = " ".join(str(error).strip("'\"").split())
+        if not re.search("is not in the .* registry|keyword argument|required positional", message):
+            raise
+        raise InputError(f"the config does not fit: {message.split('. Please')[0]}") from error
+
+
+def _add_hooks(config: Config) -> None:
+    hooks = list(config.get("custom_hooks") or [])
+    present = {str(hook["type"]).rpartition(".")[2] for hook in hooks}
+    for name in ("ClassCheckHook", "CheckpointMatchHook"):
+        if name not in present:
+            hooks.append(dict(type=f"mmproscale.{name}"))
+    config.custom_hooks = hooks
+    checkpoint = config.get("default_hooks", {}).get("checkpoint")
+    if checkpoint and checkpoint["type"] == "CheckpointHook":
+        checkpoint["type"] = "mmproscale.AtomicCheckpointHook"
+
+
+def _build(config: Config) -> Runner:
     return RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)

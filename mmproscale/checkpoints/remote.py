@@ -8,7 +8,7 @@ from urllib.parse import urlparse
 
 import mmengine
 import torch
-from mmengine.dist import barrier, get_dist_info
+from mmengine.dist import barrier, get_local_rank
 
 from mmproscale.checkpoints.safe_loading import load_checkpoint
 from mmproscale.errors import InputError
@@ -20,18 +20,16 @@ _ADVICE = (
 
 
 def load_from_http(filename: str, map_location: Any = None, **_: Any) -> dict:
-    """Fetch a checkpoint once and read it; every process but the first waits for the file.
+    """Fetch a checkpoint once for each machine and read it; its other processes wait for the file.
 
     Raises:
         InputError: it could not be fetched, or `load_checkpoint` refuses it.
     """
-    rank, world_size = get_dist_info()
     failure: Exception | None = None
     file = _cache_file(filename)
-    if rank == 0:
+    if get_local_rank() == 0:
         failure = _fetch(filename, file)
-    if world_size > 1:
-        barrier()
+    barrier()
     if failure is not None or not file.is_file():
         raise could_not_fetch(filename, failure) from failure
     return load_checkpoint(file, map_location)

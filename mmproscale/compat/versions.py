@@ -14,6 +14,7 @@ from pathlib import Path
 MINIMUM_PYTHON = (3, 10)
 # torch 2.6 is the first whose weights-only loading can be given a name of its own for a safe type.
 MINIMUM = {"torch": "2.6", "mmengine": "0.10.4", "mmcv": "2.0.0", "mmdet": "3.3.0"}
+NEEDED = ("hotcoco", "matplotlib", "PIL", "pycocotools", "rich", "safetensors")
 # The stock releases that refuse mmcv 2.2.0 and later when they are imported.
 REFUSES_MMCV_2_2 = {"mmdet": "3.4", "mmseg": "1.3"}
 _ADVICE = "run `make install`, or `pip install -r requirements.txt`"
@@ -66,6 +67,9 @@ def _package_problems() -> Iterator[str]:
             yield f"{name} is not installed"
         elif _release(found) < _release(minimum):
             yield f"{name} {found} is older than {minimum}"
+    for name in NEEDED:
+        if importlib.util.find_spec(name) is None:
+            yield f"{name} is not installed"
     yield from _mmcv_problems(versions)
     yield from _setuptools_problems()
 

@@ -46,8 +46,13 @@ def read_panoptic_json(
     if not need_annotations:
         content.setdefault("annotations", [])
     for key in ("images", "annotations", "categories"):
-        if not isinstance(content.get(key), list):
+        entries = content.get(key)
+        if not isinstance(entries, list):
             raise InputError(f"annotation file '{path}' is not COCO panoptic: no list '{key}'")
+        if not all(isinstance(entry, dict) for entry in entries):
+            raise InputError(
+                f"annotation file '{path}' is not COCO panoptic: '{key}' holds what is no object"
+            )
     return content
 
 

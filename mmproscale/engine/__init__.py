@@ -2,6 +2,6 @@
 
 from mmproscale.engine.checkpoint_hook import AtomicCheckpointHook
 from mmproscale.engine.checkpoint_match_hook import CheckpointMatchHook
-from mmproscale.engine.class_count_hook import ClassCountHook
+from mmproscale.engine.class_check_hook import ClassCheckHook
 
-__all__ = ["AtomicCheckpointHook", "CheckpointMatchHook", "ClassCountHook"]
+__all__ = ["AtomicCheckpointHook", "CheckpointMatchHook", "ClassCheckHook"]

@@ -12,7 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
 from mmproscale.datasets.panoptic_files import order_categories, read_panoptic_json
-from mmproscale.engine.atomic_files import atomic_write_text
+from mmproscale.engine.atomic_files import atomic_write_bytes, atomic_write_text
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_format import encode_png, segments_of
 from mmproscale.evaluation.panoptic_quality import (
@@ -161,9 +161,7 @@ class PanopticMetric(BaseMetric):
     def _write_prediction(self, result: dict, folder: Path) -> dict[str, Any]:
         """Write one PNG, named as the ground truth's; return its entry of the JSON."""
         name = Path(self.annotations[result["image_id"]]["file_name"]).with_suffix(".png")
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(result["png"])
+        atomic_write_bytes(folder / name, result["png"])
         return {
             "image_id": result["image_id"],
             "file_name": str(name),

@@ -79,6 +79,8 @@ class DeformablePixelDecoder(BaseModule):
         )
         self.positional_encoding = SinePositionalEncoding(**positional_encoding)
         self.level_encoding = nn.Embedding(len(self.encoded_strides), feat_channels)
+        if recalibration and len(self.encoded_strides) == 1:
+            raise InputError(f"schedule {schedule} has one level: TRC recalibrates coarser ones")
         self.recalibration = recalibration and _build_part(recalibration, embed_dims=feat_channels)
         self.lateral_convs = ModuleList(
             ConvModule(channels[s], feat_channels, 1, norm_cfg=norm_cfg, act_cfg=None)
@@ -208,7 +210,7 @@ def build_encoder(config: dict | None) -> ScheduledEncoder:
             "(where a base config brings num_layers, set it to None)"
         )
     layer_cfg = config.pop("layer_cfg", None)
-    if layer_cfg is None or set(config) - {"init_cfg", "num_cp"}:
+    if layer_cfg is None or set(config) - {"init_cfg"}:
         raise InputError(
             "pixel_decoder.encoder takes schedule or num_layers, layer_cfg and init_cfg; it has "
             f"{sorted(config)} and {'no' if layer_cfg is None else 'a'} layer_cfg"

@@ -163,6 +163,7 @@ def test_num_layers_in_place_of_a_schedule_is_mask2former():
         (dict(layer_cfg=LAYER), "give one"),
         (dict(schedule=dict(type="m2f")), "no layer_cfg"),
         (dict(schedule=dict(type="m2f"), layer_cfg=LAYER, num_cpp=1), "num_cpp"),
+        (dict(schedule=dict(type="m2f"), layer_cfg=LAYER, num_cp=2), "num_cp"),
         (dict(schedule=dict(type="m2f", levels=(64, 32, 16)), layer_cfg=LAYER), "level 64"),
     ],
 )
@@ -181,3 +182,43 @@ def test_registered_names_and_pro_scales_defaults():
     plain = MODELS.get("DeformablePixelDecoder")(encoder=dict(num_layers=1, layer_cfg=LAYER))
     assert plain.recalibration is None
     assert type(plain.output_convs[0]) is MODELS.get("ConvPixelEmbedding")
+
+
+def test_under_mmsegs_own_mask2former_head():
+    from mmengine.registry import DefaultScope
+    from mmseg.models.decode_heads import Mask2FormerHead
+
+    attention = dict(embed_dims=64, num_heads=8, dropout=0.0, batch_first=True)
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        head = Mask2FormerHead(
+            num_classes=5,
+            in_channels=[16, 32, 64, 128],
+            strides=[4, 8, 16, 32],
+            feat_channels=64,
+            out_channels=64,
+            num_queries=7,
+            num_transformer_feat_level=3,
+            align_corners=False,
+            pixel_decoder=ConfigDict(
+                type="mmproscale.ProScalePixelDecoder",
+                encoder=dict(layer_cfg=LAYER),
+                positional_encoding=SMALL["positional_encoding"],
+            ),
+            transformer_decoder=ConfigDict(
+                num_layers=1,
+                return_intermediate=True,
+                layer_cfg=dict(
+                    self_attn_cfg=attention,
+                    cross_attn_cfg=attention,
+                    ffn_cfg=LAYER["ffn_cfg"],
+                ),
+            ),
+            positional_encoding=SMALL["positional_encoding"],
+            loss_cls=ConfigDict(type="mmdet.CrossEntropyLoss", class_weight=[1.0] * 5 + [0.1]),
+            loss_mask=ConfigDict(type="mmdet.CrossEntropyLoss", use_sigmoid=True),
+            loss_dice=ConfigDict(type="mmdet.DiceLoss", use_sigmoid=True, activate=True),
+        )
+        head.init_weights()
+        class_logits, mask_logits = head(backbone_maps(), [None, None])
+    assert class_logits[-1].shape == (2, 7, 6)
+    assert mask_logits[-1].shape == (2, 7, 24, 16)

@@ -109,15 +109,27 @@ def test_no_annotated_image(refused, shapes):
     assert "no image with a segment" in line and "panoptic_train.json" in line
 
 
-def test_class_counts_that_differ(refused, shapes):
-    for split in ("train", "val"):
-        edit(
-            shapes / "annotations" / f"panoptic_{split}.json",
-            lambda c: c["categories"].append(dict(id=999, name="cone", isthing=1)),
-        )
+def add_category(shapes: Path, split: str) -> None:
+    edit(
+        shapes / "annotations" / f"panoptic_{split}.json",
+        lambda c: c["categories"].append(dict(id=999, name="cone", isthing=1)),
+    )
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_class_counts_that_differ_stop_before_the_first_step(refused, shapes, split, tmp_path):
+    add_category(shapes, split)
     line = train(refused, shapes)
-    for part in ("4 thing and 4 stuff", "5 and 4", "panoptic_train.json", "num_things_classes"):
+    for part in ("4 thing and 4 stuff", "5 and 4", f"panoptic_{split}.json", "num_things_classes"):
         assert part in line
+    assert not list((tmp_path / "run").glob("*.pth"))
+
+
+def test_categories_in_another_order_than_the_training_sets(refused, shapes):
+    path = shapes / "annotations" / "panoptic_val.json"
+    edit(path, lambda c: c["categories"].reverse())
+    line = train(refused, shapes)
+    assert "label 0 is 'star'" in line and "panoptic_val.json" in line and "'disc'" in line
 
 
 @pytest.mark.parametrize(
@@ -129,9 +141,12 @@ def test_class_counts_that_differ(refused, shapes):
         (f"{DECODER}.encoder.schedule.type=proscale", ("proscale", "pro_scale")),
         (f"{DECODER}.encoder.num_layers=6", ("num_layers=6", "schedule=", "give one")),
         (f"{DECODER}.encoder.schedule.depth=2", ("depth",)),
+        (f"{DECODER}.recalibraton.eps=1", ("recalibraton", "does not fit")),
+        (f"{DECODER}.type=mmproscale.ProScalePixelDecodr", ("ProScalePixelDecodr",)),
+        ("train_dataloadr.batch_size=4", ("train_dataloadr", "did you mean train_dataloader?")),
     ],
 )
-def test_a_schedule_that_cannot_be(refused, shapes, option, parts):
+def test_a_schedule_or_an_option_that_cannot_be(refused, shapes, option, parts):
     line = train(refused, shapes, option)
     for part in parts:
         assert part in line
@@ -227,3 +242,36 @@ def test_amp_without_a_gpu(refused, shapes):
         pytest.skip("there is a GPU here")
     line = refused("train.py", CONFIG, "--amp", options=[f"data_root={shapes}"])
     assert "--amp needs a GPU" in line
+
+
+def test_an_option_without_a_value(run_tool):
+    status, _, error = run_tool("train.py", CONFIG, "--cfg-options", "foo")
+    assert status == 2 and "--cfg-options foo: expected KEY=VALUE" in error
+
+
+def test_a_launcher_without_gpus(refused, shapes):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    line = refused("train.py", CONFIG, "--launcher", "pytorch", options=[f"data_root={shapes}"])
+    assert "--launcher pytorch needs GPUs" in line
+
+
+def test_predictions_that_cannot_be_kept_are_refused_before_the_evaluation(
+    refused, shapes, tmp_path, checkpoint
+):
+    (tmp_path / "file").write_text("")
+    arguments = [CONFIG, checkpoint, "--out", tmp_path / "file" / "x"]
+    assert "file/x" in refused("test.py", *arguments, options=[f"data_root={shapes}"])
+
+
+def test_a_stock_config_gets_the_checks_too(refused, shapes, tmp_path, checkpoint):
+    config = tmp_path / "stock.py"
+    config.write_text(
+        f"_base_ = '{CONFIGS / 'm2f_r18_camvid.py'}'\n"
+        "custom_hooks = []\n"
+        "default_hooks = dict(checkpoint=dict(type='CheckpointHook'))\n"
+    )
+    options = [f"data_root={shapes}"]
+    for head in ("panoptic_head", "panoptic_fusion_head"):
+        options += [f"model.{head}.num_things_classes=4", f"model.{head}.num_stuff_classes=4"]
+    assert "random.pth" in refused("test.py", config, checkpoint, options=options)

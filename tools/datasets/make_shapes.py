@@ -2,10 +2,9 @@
 
 import argparse
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from mmproscale.apis.command_line import command_line
-from mmproscale.datasets.shapes import ShapesSpec, make_shapes
+from mmproscale.apis.progress import make_shapes_with_progress
+from mmproscale.datasets.shapes import ShapesSpec
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,17 +27,7 @@ def main() -> None:
     """Generate the dataset, or say that it is there."""
     args = parse_args()
     spec = ShapesSpec(train=args.train, val=args.val, size=args.size, seed=args.seed)
-    columns = TextColumn("{task.description:>5}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeRemainingColumn()) as bars:
-        tasks: dict[str, int] = {}
-
-        def show(split: str, done: int, total: int) -> None:
-            if split not in tasks:
-                tasks[split] = bars.add_task(split, total=total)
-            bars.update(tasks[split], completed=done)
-
-        made = make_shapes(args.out, spec, args.overwrite, progress=show)
-    print(f"{'made' if made else 'already there:'} {args.out}: {args.train} + {args.val} images")
+    make_shapes_with_progress(args.out, spec, args.overwrite)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,46 @@
+"""Progress bars with the time that is left, on stderr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from mmproscale.datasets.shapes import ShapesSpec
+
+
+def progress_bars() -> Progress:
+    """Bars with a count, the time since the start and the time to the end."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
+    return Progress(*columns, *times, console=Console(stderr=True))
+
+
+def make_shapes_with_progress(folder: str | Path, spec: ShapesSpec, overwrite: bool) -> None:
+    """Generate Shapes with a bar for each split, unless it is there; say which.
+
+    Raises:
+        InputError: As :func:`mmproscale.datasets.shapes.make_shapes`.
+    """
+    from mmproscale.datasets.shapes import make_shapes
+
+    with progress_bars() as bars:
+        tasks: dict[str, int] = {}
+
+        def show(split: str, done: int, total: int) -> None:
+            if split not in tasks:
+                tasks[split] = bars.add_task(split, total=total)
+            bars.update(tasks[split], completed=done)
+
+        made = make_shapes(folder, spec, overwrite, progress=show)
+    print(f"{'made' if made else 'already there:'} {folder}: {spec.train} + {spec.val} images")

@@ -1,0 +1,138 @@
+"""Stop when labels would not mean what the model learned, before a step is taken."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop
+from torch import nn
+
+from mmproscale.errors import InputError
+from mmproscale.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ClassCheckHook(Hook):
+    """Compare the classes of model, training set, validation or test set, and checkpoint.
+
+    Their numbers must be the panoptic head's. Their names and order must be those that the model
+    is or was trained with: a file that lists its categories in another order would score near zero
+    without a word.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self._learned: tuple[str, ...] | None = None
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Remember the classes of a checkpoint that is tested; fine-tuning may change them."""
+        if isinstance(runner._train_loop, BaseLoop):
+            return
+        meta = checkpoint.get("meta") or {}
+        self._learned = _class_names(meta.get("dataset_meta"))
+
+    def before_train(self, runner) -> None:
+        """Check the training set, and the validation set where there is one.
+
+        Raises:
+            InputError: counts, names or order differ.
+        """
+        train = runner.train_dataloader.dataset
+        check_class_counts(runner.model, train)
+        if runner.val_loop is not None:
+            val = runner.val_loop.dataloader.dataset
+            check_class_counts(runner.model, val)
+            check_class_names(val, _class_names(_metainfo(train)), _annotation_file(train))
+
+    def before_val(self, runner) -> None:
+        """Check the validation set.
+
+        Raises:
+            InputError: the counts differ.
+        """
+        check_class_counts(runner.model, runner.val_dataloader.dataset)
+
+    def before_test(self, runner) -> None:
+        """Check the test set.
+
+        Raises:
+            InputError: the counts differ, or names and order from the checkpoint's.
+        """
+        test = runner.test_dataloader.dataset
+        check_class_counts(runner.model, test)
+        check_class_names(test, self._learned, "the checkpoint")
+
+
+def check_class_names(dataset: Any, learned: tuple[str, ...] | None, source: str) -> None:
+    """Check that a dataset's labels mean what ``learned`` says, where both say it.
+
+    Raises:
+        InputError: names or order differ; names the file and the first difference.
+    """
+    found = _class_names(_metainfo(dataset))
+    if learned is None or found is None or found == learned:
+        return
+    label = next(
+        (i for i, names in enumerate(zip(found, learned, strict=False)) if names[0] != names[1]),
+        min(len(found), len(learned)),
+    )
+    here, there = (names[label] if label < len(names) else "none" for names in (found, learned))
+    raise InputError(
+        f"label {label} is '{here}' in {_annotation_file(dataset)} but '{there}' in {source}: "
+        "list the categories in one order (things first, each in the order of the file)"
+    )
+
+
+def check_class_counts(model: nn.Module, dataset: Any) -> None:
+    """Check that a model and a dataset have the same numbers of classes, where both say them.
+
+    Raises:
+        InputError: they differ; names both counts and the annotation file.
+    """
+    wanted, found = _counts_of_model(model), _counts_of_dataset(dataset)
+    if wanted is None or found is None or wanted == found:
+        return
+    raise InputError(
+        f"model.panoptic_head has {wanted[0]} thing and {wanted[1]} stuff classes, but "
+        f"{_annotation_file(dataset)} has {found[0]} and {found[1]}: set num_things_classes and "
+        "num_stuff_classes in the config to those of the dataset"
+    )
+
+
+def _counts_of_model(model: nn.Module) -> tuple[int, int] | None:
+    model = model.module if is_model_wrapper(model) else model
+    head = getattr(model, "panoptic_head", None)
+    things = getattr(head, "num_things_classes", None)
+    stuff = getattr(head, "num_stuff_classes", None)
+    return None if things is None or stuff is None else (things, stuff)
+
+
+def _counts_of_dataset(dataset: Any) -> tuple[int, int] | None:
+    known = _metainfo(dataset)
+    if "thing_classes" not in known or "stuff_classes" not in known:
+        return None
+    return len(known["thing_classes"]), len(known["stuff_classes"])
+
+
+def _metainfo(dataset: Any) -> dict:
+    # mmdet writes its keys in either case.
+    metainfo = getattr(dataset, "metainfo", None) or {}
+    return {str(key).lower(): value for key, value in metainfo.items()}
+
+
+def _class_names(metainfo: dict | None) -> tuple[str, ...] | None:
+    names = {str(key).lower(): value for key, value in (metainfo or {}).items()}.get("classes")
+    return None if names is None else tuple(names)
+
+
+def _annotation_file(dataset: Any) -> str:
+    """Return the annotation file's name, through wrappers such as RepeatDataset."""
+    while not getattr(dataset, "ann_file", None):
+        inner = getattr(dataset, "dataset", None) or next(
+            iter(getattr(dataset, "datasets", [])), None
+        )
+        if inner is None:
+            return "the dataset"
+        dataset = inner
+    return str(dataset.ann_file)

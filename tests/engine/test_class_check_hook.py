@@ -1,0 +1,100 @@
+"""Class counts of the model and of the dataset are compared before a step is taken."""
+
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from mmproscale.engine import ClassCheckHook
+from mmproscale.engine.class_check_hook import check_class_counts
+from mmproscale.errors import InputError
+from mmproscale.registry import HOOKS
+
+
+def model_for(things: int, stuff: int) -> nn.Module:
+    model = nn.Module()
+    model.panoptic_head = nn.Module()
+    model.panoptic_head.num_things_classes = things
+    model.panoptic_head.num_stuff_classes = stuff
+    return model
+
+
+def dataset_with(things: int, stuff: int, upper: bool = False) -> SimpleNamespace:
+    metainfo = {"thing_classes": ("t",) * things, "stuff_classes": ("s",) * stuff}
+    if upper:
+        metainfo = {key.upper(): value for key, value in metainfo.items()}
+    return SimpleNamespace(metainfo=metainfo, ann_file="data/train.json")
+
+
+def test_equal_counts_pass():
+    check_class_counts(model_for(4, 3), dataset_with(4, 3))
+    check_class_counts(model_for(4, 3), dataset_with(4, 3, upper=True))
+
+
+@pytest.mark.parametrize("upper", [False, True])
+def test_names_both_counts_and_the_file(upper):
+    with pytest.raises(InputError) as caught:
+        check_class_counts(model_for(80, 53), dataset_with(4, 3, upper))
+    assert str(caught.value).startswith(
+        "model.panoptic_head has 80 thing and 53 stuff classes, but data/train.json has 4 and 3: "
+    )
+
+
+def test_the_file_is_found_in_a_wrapped_dataset():
+    inner = dataset_with(4, 3)
+    wrapped = SimpleNamespace(metainfo=inner.metainfo, datasets=[SimpleNamespace(dataset=inner)])
+    with pytest.raises(InputError, match=r"data/train\.json"):
+        check_class_counts(model_for(4, 4), wrapped)
+
+
+def test_models_and_datasets_that_do_not_say_pass():
+    check_class_counts(nn.Linear(1, 1), dataset_with(4, 3))
+    check_class_counts(model_for(4, 3), SimpleNamespace(metainfo={"classes": ("a",)}))
+
+
+def runner_with(model, **datasets) -> SimpleNamespace:
+    """What the hook sees of a runner."""
+    loaders = {phase: SimpleNamespace(dataset=dataset) for phase, dataset in datasets.items()}
+    runner = SimpleNamespace(model=model, val_loop=None, _train_loop=None)
+    for phase, loader in loaders.items():
+        setattr(runner, f"{phase}_dataloader", loader)
+        setattr(runner, f"{phase}_loop", SimpleNamespace(dataloader=loader))
+    return runner
+
+
+@pytest.mark.parametrize("phase", ["train", "val", "test"])
+def test_runs_before_each_loop(phase):
+    hook = HOOKS.build({"type": "mmproscale.ClassCheckHook"})
+    assert isinstance(hook, ClassCheckHook)
+    with pytest.raises(InputError):
+        getattr(hook, f"before_{phase}")(
+            runner_with(model_for(2, 1), **{phase: dataset_with(1, 1)})
+        )
+
+
+def test_a_wrong_validation_set_stops_training_before_its_first_step():
+    runner = runner_with(model_for(2, 1), train=dataset_with(2, 1), val=dataset_with(3, 1))
+    with pytest.raises(InputError, match="has 3 and 1"):
+        ClassCheckHook().before_train(runner)
+
+
+def named(*names: str, file: str) -> SimpleNamespace:
+    return SimpleNamespace(metainfo={"classes": names}, ann_file=file)
+
+
+def test_labels_must_mean_the_same_in_training_and_validation():
+    train, val = named("cat", "dog", file="train.json"), named("dog", "cat", file="val.json")
+    with pytest.raises(InputError, match=r"label 0 is 'dog' in val\.json but 'cat' in train\.json"):
+        ClassCheckHook().before_train(runner_with(nn.Linear(1, 1), train=train, val=val))
+    ClassCheckHook().before_train(runner_with(nn.Linear(1, 1), train=train, val=train))
+
+
+def test_labels_must_mean_the_same_in_a_checkpoint_and_the_test_set():
+    test = named("cat", "dog", file="test.json")
+    runner = runner_with(nn.Linear(1, 1), test=test)
+    hook = ClassCheckHook()
+    hook.after_load_checkpoint(runner, {"meta": {"dataset_meta": {"CLASSES": ("cat", "cow")}}})
+    with pytest.raises(InputError, match="label 1 is 'dog' in test.json but 'cow'"):
+        hook.before_test(runner)
+    hook.after_load_checkpoint(runner, {"meta": {}})
+    hook.before_test(runner)
