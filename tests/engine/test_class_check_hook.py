@@ -94,7 +94,7 @@ def test_labels_must_mean_the_same_in_a_checkpoint_and_the_test_set():
     runner = runner_with(nn.Linear(1, 1), test=test)
     hook = ClassCheckHook()
     hook.after_load_checkpoint(runner, {"meta": {"dataset_meta": {"CLASSES": ("cat", "cow")}}})
-    with pytest.raises(InputError, match="label 1 is 'dog' in test.json but 'cow'"):
+    with pytest.raises(InputError, match=r"label 1 is 'dog' in test\.json but 'cow'"):
         hook.before_test(runner)
     hook.after_load_checkpoint(runner, {"meta": {}})
     hook.before_test(runner)
