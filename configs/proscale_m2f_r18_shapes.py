@@ -31,5 +31,6 @@ param_scheduler = [
     dict(type="CosineAnnealingLR", eta_min=0, by_epoch=False, begin=max_iters // 10, end=max_iters),
 ]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters // 2)
+randomness = dict(seed=0)
 default_hooks = dict(checkpoint=dict(interval=max_iters // 2, max_keep_ckpts=1))
 del max_iters
