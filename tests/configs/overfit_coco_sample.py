@@ -4,7 +4,7 @@ _base_ = "../../configs/proscale_m2f_r50_coco.py"
 data_root = "data/coco_panoptic_sample/"
 side = (256, 256)
 model = dict(
-    data_preprocessor=dict(batch_augments=[dict(type="BatchFixedSizePad", size=side)]),
+    data_preprocessor=dict(batch_augments=None),
     backbone=dict(init_cfg=None, norm_cfg=dict(requires_grad=True), norm_eval=False),
     panoptic_head=dict(
         num_queries=50,
@@ -14,7 +14,8 @@ model = dict(
     train_cfg=dict(num_points=4096),
 )
 optim_wrapper = dict(
-    optimizer=dict(lr=2e-4), paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0)))
+    optimizer=dict(lr=2e-4, fused=True),
+    paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=1.0))),
 )
 max_iters = 1000
 param_scheduler = [
