@@ -71,7 +71,7 @@ def test_proscale_golden(shared, golden, token_layout):
     data = np.load(shared / "goldens" / f"{golden}.npz")
     decoder = MODELS.build(
         dict(
-            type="ProScalePixelDecoder",
+            type="mmproscale.ProScalePixelDecoder",
             encoder=dict(
                 schedule=dict(type="pro_scale", repeats=(2, 1, 2)), layer_cfg=copy.deepcopy(LAYER)
             ),
