@@ -42,7 +42,7 @@ class DeformablePixelDecoder(BaseModule):
 
     Raises:
         InputError: A schedule that can't be or that names a level without a map; ``num_layers``
-            beside ``schedule``.
+            beside ``schedule``; not one stride for each map.
     """
 
     def __init__(
@@ -61,6 +61,11 @@ class DeformablePixelDecoder(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        if len(in_channels) != len(strides):
+            raise InputError(
+                f"pixel_decoder has {len(in_channels)} in_channels {tuple(in_channels)} but "
+                f"{len(strides)} strides {tuple(strides)}: give one stride for each map"
+            )
         self.strides = tuple(strides)
         channels = dict(zip(strides, in_channels, strict=True))
         self.encoder = build_encoder(encoder)

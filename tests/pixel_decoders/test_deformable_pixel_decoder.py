@@ -172,6 +172,11 @@ def test_an_encoder_that_cannot_be_is_refused_when_built(encoder, message):
         DeformablePixelDecoder(encoder=encoder, **SMALL)
 
 
+def test_a_stride_for_each_map():
+    with pytest.raises(InputError, match=r"3 in_channels \(16, 32, 64\) but 4 strides"):
+        make(dict(type="m2f", layers=1), in_channels=[16, 32, 64])
+
+
 def test_registered_names_and_pro_scales_defaults():
     decoder = MODELS.build(
         dict(type="mmproscale.ProScalePixelDecoder", encoder=dict(layer_cfg=LAYER), **SMALL)
