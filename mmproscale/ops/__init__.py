@@ -1,3 +1,8 @@
-from mmproscale.ops.multi_scale_deformable_attention import multi_scale_deformable_attention
+from mmproscale.ops.multi_scale_deformable_attention import (
+    BACKENDS,
+    attention_backend,
+    check_backend,
+    multi_scale_deformable_attention,
+)
 
-__all__ = ["multi_scale_deformable_attention"]
+__all__ = ["BACKENDS", "attention_backend", "check_backend", "multi_scale_deformable_attention"]

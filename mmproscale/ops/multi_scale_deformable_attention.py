@@ -1,13 +1,28 @@
-"""Multi-scale deformable attention's sampling (Deformable DETR, eq. 3): mmcv's op, or torch's."""
+"""Multi-scale deformable attention's sampling (Deformable DETR, eq. 3): one operator, any backend.
+
+`torch.compile` and `torch.export` see ``mmproscale::multi_scale_deformable_attention``, whatever
+computes it. Only the way through ``grid_sample`` is plain PyTorch, for tracers and exporters that
+know no operators of ours.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from mmproscale.errors import InputError
+from mmproscale.ops import embedding_bag_attention, mmcv_attention
+from mmproscale.ops.grid_sample_attention import grid_sample_attention
+
+Shapes = tuple[tuple[int, int], ...]
+
+# What computes the operator, by name: modules with `forward`, `backward` and `refuses`.
+_KERNELS = {"mmcv": mmcv_attention, "torch": embedding_bag_attention}
+BACKENDS = (*_KERNELS, "grid_sample")
+_named: list[str] = []  # by the context managers that are open, the innermost last
 
 
 def multi_scale_deformable_attention(
@@ -15,62 +30,176 @@ def multi_scale_deformable_attention(
     spatial_shapes: Sequence[tuple[int, int]] | Tensor,
     sampling_locations: Tensor,
     attention_weights: Tensor,
+    backend: str | None = None,
 ) -> Tensor:
     """Weighted sum of bilinear samples, over levels and points, for each query and head.
 
     Args:
         value: (B, N, heads, head_dim), the levels' tokens one after the other.
-        spatial_shapes: (H, W) of each level, L of them, with sum H * W = N.
-        sampling_locations: (B, Q, heads, L, P, 2) as (x, y), 0..1 over each level's map; points
-            outside read zeros.
+        spatial_shapes: (H, W) of each level, L of them, with sum H * W = N; levels may be empty.
+        sampling_locations: (B, Q, heads, L, P, 2) as (x, y), 0..1 over each level's map; what lies
+            outside reads zeros.
         attention_weights: (B, Q, heads, L, P).
+        backend: ``mmcv`` (its compiled CUDA op: fp32 and fp16), ``torch`` (EmbeddingBag, any
+            device) or ``grid_sample`` (any device, plain PyTorch); None for what
+            :func:`attention_backend` names, else the fastest for the device, dtype and size.
 
     Returns:
-        (B, Q, heads * head_dim).
+        (B, Q, heads * head_dim), in ``value``'s dtype.
+
+    Raises:
+        InputError: Shapes that do not belong together; a backend that is not known, or that cannot
+            run here.
     """
-    shapes = _as_ints(spatial_shapes)
-    if value.is_cuda and value.dtype in (torch.float32, torch.float16) and _mmcv_is_compiled():
-        return _mmcv_op(value, shapes, sampling_locations, attention_weights)
-    return _grid_sample(value, shapes, sampling_locations, attention_weights)
+    shapes = _as_pairs(spatial_shapes)
+    tensors = value, sampling_locations, attention_weights
+    _check(value, shapes, sampling_locations, attention_weights)
+    backend = check_backend(backend or (_named[-1] if _named else None))
+    if backend is None:
+        backend = _fastest(value, shapes, sampling_locations, attention_weights)
+    elif backend in _KERNELS and (reason := _KERNELS[backend].refuses(value)):
+        raise InputError(f"attention backend '{backend}' {reason}: name another, or none")
+    if backend == "grid_sample":
+        return grid_sample_attention(value, shapes, sampling_locations, attention_weights)
+    flat = [size for shape in shapes for size in shape]
+    return _attention(*tensors, flat, backend)
 
 
-def _grid_sample(
-    value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor
+@contextmanager
+def attention_backend(name: str) -> Iterator[None]:
+    """Have deformable attention inside computed by backend ``name``, unless its config has one.
+
+    A backward pass takes the backend of its forward pass.
+
+    Raises:
+        InputError: A backend that is not known.
+    """
+    _named.append(check_backend(name))
+    try:
+        yield
+    finally:
+        _named.pop()
+
+
+def check_backend(name: str | None) -> str | None:
+    """The name, if it is one of :data:`BACKENDS` or None.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if name is not None and name not in BACKENDS:
+        raise InputError(f"attention backend '{name}' is not one of {', '.join(BACKENDS)}")
+    return name
+
+
+@torch.library.custom_op("mmproscale::multi_scale_deformable_attention", mutates_args=())
+def _attention(
+    value: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    spatial_shapes: Sequence[int],
+    backend: str,
 ) -> Tensor:
-    B, _, heads, head_dim = value.shape
-    Q, P = locations.shape[1], locations.shape[4]
-    grids = (2 * locations - 1).permute(0, 2, 1, 3, 4, 5).flatten(0, 1)  # BxQxH.. -> (BH)xQxLxPx2
-    samples = []
-    levels = value.split([h * w for h, w in shapes], dim=1)
-    for level, ((h, w), tokens) in enumerate(zip(shapes, levels, strict=True)):
-        # BxNxHxD -> (BH)xDxhxw
-        feature_map = tokens.permute(0, 2, 3, 1).reshape(B * heads, head_dim, h, w)
-        samples.append(F.grid_sample(feature_map, grids[:, :, level], align_corners=False))
-    sampled = torch.cat(samples, dim=-1)  # (BH)xDxQx(LP)
-    weights = weights.transpose(1, 2).reshape(B * heads, 1, Q, len(shapes) * P)
-    return (sampled * weights).sum(-1).view(B, heads * head_dim, Q).transpose(1, 2)
+    kernel = _KERNELS[backend]
+    return kernel.forward(value, _pairs(spatial_shapes), sampling_locations, attention_weights)
 
 
-def _mmcv_op(
-    value: Tensor, shapes: list[tuple[int, int]], locations: Tensor, weights: Tensor
+@torch.library.custom_op("mmproscale::multi_scale_deformable_attention_backward", mutates_args=())
+def _attention_backward(
+    grad: Tensor,
+    value: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    spatial_shapes: Sequence[int],
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    kernel, shapes = _KERNELS[backend], _pairs(spatial_shapes)
+    return kernel.backward(grad, value, shapes, sampling_locations, attention_weights)
+
+
+@_attention.register_fake
+def _(
+    value: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    spatial_shapes: Sequence[int],
+    backend: str,
 ) -> Tensor:
-    from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
-
-    sizes = torch.tensor(shapes, device=value.device)
-    starts = torch.cat([sizes.new_zeros(1), sizes.prod(1).cumsum(0)[:-1]])
-    return MultiScaleDeformableAttnFunction.apply(
-        value.contiguous(), sizes, starts, locations.contiguous(), weights.contiguous(), 64
-    )
+    B, Q = sampling_locations.shape[:2]
+    return value.new_empty(B, Q, value.shape[2] * value.shape[3])
 
 
-@cache
-def _mmcv_is_compiled() -> bool:
-    """Whether ``mmcv._ext`` is the compiled extension and not compat's stand-in."""
-    import mmcv._ext
+@_attention_backward.register_fake
+def _(
+    grad: Tensor,
+    value: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    spatial_shapes: Sequence[int],
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    inputs = value, sampling_locations, attention_weights
+    grads = [tensor.new_empty(tensor.shape) for tensor in inputs]
+    return grads[0], grads[1], grads[2]
 
-    return (mmcv._ext.__file__ or "").endswith((".so", ".pyd"))
+
+def _keep_for_backward(ctx, inputs: tuple, output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:3])
+    ctx.spatial_shapes, ctx.backend = inputs[3:]
 
 
-def _as_ints(shapes: Sequence[tuple[int, int]] | Tensor) -> list[tuple[int, int]]:
+def _differentiate(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    grads = _attention_backward(grad, *ctx.saved_tensors, ctx.spatial_shapes, ctx.backend)
+    return *grads, None, None
+
+
+_attention.register_autograd(_differentiate, setup_context=_keep_for_backward)
+
+
+def _fastest(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> str:
+    if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
+        return "grid_sample"
+    if mmcv_attention.refuses(value) is None:
+        return "mmcv"
+    if torch.compiler.is_compiling():
+        return "torch"
+    # On a GPU grid_sample stays until something there is measured to be faster.
+    if value.device.type != "cpu" or not _pays_to_index(value, locations, weights):
+        return "grid_sample"
+    return "torch"
+
+
+def _pays_to_index(value: Tensor, locations: Tensor, weights: Tensor) -> bool:
+    """Whether ``torch`` beats ``grid_sample`` on a CPU: measured over sizes, see docs/benchmarks.md.
+
+    Its cost by point hardly grows with head_dim, grid_sample's does; and its backward pass goes
+    over the whole table of values, however few the points.
+    """
+    B, N, heads, head_dim = value.shape
+    points = weights.numel()
+    trains = torch.is_grad_enabled() and any(t.requires_grad for t in (value, locations, weights))
+    if trains:
+        return points * head_dim**2 >= 40_000_000 and 2 * points >= B * N * heads
+    return points * head_dim >= 150_000 and 4 * points >= B * N * heads
+
+
+def _check(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> None:
+    tokens = sum(h * w for h, w in shapes)
+    B, N, heads, _ = value.shape
+    of_points = (B, locations.shape[1], heads, len(shapes), locations.shape[4])
+    if tokens != N or locations.shape[:5] != of_points or weights.shape != of_points:
+        raise InputError(
+            f"deformable attention over maps {list(shapes)} ({tokens} tokens) got values "
+            f"{tuple(value.shape)}, locations {tuple(locations.shape)} and weights "
+            f"{tuple(weights.shape)}: these must be (B, tokens, heads, head_dim), (B, Q, heads, "
+            "levels, points, 2) and (B, Q, heads, levels, points)"
+        )
+
+
+def _as_pairs(shapes: Sequence[tuple[int, int]] | Tensor) -> Shapes:
     rows = shapes.tolist() if isinstance(shapes, Tensor) else shapes
-    return [(int(h), int(w)) for h, w in rows]
+    return tuple((h, w) for h, w in rows)
+
+
+def _pairs(sizes: Sequence[int]) -> Shapes:
+    return tuple(zip(sizes[::2], sizes[1::2], strict=True))

@@ -14,11 +14,19 @@ from mmdet.models.layers.transformer.deformable_detr_layers import (
 )
 from torch import Tensor
 
-from mmproscale.ops import multi_scale_deformable_attention
+from mmproscale.ops import check_backend, multi_scale_deformable_attention
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
-    """mmcv's module with queries apart from keys, and map sizes as Python ints."""
+    """mmcv's module with queries apart from keys, and map sizes as Python ints.
+
+    Args:
+        backend: What computes the sampled sum, by name; None for the fastest here.
+    """
+
+    def __init__(self, *args, backend: str | None = None, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.backend = check_backend(backend)
 
     def forward(
         self,
@@ -50,7 +58,9 @@ class DeformableAttention(MultiScaleDeformableAttention):
         # Offsets are in pixels of each level; locations in 0..1.
         sizes = offsets.new_tensor([(w, h) for h, w in key_shapes])[:, None]  # Lx1x2
         locations = reference_points[:, None, None, None] + offsets / sizes
-        sampled = multi_scale_deformable_attention(value, key_shapes, locations, weights)
+        sampled = multi_scale_deformable_attention(
+            value, key_shapes, locations, weights, self.backend
+        )
         return self.output_proj(sampled)
 
 

@@ -1,0 +1,33 @@
+"""The sampled sum in plain PyTorch: one ``grid_sample`` for each level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def grid_sample_attention(
+    value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
+) -> Tensor:
+    """Sampled sums (B, Q, heads * head_dim); arguments as the operator's."""
+    B, _, heads, head_dim = value.shape
+    Q, P = locations.shape[1], locations.shape[4]
+    given, dtype = value.dtype, torch.promote_types(value.dtype, locations.dtype)
+    value, locations, weights = value.to(dtype), locations.to(dtype), weights.to(dtype)
+    grids = (2 * locations - 1).permute(0, 2, 1, 3, 4, 5).flatten(0, 1)  # BxQxH.. -> (BH)xQxLxPx2
+    samples = []
+    levels = value.split([h * w for h, w in shapes], dim=1)
+    for level, ((h, w), tokens) in enumerate(zip(shapes, levels, strict=True)):
+        if h * w == 0:
+            samples.append(value.new_zeros(B * heads, head_dim, Q, P))
+            continue
+        # BxNxHxD -> (BH)xDxhxw
+        feature_map = tokens.permute(0, 2, 3, 1).reshape(B * heads, head_dim, h, w)
+        samples.append(F.grid_sample(feature_map, grids[:, :, level], align_corners=False))
+    sampled = torch.cat(samples, dim=-1)  # (BH)xDxQx(LP)
+    weights = weights.transpose(1, 2).reshape(B * heads, 1, Q, len(shapes) * P)
+    sums = (sampled * weights).sum(-1).view(B, heads * head_dim, Q)
+    return sums.transpose(1, 2).to(given)

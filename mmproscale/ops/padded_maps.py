@@ -1,0 +1,144 @@
+"""The levels' maps, each in a border of zeros: where bilinear corners lie as rows of one table.
+
+A point's four corners are read without asking whether they are inside: up to one cell outside they
+fall on the border, and points farther out are moved there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+# Two cells on each side: a point on the border's outer cell has all four corners on zeros, so that
+# its gradient is zero too.
+BORDER = 2
+
+
+@dataclass(frozen=True)
+class Corners:
+    """The four map cells around each sampling point.
+
+    Args:
+        row: (B, Q, heads, L, P) int32, the top left cell's row in the table of its own image.
+        right: (B, Q, heads, L, P), how far the point is towards the right cells, 0..1.
+        down: (B, Q, heads, L, P), how far it is towards the lower cells, 0..1.
+    """
+
+    row: Tensor
+    right: Tensor
+    down: Tensor
+
+
+@dataclass(frozen=True)
+class PaddedMaps:
+    """Layout of the table: (B * heads * cells, head_dim), cells of all levels in a row.
+
+    Args:
+        shapes: (H, W) of each level, without its border.
+        size: (2, heads, L, P), width and height of each point's level.
+        stride: (heads, L, P), cells from one map row to the next.
+        origin: (heads, L, P) int32, row of cell (0, 0) in the first image.
+        below: (heads, L, P) int32, rows from a cell to the one below.
+        cells: Cells of all levels, borders included.
+    """
+
+    shapes: tuple[tuple[int, int], ...]
+    size: Tensor
+    stride: Tensor
+    origin: Tensor
+    below: Tensor
+    cells: int
+
+    def fill(self, value: Tensor) -> Tensor:
+        """The table of ``value`` (B, N, heads, head_dim), image by image: (B, rows, head_dim)."""
+        B, _, heads, head_dim = value.shape
+        table = value.new_empty(B, heads, self.cells, head_dim)
+        tokens = value.split([h * w for h, w in self.shapes], dim=1)
+        for (h, w), level, grid in zip(self.shapes, tokens, self.grids(table), strict=True):
+            for axis in (2, 3):
+                grid.narrow(axis, 0, BORDER).zero_()
+                grid.narrow(axis, grid.shape[axis] - BORDER, BORDER).zero_()
+            inside = grid[:, :, BORDER:-BORDER, BORDER:-BORDER]
+            inside.copy_(level.unflatten(1, (h, w)).permute(0, 3, 1, 2, 4))  # BxhxwxHxD -> BxHx..
+        return table.flatten(1, 2)
+
+    def grids(self, table: Tensor) -> Iterator[Tensor]:
+        """Each level's padded map (B, heads, H, W, head_dim) of a table (B, heads, cells, ...)."""
+        sizes = [(h + 2 * BORDER, w + 2 * BORDER) for h, w in self.shapes]
+        parts = table.split([h * w for h, w in sizes], dim=2)
+        return (part.unflatten(2, size) for part, size in zip(parts, sizes, strict=True))
+
+    def corners(self, locations: Tensor) -> Corners:
+        """Where points (B, Q, heads, L, P, 2), in 0..1 over each level's map, lie."""
+        size = self.size[:, None, None]
+        xy = (locations.movedim(-1, 0) * size).sub_(0.5)
+        # As mmcv's compiled op: a NaN location is outside.
+        xy = torch.clamp(xy, xy.new_full((), -BORDER), size).nan_to_num_(-BORDER)
+        cell = xy.floor()
+        right, down = xy.sub_(cell)
+        row = torch.addcmul(cell[0], cell[1], self.stride).int().add_(self.origin)
+        return Corners(row, right, down)
+
+    def image_rows(self, images: int) -> Tensor:
+        """The first row of each image, (images, 1, 1, 1, 1)."""
+        numbers = torch.arange(images, dtype=torch.int32, device=self.origin.device)
+        return (numbers * (len(self.origin) * self.cells)).view(-1, 1, 1, 1, 1)
+
+    def rows(self, corners: Corners) -> Tensor:
+        """Table rows of the corners, (B, Q, heads, 4, L, P): two above, two below."""
+        B, Q, heads, L, P = corners.row.shape
+        rows = corners.row.new_empty(B, Q, heads, 4, L, P)
+        above_left, above_right, below_left, below_right = rows.unbind(3)
+        torch.add(corners.row, self.image_rows(B), out=above_left)
+        torch.add(above_left, 1, out=above_right)
+        torch.add(above_left, self.below, out=below_left)
+        torch.add(below_left, 1, out=below_right)
+        return rows
+
+
+def share_out(corners: Corners, weights: Tensor, shares: Tensor) -> None:
+    """Write the bilinear shares of attention weights (B, Q, heads, L, P) to ``shares`` (4, ...)."""
+    above_left, above_right, below_left, below_right = shares
+    below = weights * corners.down
+    above = weights - below
+    torch.mul(above, corners.right, out=above_right)
+    torch.sub(above, above_right, out=above_left)
+    torch.mul(below, corners.right, out=below_right)
+    torch.sub(below, below_right, out=below_left)
+
+
+@lru_cache(maxsize=128)
+def padded_maps(
+    shapes: tuple[tuple[int, int], ...],
+    heads: int,
+    points: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> PaddedMaps:
+    """The layout for maps of these sizes; kept, since a model asks for the same ones again."""
+    strides = [w + 2 * BORDER for _, w in shapes]
+    starts = [0]
+    for h, w in shapes:
+        starts.append(starts[-1] + (h + 2 * BORDER) * (w + 2 * BORDER))
+
+    def of_points(per_level: Sequence[int], dtype: torch.dtype) -> Tensor:
+        # Written out over heads and points: reading it beside them is several times faster.
+        row = torch.tensor(per_level, dtype=dtype, device=device)
+        return row[:, None].expand(heads, len(shapes), points).contiguous()
+
+    first = [start + BORDER * (w + 1) for start, w in zip(starts[:-1], strides, strict=True)]
+    of_heads = torch.arange(heads, dtype=torch.int32, device=device) * starts[-1]
+    return PaddedMaps(
+        shapes=shapes,
+        size=torch.stack(
+            [of_points([s[1] for s in shapes], dtype), of_points([s[0] for s in shapes], dtype)]
+        ),
+        stride=of_points(strides, dtype),
+        origin=of_points(first, torch.int32) + of_heads[:, None, None],
+        below=of_points(strides, torch.int32),
+        cells=starts[-1],
+    )
