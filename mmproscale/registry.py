@@ -8,7 +8,10 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
 MODELS = Registry(
-    "model", parent=MMENGINE_MODELS, scope="mmproscale", locations=["mmproscale.pixel_decoders"]
+    "model",
+    parent=MMENGINE_MODELS,
+    scope="mmproscale",
+    locations=["mmproscale.pixel_decoders", "mmproscale.heads"],
 )
 DATASETS = Registry(
     "dataset", parent=MMENGINE_DATASETS, scope="mmproscale", locations=["mmproscale.datasets"]

@@ -1,17 +1,21 @@
 """What stock OpenMMLab needs to run as installed today, each part only where it is absent."""
 
+from mmproscale.compat.attention_fallback import replace_attention_fallback
 from mmproscale.compat.missing_modules import install_stand_ins
 from mmproscale.compat.versions import check_versions
 
 
 def apply() -> None:
-    """Check the installed versions and offer the stand-ins; safe to call more than once.
+    """Check the installed versions, offer the stand-ins, serve stock modules our attention.
+
+    Safe to call more than once.
 
     Raises:
         ImportError: one line that names what is missing or too old.
     """
     check_versions()
     install_stand_ins()
+    replace_attention_fallback()
 
 
-__all__ = ["apply", "check_versions", "install_stand_ins"]
+__all__ = ["apply", "check_versions", "install_stand_ins", "replace_attention_fallback"]

@@ -35,6 +35,8 @@ def refuses(value: Tensor) -> None:
 
 def forward(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
     """Sampled sums (B, Q, heads * head_dim) in ``value``'s dtype; arguments as the operator's."""
+    if not locations.numel():
+        return value.new_zeros(*locations.shape[:2], value.shape[2] * value.shape[3])
     given = value.dtype
     value, locations, weights = _in_working_precision(value, locations, weights)
     out = value.new_empty(*locations.shape[:3], value.shape[3])

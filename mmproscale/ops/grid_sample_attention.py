@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# Where no bilinear corner is on a map, however small, in grid_sample's -1..1.
+OUTSIDE = 3.0
+
 
 def grid_sample_attention(
     value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
@@ -17,7 +20,9 @@ def grid_sample_attention(
     Q, P = locations.shape[1], locations.shape[4]
     given, dtype = value.dtype, torch.promote_types(value.dtype, locations.dtype)
     value, locations, weights = value.to(dtype), locations.to(dtype), weights.to(dtype)
-    grids = (2 * locations - 1).permute(0, 2, 1, 3, 4, 5).flatten(0, 1)  # BxQxH.. -> (BH)xQxLxPx2
+    # grid_sample would hand on a NaN; as in mmcv's compiled op it is outside, and so is infinity.
+    grids = (2 * locations - 1).nan_to_num(OUTSIDE, OUTSIDE, -OUTSIDE)
+    grids = grids.permute(0, 2, 1, 3, 4, 5).flatten(0, 1)  # BxQxH.. -> (BH)xQxLxPx2
     samples = []
     levels = value.split([h * w for h, w in shapes], dim=1)
     for level, ((h, w), tokens) in enumerate(zip(shapes, levels, strict=True)):

@@ -185,9 +185,13 @@ def _pays_to_index(value: Tensor, locations: Tensor, weights: Tensor) -> bool:
 
 def _check(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> None:
     tokens = sum(h * w for h, w in shapes)
-    B, N, heads, _ = value.shape
-    of_points = (B, locations.shape[1], heads, len(shapes), locations.shape[4])
-    if tokens != N or locations.shape[:5] != of_points or weights.shape != of_points:
+    fits = (
+        (value.dim(), weights.dim()) == (4, 5)
+        and value.shape[:3] == (weights.shape[0], tokens, weights.shape[2])
+        and weights.shape[3] == len(shapes)
+        and locations.shape == (*weights.shape, 2)
+    )
+    if not fits:
         raise InputError(
             f"deformable attention over maps {list(shapes)} ({tokens} tokens) got values "
             f"{tuple(value.shape)}, locations {tuple(locations.shape)} and weights "

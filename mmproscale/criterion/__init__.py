@@ -1,0 +1,4 @@
+from mmproscale.criterion.mask_criterion import MaskCriterion
+from mmproscale.criterion.targets import QueryPredictions, Targets, panoptic_targets
+
+__all__ = ["MaskCriterion", "QueryPredictions", "Targets", "panoptic_targets"]

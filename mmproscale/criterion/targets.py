@@ -1,0 +1,74 @@
+"""Ground truth as a set of masks with classes, and what a model predicts for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from mmdet.structures.mask import BaseInstanceMasks
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Targets:
+    """One image's ground truth.
+
+    Args:
+        labels: (G,) class of each segment.
+        masks: (G, H, W) bool.
+    """
+
+    labels: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True)
+class QueryPredictions:
+    """What the queries say before the first decoder layer and after each of them.
+
+    Args:
+        class_logits: (layers + 1, B, Q, classes + 1), the last class being 'no object'.
+        mask_embeddings: (layers + 1, B, Q, C).
+        mask_features: (B, C, H, W). A mask's logits are an embedding times these.
+    """
+
+    class_logits: Tensor
+    mask_embeddings: Tensor
+    mask_features: Tensor
+
+    def float(self) -> QueryPredictions:
+        """The same in fp32."""
+        return QueryPredictions(
+            self.class_logits.float(), self.mask_embeddings.float(), self.mask_features.float()
+        )
+
+    def masks(self, layer: int = -1) -> Tensor:
+        """All mask logits after one layer, (B, Q, H, W)."""
+        features = self.mask_features
+        return (self.mask_embeddings[layer] @ features.flatten(2)).unflatten(2, features.shape[2:])
+
+
+def panoptic_targets(
+    labels: Tensor,
+    masks: BaseInstanceMasks,
+    semantic_map: Tensor | None,
+    num_things: int,
+    num_stuff: int,
+) -> Targets:
+    """Each thing's mask, then a mask for each stuff class of the semantic map.
+
+    Args:
+        labels: (G,) classes of the things.
+        masks: Their G masks.
+        semantic_map: (1, H, W) class of each pixel, things first; anything that is no stuff class
+            is ignored. None where there is no stuff (instance segmentation).
+        num_things: Classes that are things, 0 to num_things - 1.
+        num_stuff: Classes that are stuff, after the things.
+    """
+    things = masks.to_tensor(torch.bool, labels.device)
+    if semantic_map is None:
+        return Targets(labels, things)
+    present = semantic_map.unique()
+    stuff = present[(present >= num_things) & (present < num_things + num_stuff)]
+    stuff_masks = semantic_map == stuff[:, None, None]  # 1xHxW, Sx1x1 -> SxHxW
+    return Targets(torch.cat([labels, stuff.to(labels)]), torch.cat([things, stuff_masks]))

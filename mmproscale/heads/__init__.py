@@ -1,0 +1,3 @@
+from mmproscale.heads.panoptic_head import PanopticHead
+
+__all__ = ["PanopticHead"]

@@ -1,0 +1,78 @@
+"""Queries to classes and masks, and their losses: what both frameworks' heads share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmdet.models.dense_heads import Mask2FormerHead
+from mmengine.config import ConfigDict
+from torch import Tensor
+
+from mmproscale.criterion import MaskCriterion, QueryPredictions
+from mmproscale.errors import InputError
+from mmproscale.pixel_decoders.token_layout import to_tokens
+from mmproscale.transformer_decoders import QueryDecoder
+
+
+class MaskHead(Mask2FormerHead):
+    """Mask2Former's head: mmdet's arguments and weights, and nothing computed that is not needed.
+
+    Attention masks are computed at the size in which they are used, full-size masks only where a
+    result is asked for, and in training those of matched queries alone.
+
+    Raises:
+        InputError: A ``train_cfg`` whose assigner has no ``match_costs``.
+    """
+
+    def __init__(self, *args, transformer_decoder: dict, **kwargs) -> None:
+        super().__init__(*args, transformer_decoder=ConfigDict(transformer_decoder), **kwargs)
+        self.transformer_decoder = QueryDecoder(**transformer_decoder)
+        if self.train_cfg:
+            self.criterion = self._build_criterion()
+
+    def decode(self, feats: Sequence[Tensor]) -> QueryPredictions:
+        """What the queries predict for backbone maps (B, C_i, H_i, W_i), high resolution first."""
+        mask_features, maps = self.pixel_decoder(feats)
+        maps = maps[: self.num_transformer_feat_level]
+        outputs, mask_embeddings = self.transformer_decoder(
+            queries=self.query_feat.weight.expand(len(mask_features), -1, -1),
+            query_pos=self.query_embed.weight[None],
+            memories=self._memories(maps),
+            memory_pos=[self._position(m) for m in maps],
+            mask_features=[
+                F.interpolate(mask_features.detach(), m.shape[-2:], mode="bilinear") for m in maps
+            ],
+            mask_embed=self.mask_embed,
+        )
+        return QueryPredictions(self.cls_embed(outputs), mask_embeddings, mask_features)
+
+    def _memories(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        return [
+            to_tokens(project(m)) + level
+            for m, project, level in zip(
+                maps, self.decoder_input_projs, self.level_embed.weight, strict=True
+            )
+        ]
+
+    def _position(self, feature_map: Tensor) -> Tensor:
+        no_padding = feature_map.new_zeros((1, *feature_map.shape[-2:]), dtype=bool)
+        return to_tokens(self.decoder_positional_encoding(no_padding)).to(feature_map.dtype)
+
+    def _build_criterion(self) -> MaskCriterion:
+        costs = getattr(self.assigner, "match_costs", None)
+        if costs is None:
+            raise InputError(
+                f"train_cfg.assigner {type(self.assigner).__name__} has no match_costs: use "
+                "HungarianAssigner"
+            )
+        return MaskCriterion(
+            loss_cls=self.loss_cls,
+            loss_mask=self.loss_mask,
+            loss_dice=self.loss_dice,
+            class_weight=self.class_weight,
+            match_costs=costs,
+            num_points=self.num_points,
+            oversample_ratio=self.oversample_ratio,
+            importance_ratio=self.importance_sample_ratio,
+        )

@@ -1,0 +1,3 @@
+from mmproscale.transformer_decoders.query_decoder import QueryDecoder
+
+__all__ = ["QueryDecoder"]
