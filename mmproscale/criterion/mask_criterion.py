@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmproscale.criterion.matching import MatchCost, match
 from mmproscale.criterion.points import sample, uncertain_points
+from mmproscale.criterion.row_losses import row_losses
 from mmproscale.criterion.targets import QueryPredictions, Targets
 
 Match = tuple[Tensor, Tensor]
@@ -75,60 +76,61 @@ class MaskCriterion:
         self, predictions: QueryPredictions, targets: Sequence[Targets], matches: Sequence[Match]
     ) -> dict[str, Tensor]:
         """Mask and Dice loss of each layer, over the matched queries alone."""
-        logits = _matched_masks(predictions, matches)  # LxTxHxW
-        layers, total = logits.shape[:2]
-        if total == 0:
-            nothing = logits.sum((1, 2, 3))  # zero, and yet with a gradient for every parameter
-            return {"loss_mask": nothing, "loss_dice": nothing}
-        average = max(reduce_mean(logits.new_tensor([total])), 1)
-        logits = logits.flatten(0, 1)
+        matched = predictions.class_logits.new_tensor([sum(q.shape[1] for q, _ in matches)])
+        average = max(reduce_mean(matched), 1)
+        by_image = [
+            self._image_losses(_matched_masks(predictions, image, queries), own.masks, segments)
+            for image, (own, (queries, segments)) in enumerate(zip(targets, matches, strict=True))
+        ]
+        mask_losses, dice_losses = sum(by_image) / average
+        return {"loss_mask": mask_losses / self.num_points, "loss_dice": dice_losses}
+
+    def _image_losses(self, logits: Tensor, masks: Tensor, segments: Tensor) -> Tensor:
+        """Sums of both losses over an image's N matched masks, (2, layers).
+
+        Args:
+            logits: (N, layers, H, W) of the matched queries.
+            masks: (G, H, W), the ground truth.
+            segments: (layers, N), which of the G each query is matched to.
+        """
+        N, layers = logits.shape[:2]
+        if N == 0:  # zero, and yet with a gradient for every parameter
+            return logits.sum((0, 2, 3)).expand(2, -1)
         points = uncertain_points(
             logits, self.num_points, self.oversample_ratio, self.importance_ratio
         )
-        predicted = sample(logits[:, None], points)[:, 0]
-        truth = _matched_targets(targets, matches, points.unflatten(0, (layers, total)))
-        truth = truth.flatten(0, 1)
+        truth = _sample_segments(masks, segments.T, points)
+        predicted = sample(logits.flatten(0, 1)[:, None], points.flatten(0, 1))[:, 0]
+        losses = row_losses(predicted, truth.flatten(0, 1), (self._mask_loss, self._dice_loss))
+        return losses.view(2, N, layers).sum(1)
+
+    def _mask_loss(self, predicted: Tensor, truth: Tensor) -> Tensor:
         by_point = self.loss_mask(predicted.flatten(), truth.flatten(), reduction_override="none")
-        by_mask = self.loss_dice(predicted, truth, reduction_override="none")
-        return {
-            "loss_mask": by_point.view(layers, -1).sum(1) / (average * self.num_points),
-            "loss_dice": by_mask.view(layers, -1).sum(1) / average,
-        }
+        return by_point.view_as(predicted).sum(1)
+
+    def _dice_loss(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        return self.loss_dice(predicted, truth, reduction_override="none")
 
 
-def _matched_masks(predictions: QueryPredictions, matches: Sequence[Match]) -> Tensor:
-    """Mask logits of the matched queries of all T segments of the batch: (layers, T, H, W)."""
-    features = predictions.mask_features
-    masks = []
-    for image, (queries, _) in enumerate(matches):
-        embeddings = predictions.mask_embeddings[:, image]
-        matched = embeddings.take_along_dim(queries[..., None], dim=1)
-        masks.append(matched @ features[image].flatten(1))
-    return torch.cat(masks, dim=1).unflatten(2, features.shape[2:])
+def _matched_masks(predictions: QueryPredictions, image: int, queries: Tensor) -> Tensor:
+    """Mask logits (N, layers, H, W) of the matched ``queries`` (layers, N) of an image."""
+    features = predictions.mask_features[image]
+    embeddings = predictions.mask_embeddings[:, image].take_along_dim(queries[..., None], dim=1)
+    masks = embeddings.transpose(0, 1) @ features.flatten(1)
+    return masks.unflatten(2, features.shape[1:])
 
 
-def _matched_targets(
-    targets: Sequence[Targets], matches: Sequence[Match], points: Tensor
-) -> Tensor:
-    """The matched segments at points (layers, T, P, 2): (layers, T, P).
+def _sample_segments(masks: Tensor, segments: Tensor, points: Tensor) -> Tensor:
+    """Masks (G, H, W) at points (N, layers, P, 2) of those among them that ``segments`` names.
 
-    Each of an image's masks is read once, at the points of all layers.
+    Each mask is read once, at the points of all layers: (N, layers, P) of (N, layers) segments.
     """
-    layers, _, num_points, _ = points.shape
-    parts = points.split([segments.shape[1] for _, segments in matches], dim=1)
-    sampled = []
-    for image, (_, segments), own in zip(targets, matches, parts, strict=True):
-        if not segments.numel():
-            continue
-        index = segments[..., None]
-        of_segments = own.new_zeros(layers, len(image.labels), num_points, 2)
-        of_segments.scatter_(1, index[..., None].expand_as(own), own)
-        masks = image.masks[:, None].float()
-        at_points = sample(masks, of_segments.transpose(0, 1).flatten(1, 2))[:, 0]  # Gx(LP)
-        sampled.append(
-            at_points.unflatten(1, (layers, num_points)).transpose(0, 1).take_along_dim(index, 1)
-        )
-    return torch.cat(sampled, dim=1)
+    layers, P = points.shape[1:3]
+    index = segments[..., None].expand(-1, -1, P)
+    of_segments = points.new_zeros(len(masks), layers, P, 2)
+    of_segments.scatter_(0, index[..., None].expand(-1, -1, -1, 2), points)
+    at_points = sample(masks[:, None].float(), of_segments.flatten(1, 2))  # Gx1x(LP)
+    return at_points.view(-1, layers, P).gather(0, index)
 
 
 def _by_layer(losses: dict[str, Tensor]) -> dict[str, Tensor]:

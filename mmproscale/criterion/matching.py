@@ -16,7 +16,7 @@ from mmproscale.criterion.points import sample
 from mmproscale.criterion.targets import QueryPredictions, Targets
 
 # Logits of sampled points in memory at a time.
-LOGITS_PER_STEP = 4_000_000
+LOGITS_PER_STEP = 1_000_000
 
 MatchCost = Callable[[InstanceData, InstanceData], Tensor]
 
@@ -106,5 +106,6 @@ def mean_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 def _assign(costs: Tensor) -> Tensor:
     """Cheapest (query, segment) pairs of each layer's costs (layers, Q, G): (2, layers, pairs)."""
-    pairs = np.array([linear_sum_assignment(layer) for layer in costs.numpy()], dtype=np.int64)
-    return torch.from_numpy(pairs).transpose(0, 1)
+    # Segments first, so that with no more of them than queries each layer has them in order.
+    pairs = np.array([linear_sum_assignment(layer.T) for layer in costs.numpy()], dtype=np.int64)
+    return torch.from_numpy(pairs).transpose(0, 1).flip(0)

@@ -6,8 +6,8 @@ import torch
 from mmcv.ops import point_sample
 from torch import Tensor
 
-# Points looked at together while the uncertain ones are chosen: bounds the memory.
-POINTS_PER_STEP = 2_000_000
+# Candidates looked at together while the uncertain ones are chosen: bounds the memory.
+CANDIDATES_PER_STEP = 2_000_000
 
 
 def sample(maps: Tensor, points: Tensor) -> Tensor:
@@ -21,22 +21,27 @@ def uncertain_points(
 ) -> Tensor:
     """Points of each mask where it is least sure, and some anywhere.
 
+    What is drawn is drawn once for each segment: the layers' masks of it choose from the same
+    candidates.
+
     Args:
-        logits: (N, H, W).
+        logits: (N, layers, H, W), each layer's mask of N segments.
         num_points: P, how many points to return.
         oversample_ratio: Candidates drawn for each point.
         importance_ratio: Share of the points that are the candidates nearest to a logit of zero.
 
     Returns:
-        (N, P, 2) as (x, y), 0..1.
+        (N, layers, P, 2) as (x, y), 0..1.
     """
+    N, layers = logits.shape[:2]
     candidates = int(num_points * oversample_ratio)
     uncertain = int(num_points * importance_ratio)
     chosen = []
-    for masks in logits.split(max(1, POINTS_PER_STEP // candidates)):
+    for masks in logits.split(max(1, CANDIDATES_PER_STEP // (layers * candidates))):
         points = torch.rand(len(masks), candidates, 2, device=logits.device)
-        uncertainty = -sample(masks[:, None], points)[:, 0].abs()
-        order = uncertainty.topk(uncertain, dim=1, sorted=False).indices
-        chosen.append(points.take_along_dim(order[..., None], dim=1))
-    anywhere = torch.rand(len(logits), num_points - uncertain, 2, device=logits.device)
-    return torch.cat([torch.cat(chosen), anywhere], dim=1)
+        uncertainty = sample(masks, points).abs_().neg_()
+        order = uncertainty.topk(uncertain, dim=2, sorted=False).indices
+        candidates_of_layers = points[:, None].expand(-1, layers, -1, -1)
+        chosen.append(candidates_of_layers.gather(2, order[..., None].expand(-1, -1, -1, 2)))
+    anywhere = torch.rand(N, num_points - uncertain, 2, device=logits.device)
+    return torch.cat([torch.cat(chosen), anywhere[:, None].expand(-1, layers, -1, -1)], dim=2)

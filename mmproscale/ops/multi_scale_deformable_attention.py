@@ -170,7 +170,7 @@ def _fastest(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) 
 
 
 def _pays_to_index(value: Tensor, locations: Tensor, weights: Tensor) -> bool:
-    """Whether ``torch`` beats ``grid_sample`` on a CPU: measured over sizes, see docs/benchmarks.md.
+    """Whether ``torch`` beats ``grid_sample`` on a CPU, as measured: see docs/benchmarks.md.
 
     Its cost by point hardly grows with head_dim, grid_sample's does; and its backward pass goes
     over the whole table of values, however few the points.

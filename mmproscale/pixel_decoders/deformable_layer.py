@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.models.layers.transformer.deformable_detr_layers import (
     DeformableDetrTransformerEncoderLayer,
@@ -52,12 +53,16 @@ class DeformableAttention(MultiScaleDeformableAttention):
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
         value = self.value_proj(keys).unflatten(-1, (heads, -1))  # BxNxC -> BxNxHxD
         queries = queries + query_pos
-        offsets = self.sampling_offsets(queries).view(B, Q, heads, levels, points, 2)
+        offsets = self.sampling_offsets(queries)  # BxQx(HLP2)
         weights = self.attention_weights(queries).view(B, Q, heads, levels * points)
         weights = weights.softmax(-1).view(B, Q, heads, levels, points)
-        # Offsets are in pixels of each level; locations in 0..1.
-        sizes = offsets.new_tensor([(w, h) for h, w in key_shapes])[:, None]  # Lx1x2
-        locations = reference_points[:, None, None, None] + offsets / sizes
+        # Offsets are in pixels of each level, locations in 0..1. Both factors are written out in
+        # the offsets' shape: on a CPU a sum with a short last dimension is far slower.
+        pixels = offsets.new_tensor([(1 / w, 1 / h) for h, w in key_shapes])[:, None]  # Lx1x2
+        pixels = pixels.expand(heads, -1, points, -1).flatten()
+        centres = reference_points.repeat(1, heads * levels * points)  # Qx2 -> Qx(HLP2)
+        locations = torch.addcmul(centres, offsets, pixels)
+        locations = locations.view(B, Q, heads, levels, points, 2)
         sampled = multi_scale_deformable_attention(
             value, key_shapes, locations, weights, self.backend
         )
@@ -68,8 +73,12 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
     """mmdet's layer around :class:`DeformableAttention`."""
 
     def _init_layers(self) -> None:
+        config = self.self_attn_cfg
+        # Stock's attention, which is replaced here, knows no backends.
+        self.self_attn_cfg = {key: config[key] for key in config if key != "backend"}
         super()._init_layers()
-        self.self_attn = DeformableAttention(**self.self_attn_cfg)
+        self.self_attn_cfg = config
+        self.self_attn = DeformableAttention(**config)
 
     def forward(
         self,

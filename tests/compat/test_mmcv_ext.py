@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from helpers.stock_attention import mmcv_fallback
 
 from mmproscale.compat import mmcv_ext
 
@@ -22,9 +23,7 @@ def attention_inputs() -> dict[str, torch.Tensor]:
 
 
 def reference(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
-
-    return multi_scale_deformable_attn_pytorch(
+    return mmcv_fallback()(
         inputs["value"],
         torch.tensor(SHAPES),
         inputs["sampling_locations"],
