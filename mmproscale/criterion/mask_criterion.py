@@ -76,8 +76,9 @@ class MaskCriterion:
         self, predictions: QueryPredictions, targets: Sequence[Targets], matches: Sequence[Match]
     ) -> dict[str, Tensor]:
         """Mask and Dice loss of each layer, over the matched queries alone."""
-        matched = predictions.class_logits.new_tensor([sum(q.shape[1] for q, _ in matches)])
-        average = max(reduce_mean(matched), 1)
+        # As mmdet counts them: an image without objects is one mask.
+        masks = sum(max(queries.shape[1], 1) for queries, _ in matches)
+        average = reduce_mean(predictions.class_logits.new_tensor(masks))
         by_image = [
             self._image_losses(_matched_masks(predictions, image, queries), own.masks, segments)
             for image, (own, (queries, segments)) in enumerate(zip(targets, matches, strict=True))

@@ -32,7 +32,7 @@ model = dict(
         init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
     ),
     panoptic_head=dict(
-        type="Mask2FormerHead",
+        type="mmproscale.PanopticHead",
         in_channels=[256, 512, 1024, 2048],
         strides=[4, 8, 16, 32],
         feat_channels=channels,
