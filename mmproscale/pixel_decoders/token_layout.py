@@ -54,7 +54,8 @@ class TokenLayout:
 
     def to_map(self, tokens: Tensor, stride: int) -> Tensor:
         """One level's tokens (B, N, C) as its map (B, C, H, W)."""
-        return tokens.transpose(1, 2).unflatten(2, self.shape(stride))
+        # In this order a single image's map has the strides by which torch knows channels_last.
+        return tokens.unflatten(1, self.shape(stride)).permute(0, 3, 1, 2)
 
     def reference_points(self, strides: Sequence[int], like: Tensor) -> Tensor:
         """Pixel centres of the levels' tokens, (N, 2) as (x, y) in 0..1, on ``like``'s device."""
