@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?=
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint bench clean
 
 install: $(STAMP)
 
@@ -24,6 +24,13 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --ignore-missing-imports --follow-imports=silent mmproscale/checkpoints mmproscale/compat \
 		mmproscale/pixel_decoders/schedule.py
+
+# Nothing else should run beside it.
+bench: $(STAMP)
+	$(BIN)/python benchmarks/attention.py
+	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/page.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

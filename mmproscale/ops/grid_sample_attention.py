@@ -20,11 +20,12 @@ def grid_sample_attention(
     Q, P = locations.shape[1], locations.shape[4]
     given, dtype = value.dtype, torch.promote_types(value.dtype, locations.dtype)
     value, locations, weights = value.to(dtype), locations.to(dtype), weights.to(dtype)
-    # grid_sample would hand on a NaN; as in mmcv's compiled op it is outside, and so is infinity.
-    grids = (2 * locations - 1).nan_to_num(OUTSIDE, OUTSIDE, -OUTSIDE)
     # Levels come first, so that each one's grid is in one piece: in strips of P points grid_sample
-    # takes nearly twice the time.
-    grids = grids.permute(3, 0, 2, 1, 4, 5).flatten(1, 2)  # BxQxHxLxPx2 -> Lx(BH)xQxPx2
+    # takes nearly twice the time. BxQxHxLxPx2 -> Lx(BH)xQxPx2
+    grids = (2 * locations - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)
+    with torch.no_grad():  # what is outside has no gradient anyway
+        # grid_sample would hand on a NaN: as in mmcv's compiled op it is outside, like infinity.
+        grids.nan_to_num_(OUTSIDE, OUTSIDE, -OUTSIDE)
     samples = []
     levels = value.split([h * w for h, w in shapes], dim=1)
     for (h, w), tokens, grid in zip(shapes, levels, grids.unbind(), strict=True):

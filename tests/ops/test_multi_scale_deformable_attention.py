@@ -369,9 +369,13 @@ def our_op():
 
 
 class Attention(torch.nn.Module):
+    def __init__(self, backend=None):
+        super().__init__()
+        self.backend = backend
+
     def forward(self, value, locations, weights):
-        sampled = multi_scale_deformable_attention(2 * value, SHAPES, locations, weights)
-        return sampled + 1
+        inputs = 2 * value, SHAPES, locations, weights
+        return multi_scale_deformable_attention(*inputs, self.backend) + 1
 
 
 def test_is_a_torch_library_operator():
@@ -386,10 +390,11 @@ def test_is_a_torch_library_operator():
     )
 
 
-def test_compiles_whole():
+@pytest.mark.parametrize("backend", [None, "torch", "grid_sample"])
+def test_compiles_whole(backend):
     inputs = attention_inputs(SHAPES)
     torch.compiler.reset()
-    compiled = torch.compile(Attention(), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(Attention(backend), fullgraph=True, backend="aot_eager")
     results = [output_and_gradients(module, inputs) for module in (Attention(), compiled)]
     for eager, mine in zip(*results, strict=True):
         torch.testing.assert_close(mine, eager)

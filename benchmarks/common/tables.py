@@ -1,0 +1,61 @@
+"""Results as rows of text: one for each part, one column for each candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def rows(case: Mapping[str, Any]) -> list[list[str]]:
+    """Heading and rows: median ms and, but for the first candidate, the ratio and quartiles."""
+    candidates = case["candidates"]
+    table = [["", *(candidate["name"] for candidate in candidates)]]
+    for part in candidates[0]["parts"]:
+        cells = [_time(c["parts"].get(part), first=not i) for i, c in enumerate(candidates)]
+        table.append([part, *cells])
+    memory = [candidate.get("peak_memory_mib") for candidate in candidates]
+    if any(mib is not None for mib in memory):
+        table.append(["peak memory", *(_memory(mib) for mib in memory)])
+    return table
+
+
+def markdown(table: Sequence[Sequence[str]]) -> str:
+    """The rows as a Markdown table."""
+    heading, *body = table
+    lines = [heading, ["---"] * len(heading), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def terminal(title: str, table: Sequence[Sequence[str]]) -> Table:
+    """The rows as a table for a terminal."""
+    heading, *body = table
+    shown = Table(title=title, title_justify="left")
+    for index, name in enumerate(heading):
+        shown.add_column(name, justify="right" if index else "left", overflow="fold")
+    for line in body:
+        shown.add_row(*line)
+    return shown
+
+
+def _time(part: Mapping[str, Any] | None, first: bool) -> str:
+    if part is None:
+        return "-"
+    text = f"{_digits(part['ms']['median'])}{NO_BREAK}ms"
+    if first:
+        return text
+    low, high = part["ratio"]["quartiles"]
+    return f"{text}, {part['ratio']['median']:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _memory(mib: float | None) -> str:
+    return "-" if mib is None else f"{_digits(mib)}{NO_BREAK}MiB"
+
+
+def _digits(number: float) -> str:
+    """Three digits that count: 0.123, 1.23, 12.3, 123, 1,234."""
+    decimals = next((d for d, least in ((0, 99.95), (1, 9.995), (2, 0.9995)) if number >= least), 3)
+    return f"{number:,.{decimals}f}"

@@ -1,0 +1,108 @@
+"""Inference by part: mmdet's Mask2Former against our configs, on one image.
+
+Weights are random, those of mmdet's model wherever names are the same. The parts are those of one
+pass: the query decoder is the head less its pixel decoder, with the masks at the image's size; what
+makes segments of the masks is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
+
+import torch
+from common.benchmark import (
+    Case,
+    Prepared,
+    at_least,
+    autocast,
+    make_parser,
+    run_benchmark,
+    set_up,
+)
+from common.measurement import Stopwatch
+from common.models import build, model_config, stock_attention, stock_twin
+from mmdet.models import Mask2Former
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
+from torch import Tensor
+
+from mmproscale.apis.command_line import command_line
+
+CONFIGS = ["m2f_swin-t_coco", "proscale_m2f_swin-t_coco", "proscale-111_m2f_swin-t_coco"]
+Attention = Callable[[], AbstractContextManager]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    parser.add_argument("--configs", nargs="+", default=CONFIGS, help="mmdet's is the first's twin")
+    parser.add_argument(
+        "--size", nargs=2, type=at_least(1), default=(800, 1088), metavar=("H", "W")
+    )
+    parser.add_argument("--batch", type=at_least(1), default=1)
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    set_up(args)
+    stock = stock_twin(model_config(args.configs[0]))
+    candidates = {"mmdet": partial(prepare, stock, args, stock_attention)}
+    for name in args.configs:
+        candidates[name] = partial(prepare, model_config(name), args, nullcontext)
+    height, width = args.size
+    case = Case(
+        name=f"{height}x{width}, batch {args.batch}",
+        settings=dict(configs=args.configs, size=list(args.size), batch=args.batch),
+        candidates=candidates,
+    )
+    run_benchmark(__file__, args, [case], "Inference: from the image to masks of its size")
+
+
+def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -> Prepared:
+    built = build(model, weights_of_stock(args.configs[0])).eval().to(args.device)
+    return Prepared(
+        run=partial(predict, built, images(args, *args.size), args, attention),
+        warm_up=lambda: predict(built, images(args, 64, 64), args, attention, Stopwatch()),
+    )
+
+
+@cache
+def weights_of_stock(config: str) -> dict[str, Tensor]:
+    return build(stock_twin(model_config(config))).state_dict()
+
+
+def images(args: argparse.Namespace, height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(args.batch, 3, height, width, generator=generator).to(args.device)
+
+
+@torch.no_grad()
+def predict(
+    model: Mask2Former,
+    batch: Tensor,
+    args: argparse.Namespace,
+    attention: Attention,
+    watch: Stopwatch,
+) -> None:
+    head, size = model.panoptic_head, tuple(batch.shape[-2:])
+    samples = [DetDataSample(metainfo=dict(img_shape=size, batch_input_shape=size)) for _ in batch]
+    with autocast(args), attention(), watch.part("whole"):
+        with watch.part("backbone"):
+            feats = model.extract_feat(batch)
+        with watch.method(head.pixel_decoder, "forward", "pixel decoder"), watch.part("head"):
+            head.predict(feats, samples)
+    seconds = watch.seconds
+    watch.seconds = {
+        "backbone": seconds["backbone"],
+        "pixel decoder": seconds["pixel decoder"],
+        "query decoder, masks": seconds["head"] - seconds["pixel decoder"],
+        "whole": seconds["whole"],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""One training step by part: mmdet's Mask2Former against ours, with ResNet-18 and small images.
+
+The model is configs/_base_/models/m2f_r18.py with COCO's classes; weights are the same. Each image
+has about ten masks, drawn from a seed. mmdet computes the masks of every layer in its query
+decoder, ours what is needed of them with the losses: compare those two parts together.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+from common.benchmark import (
+    Case,
+    Prepared,
+    at_least,
+    autocast,
+    make_parser,
+    run_benchmark,
+    set_up,
+)
+from common.ground_truth import random_batch
+from common.measurement import Stopwatch
+from common.models import CONFIGS, build, model_config, stock_attention, stock_twin
+from mmdet.models import Mask2Former
+from mmengine.config import Config, ConfigDict
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from torch import Tensor
+
+from mmproscale.apis.command_line import command_line
+
+THINGS, STUFF = 80, 53
+MODEL = CONFIGS / "_base_/models/m2f_r18.py"
+OPTIMISER = CONFIGS / "_base_/schedules/adamw_from_scratch.py"
+Attention = Callable[[], AbstractContextManager]
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "--size", nargs=2, type=at_least(32), default=(256, 256), metavar=("H", "W")
+    )
+    parser.add_argument("--batch", type=at_least(1), default=4)
+    parser.add_argument("--queries", type=at_least(1), default=100)
+    parser.add_argument("--decoder-layers", type=at_least(1), default=9)
+    parser.add_argument("--points", type=at_least(1), default=12544)
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    set_up(args)
+    ours = make_model(args)
+    height, width = args.size
+    case = Case(
+        name=f"{height}x{width}, batch {args.batch}, {args.queries} queries, {args.decoder_layers} "
+        f"decoder layers, {args.points:,} points",
+        settings={k: getattr(args, k) for k in ("batch", "queries", "decoder_layers", "points")}
+        | {"size": list(args.size)},
+        candidates={
+            "mmdet": partial(prepare, stock_twin(ours), args, stock_attention),
+            "mmproscale": partial(prepare, ours, args, nullcontext),
+        },
+    )
+    run_benchmark(__file__, args, [case], "A training step: forward, loss, backward, optimiser")
+
+
+def make_model(args: argparse.Namespace) -> ConfigDict:
+    """Ours, at the sizes of the options."""
+    model = model_config(str(MODEL))
+    head = model.panoptic_head
+    head.update(num_things_classes=THINGS, num_stuff_classes=STUFF, num_queries=args.queries)
+    head.loss_cls.class_weight = [1.0] * (THINGS + STUFF) + [0.1]
+    head.transformer_decoder.num_layers = args.decoder_layers
+    model.panoptic_fusion_head.update(num_things_classes=THINGS, num_stuff_classes=STUFF)
+    model.train_cfg.num_points = args.points
+    return model
+
+
+def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -> Prepared:
+    built = build(model, weights_of_stock(args)).train().to(args.device)
+    config = Config.fromfile(OPTIMISER).optim_wrapper
+    if args.amp and args.device == "cuda":
+        config.update(type="AmpOptimWrapper", loss_scale="dynamic")  # fp16's gradients need it
+    optim_wrapper = build_optim_wrapper(built, config)
+    step = partial(train_step, built, optim_wrapper, args, attention)
+
+    def batch(size: tuple[int, int], images: int) -> dict:
+        drawn = random_batch(images, size, THINGS, STUFF)
+        return built.data_preprocessor(drawn, training=True)
+
+    return Prepared(
+        run=partial(step, batch(tuple(args.size), args.batch)),
+        # The optimiser's own state is there after one step, however small.
+        warm_up=lambda: step(batch((64, 64), 2), Stopwatch()),
+    )
+
+
+def weights_of_stock(args: argparse.Namespace) -> dict[str, Tensor]:
+    return build(stock_twin(make_model(args))).state_dict()
+
+
+def train_step(
+    model: Mask2Former,
+    optim_wrapper: OptimWrapper,
+    args: argparse.Namespace,
+    attention: Attention,
+    batch: dict,
+    watch: Stopwatch,
+) -> None:
+    head = model.panoptic_head
+    # Ours keeps the network apart from the losses by a method of its own.
+    network = "decode" if hasattr(head, "decode") else "forward"
+    with watch.part("whole"):
+        with autocast(args), attention():
+            with watch.part("backbone"):
+                feats = model.extract_feat(batch["inputs"])
+            with (
+                watch.method(head.pixel_decoder, "forward", "pixel decoder"),
+                watch.method(head, network, "network"),
+                watch.part("head"),
+            ):
+                loss, _ = model.parse_losses(head.loss(feats, batch["data_samples"]))
+        with watch.part("backward"):
+            optim_wrapper.backward(loss)
+        with watch.part("optimiser"):
+            optim_wrapper.step()
+    optim_wrapper.zero_grad()
+    seconds = watch.seconds
+    watch.seconds = {
+        "backbone": seconds["backbone"],
+        "pixel decoder": seconds["pixel decoder"],
+        "query decoder": seconds["network"] - seconds["pixel decoder"],
+        "matching, losses": seconds["head"] - seconds["network"],
+        "backward": seconds["backward"],
+        "optimiser": seconds["optimiser"],
+        "whole": seconds["whole"],
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Stock modules run our operator in the place of mmcv's fallback, and give the same."""
+
+import subprocess
+import sys
+import types
+import warnings
+
+import pytest
+import torch
+from helpers.stock_attention import (
+    attention_inputs,
+    mmcv_fallback,
+    output_and_gradients,
+    stock_as_it_is,
+)
+from mmcv.ops import MultiScaleDeformableAttention, multi_scale_deform_attn
+from mmdet.models.layers import MSDeformAttnPixelDecoder
+from mmengine.config import ConfigDict
+
+from mmproscale import compat
+from mmproscale.compat import attention_fallback
+from mmproscale.ops import attention_backend, embedding_bag_attention
+
+NAME = attention_fallback.FALLBACK
+CHANNELS = (8, 16, 16, 16)
+STOCK = dict(
+    in_channels=CHANNELS,
+    feat_channels=32,
+    out_channels=32,
+    norm_cfg=dict(type="GN", num_groups=8),
+    positional_encoding=dict(num_feats=16, normalize=True),
+    encoder=ConfigDict(
+        num_layers=2,
+        layer_cfg=dict(
+            self_attn_cfg=dict(
+                embed_dims=32, num_heads=4, num_levels=3, dropout=0.0, batch_first=True
+            ),
+            ffn_cfg=dict(embed_dims=32, feedforward_channels=64, num_fcs=2, ffn_drop=0.0),
+        ),
+    ),
+)
+
+
+def stock_decoder():
+    decoder = MSDeformAttnPixelDecoder(**STOCK)
+    decoder.init_weights()
+    for name, parameter in decoder.named_parameters():
+        # Zeros hide mistakes: mmcv starts the attention's offsets and weights with them.
+        if "sampling_offsets" in name or "attention_weights" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return decoder
+
+
+def backbone_maps(height=64, width=96):
+    return [
+        torch.randn(2, c, height // s, width // s)
+        for c, s in zip(CHANNELS, (4, 8, 16, 32), strict=True)
+    ]
+
+
+@pytest.fixture
+def embedding_bags(monkeypatch):
+    """One entry for each forward pass of backend `torch`."""
+    calls, forward = [], embedding_bag_attention.forward
+    monkeypatch.setattr(
+        embedding_bag_attention, "forward", lambda *args: calls.append(1) or forward(*args)
+    )
+    return calls
+
+
+def test_a_stock_pixel_decoder_runs_ours_and_gives_the_same(embedding_bags):
+    decoder, maps = stock_decoder(), backbone_maps()
+
+    def run():
+        decoder.zero_grad()
+        mask_features, _ = decoder(maps)
+        mask_features.square().mean().backward()
+        return [mask_features.detach(), *(p.grad for p in decoder.parameters())]
+
+    with attention_backend("torch"):
+        with stock_as_it_is():
+            theirs = run()
+        assert embedding_bags == []
+        mine = run()
+        assert len(embedding_bags) == 2  # one for each layer
+    for ours, expected in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_detrs_cross_attention_runs_ours(embedding_bags):
+    attention = MultiScaleDeformableAttention(embed_dims=32, num_heads=4, num_levels=2)
+    shapes = torch.tensor([(3, 4), (6, 8)])
+
+    def run():
+        torch.manual_seed(0)
+        return attention(
+            query=torch.randn(7, 1, 32),
+            value=torch.randn(60, 1, 32),
+            reference_points=torch.rand(1, 7, 2, 4),  # boxes
+            spatial_shapes=shapes,
+            level_start_index=torch.tensor([0, 12]),
+        )
+
+    attention.eval()
+    with attention_backend("torch"):
+        mine = run()
+    assert embedding_bags == [1]
+    with stock_as_it_is():
+        torch.testing.assert_close(mine, run())
+
+
+def test_has_mmcvs_signature_and_gives_what_it_gives():
+    shapes = [(5, 7), (3, 2)]
+    ours = getattr(multi_scale_deform_attn, NAME)
+    assert (ours.__name__, ours.__module__) == (NAME, multi_scale_deform_attn.__name__)
+    assert ours is not mmcv_fallback()
+
+    def calling(function):
+        return lambda value, locations, weights: function(
+            value=value,
+            value_spatial_shapes=torch.tensor(shapes),
+            sampling_locations=locations,
+            attention_weights=weights,
+        )
+
+    inputs = attention_inputs(shapes)
+    results = [output_and_gradients(calling(f), inputs) for f in (ours, mmcv_fallback())]
+    for mine, expected in zip(*results, strict=True):
+        torch.testing.assert_close(mine, expected)
+
+
+def test_replaces_once():
+    ours = getattr(multi_scale_deform_attn, NAME)
+    compat.apply()
+    attention_fallback.replace_attention_fallback()
+    assert getattr(multi_scale_deform_attn, NAME) is ours
+    assert not hasattr(mmcv_fallback(), "__wrapped__")
+
+
+def test_an_mmcv_without_the_function_is_left_alone():
+    module = types.ModuleType("mmcv_of_tomorrow")
+    attention_fallback._replace(module)
+    assert not hasattr(module, NAME)
+
+
+@torch.no_grad()
+def test_a_trace_of_a_stock_decoder_takes_other_sizes():
+    decoder = stock_decoder().eval().requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        traced = torch.jit.trace(lambda *maps: decoder(maps)[0], backbone_maps(), check_trace=False)
+    kinds = {node.kind().partition("::")[0] for node in traced.inlined_graph.nodes()}
+    assert kinds <= {"aten", "prim"}
+    for maps in (backbone_maps(), backbone_maps(128, 64)):
+        torch.testing.assert_close(traced(*maps), decoder(maps)[0])
+
+
+@torch.no_grad()
+def test_a_stock_decoder_compiles(embedding_bags):
+    decoder, maps = stock_decoder().eval(), backbone_maps()
+    torch.compiler.reset()
+    mask_features = torch.compile(decoder, backend="eager")(maps)[0]
+    torch.testing.assert_close(mask_features, decoder(maps)[0])
+
+
+def test_where_mmcv_is_imported_already_it_is_replaced_at_once():
+    with stock_as_it_is():
+        own = getattr(multi_scale_deform_attn, NAME)
+        attention_fallback.replace_attention_fallback()
+        assert getattr(multi_scale_deform_attn, NAME).__wrapped__ is own
+
+
+def test_import_is_light_and_mmcvs_import_brings_the_replacement():
+    code = (
+        "import sys, mmproscale\n"
+        "assert not {'torch', 'mmcv'} & set(sys.modules)\n"
+        f"import {attention_fallback.MODULE} as module\n"
+        "assert 'mmproscale.ops' not in sys.modules\n"
+        f"assert module.{NAME}.__code__.co_filename != module.__file__\n"
+        f"assert module.{NAME}.__wrapped__.__code__.co_filename == module.__file__\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
