@@ -60,10 +60,10 @@ class DeformableAttention(MultiScaleDeformableAttention):
         weights = weights.softmax(-1).view(B, Q, heads, levels, points)
         # Offsets are in pixels of each level, locations in 0..1. Both factors are written out in
         # the offsets' shape: on a CPU a sum with a short last dimension is far slower.
-        pixels = offsets.new_tensor([(1 / w, 1 / h) for h, w in key_shapes])[:, None]  # Lx1x2
-        pixels = pixels.expand(heads, -1, points, -1).flatten()
         centres = reference_points.repeat(1, heads * levels * points)  # Qx2 -> Qx(HLP2)
-        locations = torch.addcmul(centres, offsets, pixels)
+        pixels = centres.new_tensor([(1 / w, 1 / h) for h, w in key_shapes])[:, None]  # Lx1x2
+        pixels = pixels.expand(heads, -1, points, -1).flatten()
+        locations = torch.addcmul(centres, offsets.to(centres.dtype), pixels)
         locations = locations.view(B, Q, heads, levels, points, 2)
         sampled = multi_scale_deformable_attention(
             value, key_shapes, locations, weights, self.backend

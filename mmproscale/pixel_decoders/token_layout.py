@@ -58,7 +58,10 @@ class TokenLayout:
         return tokens.unflatten(1, self.shape(stride)).permute(0, 3, 1, 2)
 
     def reference_points(self, strides: Sequence[int], like: Tensor) -> Tensor:
-        """Pixel centres of the levels' tokens, (N, 2) as (x, y) in 0..1, on ``like``'s device."""
+        """Pixel centres of the levels' tokens, (N, 2) as (x, y) in 0..1, in fp32 or wider.
+
+        They are on ``like``'s device.
+        """
         return torch.cat([_pixel_centres(self.shape(stride), like) for stride in strides])
 
 
@@ -75,7 +78,9 @@ def concat(levels: Mapping[int, Tensor], strides: Sequence[int]) -> Tensor:
 
 def _pixel_centres(shape: tuple[int, int], like: Tensor) -> Tensor:
     height, width = shape
-    y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
-    x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
+    # Half precision, as under autocast, would move a point by up to a 250th of the map.
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    y = (torch.arange(height, device=like.device, dtype=dtype) + 0.5) / height
+    x = (torch.arange(width, device=like.device, dtype=dtype) + 0.5) / width
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([grid_x, grid_y], dim=-1).flatten(0, 1)

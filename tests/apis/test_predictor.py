@@ -27,7 +27,11 @@ META = {
     "categories": [{"id": 10 * (i + 1), "name": name} for i, name in enumerate(NAMES)],
 }
 # Every query counts, however unsure: random weights are never sure.
-KEEP_ALL = {"model.test_cfg.object_mask_thr": 0.0, "model.test_cfg.iou_thr": 0.0}
+KEEP_ALL = {
+    "model.test_cfg.object_mask_thr": 0.0,
+    "model.test_cfg.iou_thr": 0.0,
+    "model.test_cfg.filter_low_score": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +46,7 @@ def checkpoint(config, tmp_path_factory) -> Path:
     init_default_scope("mmdet")
     model = MODELS.build(config.model)
     model.init_weights()
+    model.panoptic_head.cls_embed.bias.data[-1] = -100.0  # no query says 'no object'
     path = tmp_path_factory.mktemp("weights") / "random.pth"
     torch.save({"state_dict": model.state_dict(), "meta": {"dataset_meta": META}}, path)
     return path

@@ -1,6 +1,7 @@
 """Small Mask2Former heads, ours and mmdet's own, and ground truth for them."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,18 +9,21 @@ from mmdet.models.dense_heads import Mask2FormerHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
 from mmproscale.heads import PanopticHead
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 THINGS, STUFF = 5, 3
 SIZE = 64
 
 
 def head_config() -> ConfigDict:
     """Arguments of a head with three decoder layers, from the small model's config."""
-    model = Config.fromfile("configs/m2f_r18_shapes.py").model
+    init_default_scope("mmdet")  # whatever scope an earlier test has left
+    model = Config.fromfile(CONFIGS / "m2f_r18_shapes.py").model
     head = model.panoptic_head
     head.pop("type")
     head.num_things_classes, head.num_stuff_classes, head.num_queries = THINGS, STUFF, 20
