@@ -25,7 +25,7 @@ model = dict(
     train_cfg=dict(num_points=1024),
     test_cfg=dict(object_mask_thr=0.5),
 )
-max_iters = 2000
+max_iters = 2500
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=max_iters // 10),
     dict(type="CosineAnnealingLR", eta_min=0, by_epoch=False, begin=max_iters // 10, end=max_iters),

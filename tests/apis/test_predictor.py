@@ -46,7 +46,11 @@ def checkpoint(config, tmp_path_factory) -> Path:
     init_default_scope("mmdet")
     model = MODELS.build(config.model)
     model.init_weights()
-    model.panoptic_head.cls_embed.bias.data[-1] = -100.0  # no query says 'no object'
+    # An untrained model's masks are all foreground or all background: have them be foreground.
+    head = model.panoptic_head
+    with torch.no_grad():
+        embeddings = head.mask_embed(head.transformer_decoder.post_norm(head.query_feat.weight))
+        head.pixel_decoder.mask_feature.bias.copy_(embeddings.mean(0) * 100)
     path = tmp_path_factory.mktemp("weights") / "random.pth"
     torch.save({"state_dict": model.state_dict(), "meta": {"dataset_meta": META}}, path)
     return path
