@@ -176,11 +176,10 @@ def _pays_to_index(value: Tensor, locations: Tensor, weights: Tensor) -> bool:
     over the whole table of values, however few the points.
     """
     B, N, heads, head_dim = value.shape
-    points = weights.numel()
-    trains = torch.is_grad_enabled() and any(t.requires_grad for t in (value, locations, weights))
-    if trains:
-        return points * head_dim**2 >= 40_000_000 and 2 * points >= B * N * heads
-    return points * head_dim >= 150_000 and 4 * points >= B * N * heads
+    work = weights.numel() * head_dim**2
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (value, locations, weights)):
+        return work >= 40_000_000 and 2 * weights.numel() >= B * N * heads
+    return work >= 2_500_000 and 4 * weights.numel() >= B * N * heads
 
 
 def _check(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> None:
