@@ -13,6 +13,7 @@ from mmproscale.criterion.matching import MatchCost, match
 from mmproscale.criterion.points import sample, uncertain_points
 from mmproscale.criterion.row_losses import row_losses
 from mmproscale.criterion.targets import QueryPredictions, Targets
+from mmproscale.errors import InputError
 
 Match = tuple[Tensor, Tensor]
 
@@ -30,6 +31,9 @@ class MaskCriterion:
         num_points: Points at which masks are compared.
         oversample_ratio: Candidates drawn for each point of a loss.
         importance_ratio: Share of a loss's points that lie where the mask is least sure.
+
+    Raises:
+        InputError: Ratios that can't be.
     """
 
     loss_cls: nn.Module
@@ -41,6 +45,13 @@ class MaskCriterion:
     oversample_ratio: float = 3.0
     importance_ratio: float = 0.75
 
+    def __post_init__(self) -> None:
+        if self.oversample_ratio < 1 or not 0 <= self.importance_ratio <= 1:
+            raise InputError(
+                f"train_cfg has oversample_ratio={self.oversample_ratio} and "
+                f"importance_sample_ratio={self.importance_ratio}: give at least 1, and 0 to 1"
+            )
+
     def __call__(
         self, predictions: QueryPredictions, targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
@@ -51,8 +62,12 @@ class MaskCriterion:
             targets: Ground truth of each image.
 
         Raises:
+            InputError: Not one target for each image.
             FloatingPointError: A matching cost that is not a number.
         """
+        images = predictions.class_logits.shape[1]
+        if len(targets) != images:
+            raise InputError(f"{images} images, but ground truth for {len(targets)}")
         with torch.autocast(predictions.class_logits.device.type, enabled=False):
             predictions = predictions.float()
             matches = match(predictions, targets, self.match_costs, self.num_points)
@@ -70,7 +85,9 @@ class MaskCriterion:
             classes[:, image].scatter_(1, queries, targets[image].labels[segments])
         by_query = self.loss_cls(logits.flatten(0, 2), classes.flatten(), reduction_override="none")
         weights = logits.new_tensor(self.class_weight or [1.0] * (no_object + 1))
-        return by_query.view(len(logits), -1).sum(1) / weights[classes].flatten(1).sum(1)
+        # As mmdet divides: classes that weigh nothing give no loss, not a NaN.
+        average = weights[classes].flatten(1).sum(1) + torch.finfo(logits.dtype).eps
+        return by_query.view(len(logits), -1).sum(1) / average
 
     def _mask_losses(
         self, predictions: QueryPredictions, targets: Sequence[Targets], matches: Sequence[Match]

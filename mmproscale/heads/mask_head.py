@@ -28,8 +28,7 @@ class MaskHead(Mask2FormerHead):
     def __init__(self, *args, transformer_decoder: dict, **kwargs) -> None:
         super().__init__(*args, transformer_decoder=ConfigDict(transformer_decoder), **kwargs)
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
-        if self.train_cfg:
-            self.criterion = self._build_criterion()
+        self.criterion = self._build_criterion() if self.train_cfg else None
 
     def decode(self, feats: Sequence[Tensor]) -> QueryPredictions:
         """What the queries predict for backbone maps (B, C_i, H_i, W_i), high resolution first."""

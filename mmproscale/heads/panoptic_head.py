@@ -9,6 +9,7 @@ from mmdet.structures import DetDataSample
 from torch import Tensor
 
 from mmproscale.criterion import Targets, panoptic_targets
+from mmproscale.errors import InputError
 from mmproscale.heads.mask_head import MaskHead
 from mmproscale.registry import MODELS
 
@@ -31,8 +32,11 @@ class PanopticHead(MaskHead):
         """Losses of backbone maps ``x`` by mmdet's names.
 
         Raises:
+            InputError: A model without ``train_cfg``; not one data sample for each image.
             FloatingPointError: A matching cost that is not a number.
         """
+        if self.criterion is None:
+            raise InputError("the model has no train_cfg, so it has no losses: give it one")
         return self.criterion(self.decode(x), [self._targets(s) for s in batch_data_samples])
 
     def predict(

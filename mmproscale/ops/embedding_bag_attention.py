@@ -148,14 +148,14 @@ def _products(grad: Tensor, table: Tensor, rows: Tensor) -> Tensor:
     first = torch.arange(0, rows.numel() + 1, corners, dtype=rows.dtype, device=rows.device)
     outputs_grad, table = grad.reshape(-1, head_dim), table.flatten(0, 1)
     size, zeros = (len(outputs_grad), len(table)), grad.new_zeros(rows.numel())
-    _say_once_that_sparse_is_beta()
+    _use_up_the_warning_about_sparse()
     wanted = torch.sparse_csr_tensor(first, rows.view(-1), zeros, size, check_invariants=False)
     products = torch.sparse.sampled_addmm(wanted, outputs_grad, table.t(), beta=0)
     return products.values().view(rows.shape)
 
 
 @cache
-def _say_once_that_sparse_is_beta() -> None:
+def _use_up_the_warning_about_sparse() -> None:
     """Let torch give its warning about sparse tensors, which it gives once, where none hears it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

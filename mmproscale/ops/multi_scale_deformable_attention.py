@@ -54,7 +54,7 @@ def multi_scale_deformable_attention(
     shapes = _as_pairs(spatial_shapes)
     tensors = value, sampling_locations, attention_weights
     _check(value, shapes, sampling_locations, attention_weights)
-    backend = check_backend(backend or (_named[-1] if _named else None))
+    backend = check_backend(_named[-1] if backend is None and _named else backend)
     if backend is None:
         backend = _fastest(value, shapes, sampling_locations, attention_weights)
     elif backend in _KERNELS and (reason := _KERNELS[backend].refuses(value)):
@@ -69,7 +69,8 @@ def multi_scale_deformable_attention(
 def attention_backend(name: str) -> Iterator[None]:
     """Have deformable attention inside computed by backend ``name``, unless its config has one.
 
-    A backward pass takes the backend of its forward pass.
+    A backward pass takes the backend of its forward pass. The choice is the whole process's, not a
+    thread's.
 
     Raises:
         InputError: A backend that is not known.
@@ -178,7 +179,7 @@ def _pays_to_index(value: Tensor, locations: Tensor, weights: Tensor) -> bool:
     B, N, heads, head_dim = value.shape
     work = weights.numel() * head_dim**2
     if torch.is_grad_enabled() and any(t.requires_grad for t in (value, locations, weights)):
-        return work >= 40_000_000 and 2 * weights.numel() >= B * N * heads
+        return work >= 40_000_000 and weights.numel() >= B * N * heads
     return work >= 2_500_000 and 4 * weights.numel() >= B * N * heads
 
 
@@ -186,6 +187,8 @@ def _check(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) ->
     tokens = sum(h * w for h, w in shapes)
     fits = (
         (value.dim(), weights.dim()) == (4, 5)
+        and value.is_floating_point()
+        and all(h >= 0 and w >= 0 for h, w in shapes)
         and value.shape[:3] == (weights.shape[0], tokens, weights.shape[2])
         and weights.shape[3] == len(shapes)
         and locations.shape == (*weights.shape, 2)
@@ -193,9 +196,9 @@ def _check(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) ->
     if not fits:
         raise InputError(
             f"deformable attention over maps {list(shapes)} ({tokens} tokens) got values "
-            f"{tuple(value.shape)}, locations {tuple(locations.shape)} and weights "
-            f"{tuple(weights.shape)}: these must be (B, tokens, heads, head_dim), (B, Q, heads, "
-            "levels, points, 2) and (B, Q, heads, levels, points)"
+            f"{tuple(value.shape)} in {value.dtype}, locations {tuple(locations.shape)} and weights "
+            f"{tuple(weights.shape)}: these must be floats (B, tokens, heads, head_dim), (B, Q, "
+            "heads, levels, points, 2) and (B, Q, heads, levels, points)"
         )
 
 

@@ -1,6 +1,7 @@
 """Our head against mmdet's own: outputs, losses and gradients; and ground truth at its edges."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from helpers.heads import (
     same_points_for_all,
 )
 
-from mmproscale.criterion import QueryPredictions
+from mmproscale.criterion import QueryPredictions, mask_criterion
 from mmproscale.errors import InputError
 from mmproscale.heads import PanopticHead
 
@@ -119,6 +120,14 @@ def test_matching_and_losses_are_in_fp32_under_autocast(fixed_points, monkeypatc
     head, maps, samples = build_ours(), backbone_maps(), data_samples([3, 2])
     seen = []
     criterion = head.criterion
+    matching = mask_criterion.match
+
+    def spy_on_matching(predictions, *rest):
+        parts = vars(predictions).values()
+        seen.extend((part.dtype, torch.is_autocast_enabled("cpu")) for part in parts)
+        return matching(predictions, *rest)
+
+    monkeypatch.setattr(mask_criterion, "match", spy_on_matching)
     for part in ("_class_losses", "_image_losses"):
         original = getattr(type(criterion), part)
 
@@ -146,6 +155,42 @@ def test_diverged_training_is_said_in_one_line():
     with pytest.raises(FloatingPointError, match="matching cost is not finite") as error:
         head.loss(maps, data_samples([3, 2]))
     assert "\n" not in str(error.value)
+
+
+def test_classes_without_weight_give_no_loss_as_mmdets(fixed_points):
+    ours = build_ours()
+    stock = build_stock(ours)
+    weights = [1.0] * 8 + [0.0]
+    stock.class_weight = stock.loss_cls.class_weight = weights
+    ours.loss_cls.class_weight = weights
+    ours.criterion = dataclasses.replace(ours.criterion, class_weight=weights)
+    maps, samples = backbone_maps(), data_samples([0, 0], stuff=False)
+    losses, gradients = losses_and_gradients(ours, maps, samples)
+    expected = stock.loss(maps, samples)
+    assert all(loss == expected[name] == 0 for name, loss in losses.items())
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+
+
+def test_all_classes_weigh_the_same_if_none_is_given(fixed_points):
+    head, maps, samples = build_ours(), backbone_maps(), data_samples([3, 2])
+    losses = []
+    for weights in (None, [1.0] * 9):
+        head.loss_cls.class_weight = weights
+        head.criterion = dataclasses.replace(head.criterion, class_weight=weights)
+        losses.append(head.loss(maps, samples)["loss_cls"])
+    torch.testing.assert_close(*losses)
+
+
+def test_what_cannot_be_trained_is_said():
+    head, maps = build_ours(), backbone_maps()
+    with pytest.raises(InputError, match="2 images, but ground truth for 1"):
+        head.loss(maps, data_samples([3]))
+    with pytest.raises(InputError, match=r"oversample_ratio=0.5"):
+        dataclasses.replace(head.criterion, oversample_ratio=0.5)
+    config = head_config()
+    config.train_cfg = None
+    with pytest.raises(InputError, match="no train_cfg"):
+        PanopticHead(**config).loss(maps, data_samples([3, 2]))
 
 
 def test_full_masks_are_only_computed_for_results(monkeypatch):

@@ -442,3 +442,14 @@ def test_a_trace_holds_standard_operators_unless_a_backend_is_named(context):
     assert ("mmproscale" in kinds) == (context is not None)
     assert kinds - {"mmproscale"} <= {"aten", "prim"}
     torch.testing.assert_close(traced(*inputs), Attention()(*inputs))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "dtype"), [([(-4, -5)], torch.float32), ([(4, 5)], torch.int32)]
+)
+def test_maps_of_negative_size_and_whole_numbers_are_refused(shapes, dtype):
+    value = torch.ones(1, 20, 2, 4, dtype=dtype)
+    with pytest.raises(InputError, match="these must be floats"):
+        multi_scale_deformable_attention(
+            value, shapes, torch.rand(1, 3, 2, 1, 4, 2), torch.rand(1, 3, 2, 1, 4)
+        )
