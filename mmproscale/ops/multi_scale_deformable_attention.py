@@ -196,9 +196,9 @@ def _check(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) ->
     if not fits:
         raise InputError(
             f"deformable attention over maps {list(shapes)} ({tokens} tokens) got values "
-            f"{tuple(value.shape)} in {value.dtype}, locations {tuple(locations.shape)} and weights "
-            f"{tuple(weights.shape)}: these must be floats (B, tokens, heads, head_dim), (B, Q, "
-            "heads, levels, points, 2) and (B, Q, heads, levels, points)"
+            f"{tuple(value.shape)} in {value.dtype}, locations {tuple(locations.shape)} and "
+            f"weights {tuple(weights.shape)}: these must be floats (B, tokens, heads, head_dim), "
+            "(B, Q, heads, levels, points, 2) and (B, Q, heads, levels, points)"
         )
 
 
