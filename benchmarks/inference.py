@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, partial
+from functools import partial
 
 import torch
 from common.benchmark import (
@@ -23,7 +23,7 @@ from common.benchmark import (
     set_up,
 )
 from common.measurement import Stopwatch
-from common.models import build, model_config, stock_attention, stock_twin
+from common.models import build, model_config, stock_attention, stock_twin, weights_of_stock
 from mmdet.models import Mask2Former
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
@@ -63,16 +63,11 @@ def main() -> None:
 
 
 def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -> Prepared:
-    built = build(model, weights_of_stock(args.configs[0])).eval().to(args.device)
+    built = build(model, weights_of_stock(model_config(args.configs[0]))).eval().to(args.device)
     return Prepared(
         run=partial(predict, built, images(args, *args.size), args, attention),
         warm_up=lambda: predict(built, images(args, 64, 64), args, attention, Stopwatch()),
     )
-
-
-@cache
-def weights_of_stock(config: str) -> dict[str, Tensor]:
-    return build(stock_twin(model_config(config))).state_dict()
 
 
 def images(args: argparse.Namespace, height: int, width: int) -> Tensor:

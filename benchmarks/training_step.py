@@ -23,11 +23,17 @@ from common.benchmark import (
 )
 from common.ground_truth import random_batch
 from common.measurement import Stopwatch
-from common.models import CONFIGS, build, model_config, stock_attention, stock_twin
+from common.models import (
+    CONFIGS,
+    build,
+    model_config,
+    stock_attention,
+    stock_twin,
+    weights_of_stock,
+)
 from mmdet.models import Mask2Former
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper, build_optim_wrapper
-from torch import Tensor
 
 from mmproscale.apis.command_line import command_line
 
@@ -66,12 +72,7 @@ def main() -> None:
             "mmproscale": partial(prepare, ours, args, nullcontext),
         },
     )
-    run_benchmark(
-        __file__,
-        args,
-        [case],
-        TITLE,
-    )
+    run_benchmark(__file__, args, [case], TITLE)
 
 
 def make_model(args: argparse.Namespace) -> ConfigDict:
@@ -87,7 +88,7 @@ def make_model(args: argparse.Namespace) -> ConfigDict:
 
 
 def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -> Prepared:
-    built = build(model, weights_of_stock(args)).train().to(args.device)
+    built = build(model, weights_of_stock(make_model(args))).train().to(args.device)
     config = Config.fromfile(OPTIMISER).optim_wrapper
     if args.amp and args.device == "cuda":
         config.update(type="AmpOptimWrapper", loss_scale="dynamic")  # fp16's gradients need it
@@ -103,10 +104,6 @@ def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -
         # The optimiser's own state is there after one step, however small.
         warm_up=lambda: step(batch((64, 64), 2), Stopwatch()),
     )
-
-
-def weights_of_stock(args: argparse.Namespace) -> dict[str, Tensor]:
-    return build(stock_twin(make_model(args))).state_dict()
 
 
 def train_step(

@@ -27,3 +27,15 @@ def configs() -> Path:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def embedding_bags(monkeypatch) -> list[int]:
+    """One entry for each forward pass of attention backend `torch`."""
+    from mmproscale.ops import embedding_bag_attention
+
+    calls, forward = [], embedding_bag_attention.forward
+    monkeypatch.setattr(
+        embedding_bag_attention, "forward", lambda *args: calls.append(1) or forward(*args)
+    )
+    return calls

@@ -53,6 +53,11 @@ def stock_twin(model: ConfigDict) -> ConfigDict:
     return twin
 
 
+def weights_of_stock(model: ConfigDict) -> dict[str, Tensor]:
+    """Random weights of the model's :func:`stock_twin`, the same at each call."""
+    return build(stock_twin(model)).state_dict()
+
+
 def build(model: ConfigDict, weights: Mapping[str, Tensor] | None = None) -> Mask2Former:
     """The model with random weights, or with those given where name and shape are the same."""
     init_default_scope("mmdet")

@@ -35,13 +35,13 @@ class Corners:
 
 @dataclass(frozen=True)
 class PaddedMaps:
-    """Layout of the table: (B * heads * cells, head_dim), cells of all levels in a row.
+    """Layout of the table: (B, heads * cells, head_dim), cells of all levels in a row.
 
     Args:
         shapes: (H, W) of each level, without its border.
         size: (2, heads, L, P), width and height of each point's level.
         stride: (heads, L, P), cells from one map row to the next.
-        origin: (heads, L, P) int32, row of cell (0, 0) in the first image.
+        origin: (heads, L, P) int32, row of cell (0, 0) in the table of an image.
         below: (heads, L, P) int32, rows from a cell to the one below.
         cells: Cells of all levels, borders included.
     """
@@ -130,12 +130,12 @@ def padded_maps(
         row = torch.tensor(per_level, dtype=dtype, device=device)
         return row[:, None].expand(heads, len(shapes), points).contiguous()
 
-    first = [start + BORDER * (w + 1) for start, w in zip(starts[:-1], strides, strict=True)]
+    first = [s + BORDER * (stride + 1) for s, stride in zip(starts[:-1], strides, strict=True)]
     of_heads = torch.arange(heads, dtype=torch.int32, device=device) * starts[-1]
     return PaddedMaps(
         shapes=shapes,
         size=torch.stack(
-            [of_points([s[1] for s in shapes], dtype), of_points([s[0] for s in shapes], dtype)]
+            [of_points([w for _, w in shapes], dtype), of_points([h for h, _ in shapes], dtype)]
         ),
         stride=of_points(strides, dtype),
         origin=of_points(first, torch.int32) + of_heads[:, None, None],

@@ -5,7 +5,6 @@ import sys
 import types
 import warnings
 
-import pytest
 import torch
 from helpers.stock_attention import (
     attention_inputs,
@@ -19,7 +18,7 @@ from mmengine.config import ConfigDict
 
 from mmproscale import compat
 from mmproscale.compat import attention_fallback
-from mmproscale.ops import attention_backend, embedding_bag_attention
+from mmproscale.ops import attention_backend
 
 NAME = attention_fallback.FALLBACK
 CHANNELS = (8, 16, 16, 16)
@@ -56,16 +55,6 @@ def backbone_maps(height=64, width=96):
         torch.randn(2, c, height // s, width // s)
         for c, s in zip(CHANNELS, (4, 8, 16, 32), strict=True)
     ]
-
-
-@pytest.fixture
-def embedding_bags(monkeypatch):
-    """One entry for each forward pass of backend `torch`."""
-    calls, forward = [], embedding_bag_attention.forward
-    monkeypatch.setattr(
-        embedding_bag_attention, "forward", lambda *args: calls.append(1) or forward(*args)
-    )
-    return calls
 
 
 def test_a_stock_pixel_decoder_runs_ours_and_gives_the_same(embedding_bags):

@@ -16,6 +16,7 @@ COSTS = [
     dict(type="mmdet.CrossEntropyLossCost", weight=5.0, use_sigmoid=True),
     dict(type="mmdet.DiceCost", weight=5.0, pred_act=True, eps=1.0),
 ]
+ANOTHER_KIND = [dict(type="mmdet.FocalLossCost", weight=1.0, binary_input=True)]
 LAYERS, QUERIES, CLASSES, POINTS = 4, 9, 6, 50
 
 
@@ -38,8 +39,10 @@ def ground_truth(*segments):
     ]
 
 
+@pytest.mark.parametrize("costs", [COSTS, ANOTHER_KIND], ids=["Mask2Former's", "another kind"])
 @pytest.mark.parametrize("segments", [(3, 5, 1), (0, 4, 9), (14, 2, 0), (0, 0, 0)])
-def test_is_mmdets_assignment(monkeypatch, assigner, segments):
+def test_is_mmdets_assignment(monkeypatch, segments, costs):
+    assigner = HungarianAssigner(costs)
     rand = same_points_for_all()
     monkeypatch.setattr(torch, "rand", rand)
     predicted, targets = predictions(), ground_truth(*segments)
@@ -81,12 +84,12 @@ def test_cross_entropy_is_mmdets_for_small_and_large_logits():
     torch.testing.assert_close(mean_cross_entropy(logits, targets), expected)
 
 
-def test_a_cost_of_another_kind_is_used_as_it_is(monkeypatch):
-    monkeypatch.setattr(torch, "rand", same_points_for_all())
-    predicted, targets = predictions(1), ground_truth(4)
-    focal = HungarianAssigner([dict(type="mmdet.FocalLossCost", weight=1.0, binary_input=True)])
-    (queries, segments), *_ = match(predicted, targets, focal.match_costs, POINTS)
-    assert sorted(segments[0].tolist()) == [0, 1, 2, 3] and len(set(queries[0].tolist())) == 4
+def test_all_costs_leave_the_device_in_one_transfer(monkeypatch, assigner):
+    transfers = []
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: transfers.append(self.shape) or cpu(self))
+    match(predictions(), ground_truth(3, 5, 1), assigner.match_costs, POINTS)
+    assert transfers == [(LAYERS * QUERIES * (3 + 5 + 1),)]
 
 
 def test_a_cost_that_is_no_number_is_refused(assigner):

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from helpers.stock_attention import attention_inputs
 
+from mmproscale.ops import multi_scale_deformable_attention
 from mmproscale.ops.padded_maps import BORDER, PaddedMaps, padded_maps, share_out
 
 SHAPES = ((2, 3), (0, 2), (4, 1))
@@ -77,3 +79,15 @@ def test_shares_are_bilinear_and_add_up_to_the_weights(maps):
 def test_a_layout_is_made_once():
     arguments = (SHAPES, HEADS, POINTS, torch.float32, torch.device("cpu"))
     assert padded_maps(*arguments) is padded_maps(*arguments)
+
+
+def test_a_layout_first_made_for_inference_serves_training():
+    """Layouts are kept, and tensors made under inference_mode may not be saved for a backward."""
+    padded_maps.cache_clear()
+    value, locations, weights = (t.float().detach() for t in attention_inputs([(5, 7), (3, 2)]))
+    shapes = [(5, 7), (3, 2)]
+    with torch.inference_mode():
+        multi_scale_deformable_attention(value, shapes, locations, weights, "torch")
+    value.requires_grad_()
+    multi_scale_deformable_attention(value, shapes, locations, weights, "torch").sum().backward()
+    assert value.grad.isfinite().all()

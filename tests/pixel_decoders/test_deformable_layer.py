@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmproscale.errors import InputError
-from mmproscale.ops import attention_backend, embedding_bag_attention
+from mmproscale.ops import attention_backend
 from mmproscale.pixel_decoders.deformable_layer import DeformableAttention
 from mmproscale.pixel_decoders.deformable_pixel_decoder import DeformablePixelDecoder
 
@@ -35,16 +35,6 @@ def backbone_maps(batch=1, size=64):
         torch.randn(batch, c, size // s, size // s)
         for c, s in zip(CHANNELS, (4, 8, 16, 32), strict=True)
     ]
-
-
-@pytest.fixture
-def embedding_bags(monkeypatch):
-    """One entry for each forward pass of backend `torch`."""
-    calls, forward = [], embedding_bag_attention.forward
-    monkeypatch.setattr(
-        embedding_bag_attention, "forward", lambda *args: calls.append(1) or forward(*args)
-    )
-    return calls
 
 
 @pytest.mark.parametrize(
