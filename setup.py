@@ -56,6 +56,7 @@ setup(
             "ftfy",
             "regex",
         ],
+        "mmpretrain": ["mmpretrain==1.2.0"],
         "dev": ["fvcore", "mypy", "pytest", "ruff"],
     },
     classifiers=[

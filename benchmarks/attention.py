@@ -12,20 +12,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from common.benchmark import (
-    Case,
-    Prepared,
-    amp_dtype,
-    at_least,
-    autocast,
-    make_parser,
-    run_benchmark,
-    set_up,
-)
-from common.measurement import Stopwatch
+from common.benchmark import make_parser, run_benchmark
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 from torch import Tensor
 
+from mmproscale.analysis.comparison import Case, Prepared
+from mmproscale.analysis.measurement import Stopwatch
+from mmproscale.analysis.measuring_options import amp_dtype, at_least, autocast, set_up
 from mmproscale.apis.command_line import command_line
 from mmproscale.ops import mmcv_attention, multi_scale_deformable_attention
 

@@ -13,22 +13,18 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
-from common.benchmark import (
-    Case,
-    Prepared,
-    at_least,
-    autocast,
-    make_parser,
-    run_benchmark,
-    set_up,
-)
-from common.measurement import Stopwatch
-from common.models import build, model_config, stock_attention, stock_twin, weights_of_stock
+from common.benchmark import make_parser, run_benchmark
+from common.models import build, model_config, stock_twin, weights_of_stock
 from mmdet.models import Mask2Former
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor
 
+from mmproscale.analysis.comparison import Case, Prepared
+from mmproscale.analysis.measurement import Stopwatch
+from mmproscale.analysis.measuring_options import at_least, autocast, set_up
+from mmproscale.analysis.model_latency import RESULTS, time_parts
+from mmproscale.analysis.stock_attention import stock_attention
 from mmproscale.apis.command_line import command_line
 
 CONFIGS = ["m2f_swin-t_coco", "proscale_m2f_swin-t_coco", "proscale-111_m2f_swin-t_coco"]
@@ -85,18 +81,9 @@ def predict(
 ) -> None:
     head, size = model.panoptic_head, tuple(batch.shape[-2:])
     samples = [DetDataSample(metainfo=dict(img_shape=size, batch_input_shape=size)) for _ in batch]
-    with autocast(args), attention(), watch.part("whole"):
-        with watch.part("backbone"):
-            feats = model.extract_feat(batch)
-        with watch.method(head.pixel_decoder, "forward", "pixel decoder"), watch.part("head"):
-            head.predict(feats, samples)
-    seconds = watch.seconds
-    watch.seconds = {
-        "backbone": seconds["backbone"],
-        "pixel decoder": seconds["pixel decoder"],
-        "query decoder, masks": seconds["head"] - seconds["pixel decoder"],
-        "whole": seconds["whole"],
-    }
+    with autocast(args), attention():
+        time_parts(model, lambda: head.predict(model.extract_feat(batch), samples), watch)
+    del watch.seconds[RESULTS]  # masks are all that was asked for
 
 
 if __name__ == "__main__":

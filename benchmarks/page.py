@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import tables
-
+from mmproscale.analysis import tables
 from mmproscale.apis.command_line import command_line
 from mmproscale.engine.atomic_files import atomic_write_text
 from mmproscale.errors import InputError

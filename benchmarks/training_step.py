@@ -12,29 +12,17 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
-from common.benchmark import (
-    Case,
-    Prepared,
-    at_least,
-    autocast,
-    make_parser,
-    run_benchmark,
-    set_up,
-)
+from common.benchmark import make_parser, run_benchmark
 from common.ground_truth import random_batch
-from common.measurement import Stopwatch
-from common.models import (
-    CONFIGS,
-    build,
-    model_config,
-    stock_attention,
-    stock_twin,
-    weights_of_stock,
-)
+from common.models import CONFIGS, build, model_config, stock_twin, weights_of_stock
 from mmdet.models import Mask2Former
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 
+from mmproscale.analysis.comparison import Case, Prepared
+from mmproscale.analysis.measurement import Stopwatch
+from mmproscale.analysis.measuring_options import at_least, autocast, set_up
+from mmproscale.analysis.stock_attention import stock_attention
 from mmproscale.apis.command_line import command_line
 
 THINGS, STUFF = 80, 53

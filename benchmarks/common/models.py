@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from unittest import mock
 
-import torch
-from mmcv.ops import multi_scale_deform_attn
 from mmdet.models import Mask2Former
 from mmengine.config import ConfigDict
-from mmengine.logging import MMLogger
-from mmengine.registry import MODELS, init_default_scope
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmproscale.analysis.random_model import model_without_weights, random_model
 from mmproscale.apis.config import load_config
 from mmproscale.errors import InputError
-from mmproscale.ops import mmcv_attention
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
@@ -31,10 +24,8 @@ def config_file(name: str) -> Path:
 
 
 def model_config(name: str) -> ConfigDict:
-    """The model of a config, its backbone without weights to fetch."""
-    model = load_config(config_file(name)).model
-    model.backbone.init_cfg = None
-    return model
+    """The model of a config, without weights to fetch."""
+    return model_without_weights(load_config(config_file(name)))
 
 
 def stock_twin(model: ConfigDict) -> ConfigDict:
@@ -60,36 +51,8 @@ def weights_of_stock(model: ConfigDict) -> dict[str, Tensor]:
 
 def build(model: ConfigDict, weights: Mapping[str, Tensor] | None = None) -> Mask2Former:
     """The model with random weights, or with those given where name and shape are the same."""
-    init_default_scope("mmdet")
-    _be_quiet()
-    torch.manual_seed(0)
-    built = MODELS.build(model)
-    built.init_weights()
-    for name, parameter in built.named_parameters():
-        # mmcv begins with offsets and shares that are the same for all queries.
-        if name.endswith(("sampling_offsets.weight", "attention_weights.weight")):
-            nn.init.normal_(parameter, std=0.1)
+    built = random_model(model)
     own = built.state_dict()
     fitting = {k: w for k, w in (weights or {}).items() if k in own and own[k].shape == w.shape}
     built.load_state_dict(fitting, strict=False)
     return built
-
-
-def _be_quiet() -> None:
-    if not MMLogger.check_instance_created("benchmarks"):
-        MMLogger.get_instance("benchmarks", log_level="ERROR")  # else each weight has its line
-    warnings.filterwarnings("ignore", message="torch.meshgrid")  # in mmdet's position encoding
-
-
-@contextmanager
-def stock_attention() -> Iterator[None]:
-    """Inside, stock modules attend as without us: mmcv's compiled op or else its PyTorch form."""
-    module = multi_scale_deform_attn
-    fallback = module.multi_scale_deformable_attn_pytorch.__wrapped__
-    compiled = torch.cuda.is_available() and not mmcv_attention.refuses(torch.zeros(1).cuda())
-    with (
-        mock.patch.object(module, "multi_scale_deformable_attn_pytorch", fallback),
-        # On CUDA without compiled ops stock runs not at all; what it has on a CPU comes nearest.
-        mock.patch.object(module, "IS_CUDA_AVAILABLE", compiled),
-    ):
-        yield

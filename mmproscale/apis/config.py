@@ -29,13 +29,15 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
         options: Dotted key -> value.
 
     Raises:
-        InputError: The file is missing or can't be read as a config; an option that it has no key
-            for; ``data_root`` is given but the config has none.
+        InputError: The file is missing, can't be read as a config or imports what is not installed;
+            an option that it has no key for; ``data_root`` is given but the config has none.
     """
     if not Path(path).is_file():
         raise InputError(f"config {path} is not a file: name one, e.g. from configs/")
     try:
         config = Config.fromfile(path)
+    except ImportError as error:
+        raise InputError(f"config {path} {_import_problem(error)}") from error
     except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
         raise InputError(f"config {path} can't be read: {_one_line(error)}") from error
     options = dict(options or {})
@@ -49,12 +51,33 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
     return config
 
 
+def _import_problem(error: BaseException) -> str:
+    """What is missing, from behind mmengine's message, which lists the whole search path."""
+    behind: BaseException | None = error
+    while behind is not None:
+        if isinstance(behind, ModuleNotFoundError) and behind.name and "." not in behind.name:
+            name = behind.name
+            return (
+                f"needs {name}, which is not installed: `pip install {name}`, or, if it is yours, "
+                "put its folder on PYTHONPATH"
+            )
+        if isinstance(behind, ImportError):
+            error = behind
+        behind = behind.__cause__ or behind.__context__
+    return f"can't import its custom_imports: {_one_line(error)}"
+
+
 def _check_keys(config: Config, options: Mapping[str, Any], path: str | os.PathLike) -> None:
     """A misspelt key would be merged, and ignored, without a word."""
-    known = {*config, *signature(Runner.__init__).parameters, "data_root", *MORE_KEYS}
+    read = {*signature(Runner.__init__).parameters, "data_root", *MORE_KEYS}
+    known = {*config, *read}
     for key in options:
-        if key.split(".")[0] not in known:
-            close = get_close_matches(key.split(".")[0], known, 1)
+        top = key.split(".")[0]
+        if top not in read and top in (config.get("model") or {}):
+            # Base files leave a variable `backbone` behind, which nobody reads.
+            raise InputError(f"--cfg-options {key}: {path} has it in its model: use model.{key}")
+        if top not in known:
+            close = get_close_matches(top, known, 1)
             hint = f": did you mean {close[0]}?" if close else ""
             raise InputError(f"--cfg-options {key}: {path} has no such key{hint}")
 

@@ -104,6 +104,19 @@ class ConfigReader:
         return {key: restore(value) for key, value in dict(self.items).items()}
 
 
+class NamespaceReader:
+    """argparse's Namespace, a training run's command line: a plain dict will do."""
+
+    state: dict | None = None
+
+    def __setstate__(self, state: dict) -> None:
+        self.state = state
+
+    def restore(self) -> dict:
+        """Return the options."""
+        return {key: restore(value) for key, value in dict(self.state or {}).items()}
+
+
 class _ClassName:
     """A class that a file may name, but neither call nor build."""
 
@@ -137,7 +150,15 @@ def _new_array(*_: Any) -> ArrayReader:
     return ArrayReader()
 
 
-_READERS = (DtypeReader, ArrayReader, ScalarReader, HistoryReader, ConfigReader, AttributeReader)
+_READERS = (
+    DtypeReader,
+    ArrayReader,
+    ScalarReader,
+    HistoryReader,
+    ConfigReader,
+    NamespaceReader,
+    AttributeReader,
+)
 
 # Name in the file -> reader. numpy 1 and 2 keep their functions in different modules.
 ALLOWED: dict[str, Any] = {
@@ -151,6 +172,10 @@ ALLOWED: dict[str, Any] = {
     "mmengine.logging.history_buffer.HistoryBuffer": HistoryReader,
     "mmengine.config.config.ConfigDict": ConfigReader,
     "mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler": _OneCycleName,
+    # What published checkpoints keep of their training: DINO's options, MoBY's and Swin's config.
+    "argparse.Namespace": NamespaceReader,
+    # A dict of a class of its own, filled item by item, which torch allows for dicts alone.
+    "yacs.config.CfgNode": OrderedDict,
 }
 
 

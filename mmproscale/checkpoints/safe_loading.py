@@ -34,12 +34,21 @@ def load_checkpoint(path: str | Path, map_location: Any = None) -> dict:
     Raises:
         InputError: no such file, not a checkpoint, truncated, or it holds what is not data.
     """
+    return _as_checkpoint(load_content(path, map_location), Path(os.path.expanduser(path)))
+
+
+def load_content(path: str | Path, map_location: Any = None) -> Any:
+    """Read whatever a file holds, as data; `load_checkpoint` is this for files of ours.
+
+    Raises:
+        InputError: no such file, truncated, or it holds what is not data.
+    """
     file = _existing_file(path)
     location = "cpu" if map_location is None else map_location
     if file.suffix == ".safetensors":
         return {"state_dict": _read_safetensors(file), "meta": {}}
     _check_format(file)
-    return _as_checkpoint(_read_torch(file, location), file)
+    return _read_torch(file, location)
 
 
 def state_dict_of(checkpoint: dict) -> dict[str, torch.Tensor]:

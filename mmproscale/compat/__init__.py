@@ -2,6 +2,7 @@
 
 from mmproscale.compat.attention_fallback import replace_attention_fallback
 from mmproscale.compat.missing_modules import install_stand_ins
+from mmproscale.compat.torchvision_for_mmpretrain import serve_torchvision_to_mmpretrain
 from mmproscale.compat.versions import check_versions
 
 
@@ -16,6 +17,13 @@ def apply() -> None:
     check_versions()
     install_stand_ins()
     replace_attention_fallback()
+    serve_torchvision_to_mmpretrain()
 
 
-__all__ = ["apply", "check_versions", "install_stand_ins", "replace_attention_fallback"]
+__all__ = [
+    "apply",
+    "check_versions",
+    "install_stand_ins",
+    "replace_attention_fallback",
+    "serve_torchvision_to_mmpretrain",
+]

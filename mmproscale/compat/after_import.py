@@ -1,8 +1,9 @@
-"""Do something right after a module is imported, without importing it for that."""
+"""Do something right after, or around, a module's import, without importing it for that."""
 
 import importlib.util
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -14,8 +15,13 @@ Callback = Callable[[ModuleType], None]
 class AfterImportFinder(MetaPathFinder):
     """The first finder to be asked for one module: finds it as usual; its loader reports."""
 
-    def __init__(self, module_name: str, callback: Callback) -> None:
-        self.module_name, self.callback = module_name, callback
+    def __init__(
+        self,
+        module_name: str,
+        callback: Callback,
+        context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.module_name, self.callback, self.context = module_name, callback, context
 
     def find_spec(
         self,
@@ -39,7 +45,8 @@ class AfterImportFinder(MetaPathFinder):
         execute = loader.exec_module
 
         def execute_and_report(module: ModuleType) -> None:
-            execute(module)
+            with self.context():
+                execute(module)
             sys.meta_path.remove(self)
             self.callback(module)
 
@@ -51,6 +58,16 @@ def call_after_import(module_name: str, callback: Callback) -> None:
     if module_name in sys.modules:
         callback(sys.modules[module_name])
         return
+    _wait_for(AfterImportFinder(module_name, callback))
+
+
+def import_within(module_name: str, context: Callable[[], AbstractContextManager[Any]]) -> None:
+    """Execute `module_name`, when it is imported, inside `context()`."""
+    if module_name not in sys.modules:
+        _wait_for(AfterImportFinder(module_name, lambda module: None, context))
+
+
+def _wait_for(finder: AfterImportFinder) -> None:
     waiting = [f for f in sys.meta_path if isinstance(f, AfterImportFinder)]
-    if all(finder.module_name != module_name for finder in waiting):
-        sys.meta_path.insert(0, AfterImportFinder(module_name, callback))
+    if all(other.module_name != finder.module_name for other in waiting):
+        sys.meta_path.insert(0, finder)

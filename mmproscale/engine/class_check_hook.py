@@ -88,9 +88,12 @@ def check_class_counts(model: nn.Module, dataset: Any) -> None:
     """Check that a model and a dataset have the same numbers of classes, where both say them.
 
     Raises:
-        InputError: they differ; names both counts and the annotation file.
+        InputError: they differ, or the annotation file lacks a class that the dataset is said to
+            have; names both counts and the annotation file.
     """
-    wanted, found = _counts_of_model(model), _counts_of_dataset(dataset)
+    _check_annotated_classes(dataset)
+    wanted = _counts_of_model(model)
+    found = _counts_of_dataset(dataset, all_things=wanted is not None and wanted[1] == 0)
     if wanted is None or found is None or wanted == found:
         return
     raise InputError(
@@ -98,6 +101,17 @@ def check_class_counts(model: nn.Module, dataset: Any) -> None:
         f"{_annotation_file(dataset)} has {found[0]} and {found[1]}: set num_things_classes and "
         "num_stuff_classes in the config to those of the dataset"
     )
+
+
+def _check_annotated_classes(dataset: Any) -> None:
+    """mmdet's COCO datasets number the classes that they find, whatever `metainfo` names."""
+    inner = _innermost(dataset)
+    ids, names = getattr(inner, "cat_ids", None), _class_names(_metainfo(inner))
+    if ids is not None and names is not None and len(ids) != len(names):
+        raise InputError(
+            f"{_annotation_file(dataset)} has {len(ids)} of its dataset's {len(names)} classes: "
+            "name the file's own, dataset.metainfo=dict(classes=(...)), in the file's order"
+        )
 
 
 def _counts_of_model(model: nn.Module) -> tuple[int, int] | None:
@@ -108,8 +122,10 @@ def _counts_of_model(model: nn.Module) -> tuple[int, int] | None:
     return None if things is None or stuff is None else (things, stuff)
 
 
-def _counts_of_dataset(dataset: Any) -> tuple[int, int] | None:
+def _counts_of_dataset(dataset: Any, all_things: bool) -> tuple[int, int] | None:
     known = _metainfo(dataset)
+    if all_things and "classes" in known and "stuff_classes" not in known:
+        return len(known["classes"]), 0
     if "thing_classes" not in known or "stuff_classes" not in known:
         return None
     return len(known["thing_classes"]), len(known["stuff_classes"])
@@ -127,12 +143,16 @@ def _class_names(metainfo: dict | None) -> tuple[str, ...] | None:
 
 
 def _annotation_file(dataset: Any) -> str:
-    """Return the annotation file's name, through wrappers such as RepeatDataset."""
+    return str(getattr(_innermost(dataset), "ann_file", None) or "the dataset")
+
+
+def _innermost(dataset: Any) -> Any:
+    """Return what has an annotation file, through wrappers such as RepeatDataset."""
     while not getattr(dataset, "ann_file", None):
         inner = getattr(dataset, "dataset", None) or next(
             iter(getattr(dataset, "datasets", [])), None
         )
         if inner is None:
-            return "the dataset"
+            return dataset
         dataset = inner
-    return str(dataset.ann_file)
+    return dataset

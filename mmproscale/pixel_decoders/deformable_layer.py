@@ -7,12 +7,17 @@ x = LN(x + FFN(x)). Weights, names and initialisation are mmdet's, so its checkp
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import torch
+from mmcv.cnn import build_norm_layer
+from mmcv.cnn.bricks.transformer import FFN
 from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.models.layers.transformer.deformable_detr_layers import (
     DeformableDetrTransformerEncoderLayer,
 )
+from mmengine.model import ModuleList
 from torch import Tensor
 
 from mmproscale.ops import check_backend, multi_scale_deformable_attention
@@ -72,7 +77,21 @@ class DeformableAttention(MultiScaleDeformableAttention):
 
 
 class DeformableLayer(DeformableDetrTransformerEncoderLayer):
-    """mmdet's layer around :class:`DeformableAttention`."""
+    """mmdet's layer around :class:`DeformableAttention`.
+
+    Args:
+        own_channels: Inner channels of more feed-forwards, each with a norm, for the tokens of some
+            levels (Lite-DETR's small one for low-level tokens).
+    """
+
+    def __init__(self, *args, own_channels: Sequence[int] = (), **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.own_ffns = ModuleList(
+            FFN(**(self.ffn_cfg | dict(feedforward_channels=channels))) for channels in own_channels
+        )
+        self.own_norms = ModuleList(
+            build_norm_layer(self.norm_cfg, self.embed_dims)[1] for _ in own_channels
+        )
 
     def _init_layers(self) -> None:
         config = self.self_attn_cfg
@@ -89,16 +108,32 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
         query_pos: Tensor,
         reference_points: Tensor,
         key_shapes: Sequence[tuple[int, int]],
+        feedforwards: Sequence[tuple[int, int]],
     ) -> Tensor:
-        """Updated queries (B, Q, C); arguments as :meth:`DeformableAttention.forward`."""
+        """Updated queries (B, Q, C).
+
+        Args:
+            queries: And what follows: as :meth:`DeformableAttention.forward`.
+            feedforwards: (which, number of tokens) for the queries' levels in order: 0 is the
+                layer's feed-forward, k the k-th of ``own_channels``.
+        """
         attended = self.self_attn(queries, keys, query_pos, reference_points, key_shapes)
         x = self.norms[0](queries + self.self_attn.dropout(attended))
-        return self.norms[1](self._feed_forward(x))
+        runs = [
+            (which, sum(n for _, n in run)) for which, run in groupby(feedforwards, itemgetter(0))
+        ]
+        parts = x.split([num_tokens for _, num_tokens in runs], dim=1)
+        done = [
+            self._feed_forward(part, which) for part, (which, _) in zip(parts, runs, strict=True)
+        ]
+        return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
-    def _feed_forward(self, x: Tensor) -> Tensor:
+    def _feed_forward(self, x: Tensor, which: int) -> Tensor:
+        ffn = self.own_ffns[which - 1] if which else self.ffn
+        norm = self.own_norms[which - 1] if which else self.norms[1]
         # On a CPU without gradients some tokens at a time, whose wide inner layer stays in the
         # cache: a quarter faster, and little memory.
         if torch.is_grad_enabled() or not x.is_cpu:
-            return self.ffn(x)
+            return norm(ffn(x))
         parts = x.split(max(1, TOKENS_PER_STEP // len(x)), dim=1)
-        return torch.cat([self.ffn(part) for part in parts], dim=1)
+        return norm(torch.cat([ffn(part) for part in parts], dim=1))

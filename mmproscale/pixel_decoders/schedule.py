@@ -8,7 +8,7 @@ priced and printed before a weight exists.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mmproscale.errors import InputError
@@ -16,12 +16,33 @@ from mmproscale.errors import InputError
 
 def _levels(value: int | Sequence[int], key: str) -> tuple[int, ...]:
     """Strides as a tuple, low resolution first; InputError where they can't be strides."""
-    strides = (value,) if isinstance(value, int) else tuple(value)
+    strides = tuple(value) if isinstance(value, Iterable) else (value,)
     if not strides or any(type(s) is not int or s < 1 for s in strides):
         raise InputError(f"{key}={value!r} must name levels by stride, e.g. (32, 16, 8)")
     if len(set(strides)) != len(strides):
         raise InputError(f"{key}={value!r} names a level twice")
     return tuple(sorted(strides, reverse=True))
+
+
+@dataclass(frozen=True)
+class FeedForward:
+    """A feed-forward of their own, with its norm, for the tokens of some levels (Lite-DETR).
+
+    Args:
+        levels: Strides of those levels.
+        channels: Inner channels.
+
+    Raises:
+        InputError: A field that can't be.
+    """
+
+    levels: tuple[int, ...]
+    channels: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", _levels(self.levels, "feedforwards.levels"))
+        if type(self.channels) is not int or self.channels < 1:
+            raise InputError(f"feedforwards.channels={self.channels!r} must be a whole number >= 1")
 
 
 @dataclass(frozen=True)
@@ -32,6 +53,8 @@ class Stage:
         queries: Strides of the levels that are updated.
         keys: Strides of the levels that they read.
         repeats: Number of layers, at least 1.
+        feedforwards: For levels whose tokens go not through the layer's feed-forward but through
+            one of their own: a :class:`FeedForward` or its fields for each group of levels.
 
     Raises:
         InputError: A field that can't be.
@@ -40,15 +63,30 @@ class Stage:
     queries: tuple[int, ...]
     keys: tuple[int, ...]
     repeats: int = 1
+    feedforwards: tuple[FeedForward, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "queries", _levels(self.queries, "queries"))
         object.__setattr__(self, "keys", _levels(self.keys, "keys"))
+        object.__setattr__(self, "feedforwards", _feedforwards(self.feedforwards))
         if type(self.repeats) is not int or self.repeats < 1:
             raise InputError(f"stage {self}: repeats={self.repeats!r} must be a whole number >= 1")
+        own = [stride for feedforward in self.feedforwards for stride in feedforward.levels]
+        if len(set(own)) != len(own) or not set(own) <= set(self.queries):
+            raise InputError(
+                f"stage {self}: feedforwards must name levels among the queries, each once"
+            )
+        if set(own) == set(self.queries):
+            raise InputError(f"stage {self}: feedforwards leave no level to the layer's own")
+
+    def feedforward_of(self, stride: int) -> int:
+        """Which feed-forward a level's tokens go through: 0 the layer's, k the k-th of its own."""
+        groups = (feedforward.levels for feedforward in self.feedforwards)
+        return next((k for k, levels in enumerate(groups, start=1) if stride in levels), 0)
 
     def __str__(self) -> str:
-        return f"{_join(self.queries)} <- {_join(self.keys)} x{self.repeats}"
+        own = "".join(f", {_join(f.levels)} by {f.channels}" for f in self.feedforwards)
+        return f"{_join(self.queries)} <- {_join(self.keys)} x{self.repeats}{own}"
 
 
 @dataclass(frozen=True)
@@ -148,13 +186,15 @@ class Schedule:
         Args:
             shapes: Map size (H, W) of each level, by stride.
         """
+        tokens = {stride: h * w for stride, (h, w) in shapes.items()}
         costs = []
         for stage, (queries, keys) in zip(self.layers, self.token_counts(shapes), strict=True):
             samples = num_heads * len(stage.keys) * num_points
             attention = queries * embed_dims * (3 * samples + embed_dims) + keys * embed_dims**2
-            feedforward = 2 * queries * embed_dims * feedforward_channels
+            channels = (feedforward_channels, *(own.channels for own in stage.feedforwards))
+            inner = sum(tokens[s] * channels[stage.feedforward_of(s)] for s in stage.queries)
             norms = 2 * 5 * queries * embed_dims
-            costs.append(attention + feedforward + norms)
+            costs.append(attention + 2 * embed_dims * inner + norms)
         return tuple(costs)
 
     def __str__(self) -> str:
@@ -191,24 +231,42 @@ def mask2former(layers: int = 6, levels: Sequence[int] = (32, 16, 8)) -> Schedul
 
 
 def lite(
-    coarse_layers: int = 5, levels: Sequence[int] = (32, 16, 8), num_fine: int = 1
+    coarse_layers: int = 5,
+    levels: Sequence[int] = (32, 16, 8),
+    num_fine: int = 1,
+    blocks: int = 1,
+    fine_channels: int | None = None,
 ) -> Schedule:
-    """Lite-M2F: ``coarse_layers`` update the coarse levels, one last full layer, the tail, all.
+    """Lite-DETR: ``coarse_layers`` update the coarse levels, then one all; so ``blocks`` times.
+
+    Lite-M2F is (5+1), without ``fine_channels``. The paper's (6+1)x1 is (5+1) here, its (2+1)x3
+    three blocks of (1+1): it counts a full layer for each kind of level. The last layer is the
+    tail: it runs after any exit.
 
     Args:
         coarse_layers: Layers that leave the ``num_fine`` finest levels as they are, reading them.
         levels: Strides, in any order.
-        num_fine: How many of the finest levels only the last layer updates.
+        num_fine: How many of the finest levels only a block's last layer updates.
+        blocks: How often coarse layers and full layer follow one another.
+        fine_channels: Inner channels of a feed-forward of the finest levels' own in full layers.
     """
     levels = _levels(levels, "levels")
-    if not 0 < num_fine < len(levels):
+    if type(num_fine) is not int or not 0 < num_fine < len(levels):
         raise InputError(f"num_fine={num_fine!r} must leave a coarse level among {_join(levels)}")
+    if type(blocks) is not int or blocks < 1:
+        raise InputError(f"blocks={blocks!r} must be a whole number >= 1")
+    own = () if fine_channels is None else (FeedForward(levels[-num_fine:], fine_channels),)
     coarse = Stage(levels[:-num_fine], levels, coarse_layers)
-    return Schedule((coarse, Stage(levels, levels)), tail=1, name=f"Lite ({coarse_layers}+1)")
+    full = Stage(levels, levels, feedforwards=own)
+    name = f"Lite ({coarse_layers}+1)" + (f"x{blocks}" if blocks > 1 else "")
+    return Schedule((coarse, full) * blocks, tail=1, name=name)
 
 
 def from_stages(stages: Sequence[Mapping], tail: int = 0, name: str = "") -> Schedule:
-    """Any schedule, written out: ``stages=[dict(queries=..., keys=..., repeats=...), ...]``."""
+    """Any schedule, written out: ``stages=[dict(queries=..., keys=..., repeats=...), ...]``.
+
+    A stage may have ``feedforwards=[dict(levels=8, channels=256)]``, as Lite-DETR's full layers.
+    """
     return Schedule(tuple(Stage(**stage) for stage in stages), tail=tail, name=name)
 
 
@@ -235,8 +293,12 @@ def build_schedule(config: Mapping | Schedule) -> Schedule:
     arguments = {key: value for key, value in config.items() if key != "type"}
     try:
         return SCHEDULES[config["type"]](**arguments)
-    except TypeError as error:
+    except (InputError, TypeError) as error:
         raise InputError(f"schedule={dict(config)!r}: {error}") from error
+
+
+def _feedforwards(values: Sequence[FeedForward | Mapping]) -> tuple[FeedForward, ...]:
+    return tuple(v if isinstance(v, FeedForward) else FeedForward(**v) for v in values)
 
 
 def _join(strides: Sequence[int]) -> str:

@@ -42,10 +42,24 @@ class ScheduledEncoder(BaseModule):
                 f"{self.schedule} has {len(self.schedule.strides)} levels"
             )
         self.layers = ModuleList(
-            DeformableLayer(**_with_num_levels(layer_cfg, len(stage.keys)))
+            DeformableLayer(
+                **_with_num_levels(layer_cfg, len(stage.keys)),
+                own_channels=[feedforward.channels for feedforward in stage.feedforwards],
+            )
             for stage in self.schedule.layers
         )
         self.embed_dims = self.layers[0].embed_dims
+
+    def cost(self, shapes: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
+        """The schedule's :meth:`Schedule.cost` at this encoder's widths."""
+        layer = self.layers[0]
+        return self.schedule.cost(
+            shapes,
+            embed_dims=self.embed_dims,
+            num_heads=layer.self_attn.num_heads,
+            num_points=layer.self_attn.num_points,
+            feedforward_channels=layer.ffn.feedforward_channels,
+        )
 
     def init_weights(self) -> None:
         """Mask2Former's: Xavier for every matrix, then mmcv's own for the attention."""
@@ -102,10 +116,13 @@ class ScheduledEncoder(BaseModule):
             query_pos = concat(pos, queries)
             x = concat(tokens, queries)
             reference_points = layout.reference_points(queries, like=x)
+            feedforwards = [(stage.feedforward_of(s), layout.num_tokens(s)) for s in queries]
             for index in group:
                 # One stage's tokens stay in one piece: they are split where the levels change.
                 read = x if keys == queries else concat(tokens | layout.split(x, queries), keys)
-                x = self.layers[index](x, read, query_pos, reference_points, key_shapes)
+                x = self.layers[index](
+                    x, read, query_pos, reference_points, key_shapes, feedforwards
+                )
             tokens |= layout.split(x, queries)
         return tokens, gates
 

@@ -9,6 +9,8 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
+from mmproscale.analysis.random_model import LOGGER
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 # So that tests import `common` as the scripts do.
 sys.path.append(str(BENCHMARKS))
@@ -48,4 +50,4 @@ def run_script(load_script, monkeypatch, capsys, tmp_path) -> Callable[..., tupl
 
     yield run
     torch.set_num_threads(threads)
-    MMLogger._instance_dict.pop("benchmarks", None)
+    MMLogger._instance_dict.pop(LOGGER, None)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from common import benchmark
 
+from mmproscale.analysis import memory
 from mmproscale.ops import attention_backend, embedding_bag_attention
 
 ATTENTION = ["--maps", "2x3", "4x4", "--head-dim", 4]
@@ -138,7 +139,7 @@ def test_memory_of_each_candidate_comes_from_a_child_of_its_own(run_script, tmp_
         asked.append((script, arguments))
         return 12.5
 
-    monkeypatch.setattr(benchmark.memory, "peak_in_a_child", answer)
+    monkeypatch.setattr(memory, "peak_in_a_child", answer)
     monkeypatch.setattr(benchmark, "RESULTS", tmp_path)
     options = [*map(str, ATTENTION), "--rounds", "1", "--warm-up", "0"]
     run_script("attention", *options)

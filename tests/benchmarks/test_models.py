@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from common.models import build, model_config, stock_attention, stock_twin
-from mmcv.ops import multi_scale_deform_attn
+from common.models import build, model_config, stock_twin
 from mmdet.models.dense_heads import Mask2FormerHead
 from mmdet.models.layers import MSDeformAttnPixelDecoder
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
+from mmproscale.analysis.stock_attention import stock_attention
 from mmproscale.errors import InputError
 
 
@@ -57,10 +57,3 @@ def test_each_query_has_points_of_its_own():
 def test_there_is_no_twin_of_another_schedule():
     with pytest.raises(InputError, match="no pixel decoder with schedule pro_scale"):
         stock_twin(model_config("proscale_m2f_swin-t_coco"))
-
-
-def test_stock_attends_as_without_us():
-    ours = multi_scale_deform_attn.multi_scale_deformable_attn_pytorch
-    with stock_attention():
-        assert multi_scale_deform_attn.multi_scale_deformable_attn_pytorch is ours.__wrapped__
-    assert multi_scale_deform_attn.multi_scale_deformable_attn_pytorch is ours

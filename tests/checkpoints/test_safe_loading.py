@@ -2,8 +2,11 @@
 
 import os
 import pickle
+import sys
+from argparse import Namespace
 from collections import OrderedDict
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -97,6 +100,23 @@ def test_what_mmengine_saves_comes_back(tmp_path):
     assert (loaded["array"] == content["array"]).all() and loaded["array"].dtype == ">i2"
     assert loaded["config"] == {"a": {"b": 1}}
     assert loaded["anneal"] is OneCycleParamScheduler._annealing_cos
+
+
+def test_settings_of_a_published_training_come_back_as_dicts(tmp_path, monkeypatch):
+    class CfgNode(dict):
+        """Pickles as yacs's: a dict that has attributes, too."""
+
+    CfgNode.__module__, CfgNode.__qualname__ = "yacs.config", "CfgNode"
+    monkeypatch.setitem(sys.modules, "yacs.config", ModuleType("yacs.config"))
+    sys.modules["yacs.config"].CfgNode = CfgNode
+    config = CfgNode(MODEL=CfgNode(TYPE="moby"))
+    config.__dict__["__immutable__"] = True
+    args = Namespace(arch="resnet50", lr=np.float64(0.5))
+    file = saved(tmp_path, {"model": WEIGHTS, "config": config, "args": args})
+    loaded = load_checkpoint(file)
+    assert loaded["config"] == {"MODEL": {"TYPE": "moby"}}
+    assert loaded["args"] == {"arch": "resnet50", "lr": 0.5}
+    assert type(loaded["args"]) is dict and type(loaded["config"]) is OrderedDict
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

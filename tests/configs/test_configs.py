@@ -1,5 +1,7 @@
-"""Every config in configs/ builds, steps once, saves, loads and dumps; twins differ as they say."""
+"""Every config in configs/ builds, steps, predicts and dumps; one of each kind saves and loads."""
 
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,25 +16,63 @@ from mmengine.structures import InstanceData, PixelData
 from mmproscale.apis.config import load_config
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.py"))
-TWINS = [path for path in CONFIGS if path.stem.startswith("m2f_")]
+NO_MMPRETRAIN = pytest.mark.skipif(find_spec("mmpretrain") is None, reason="no mmpretrain")
 # Weights are not fetched in a test, and nine decoder layers at 1024 pixels say no more than these.
 SMALL = {
     "model.backbone.init_cfg": None,
     "model.train_cfg.num_points": 64,
     "model.data_preprocessor.batch_augments": None,
 }
+# Of each kind one is tested at its full size, as it starts to train; the others at less.
+WHOLE = {
+    "lite_m2f_swin-t_coco-instance",
+    "m2f_r18_camvid",
+    "m2f_r50_coco",
+    "proscale_m2f_mvitv2-t_coco",
+    "proscale_m2f_r18_shapes",
+    "proscale_m2f_r50_coco",
+    "proscale_m2f_swin-t_coco",
+}
+MILLIONS = {  # of parameters, as published, without the classifier
+    "r50": 23.5,
+    "r101": 42.5,
+    "swin-t": 27.5,
+    "swin-s": 48.8,
+    "swin-b": 86.7,
+    "swin-l": 195.0,
+    "mvitv2-t": 23.4,
+}
 
 
-def build(path: Path):
-    config = load_config(path, SMALL)
+def leaves(condition=lambda name: True) -> list:
+    """The configs whose name fits; those with a backbone of mmpretrain skip without it."""
+    return [
+        pytest.param(path, marks=[NO_MMPRETRAIN] if "mvit" in path.stem else [], id=path.stem)
+        for path in CONFIGS
+        if condition(path.stem)
+    ]
+
+
+def build(path: Path, more: dict | None = None):
+    config = load_config(path, SMALL | (more or {}))
     init_default_scope("mmdet")
-    model = MODELS.build(config.model)
-    model.init_weights()
-    return config, model
+    return config, MODELS.build(config.model)
 
 
-def one_image(num_things: int, size: int = 64) -> dict:
-    """Noise with one thing on the left and the first stuff class elsewhere."""
+@pytest.fixture(scope="module", params=leaves())
+def small(request):
+    """A config and its model, which is as wide as it says but less deep."""
+    less = {"model.panoptic_head.transformer_decoder.num_layers": 1}
+    if "swin" in request.param.stem:
+        less["model.backbone.depths"] = [1, 1, 1, 1]
+    return request.param, *build(request.param, less)
+
+
+def two_images(num_things: int, size: int = 64) -> dict:
+    """Noise with one thing on the left and the first stuff class elsewhere.
+
+    Batch norm needs more than one value per channel where maps shrink to a pixel.
+    """
     labels = torch.full((1, size, size), num_things)
     labels[:, :, : size // 2] = 0
     sample = DetDataSample(metainfo=dict(img_shape=(size, size), ori_shape=(size, size)))
@@ -42,16 +82,30 @@ def one_image(num_things: int, size: int = 64) -> dict:
     )
     sample.gt_sem_seg = PixelData(sem_seg=labels)
     image = torch.randint(0, 255, (3, size, size), dtype=torch.uint8)
-    return dict(inputs=[image], data_samples=[sample])
+    return dict(inputs=[image] * 2, data_samples=[sample] * 2)
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def images_for(config: Config) -> dict:
+    batch = two_images(config.num_things_classes)
+    if config.num_stuff_classes == 0:
+        for sample in batch["data_samples"]:
+            sample.pop("gt_sem_seg", None)
+    return batch
+
+
+def result_of(model, batch: dict) -> torch.Tensor:
+    result = model.test_step(batch)[0]
+    wanted = model.test_cfg["panoptic_on"], model.test_cfg["instance_on"]
+    assert wanted == ("pred_panoptic_seg" in result, "pred_instances" in result)
+    return result.pred_panoptic_seg.sem_seg if wanted[0] else result.pred_instances.masks
+
+
+@pytest.mark.parametrize("path", leaves(WHOLE.__contains__))
 def test_config_builds_steps_saves_loads_and_dumps(path, tmp_path):
     config, model = build(path)
+    model.init_weights()
     optim_wrapper = build_optim_wrapper(model, config.optim_wrapper)
-    # Batch norm needs more than one value per channel where maps shrink to a pixel.
-    batch = one_image(config.num_things_classes)
-    batch = dict(inputs=batch["inputs"] * 2, data_samples=batch["data_samples"] * 2)
+    batch = images_for(config)
     losses = model.train_step(batch, optim_wrapper)
     assert all(torch.isfinite(loss).all() for loss in losses.values())
 
@@ -59,45 +113,68 @@ def test_config_builds_steps_saves_loads_and_dumps(path, tmp_path):
     _, again = build(path)
     again.load_state_dict(torch.load(tmp_path / "weights.pth", weights_only=True), strict=True)
     model.eval(), again.eval()
-    batch = one_image(config.num_things_classes)
-    results = [m.test_step(batch)[0].pred_panoptic_seg.sem_seg for m in (model, again)]
-    assert torch.equal(results[0], results[1])
+    assert torch.equal(result_of(model, batch), result_of(again, batch))
 
     config.dump(tmp_path / "dumped.py")
     assert Config.fromfile(tmp_path / "dumped.py").to_dict() == config.to_dict()
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_every_parameter_has_a_gradient_but_for_what_is_frozen(path):
-    config, model = build(path)
-    batch = one_image(config.num_things_classes)
-    batch = dict(inputs=batch["inputs"] * 2, data_samples=batch["data_samples"] * 2)
-    data = model.data_preprocessor(batch, training=True)
-    sum(v for k, v in model(**data, mode="loss").items() if "loss" in k).backward()
+def test_every_parameter_has_a_gradient_but_for_what_is_frozen(small):
+    _, config, model = small
+    model.train()
+    data = model.data_preprocessor(images_for(config), training=True)
+    losses = model(**data, mode="loss")
+    assert all(torch.isfinite(loss).all() for loss in losses.values())
+    sum(v for k, v in losses.items() if "loss" in k).backward()
     missing = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
     assert not missing
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_neither_norms_nor_embeddings_decay_and_a_pretrained_backbone_learns_slower(path):
-    config, model = build(path)
+def test_gives_the_results_that_its_test_cfg_names_and_dumps(small, tmp_path):
+    _, config, model = small
+    assert len(result_of(model.eval(), images_for(config)))
+    plain = Config(config.to_dict(), format_python_code=False)  # formatting takes its time
+    plain.dump(tmp_path / "dumped.py")
+    assert Config.fromfile(tmp_path / "dumped.py").to_dict() == config.to_dict()
+
+
+def test_neither_norms_nor_embeddings_decay_and_a_pretrained_backbone_learns_slower(small):
+    path, config, model = small
     optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
     settings = {id(p): group for group in optimizer.param_groups for p in group["params"]}
     norms = (torch.nn.LayerNorm, torch.nn.GroupNorm, torch.nn.BatchNorm2d)
-    for name, module in model.named_modules():
-        if isinstance(module, (*norms, torch.nn.Embedding)):
-            for parameter in module.parameters():
-                frozen = not parameter.requires_grad
-                assert frozen or settings[id(parameter)]["weight_decay"] == 0, name
-    pretrained = "r18" not in path.stem
-    expected = config.optim_wrapper.optimizer.lr * (0.1 if pretrained else 1.0)
-    rates = {settings[id(p)]["lr"] for p in model.backbone.parameters() if p.requires_grad}
-    assert rates == {expected}
+    steady = [
+        (name, parameter)
+        for name, module in model.named_modules()
+        if isinstance(module, (*norms, torch.nn.Embedding))
+        for parameter in module.parameters()
+    ]
+    tables = [(n, p) for n, p in model.backbone.named_parameters() if re.search("rel.*pos", n)]
+    assert bool(tables) == ("swin" in path.stem or "mvit" in path.stem)
+    for name, parameter in steady + tables:
+        assert not parameter.requires_grad or settings[id(parameter)]["weight_decay"] == 0, name
+    rate, pretrained = config.optim_wrapper.optimizer.lr, "r18" not in path.stem
+    for part, expected in [
+        (model.backbone, rate * (0.1 if pretrained else 1.0)),
+        (model.panoptic_head, rate),
+    ]:
+        assert {settings[id(p)]["lr"] for p in part.parameters() if p.requires_grad} == {expected}
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in CONFIGS if p.stem.startswith("m2f_")], ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("backbone", MILLIONS)
+def test_backbones_have_their_published_size(backbone, monkeypatch):
+    linspace = torch.linspace  # mmdet's Swin reads numbers from it
+    monkeypatch.setattr(torch, "linspace", lambda *args: linspace(*args, device="cpu"))
+    if "mvit" in backbone and find_spec("mmpretrain") is None:
+        pytest.skip("no mmpretrain")
+    path = next(p for p in CONFIGS if p.stem == f"proscale_m2f_{backbone}_coco")
+    with torch.device("meta"):
+        _, model = build(path)
+    millions = sum(p.numel() for p in model.backbone.parameters()) / 1e6
+    assert millions == pytest.approx(MILLIONS[backbone], rel=0.01)
+
+
+@pytest.mark.parametrize("path", leaves(lambda name: name.startswith("m2f_")))
 def test_a_twin_differs_in_the_pixel_decoder_alone(path):
     twin = Config.fromfile(path).to_dict()
     ours = Config.fromfile(path.with_name(f"proscale_{path.name}")).to_dict()
@@ -110,11 +187,47 @@ def test_a_twin_differs_in_the_pixel_decoder_alone(path):
     assert decoders[0] == decoders[1]
 
 
-@pytest.mark.parametrize("backbone", ["r50", "swin-t"])
-@pytest.mark.parametrize("repeats", [(1, 1, 1), (2, 2, 2)])
-def test_variants_are_their_schedule(backbone, repeats):
-    name = f"proscale-{''.join(map(str, repeats))}_m2f_{backbone}_coco"
-    path = next(p for p in CONFIGS if p.stem == name)
+@pytest.mark.parametrize("path", leaves(lambda name: name.endswith("-instance")))
+def test_an_instance_config_differs_in_dataset_classes_padding_and_results_alone(path):
+    both = [
+        Config.fromfile(path.with_name(name)).to_dict()
+        for name in (path.name, path.name.replace("-instance", ""))
+    ]
+    datasets = [key for key in both[0] if re.search("dataset|pipeline|dataloader|evaluator", key)]
+    for config in both:
+        for key in [*datasets, "num_stuff_classes"]:
+            config.pop(key)
+        model = config["model"]
+        weights = model["panoptic_head"]["loss_cls"].pop("class_weight")
+        assert len(weights) == 1 + sum(
+            model["panoptic_head"][f"num_{kind}_classes"] for kind in ("things", "stuff")
+        )
+        del model["panoptic_head"]["num_stuff_classes"]
+        del model["panoptic_fusion_head"]["num_stuff_classes"]
+        del model["data_preprocessor"]["pad_seg"]
+        for pad in model["data_preprocessor"]["batch_augments"]:
+            del pad["pad_seg"]
+            pad.pop("seg_pad_value", None)
+        del model["test_cfg"]["panoptic_on"], model["test_cfg"]["instance_on"]
+    assert both[0] == both[1]
+
+
+@pytest.mark.parametrize("path", leaves(lambda name: re.match(r"proscale-\d{3}_", name)))
+def test_variants_are_their_schedule(path):
     schedule = load_config(path).model.panoptic_head.pixel_decoder.encoder.schedule
-    assert tuple(schedule.repeats) == repeats
+    assert schedule.type == "pro_scale"
+    assert "".join(map(str, schedule.repeats)) == path.stem[len("proscale-") :][:3]
     assert len(path.read_text().splitlines()) <= 3
+
+
+def test_configs_are_short_but_for_those_that_begin_a_family():
+    assert {path.stem for path in CONFIGS} >= WHOLE
+    for path in CONFIGS:
+        text = path.read_text()
+        assert "_base_/models/" in text or len(text.splitlines()) <= 12, path.stem
+
+
+def test_swin_l_has_200_queries_and_keeps_100_results():
+    for path in [p for p in CONFIGS if "swin-l" in p.stem]:
+        model = load_config(path).model
+        assert (model.panoptic_head.num_queries, model.test_cfg.max_per_image) == (200, 100)

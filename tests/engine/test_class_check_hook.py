@@ -52,6 +52,19 @@ def test_models_and_datasets_that_do_not_say_pass():
     check_class_counts(model_for(4, 3), SimpleNamespace(metainfo={"classes": ("a",)}))
 
 
+def test_classes_without_stuff_are_things():
+    dataset = SimpleNamespace(metainfo={"classes": ("a", "b")}, ann_file="instances.json")
+    check_class_counts(model_for(2, 0), dataset)
+    with pytest.raises(InputError, match=r"instances\.json has 2 and 0"):
+        check_class_counts(model_for(80, 0), dataset)
+
+
+def test_a_class_that_the_file_lacks_would_shift_the_labels_of_the_others():
+    dataset = SimpleNamespace(metainfo={"classes": ("a", "b")}, ann_file="few.json", cat_ids=[7])
+    with pytest.raises(InputError, match=r"few\.json has 1 of its dataset's 2 classes"):
+        check_class_counts(model_for(2, 0), SimpleNamespace(dataset=dataset, metainfo={}))
+
+
 def runner_with(model, **datasets) -> SimpleNamespace:
     """What the hook sees of a runner."""
     loaders = {phase: SimpleNamespace(dataset=dataset) for phase, dataset in datasets.items()}

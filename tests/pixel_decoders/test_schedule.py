@@ -1,11 +1,18 @@
 """Schedules: what they say, what they refuse, and that their cost is the traced one."""
 
+import copy
+import random
+
 import pytest
-from fvcore.nn import FlopCountAnalysis
+import torch
 from torch import nn
 
+from mmproscale.analysis.operations import count_operations
 from mmproscale.errors import InputError
+from mmproscale.ops import attention_backend
 from mmproscale.pixel_decoders.schedule import Schedule, Stage, build_schedule
+from mmproscale.pixel_decoders.scheduled_encoder import ScheduledEncoder
+from mmproscale.pixel_decoders.token_layout import TokenLayout
 
 SWIN_T_CITYSCAPES = {32: (32, 64), 16: (64, 128), 8: (128, 256)}
 
@@ -47,28 +54,76 @@ def test_growing_tokens_cost_what_each_stage_holds():
     assert schedule.token_counts(SWIN_T_CITYSCAPES) == tuple((n, n) for n in tokens)
 
 
-REFUSED = {
-    "no layers": dict(type="stages", stages=[]),
-    "reads level 8": dict(type="stages", stages=[dict(queries=(32,), keys=(32, 8))]),
-    "names a level twice": dict(type="stages", stages=[dict(queries=(8, 8), keys=(8,))]),
-    "must name levels by stride": dict(type="stages", stages=[dict(queries=(), keys=(8,))]),
-    "queries='8'": dict(type="stages", stages=[dict(queries="8", keys=(8,))]),
-    "repeats=0": dict(type="pro_scale", repeats=(0, 1, 1)),
-    "repeats=1.5": dict(type="pro_scale", repeats=(1.5, 1, 1)),
-    "one number for each": dict(type="pro_scale", repeats=(3, 3)),
-    "layers=-1|repeats=-1": dict(type="m2f", layers=-1),
-    "tail=2": dict(type="stages", stages=[dict(queries=8, keys=8, repeats=2)], tail=2),
-    "num_fine=3": dict(type="lite", num_fine=3),
-    "must be a dict with a type": dict(type="proscale", repeats=(3, 3, 3)),
-    "unexpected keyword": dict(type="m2f", num_layers=6),
-}
+FULL = dict(queries=(32, 16, 8), keys=(32, 16, 8))
+OWN = dict(levels=8, channels=256)
+REFUSED = [
+    ("has no layers", dict(type="stages", stages=[])),
+    ("stages", dict(type="stages", stages=None)),
+    (
+        "missing 1 required positional argument: 'keys'",
+        dict(type="stages", stages=[{"queries": 8}]),
+    ),
+    ("unexpected keyword argument 'key'", dict(type="stages", stages=[dict(queries=8, key=8)])),
+    ("must be a mapping", dict(type="stages", stages=[(32, 16)])),
+    ("reads level 8", dict(type="stages", stages=[dict(queries=(32,), keys=(32, 8))])),
+    ("names a level twice", dict(type="stages", stages=[dict(queries=(8, 8), keys=(8,))])),
+    ("keys=.* must name levels by stride", dict(type="stages", stages=[dict(queries=8, keys=())])),
+    ("queries='8'", dict(type="stages", stages=[dict(queries="8", keys=(8,))])),
+    ("queries=-8", dict(type="stages", stages=[dict(queries=-8, keys=-8)])),
+    ("queries=\\(8.0,\\)", dict(type="stages", stages=[dict(queries=(8.0,), keys=8)])),
+    ("queries=8.5", dict(type="stages", stages=[dict(queries=8.5, keys=8)])),
+    ("queries=True", dict(type="stages", stages=[dict(queries=True, keys=8)])),
+    ("tail=2", dict(type="stages", stages=[dict(queries=8, keys=8, repeats=2)], tail=2)),
+    ("tail=-1", dict(type="stages", stages=[dict(queries=8, keys=8, repeats=2)], tail=-1)),
+    ("each once", dict(type="stages", stages=[dict(FULL, feedforwards=[OWN, OWN])])),
+    (
+        "among the queries",
+        dict(type="stages", stages=[dict(FULL, feedforwards=[dict(levels=4, channels=9)])]),
+    ),
+    (
+        "no level to the layer's own",
+        dict(type="stages", stages=[dict(queries=8, keys=8, feedforwards=[OWN])]),
+    ),
+    (
+        "channels=0",
+        dict(type="stages", stages=[dict(FULL, feedforwards=[dict(levels=8, channels=0)])]),
+    ),
+    (
+        "unexpected keyword argument 'width'",
+        dict(type="stages", stages=[dict(FULL, feedforwards=[dict(levels=8, width=9)])]),
+    ),
+    ("repeats=0", dict(type="pro_scale", repeats=(0, 1, 1))),
+    ("repeats=1.5", dict(type="pro_scale", repeats=(1.5, 1, 1))),
+    ("one number for each", dict(type="pro_scale", repeats=(3, 3))),
+    ("one number for each", dict(type="pro_scale", repeats=3)),
+    ("one number for each", dict(type="pro_scale", repeats=(3, 3, 3), levels=(32, 16))),
+    ("names a level twice", dict(type="pro_scale", repeats=(3, 3), levels=(32, (32, 16)))),
+    ("repeats=-1", dict(type="m2f", layers=-1)),
+    ("levels=\\(\\)", dict(type="m2f", levels=())),
+    ("unexpected keyword argument 'num_layers'", dict(type="m2f", num_layers=6)),
+    ("num_fine=3", dict(type="lite", num_fine=3)),
+    ("num_fine=True", dict(type="lite", num_fine=True)),
+    ("repeats=0", dict(type="lite", coarse_layers=0)),
+    ("blocks=0", dict(type="lite", blocks=0)),
+    ("channels=64.0", dict(type="lite", fine_channels=64.0)),
+    ("must be a dict with a type", dict(type="proscale", repeats=(3, 3, 3))),
+    ("must be a dict with a type", dict(repeats=(3, 3, 3))),
+    ("must be a dict with a type", "pro_scale"),
+]
 
 
-@pytest.mark.parametrize("fault", REFUSED)
-def test_a_schedule_that_cannot_be_is_refused_when_built(fault):
+@pytest.mark.parametrize(("fault", "config"), REFUSED, ids=range(len(REFUSED)))
+def test_a_schedule_that_cannot_be_is_refused_when_built(fault, config):
     with pytest.raises(InputError, match=fault) as caught:
-        build_schedule(REFUSED[fault])
-    assert "\n" not in str(caught.value)
+        build_schedule(config)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert f"schedule={config!r}" in message
+
+
+def test_a_schedule_built_in_code_prints_itself_with_its_fault():
+    with pytest.raises(InputError, match=r"schedule mine \[32,16 <- 32,8 x2\] reads level 8"):
+        Schedule((Stage((32, 16), (32, 8), 2),), name="mine")
 
 
 def test_a_level_without_a_map_and_an_illegal_exit_are_named():
@@ -85,9 +140,28 @@ def test_levels_are_kept_from_low_resolution_to_high():
 
 
 LAYER = dict(
-    self_attn_cfg=dict(embed_dims=64, num_heads=8, num_levels=3, num_points=4, dropout=0.0),
-    ffn_cfg=dict(embed_dims=64, feedforward_channels=96, num_fcs=2),
+    self_attn_cfg=dict(embed_dims=16, num_heads=2, num_levels=3, num_points=2, dropout=0.0),
+    ffn_cfg=dict(embed_dims=16, feedforward_channels=24, num_fcs=2),
 )
+DIMS = dict(embed_dims=16, num_heads=2, num_points=2, feedforward_channels=24)
+LEVELS = (64, 32, 16, 8)
+
+
+def random_config(rng: random.Random) -> dict:
+    """Any valid schedule of one to four stages over two to four levels."""
+    levels = rng.sample(LEVELS, rng.randint(2, 4))
+    stages = [random_stage(rng, levels) for _ in range(rng.randint(1, 3))]
+    stages.append(dict(queries=levels, keys=rng.sample(levels, rng.randint(1, len(levels)))))
+    rng.shuffle(stages)
+    layers = sum(stage.get("repeats", 1) for stage in stages)
+    return dict(type="stages", stages=stages, tail=rng.randrange(layers))
+
+
+def random_stage(rng: random.Random, levels: list[int]) -> dict:
+    queries = rng.sample(levels, rng.randint(1, len(levels)))
+    keys = rng.sample(levels, rng.randint(1, len(levels)))
+    own = [dict(levels=s, channels=rng.randint(1, 40)) for s in queries[1:] if rng.random() < 0.3]
+    return dict(queries=queries, keys=keys, repeats=rng.randint(1, 3), feedforwards=own)
 
 
 class Encode(nn.Module):
@@ -100,27 +174,33 @@ class Encode(nn.Module):
         return list(self.encoder(tokens, self.pos, self.layout).values())
 
 
-@pytest.mark.parametrize(
-    "config",
-    [
-        dict(type="m2f", layers=2),
-        dict(type="pro_scale", repeats=(2, 1, 1)),
-        dict(type="lite", coarse_layers=2),
-    ],
-)
-def test_predicted_cost_is_the_traced_cost(config):
-    import torch
-
-    from mmproscale.pixel_decoders.scheduled_encoder import ScheduledEncoder
-    from mmproscale.pixel_decoders.token_layout import TokenLayout
-
-    shapes = {32: (3, 5), 16: (5, 9), 8: (9, 17)}
+def counted_and_seen(config, shapes):
+    """(multiply-accumulates of each layer, (query, key) tokens of each layer) of a real run."""
     layout = TokenLayout(tuple(shapes), tuple(shapes.values()))
-    encoder = ScheduledEncoder(config, LAYER).eval()
-    pos = {s: torch.zeros(1, h * w, 64) for s, (h, w) in shapes.items()}
-    inputs = tuple(torch.randn(1, h * w, 64) for h, w in shapes.values())
-    counted = FlopCountAnalysis(Encode(encoder, layout, pos), inputs)
-    counted.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    predicted = encoder.schedule.cost(shapes, embed_dims=64, feedforward_channels=96)
-    sampling = sum(v for k, v in counted.by_operator().items() if k in ("grid_sampler", "mul"))
-    assert sum(predicted) == counted.total() - sampling
+    layer = copy.deepcopy(LAYER)
+    layer["self_attn_cfg"]["num_levels"] = len(shapes)
+    encoder = ScheduledEncoder(config, layer).eval()
+    pos = {s: torch.zeros(1, h * w, 16) for s, (h, w) in shapes.items()}
+    inputs = tuple(torch.zeros(1, h * w, 16) for h, w in shapes.values())
+    seen = []
+    for one in encoder.layers:
+        one.self_attn.register_forward_pre_hook(
+            lambda _, args: seen.append((args[0].shape[1], args[1].shape[1]))
+        )
+    with attention_backend("torch"):
+        counts = count_operations(Encode(encoder, layout, pos).requires_grad_(False), *inputs)
+    layers = [counts.of(f"encoder.layers.{index}") for index in range(len(encoder.layers))]
+    assert sum(layers) == counts.of("")
+    return tuple(layers), tuple(seen)
+
+
+def test_predicted_tokens_and_cost_of_500_schedules_are_those_seen():
+    rng = random.Random(0)
+    for _ in range(500):
+        config = random_config(rng)
+        schedule = build_schedule(config)
+        height, width = rng.randint(33, 200), rng.randint(33, 200)
+        shapes = {s: (-(-height // s), -(-width // s)) for s in schedule.strides}
+        cost, tokens = counted_and_seen(config, shapes)
+        assert schedule.token_counts(shapes) == tokens, config
+        assert schedule.cost(shapes, **DIMS) == cost, config

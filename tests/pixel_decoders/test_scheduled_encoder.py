@@ -1,5 +1,6 @@
 """The encoder loop against what a schedule says, written out plainly."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -25,6 +26,18 @@ SCHEDULES = [
             dict(queries=16, keys=(32, 16, 8), repeats=2),
         ],
         tail=1,
+    ),
+    dict(type="lite", coarse_layers=1, blocks=2, fine_channels=16),
+    # Feed-forwards of their own for levels that are no neighbours in the sequence.
+    dict(
+        type="stages",
+        stages=[
+            dict(
+                queries=(32, 16, 8),
+                keys=(32, 16, 8),
+                feedforwards=[dict(levels=16, channels=8), dict(levels=8, channels=24)],
+            ),
+        ],
     ),
 ]
 
@@ -56,12 +69,16 @@ def plain(encoder, tokens, pos, gates, layers):
             torch.cat([pos[s] for s in stage.queries], 1),
             LAYOUT.reference_points(stage.queries, like=queries),
             LAYOUT.shapes_of(stage.keys),
+            [(stage.feedforward_of(s), LAYOUT.num_tokens(s)) for s in stage.queries],
         )
         tokens.update(LAYOUT.split(out, stage.queries))
     return tokens
 
 
-@pytest.mark.parametrize("config", SCHEDULES, ids=lambda c: c["type"])
+IDS = [f"{number}-{config['type']}" for number, config in enumerate(SCHEDULES)]
+
+
+@pytest.mark.parametrize("config", SCHEDULES, ids=IDS)
 @torch.no_grad()
 def test_every_exit_is_its_layers_and_the_tail(config):
     encoder, tokens, pos, gates = make(config)
@@ -77,7 +94,7 @@ def test_every_exit_is_its_layers_and_the_tail(config):
     assert tuple(seen) == schedule.exits
 
 
-@pytest.mark.parametrize("config", SCHEDULES, ids=lambda c: c["type"])
+@pytest.mark.parametrize("config", SCHEDULES, ids=IDS)
 @torch.no_grad()
 def test_an_images_tokens_do_not_depend_on_its_batch(config):
     encoder, tokens, pos, gates = make(config)
@@ -96,11 +113,77 @@ def test_levels_that_no_stage_updates_yet_pass_through_untouched():
     assert not torch.equal(encoded[32], tokens[32])
 
 
-def test_every_parameter_gets_a_gradient():
-    encoder, tokens, pos, gates = make(dict(type="pro_scale", repeats=(1, 1, 2)))
+@pytest.mark.parametrize(
+    "config",
+    [
+        dict(type="pro_scale", repeats=(1, 1, 2)),
+        dict(type="lite", coarse_layers=2, fine_channels=16),
+    ],
+    ids=lambda c: c["type"],
+)
+def test_every_parameter_gets_a_gradient(config):
+    encoder, tokens, pos, gates = make(config)
     sum(t.square().sum() for t in encoder(tokens, pos, LAYOUT, gates).values()).backward()
     missing = [n for n, p in encoder.named_parameters() if p.grad is None or not p.grad.any()]
     assert not missing
+
+
+@torch.no_grad()
+def test_a_level_with_a_feed_forward_of_its_own_goes_through_that_alone():
+    encoder, tokens, pos, _ = make(dict(type="lite", coarse_layers=1, fine_channels=16))
+    before = encoder(tokens, pos, LAYOUT)
+    full = encoder.layers[1]
+    assert full.own_ffns[0].layers[0][0].out_features == 16
+    full.ffn.layers[1].weight.zero_(), full.norms[1].bias.add_(1)
+    after = encoder(tokens, pos, LAYOUT)
+    assert torch.equal(after[8], before[8])
+    assert not torch.equal(after[16], before[16])
+
+
+LITE_DETR_NAMES = {
+    "norm1": "norms.0",
+    "norm2": "norms.1",
+    "linear1": "ffn.layers.0.0",
+    "linear2": "ffn.layers.1",
+    "linear12": "own_ffns.0.layers.0.0",
+    "linear22": "own_ffns.0.layers.1",
+    "norm22": "own_norms.0",
+}
+
+
+def lite_detr_weights(golden, prefix):
+    """Weights by our names; a query projection that this attention does not use is left out."""
+    weights = {}
+    for key in golden.files:
+        if key.startswith(prefix) and "query_proj" not in key:
+            layers, index, module, *rest = key.removeprefix(prefix).split(".")
+            module = LITE_DETR_NAMES.get(module, module)
+            weights[".".join([layers, index, module, *rest])] = torch.from_numpy(golden[key])
+    return weights
+
+
+@torch.no_grad()
+def test_lite_detr_is_a_schedule_with_a_small_feed_forward_on_low_level_tokens(shared):
+    golden = np.load(shared / "goldens" / "lite_detr.npz")
+    channels = golden["in/src"].shape[-1]
+    layer = dict(
+        self_attn_cfg=dict(embed_dims=channels, num_heads=8, num_levels=4, num_points=4, dropout=0),
+        ffn_cfg=dict(embed_dims=channels, feedforward_channels=64, num_fcs=2),
+    )
+    schedule = dict(
+        type="lite", coarse_layers=1, blocks=3, levels=(64, 32, 16, 8), fine_channels=channels
+    )
+    encoder = ScheduledEncoder(schedule, layer).eval()
+    encoder.load_state_dict(lite_detr_weights(golden, "w/h3l1_2p1x3_msda/"))
+    shapes = tuple(tuple(int(n) for n in shape) for shape in golden["in/spatial_shapes"])
+    # As mmdet's DINO: from high resolution to low.
+    layout = TokenLayout((8, 16, 32, 64), shapes)
+    tokens = layout.split(torch.from_numpy(golden["in/src"]), layout.strides)
+    pos = layout.split(torch.from_numpy(golden["in/pos"]), layout.strides)
+    out = encoder(tokens, pos, layout)
+    memory = torch.cat([out[stride] for stride in layout.strides], dim=1)
+    expected = torch.from_numpy(golden["out/h3l1_2p1x3_msda/memory"])
+    torch.testing.assert_close(memory, expected, rtol=0, atol=1e-4)
 
 
 def test_num_levels_that_are_not_the_schedules_are_refused():

@@ -1,7 +1,8 @@
 """Who runs when, and what becomes of the times: on a clock that only the candidates move."""
 
 import pytest
-from common.measurement import MOST_CALLS, Stopwatch, measure, spread, summarize
+
+from mmproscale.analysis.measurement import MOST_CALLS, Stopwatch, measure, spread, summarize
 
 
 class FakeClock:

@@ -1,18 +1,13 @@
 """Peak memory: what a call needs at once, whatever the process held before."""
 
-import subprocess
-from pathlib import Path
-
 import pytest
-from common import memory
 
+from mmproscale.analysis import memory
 from mmproscale.errors import InputError
 
 HOLDS_TWO_OF_THREE = """
-import sys
-sys.path.append({benchmarks!r})
 import torch
-from common import memory
+from mmproscale.analysis import memory
 
 MIB_OF_FLOATS = 2**18
 
@@ -30,9 +25,8 @@ print(memory.peak_on_cpu(run, warm_up=lambda: torch.ones(10)))
 
 def test_counts_what_is_held_at_once_and_not_what_was_before(tmp_path):
     # In a process of its own: what tests before this one left free would be used first.
-    benchmarks = Path(memory.__file__).resolve().parents[1]
     script = tmp_path / "child.py"
-    script.write_text(HOLDS_TWO_OF_THREE.format(benchmarks=str(benchmarks)))
+    script.write_text(HOLDS_TWO_OF_THREE)
     assert memory.peak_in_a_child(str(script), []) == pytest.approx(80, abs=8)
 
 
@@ -41,7 +35,7 @@ def test_a_child_answers_in_its_last_line(tmp_path):
     script.write_text("import sys\nprint('a log line')\nprint(len(sys.argv) + 0.5)\n")
     assert memory.peak_in_a_child(str(script), ["a", "b c"]) == 3.5
     script.write_text("raise SystemExit(3)")
-    with pytest.raises(subprocess.CalledProcessError):
+    with pytest.raises(InputError, match=r"ended with status 3: .* add --no-memory"):
         memory.peak_in_a_child(str(script), [])
 
 

@@ -98,7 +98,8 @@ def measure(
 def summarize(samples: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
     """Medians and quartiles of each candidate's parts, in ms and as ratios to the first's.
 
-    A ratio is of two times of one round: 0.5 is half the time.
+    A ratio is of two times of one round: 0.5 is half the time. There is none of a part that the
+    first candidate does not have, and none where it is alone.
     """
     base = next(iter(samples.values()))
     return [
@@ -106,12 +107,22 @@ def summarize(samples: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict
             "name": name,
             "parts": {
                 part: {"ms": spread([1000 * turn[part] for turn in turns])}
-                | {"ratio": spread([t[part] / b[part] for t, b in zip(turns, base, strict=True)])}
+                | ({"ratio": _ratios(part, turns, base)} if _comparable(part, samples) else {})
                 for part in turns[0]
             },
         }
         for name, turns in samples.items()
     ]
+
+
+def _comparable(part: str, samples: Mapping[str, Sequence[Mapping[str, float]]]) -> bool:
+    return len(samples) > 1 and part in next(iter(samples.values()))[0]
+
+
+def _ratios(
+    part: str, turns: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]]
+) -> dict[str, Any]:
+    return spread([t[part] / b[part] for t, b in zip(turns, base, strict=True)])
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

@@ -48,10 +48,17 @@ def peak_on_cpu(run: Callable[[], object], warm_up: Callable[[], object]) -> flo
 
 
 def peak_in_a_child(script: str, arguments: Sequence[str]) -> float:
-    """MiB that ``script`` reports as the last line of its output."""
-    done = subprocess.run(
-        [sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True, check=True
-    )
+    """MiB that ``script`` reports as the last line of its output.
+
+    Raises:
+        InputError: It fails; killed, perhaps, for want of memory.
+    """
+    done = subprocess.run([sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise InputError(
+            f"the process that measures memory ({' '.join(arguments[-3:])}) ended with status "
+            f"{done.returncode}: give it more memory, or add --no-memory"
+        )
     return float(json.loads(done.stdout.splitlines()[-1]))
 
 

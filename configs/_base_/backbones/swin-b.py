@@ -1,0 +1,13 @@
+# Swin-B with windows of 12, pretrained on ImageNet-22k at 384 pixels.
+_base_ = "./swin-s.py"
+backbone = dict(
+    pretrain_img_size=384,
+    embed_dims=128,
+    num_heads=[4, 8, 16, 32],
+    window_size=12,
+    init_cfg=dict(
+        checkpoint="https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
+        "swin_base_patch4_window12_384_22k.pth"
+    ),
+)
+backbone_channels = [128, 256, 512, 1024]

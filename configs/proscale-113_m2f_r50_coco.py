@@ -1,0 +1,2 @@
+_base_ = "./proscale_m2f_r50_coco.py"
+model = dict(panoptic_head=dict(pixel_decoder=dict(encoder=dict(schedule=dict(repeats=(1, 1, 3))))))

@@ -1,0 +1,109 @@
+"""A model of any OpenMMLab config with random weights: nothing is fetched, nothing is trained."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mmproscale.apis.config import load_config
+from mmproscale.errors import InputError
+
+LOGGER = "random model"
+
+
+def load_any_config(name: str) -> Config:
+    """A config by its path, or of an installed package as in ``mmdet::detr/NAME.py``.
+
+    Raises:
+        InputError: There is none, or it has no model.
+    """
+    config = load_config(_config_of_package(name) if "::" in name else name)
+    if "model" not in config:
+        raise InputError(f"config {name} has no model: name one that has")
+    return config
+
+
+def _config_of_package(name: str) -> Path:
+    package, _, file = name.partition("::")
+    # mmengine's own search, by way of pkg_resources, takes longer and warns of that.
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise InputError(f"config {name}: package '{package}' is not installed: name another")
+    configs = Path(spec.origin).parent / ".mim/configs"
+    if not (configs / file).is_file():
+        raise InputError(f"config {name} is not a file in {configs}: name one that is")
+    return configs / file
+
+
+def model_without_weights(config: Config) -> ConfigDict:
+    """The config's model, no part of which has weights to fetch."""
+    return _without_weights(copy.deepcopy(config.model))
+
+
+def _without_weights(value: Any) -> Any:
+    """The same without ``init_cfg`` of type Pretrained, at any depth, and without ``pretrained``.
+
+    Changed in place: that keeps the types of what a config is made of.
+    """
+    if isinstance(value, dict):
+        for key, item in value.items():
+            fetches = key == "pretrained" or (key == "init_cfg" and _is_pretrained(item))
+            value[key] = None if fetches else _without_weights(item)
+    elif isinstance(value, (list, tuple)):
+        return type(value)(_without_weights(item) for item in value)
+    return value
+
+
+def _is_pretrained(init_cfg: Any) -> bool:
+    kind = init_cfg.get("type", "") if isinstance(init_cfg, dict) else ""
+    name = kind if isinstance(kind, str) else kind.__name__
+    return name.rpartition(".")[2].startswith("Pretrained")
+
+
+def build_model(model: ConfigDict, scope: str | None = None) -> nn.Module:
+    """The model with the weights that its modules are made with.
+
+    Args:
+        model: As :func:`model_without_weights` makes it.
+        scope: Where types without a scope are looked up; mmdet if None.
+
+    Raises:
+        InputError: A type that nobody registers, or a package that it needs and that is not there.
+    """
+    init_default_scope(scope or "mmdet")
+    _be_quiet()
+    try:
+        return MODELS.build(model)
+    except (KeyError, ImportError) as error:
+        said = str(error.args[0]).partition(". ")[0]  # mmengine's advice goes on
+        raise InputError(f"the config's model can't be built: {said}") from error
+
+
+def random_model(model: ConfigDict, scope: str | None = None) -> nn.Module:
+    """The model with the weights that training from scratch begins with, the same at each call.
+
+    Arguments and errors are :func:`build_model`'s.
+    """
+    torch.manual_seed(0)
+    built = build_model(model, scope)
+    built.init_weights()
+    for name, parameter in built.named_parameters():
+        # mmcv begins with offsets and shares that are the same for all queries.
+        if name.endswith(("sampling_offsets.weight", "attention_weights.weight")):
+            nn.init.normal_(parameter, std=0.1)
+    return built
+
+
+def _be_quiet() -> None:
+    if not MMLogger.check_instance_created(LOGGER):
+        MMLogger.get_instance(LOGGER, log_level="ERROR")  # else each weight has its line
+    warnings.filterwarnings("ignore", message="torch.meshgrid")  # in mmdet's position encoding

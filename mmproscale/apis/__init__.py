@@ -1,0 +1,1 @@
+"""What tools and notebooks call: configs, runs, prediction, progress."""

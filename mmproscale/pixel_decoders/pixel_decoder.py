@@ -1,0 +1,171 @@
+"""What the pixel decoders of Mask2Former and its kin share, around whatever encodes the maps.
+
+Input projections -> encoder -> pixel embedding -> mask projection. A drop-in for mmdet's and
+mmseg's ``MSDeformAttnPixelDecoder``: same arguments but for ``encoder``, same weights by name, same
+pair returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmdet.models.layers import SinePositionalEncoding
+from mmengine.model import BaseModule, ModuleList, caffe2_xavier_init, xavier_init
+from torch import Tensor, nn
+
+from mmproscale.errors import InputError
+from mmproscale.pixel_decoders.token_layout import to_tokens
+from mmproscale.registry import MODELS
+
+
+class PixelDecoder(BaseModule):
+    """Backbone maps in, encoded maps and per-pixel mask features out.
+
+    Args:
+        encoded_strides: The levels that are encoded, low resolution first.
+        exits: Where an image may leave the encoder, ascending.
+        in_channels: Channels of each backbone map, high resolution first.
+        strides: Stride of each backbone map, in the same order.
+        feat_channels: Channels C within.
+        out_channels: Channels of the mask features.
+        num_outs: How many encoded maps are returned, low resolution first.
+        norm_cfg: Normalisation of projections and embedding.
+        act_cfg: Activation of the embedding.
+        positional_encoding: Arguments of mmdet's ``SinePositionalEncoding``.
+        pixel_embedding: Config of what stands on each map finer than the encoder's.
+
+    Raises:
+        InputError: Not one stride for each map.
+    """
+
+    def __init__(
+        self,
+        encoded_strides: Sequence[int],
+        exits: Sequence[int],
+        in_channels: Sequence[int] = (256, 512, 1024, 2048),
+        strides: Sequence[int] = (4, 8, 16, 32),
+        feat_channels: int = 256,
+        out_channels: int = 256,
+        num_outs: int = 3,
+        norm_cfg: dict | None = dict(type="GN", num_groups=32),
+        act_cfg: dict | None = dict(type="ReLU"),
+        positional_encoding: dict = dict(num_feats=128, normalize=True),
+        pixel_embedding: dict = dict(type="ConvPixelEmbedding"),
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if len(in_channels) != len(strides):
+            raise InputError(
+                f"pixel_decoder has {len(in_channels)} in_channels {tuple(in_channels)} but "
+                f"{len(strides)} strides {tuple(strides)}: give one stride for each map"
+            )
+        self.strides = tuple(strides)
+        self.encoded_strides = tuple(encoded_strides)
+        self.exits = tuple(exits)
+        channels = dict(zip(strides, in_channels, strict=True))
+        # Maps finer than the encoder's are fused top-down, low resolution first.
+        self.fused_strides = tuple(
+            sorted((s for s in strides if s < min(encoded_strides)), reverse=True)
+        )
+        self.num_outs = num_outs
+
+        self.input_convs = ModuleList(
+            ConvModule(channels[s], feat_channels, 1, norm_cfg=norm_cfg, act_cfg=None, bias=True)
+            for s in self.encoded_strides
+        )
+        self.positional_encoding = SinePositionalEncoding(**positional_encoding)
+        self.lateral_convs = ModuleList(
+            ConvModule(channels[s], feat_channels, 1, norm_cfg=norm_cfg, act_cfg=None)
+            for s in self.fused_strides
+        )
+        self.output_convs = ModuleList(
+            build_part(
+                pixel_embedding, embed_dims=feat_channels, norm_cfg=norm_cfg, act_cfg=act_cfg
+            )
+            for _ in self.fused_strides
+        )
+        self.mask_feature = nn.Conv2d(feat_channels, out_channels, kernel_size=1)
+
+    def init_weights(self) -> None:
+        """Mask2Former's initialisation."""
+        for projection in self.input_convs:
+            xavier_init(projection.conv, gain=1, bias=0, distribution="uniform")
+        for lateral, embedding in zip(self.lateral_convs, self.output_convs, strict=True):
+            caffe2_xavier_init(lateral.conv, bias=0)
+            embedding.init_weights()
+        caffe2_xavier_init(self.mask_feature, bias=0)
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Mask features and encoded maps, as mmdet's pixel decoder returns them.
+
+        Args:
+            feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
+
+        Returns:
+            Mask features (B, out_channels, H, W) at the finest stride, and ``num_outs`` maps
+            (B, C, H_i, W_i), low resolution first.
+        """
+        _, maps, embedding = next(self.encode(feats, exits=self.exits[-1:]))
+        return self.mask_feature(embedding), maps
+
+    def encode(
+        self, feats: Sequence[Tensor], exits: Sequence[int]
+    ) -> Iterator[tuple[int, list[Tensor], Tensor]]:
+        """Yield (exit, maps, embedding before the mask projection) at each exit, ascending.
+
+        Args:
+            feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
+            exits: Some of ``self.exits``; layers that exits share run once.
+
+        Raises:
+            InputError: An exit that the encoder does not have.
+        """
+        # Tokens keep their channels together, so every map does: on a CPU norms, pooling and 1x1
+        # convolutions are up to three times faster so, and no layer turns a map around.
+        feats = [feat.contiguous(memory_format=torch.channels_last) for feat in feats]
+        backbone = dict(zip(self.strides, feats, strict=True))
+        projected = {
+            stride: project(backbone[stride])
+            for stride, project in zip(self.encoded_strides, self.input_convs, strict=True)
+        }
+        for exit_, maps in self.encode_maps(projected, exits):
+            maps += self._fuse(maps[-1], backbone)
+            yield exit_, maps[: self.num_outs], maps[-1]
+
+    def encode_maps(
+        self, projected: dict[int, Tensor], exits: Sequence[int]
+    ) -> Iterator[tuple[int, list[Tensor]]]:
+        """Yield (exit, encoded maps low resolution first) at each exit; the subclass's encoder.
+
+        Args:
+            projected: stride -> (B, C, H, W), low resolution first.
+            exits: As :meth:`encode`'s.
+        """
+        raise NotImplementedError
+
+    def sine_position(self, feature_map: Tensor) -> Tensor:
+        """Position of a map's tokens, (1, N, C)."""
+        no_padding = feature_map.new_zeros((1, *feature_map.shape[-2:]), dtype=torch.bool)
+        return to_tokens(self.positional_encoding(no_padding).to(feature_map.dtype))
+
+    def _fuse(self, coarse: Tensor, backbone: dict[int, Tensor]) -> list[Tensor]:
+        """Top-down through the maps that the encoder leaves out, low resolution first."""
+        fused = []
+        for stride, lateral, embed in zip(
+            self.fused_strides, self.lateral_convs, self.output_convs, strict=True
+        ):
+            lateral_map = lateral(backbone[stride])
+            size = lateral_map.shape[-2:]
+            coarse = embed(
+                lateral_map + F.interpolate(coarse, size, mode="bilinear", align_corners=False)
+            )
+            fused.append(coarse)
+        return fused
+
+
+def build_part(config: dict, **defaults: object) -> BaseModule:
+    """A part of ours by its plain name (``TRC``), whatever default scope the config runs in."""
+    return MODELS.build(dict(config, _scope_="mmproscale"), default_args=defaults)

@@ -1,0 +1,287 @@
+"""Published backbones give under mmdet's names what they gave under their own, bit for bit."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from mmdet.models.backbones import ResNet, SwinTransformer
+from mmdet.models.backbones.swin import swin_converter
+from mmdet.models.layers.transformer.utils import PatchMerging
+from mmengine.config import ConfigDict
+from torch import nn
+
+from mmproscale.checkpoints.backbone_keys import (
+    RESNET_RULES,
+    SOURCES,
+    SWIN_RULES,
+    convert_backbone,
+    convert_keys,
+    merge_channel_major,
+)
+from mmproscale.checkpoints.matching import compare_weights
+from mmproscale.errors import InputError
+
+SWIN_T = partial(SwinTransformer, embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24))
+SMALL_SWIN = partial(
+    SwinTransformer,
+    embed_dims=8,
+    depths=(2, 1),
+    num_heads=(1, 2),
+    strides=(4, 2),
+    out_indices=(0, 1),
+)
+RESNET_50 = partial(ResNet, depth=50)
+FRESH = [f"norm{i}.{parameter}" for i in range(4) for parameter in ("weight", "bias")]
+# mmdet's name -> the official one, each written out as the two repositories have it.
+TO_OFFICIAL = [
+    (r"^patch_embed\.projection\.", "patch_embed.proj."),
+    (r"^stages\.", "layers."),
+    (r"\.attn\.w_msa\.", ".attn."),
+    (r"\.ffn\.layers\.0\.0\.", ".mlp.fc1."),
+    (r"\.ffn\.layers\.1\.", ".mlp.fc2."),
+]
+
+
+def backbone(build: Callable[..., nn.Module], **options) -> nn.Module:
+    """A backbone whose weights are all drawn at random, norms and statistics, too."""
+    model = build(**options)
+    model.eval()  # returns nothing: mmdet overrides `train`
+    for key, value in model.state_dict().items():
+        if value.is_floating_point() and key not in FRESH:
+            value.copy_(torch.rand_like(value) * 0.1 + (0.9 if value.ndim == 1 else -0.05))
+    return model
+
+
+def official_order(value: torch.Tensor) -> torch.Tensor:
+    """mmdet's quadrants of a channel are (0,0), (0,1), (1,0), (1,1); put each where Swin has it."""
+    channels = value.shape[-1] // 4
+    quadrant_of = {0: 0, 1: 2, 2: 1, 3: 3}
+    result = torch.empty_like(value)
+    for channel in range(channels):
+        for ours, theirs in quadrant_of.items():
+            result[..., theirs * channels + channel] = value[..., 4 * channel + ours]
+    return result
+
+
+def official_swin(model: nn.Module) -> dict:
+    """The weights of an mmdet Swin as the official repository names and orders them."""
+    weights = {}
+    for key, value in model.state_dict().items():
+        if key in FRESH:
+            continue
+        name = key
+        for pattern, replacement in TO_OFFICIAL:
+            name = re.sub(pattern, replacement, name)
+        weights[name] = official_order(value) if ".downsample." in name else value
+    weights["norm.weight"] = weights["norm.bias"] = torch.zeros(1)
+    return weights | {"layers.0.blocks.1.attn_mask": torch.zeros(4, 49, 49)}
+
+
+def moby(model: nn.Module) -> dict:
+    """A file of MoBY's training: two encoders, projectors, a predictor and queues."""
+    weights = {f"encoder.{key}": value for key, value in official_swin(model).items()}
+    momentum = {f"encoder_k.{key}": torch.zeros(1) for key in official_swin(model)}
+    names = ["projector.linear_hidden.1.weight", "projector_k.linear_out.bias"]
+    names += ["predictor.linear_out.weight", "queue1", "queue2", "queue_ptr"]
+    rest = {name: torch.zeros(1) for name in names}
+    return {"model": weights | momentum | rest, "epoch": 299, "max_accuracy": 0.0}
+
+
+def dino(model: nn.Module, prefix: str = "module.") -> dict:
+    """A file of DINO's training: the teacher is the one to take."""
+    teacher = {f"{prefix}backbone.{key}": value for key, value in model.state_dict().items()}
+    student = {key: torch.zeros_like(value) for key, value in teacher.items()}
+    head = {f"{prefix}head.mlp.0.weight": torch.zeros(1)}
+    return {"student": student | head, "teacher": teacher | head, "optimizer": {}, "epoch": 800}
+
+
+def convert(name: str, content: dict) -> dict:
+    return convert_backbone(content, SOURCES[name], "a.pth")
+
+
+def initialised(build: Callable[..., nn.Module], weights: dict, folder, **options) -> nn.Module:
+    """What a config with init_cfg gives that names a file of these weights."""
+    path = folder / "converted.pth"
+    torch.save({"state_dict": weights, "meta": {}}, path)
+    options["init_cfg"] = ConfigDict(type="Pretrained", checkpoint=str(path))
+    model = backbone(build, **options)
+    try:
+        model.init_weights()
+    finally:
+        path.unlink()
+    return model
+
+
+def assert_same_outputs(ours: nn.Module, theirs: nn.Module, size: int) -> None:
+    image = torch.randn(1, 3, size, size)
+    with torch.no_grad():
+        for a, b in zip(ours(image), theirs(image), strict=True):
+            assert torch.equal(a, b)
+
+
+def refusal(name: str, content: object) -> str:
+    with pytest.raises(InputError) as caught:
+        convert(name, content)
+    text = str(caught.value)
+    title, example = SOURCES[name].title, SOURCES[name].example
+    assert text.startswith(f"a.pth is not a {title}, with keys such as {example}: ")
+    assert "\n" not in text
+    return text
+
+
+def test_moby_swin_t(tmp_path):
+    source = backbone(SWIN_T)
+    weights = convert("moby", moby(source))
+    bare = {key.removeprefix("backbone."): value for key, value in weights.items()}
+    match = compare_weights(source, bare)
+    assert set(match.missing) == set(FRESH) and not match.unexpected and not match.reshaped
+    model = initialised(SWIN_T, weights, tmp_path)
+    assert_same_outputs(model, source, size=70)
+
+
+def test_swin_as_published_for_classification(tmp_path):
+    source = backbone(SMALL_SWIN)
+    weights = official_swin(source) | {"head.weight": torch.zeros(1000, 16)}
+    model = initialised(SMALL_SWIN, convert("swin", {"model": weights}), tmp_path)
+    assert_same_outputs(model, source, size=36)
+
+
+def test_converting_a_second_time_does_not_pass_for_loading(tmp_path):
+    weights = convert("moby", moby(backbone(SMALL_SWIN)))
+    with pytest.raises(KeyError, match="relative_position_bias_table"):
+        initialised(SMALL_SWIN, weights, tmp_path, convert_weights=True)
+
+
+@pytest.mark.parametrize("prefix", ["module.", ""])
+def test_dino_resnet_50_takes_the_teacher(tmp_path, prefix):
+    source = backbone(RESNET_50)
+    weights = convert("dino", dino(source, prefix))
+    assert compare_weights(source, weights).differences == ""
+    assert_same_outputs(initialised(RESNET_50, weights, tmp_path), source, size=64)
+
+
+@pytest.mark.parametrize(
+    "name, rest", [("dino", {}), ("torchvision", {"fc.weight": torch.zeros(1)})]
+)
+def test_resnet_as_a_plain_state_dict(name, rest):
+    source = backbone(partial(ResNet, depth=18))
+    weights = convert(name, source.state_dict() | rest)
+    assert compare_weights(source, weights).differences == ""
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in weights.items())
+
+
+def test_swin_comes_out_as_by_mmdets_own_conversion():
+    official = official_swin(backbone(SMALL_SWIN))
+    theirs = swin_converter(official)
+    ours = convert("swin", {"model": official})
+    assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
+
+
+def test_downsample_is_the_official_merge():
+    channels, size = 3, 6
+    norm, reduction = nn.LayerNorm(4 * channels), nn.Linear(4 * channels, 5, bias=False)
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    tokens = torch.randn(2, size * size, channels)
+    x = tokens.view(2, size, size, channels)
+    corners = [x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2]]
+    expected = reduction(norm(torch.cat(corners, -1))).flatten(1, 2)
+
+    theirs = {
+        "norm.weight": norm.weight,
+        "norm.bias": norm.bias,
+        "reduction.weight": reduction.weight,
+    }
+    merging = PatchMerging(channels, 5)
+    ours = {key: merge_channel_major(value) for key, value in theirs.items()}
+    merging.load_state_dict(ours)
+    output, _ = merging(tokens, (size, size))
+    torch.testing.assert_close(output, expected)
+
+
+def test_position_index_that_mmdet_builds_is_the_official_one():
+    rows, columns = torch.meshgrid(torch.arange(7), torch.arange(7), indexing="ij")
+    coordinates = torch.stack([rows.flatten(), columns.flatten()])
+    distance = coordinates[:, :, None] - coordinates[:, None, :] + 6
+    index = backbone(SMALL_SWIN).stages[0].blocks[0].attn.w_msa.relative_position_index
+    assert torch.equal(index, distance[0] * 13 + distance[1])
+
+
+@pytest.mark.parametrize(
+    "rules, theirs",
+    [(SWIN_RULES, official_swin), (RESNET_RULES, lambda model: model.state_dict())],
+    ids=["swin", "resnet"],
+)
+def test_every_rule_is_used(rules, theirs):
+    model = backbone(SMALL_SWIN if rules is SWIN_RULES else RESNET_50)
+    for rule in rules:
+        others = [other for other in rules if other is not rule]
+        assert set(convert_keys(theirs(model), others).unknown) > set(
+            convert_keys(theirs(model), rules).unknown
+        ), rule
+
+
+def test_every_pattern_of_what_is_left_out_is_used():
+    files = {
+        "moby": moby(backbone(SMALL_SWIN))["model"] | {"encoder.head.weight": torch.zeros(1)},
+        "dino": dino(backbone(RESNET_50))["teacher"],
+    }
+    for name, weights in files.items():
+        keys = [re.sub(r"^(module\.|backbone\.|encoder\.)+", "", key) for key in weights]
+        for pattern in SOURCES[name].rest:
+            assert any(re.fullmatch(pattern, key) for key in keys), pattern
+
+
+def test_swin_as_detectron2_names_it(shared):
+    lines = (shared / "goldens/keys/swint_backbone.txt").read_text().splitlines()
+    keys = [line.split()[0].removeprefix("backbone.") for line in lines if line.strip()]
+    converted = convert_keys({key: torch.zeros(4) for key in keys}, SWIN_RULES)
+    assert not converted.missing
+    # Norms of the outputs, and the buffer that is rebuilt.
+    rest = [key for key in converted.unknown if not key.endswith("relative_position_index")]
+    assert sorted(rest) == sorted(FRESH)
+
+
+def test_a_file_of_another_source():
+    swin, resnet = moby(backbone(SMALL_SWIN)), backbone(RESNET_50)
+    assert "it holds 318 keys (conv1.weight, bn1.weight" in refusal("moby", resnet.state_dict())
+    assert "it holds 3 keys (model, epoch, max_accuracy)" in refusal("dino", swin)
+    assert "(patch_embed.proj.weight, " in refusal("moby", {"model": official_swin_of(swin)})
+    assert "1 unknown keys (first: fc.weight)" in refusal(
+        "dino", resnet.state_dict() | {"fc.weight": torch.zeros(1)}
+    )
+
+
+def official_swin_of(content: dict) -> dict:
+    encoder = [key for key in content["model"] if key.startswith("encoder.")]
+    return {key.removeprefix("encoder."): content["model"][key] for key in encoder}
+
+
+def test_a_vision_transformer():
+    names = ["cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.norm1.weight"]
+    weights = {name: torch.zeros(1) for name in names}
+    assert "it holds 4 keys (cls_token, pos_embed, patch_embed.proj.weight, ...)" in refusal(
+        "dino", weights
+    )
+    encoder = {f"encoder.{name}": value for name, value in weights.items()}
+    assert "3 unknown keys (first: cls_token)" in refusal("moby", {"model": encoder})
+
+
+def test_a_swin_with_batch_norm_before_its_mlps():
+    content = moby(backbone(SMALL_SWIN))
+    for key in [key for key in content["model"] if ".norm2." in key]:
+        del content["model"][key]
+    assert "6 missing (first: layers.0.blocks.0.norm2.weight)" in refusal("moby", content)
+
+
+def test_a_part_of_a_backbone():
+    stem = {"conv1.weight": torch.zeros(1)}
+    assert "missing (first: bn1.weight)" in refusal("torchvision", stem)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("content", [[1], {}, {"model": 1}, {"teacher": [1]}, torch.zeros(1)])
+def test_what_holds_no_weights(name, content):
+    assert "it holds " in refusal(name, content)

@@ -1,0 +1,97 @@
+"""What a model costs, before a weight exists: multiply-accumulates, parameters, memory.
+
+Costs are of one image, from the padded image to class and mask logits, in GMACs: billions of
+multiply-accumulates by fvcore's rules, which papers call GFLOPs. The pixel decoder is what they
+call Tx. Enc. As run, a Mask2Former of ours makes most masks at the size in which they are used; the
+published form makes all ten at full size, as the papers count. Several configs stand side by side,
+with percentages of the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+
+import mmproscale  # noqa: F401  (compat comes before mmdet)
+from mmproscale.analysis.cost_report import (
+    ConfigCost,
+    as_json,
+    cost_of,
+    side_by_side,
+    single_table,
+)
+from mmproscale.analysis.measuring_options import at_least
+from mmproscale.analysis.tables import terminal
+from mmproscale.apis.command_line import command_line
+from mmproscale.apis.progress import progress_bars
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "configs",
+        nargs="+",
+        metavar="CONFIG",
+        help="config file of ours or of mmdet, or of a package: mmdet::detr/NAME.py",
+    )
+    parser.add_argument(
+        "--shape",
+        nargs=2,
+        type=at_least(1),
+        default=(800, 1088),
+        metavar=("H", "W"),
+        help="of the image, before padding; 800 1088 if not given",
+    )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="also what activations take: inference and training, fp32 and mixed precision",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    costs = follow(args.configs, tuple(args.shape), args.memory)
+    if args.json:
+        print(json.dumps(as_json(costs), indent=1))
+        return
+    rows = side_by_side(costs) if len(costs) > 1 else single_table(costs[0])
+    Console().print(terminal(title(costs), rows))
+
+
+def follow(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> list[ConfigCost]:
+    """The cost of every config; a stock model computes for real, which takes its time."""
+    with progress_bars() as bars:
+        task = bars.add_task("models", total=len(configs))
+        costs = []
+        for config in configs:
+            costs.append(cost_of(config, shape, memory))
+            bars.advance(task)
+    return costs
+
+
+def title(costs: Sequence[ConfigCost]) -> str:
+    """Size of the image, and of what the first model makes of it."""
+    height, width = costs[0].shape
+    padded_height, padded_width = costs[0].cost.size
+    name = f"{costs[0].name}, " if len(costs) == 1 else ""
+    padded = (
+        ""
+        if (height, width) == (padded_height, padded_width)
+        else f", padded to {padded_height}x{padded_width}"
+    )
+    return f"{name}one image of {height}x{width}{padded}"
+
+
+if __name__ == "__main__":
+    main()
