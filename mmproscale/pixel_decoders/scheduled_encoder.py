@@ -50,11 +50,11 @@ class ScheduledEncoder(BaseModule):
         )
         self.embed_dims = self.layers[0].embed_dims
 
-    def cost(self, shapes: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
-        """The schedule's :meth:`Schedule.cost` at this encoder's widths."""
+    @property
+    def widths(self) -> dict[str, int]:
+        """What :meth:`Schedule.cost` needs to know of the layers."""
         layer = self.layers[0]
-        return self.schedule.cost(
-            shapes,
+        return dict(
             embed_dims=self.embed_dims,
             num_heads=layer.self_attn.num_heads,
             num_points=layer.self_attn.num_points,

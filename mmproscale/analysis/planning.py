@@ -1,0 +1,193 @@
+"""Which encoder for a budget: those worth a look, their cost, and what the paper says of them.
+
+Costs are exact. Of accuracy only the paper's figures are known, and one assumption is made: that
+among encoders of one family more layers on every level, and the 3x3 convolution in the place of
+LPE, do no harm. All rows of the paper that differ in nothing else agree with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmproscale.analysis.published import COCO, CONV, LPE, PUBLISHED, Published
+from mmproscale.errors import InputError
+from mmproscale.pixel_decoders.schedule import Schedule, build_schedule
+
+RANKS = {LPE: 0, CONV: 1}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An encoder with its pixel embedding.
+
+    Args:
+        family: The schedule's type, as in a config.
+        schedule: The schedule.
+        config: Its config.
+        pixel_embedding: ``'conv'`` or ``'lpe'``.
+        macs: Multiply-accumulates of the whole model in the papers' form, once they are known.
+        latency: Milliseconds, where measured.
+    """
+
+    family: str
+    schedule: Schedule
+    config: tuple[tuple[str, Any], ...]
+    pixel_embedding: str
+    macs: int = 0
+    latency: float | None = None
+
+    @property
+    def updates(self) -> tuple[int, ...]:
+        """How many layers update each level, low resolution first."""
+        layers = self.schedule.layers
+        return tuple(sum(s in layer.queries for layer in layers) for s in self.schedule.strides)
+
+    @property
+    def mean_updates(self) -> float:
+        """Geometric mean of :attr:`updates`; on COCO it orders PRO-SCALE's rows as PQ does."""
+        return prod(self.updates) ** (1 / len(self.updates))
+
+    @property
+    def name(self) -> str:
+        """As tables print it."""
+        return f"{self.schedule.name}, {'LPE' if self.pixel_embedding == LPE else '3x3 conv'}"
+
+
+def schedule_configs(max_repeats: int = 3, max_layers: int = 6) -> Iterator[dict[str, Any]]:
+    """PRO-SCALE of up to ``max_repeats`` layers a stage, M2F and Lite of up to ``max_layers``."""
+    for repeats in product(range(1, max_repeats + 1), repeat=3):
+        yield dict(type="pro_scale", repeats=repeats)
+    for layers in range(1, max_layers + 1):
+        yield dict(type="m2f", layers=layers)
+    for layers in range(1, max_layers):
+        yield dict(type="lite", coarse_layers=layers)
+
+
+def make_candidate(schedule: dict[str, Any], pixel_embedding: str) -> Candidate:
+    """A candidate from its schedule's config."""
+    items = tuple(schedule.items())
+    return Candidate(schedule["type"], build_schedule(schedule), items, pixel_embedding)
+
+
+def base_config(configs: Path, backbone: str) -> Path:
+    """The config that candidates with a backbone change.
+
+    Raises:
+        InputError: There is none; those that are there are named.
+    """
+    before, after = "proscale_m2f_", "_coco.py"
+    path = configs / f"{before}{backbone}{after}"
+    if path.is_file():
+        return path
+    names = sorted(found.name for found in configs.glob(f"{before}*{after}"))
+    known = ", ".join(name.removeprefix(before).removesuffix(after) for name in names)
+    raise InputError(f"--backbone {backbone} is not among {known}")
+
+
+def config_of(candidate: Candidate, base: Path) -> Config:
+    """The candidate's config in memory."""
+    return Config.fromstring(config_text(candidate, str(base.resolve())), file_format=".py")
+
+
+def config_text(candidate: Candidate, base: str, comment: str = "") -> str:
+    """The candidate's config as a file that trains.
+
+    Args:
+        candidate: Which.
+        base: Path of its :func:`base_config`, from the file's folder or from the root.
+        comment: A first line.
+    """
+    embedding = {LPE: "LPE", CONV: "ConvPixelEmbedding"}[candidate.pixel_embedding]
+    kind = "ProScale" if candidate.family == "pro_scale" else "Deformable"
+    schedule = ", ".join(f"{key}={value!r}" for key, value in candidate.config)
+    lines = [
+        *([f"# {comment}"] if comment else []),
+        f"_base_ = {base!r}",
+        f"schedule = dict(_delete_=True, {schedule})",
+        "decoder = dict(",
+        f'    type="mmproscale.{kind}PixelDecoder",',
+        "    encoder=dict(schedule=schedule),",
+        f'    pixel_embedding=dict(type="{embedding}"),',
+        ")",
+        "model = dict(panoptic_head=dict(pixel_decoder=decoder))",
+        "del schedule, decoder",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the paper says of candidates with one backbone.
+
+    Args:
+        rows: The rows that tell which is better.
+        own: Whether they are of that very backbone.
+    """
+
+    rows: tuple[tuple[Candidate, Published], ...]
+    own: bool
+
+    @classmethod
+    def of(cls, backbone: str, dataset: str = COCO) -> Evidence:
+        """The rows of a backbone or, where the paper has no more than two, of Swin-T."""
+        own = [r for r in PUBLISHED if (r.dataset, r.backbone) == (dataset, backbone)]
+        rows = own if len(own) > 2 else [r for r in PUBLISHED if _is_swin_t(r, dataset)]
+        found = tuple((_candidate_of(row), row) for row in rows if row.schedule is not None)
+        return cls(found, own=rows is own)
+
+    def exact(self, candidate: Candidate) -> Published | None:
+        """The row of this very encoder."""
+        rows = (row for known, row in self.rows if _key(known) == _key(candidate))
+        return next(rows, None)
+
+    def at_least(self, candidate: Candidate) -> Published | None:
+        """The best row of an encoder that this one has all of."""
+        rows = [row for known, row in self.rows if has_all_of(candidate, known)]
+        return max(rows, key=lambda row: row.pq, default=None)
+
+    def promise(self, candidate: Candidate) -> tuple[float, float, int]:
+        """What a candidate is chosen by: PQ that the paper makes sure, updates, embedding."""
+        sure = self.at_least(candidate)
+        return sure.pq if sure else 0.0, candidate.mean_updates, RANKS[candidate.pixel_embedding]
+
+
+def has_all_of(more: Candidate, less: Candidate) -> bool:
+    """One family, no level updated less often, no weaker pixel embedding."""
+    return (
+        more.family == less.family
+        and len(more.updates) == len(less.updates)
+        and all(m >= n for m, n in zip(more.updates, less.updates, strict=True))
+        and RANKS[more.pixel_embedding] >= RANKS[less.pixel_embedding]
+    )
+
+
+def frontier(
+    candidates: Sequence[Candidate], evidence: Evidence, price: Callable[[Candidate], float]
+) -> list[Candidate]:
+    """By rising price, the candidates that promise more than every cheaper one."""
+    kept: list[Candidate] = []
+    for candidate in sorted(candidates, key=price):
+        if not kept or evidence.promise(candidate) > evidence.promise(kept[-1]):
+            kept.append(candidate)
+    return kept
+
+
+def _candidate_of(row: Published) -> Candidate:
+    assert row.schedule is not None
+    family = {"PRO-SCALE": "pro_scale", "M2F": "m2f", "Lite": "lite"}[row.schedule.name.split()[0]]
+    return Candidate(family, row.schedule, (), row.pixel_embedding)
+
+
+def _key(candidate: Candidate) -> tuple[Schedule, str]:
+    return candidate.schedule, candidate.pixel_embedding
+
+
+def _is_swin_t(row: Published, dataset: str) -> bool:
+    return (row.dataset, row.backbone) == (dataset, "swin-t")

@@ -1,0 +1,71 @@
+"""tools/plan.py: within the budget, honest about what is published, and a config that trains."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from mmproscale.analysis.model_cost import build_network, model_cost
+from mmproscale.apis.config import load_config
+
+SHAPE = ("--shape", 200, 260)
+
+
+def plan(run_tool, *arguments):
+    status, out, err = run_tool("plan.py", *arguments, *SHAPE, "--out", "plan", "--json")
+    assert status == 0, err
+    return json.loads(out)
+
+
+def test_the_config_costs_what_was_promised_and_is_within_the_budget(run_tool, tmp_path):
+    result = plan(run_tool, "--backbone", "swin-t", "--budget", 11)
+    (chosen,) = [row for row in result["frontier"] if row["chosen"]]
+    assert chosen["name"] == result["chosen"]
+    cost = model_cost(build_network(load_config(tmp_path / result["config"])), SHAPE[1:])
+    assert cost.published_total / 1e9 == chosen["gmacs"] <= 11
+    dearer = result["frontier"][result["frontier"].index(chosen) + 1]
+    assert dearer["gmacs"] > 11
+    assert Image.open(tmp_path / result["plot"]).size[0] > 500
+
+
+def test_what_is_published_is_shown_and_marked_and_nothing_else(run_tool):
+    result = plan(run_tool, "--backbone", "swin-t", "--budget", 1000)
+    rows = {row["name"]: row for row in result["frontier"]}
+    assert rows["PRO-SCALE (3,3,3), LPE"]["paper_pq"] == 52.82
+    assert rows["PRO-SCALE (2,3,3), LPE"]["paper_pq"] is None
+    assert rows["PRO-SCALE (2,3,3), LPE"]["paper_pq_at_least"] == 52.40
+    prices = [row["gmacs"] for row in result["frontier"]]
+    assert prices == sorted(prices)
+
+
+def test_a_backbone_that_the_paper_lacks_gets_no_figures(run_tool):
+    status, out, _ = run_tool("plan.py", "--backbone", "swin-s", "--budget", 99, *SHAPE)
+    assert status == 0
+    assert "(paper)" in out and "the order is by Swin-T's" in out
+    assert "52." not in out and ">=" not in out
+
+
+def test_latency_is_measured_here(run_tool):
+    arguments = ("--latency", 1e6, "--rounds", 1, "--max-repeats", 1, "--shape", 64, 64)
+    status, out, err = run_tool("plan.py", "--backbone", "r50", *arguments, "--json")
+    assert status == 0, err
+    result = json.loads(out)
+    latencies = [row["latency_ms"] for row in result["frontier"]]
+    assert latencies == sorted(latencies) and latencies[0] > 0
+    assert result["frontier"][-1]["chosen"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["--backbone", "vgg", "--budget", 9], "--backbone vgg is not among"),
+        (["--backbone", "r50", "--budget", 1], "nothing fits 1 GFLOPs: the cheapest, M2F x1, LPE"),
+        (["--backbone", "r50"], "one of the arguments --budget --latency is required"),
+        (["--backbone", "r50", "--budget", 1, "--latency", 1], "not allowed with"),
+        (["--backbone", "r50", "--latency", 1, "--device", "cuda"], "is not there"),
+    ],
+)
+def test_bad_input_is_one_line(run_tool, arguments, fault):
+    status, out, err = run_tool("plan.py", *arguments, *SHAPE)
+    assert (status, out) == (2, "")
+    assert fault in err.splitlines()[-1]

@@ -1,0 +1,217 @@
+"""Which encoder for a budget: those worth a look, the one to take, and its config.
+
+Every PRO-SCALE (p1,p2,p3), M2F and Lite-M2F of so many layers, with LPE or the 3x3 convolution, is
+priced: in GMACs of the papers' form (what papers call GFLOPs), or in milliseconds measured here.
+The frontier holds, by rising price, what promises more than everything cheaper: first by the PQ
+that the paper makes sure (its own figure, or that of an encoder of which this one has all and
+more), then by layers per level. Figures marked 'paper' are the paper's, on COCO; none was measured
+with this code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+import mmproscale  # noqa: F401  (compat comes before mmdet)
+from mmproscale.analysis.measuring_options import at_least
+from mmproscale.analysis.plan_prices import priced_candidates, with_latency
+from mmproscale.analysis.planning import (
+    Candidate,
+    Evidence,
+    base_config,
+    config_text,
+    frontier,
+)
+from mmproscale.analysis.tables import terminal
+from mmproscale.apis.command_line import command_line
+from mmproscale.apis.predictor import choose_device
+from mmproscale.apis.progress import progress_bars
+from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.errors import InputError
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--backbone", required=True, help="as configs name it: swin-t, r50, ...")
+    parser.add_argument(
+        "--shape",
+        nargs=2,
+        type=at_least(1),
+        default=(800, 1088),
+        metavar=("H", "W"),
+        help="of the image, before padding; 800 1088 if not given",
+    )
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--budget", type=float, metavar="GFLOPS", help="of the whole model")
+    budget.add_argument("--latency", type=float, metavar="MS", help="of one image, measured here")
+    parser.add_argument("--max-repeats", type=at_least(1), default=3, help="layers of a stage")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="for --latency")
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="for --latency: that count")
+    parser.add_argument("--out", default="work_dirs/plan", help="folder of plot and config")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    choose_device(args.device)
+    base = base_config(CONFIGS, args.backbone)
+    out = ensure_writable_dir(args.out)
+    shape, evidence = tuple(args.shape), Evidence.of(args.backbone)
+    candidates = list(priced_candidates(CONFIGS, args.backbone, shape, args.max_repeats))
+    worth_a_look = frontier(candidates, evidence, price=lambda one: one.macs)
+    if args.latency is not None:
+        candidates = measure_all(worth_a_look, base, args)
+        worth_a_look = frontier(candidates, evidence, price=price_of(args))
+    chosen = choose(worth_a_look, args)
+    config = write_config(chosen, base, out, args)
+    plot = write_plot(out, candidates, worth_a_look, chosen, evidence, args)
+    rows = [describe(one, evidence, one is chosen) for one in worth_a_look]
+    if args.json:
+        files = dict(config=str(config), plot=str(plot))
+        print(json.dumps(dict(frontier=rows, chosen=chosen.name, **files), indent=1))
+        return
+    Console().print(terminal(title(args, len(candidates)), table(rows)))
+    if not evidence.own:
+        print(f"The paper has too few rows with {args.backbone}: the order is by Swin-T's.")
+    print(f"chosen: {chosen.name}\nconfig: {config}\nplot:   {plot}")
+
+
+def price_of(args: argparse.Namespace):
+    """What the budget is of: milliseconds, or GMACs."""
+    if args.latency is not None:
+        return lambda candidate: candidate.latency
+    return lambda candidate: candidate.macs / 1e9
+
+
+def budget_of(args: argparse.Namespace) -> tuple[float, str]:
+    """The budget and its unit."""
+    return (args.latency, "ms") if args.latency is not None else (args.budget, "GFLOPs")
+
+
+def measure_all(candidates: list[Candidate], base: Path, args: argparse.Namespace):
+    """Candidates with their latency; nothing else should run beside it."""
+    with progress_bars() as bars:
+        task = bars.add_task("rounds", total=args.rounds + 1)
+        return with_latency(
+            candidates,
+            base,
+            tuple(args.shape),
+            args.device,
+            args.rounds,
+            after_round=lambda: bars.advance(task),
+        )
+
+
+def choose(worth_a_look: list[Candidate], args: argparse.Namespace) -> Candidate:
+    """The last on the frontier that is within the budget.
+
+    Raises:
+        InputError: Nothing is.
+    """
+    price, (budget, unit) = price_of(args), budget_of(args)
+    fitting = [one for one in worth_a_look if price(one) <= budget]
+    if not fitting:
+        cheapest = worth_a_look[0]
+        raise InputError(
+            f"nothing fits {budget:g} {unit}: the cheapest, {cheapest.name}, takes "
+            f"{price(cheapest):.1f}"
+        )
+    return fitting[-1]
+
+
+def write_config(chosen: Candidate, base: Path, out: Path, args: argparse.Namespace) -> Path:
+    """The chosen config, beside the plot, on top of one in configs/."""
+    budget, unit = budget_of(args)
+    height, width = args.shape
+    comment = (
+        f"{chosen.name}, chosen for {budget:g} {unit} at {height}x{width}: "
+        f"{chosen.macs / 1e9:.1f} GMACs."
+    )
+    numbers = "".join(str(layers) for layers in chosen.updates)
+    name = f"{chosen.family.replace('_', '')}-{numbers}-{chosen.pixel_embedding}"
+    path = out / f"{name}_m2f_{args.backbone}_coco.py"
+    relative = os.path.relpath(base, out)
+    atomic_write_text(path, config_text(chosen, relative, comment))
+    return path
+
+
+def write_plot(
+    out: Path,
+    candidates: list[Candidate],
+    worth_a_look: list[Candidate],
+    chosen: Candidate,
+    evidence: Evidence,
+    args: argparse.Namespace,
+) -> Path:
+    """The plot, beside the config."""
+    from mmproscale.visualization.plan_plot import draw_plan
+
+    budget, unit = budget_of(args)
+    labels = (title(args, len(candidates)), f"{unit} of the whole model, one image")
+    price = price_of(args)
+    path = out / "plan.png"
+    return draw_plan(path, candidates, worth_a_look, chosen, evidence, price, budget, labels)
+
+
+def title(args: argparse.Namespace, count: int) -> str:
+    height, width = args.shape
+    return f"{args.backbone}, one image of {height}x{width}: {count} encoders"
+
+
+def describe(one: Candidate, evidence: Evidence, chosen: bool) -> dict[str, Any]:
+    """One row of the frontier."""
+    exact = evidence.exact(one) if evidence.own else None
+    sure = evidence.at_least(one) if evidence.own else None
+    return dict(
+        name=one.name,
+        chosen=chosen,
+        layers_per_level=dict(zip(map(str, one.schedule.strides), one.updates, strict=True)),
+        gmacs=one.macs / 1e9,
+        latency_ms=one.latency,
+        paper_pq=exact and exact.pq,
+        paper_miou=exact and exact.miou,
+        paper_ap=exact and exact.ap,
+        paper_pq_at_least=sure and sure.pq,
+    )
+
+
+def table(rows: list[dict[str, Any]]) -> list[list[str]]:
+    """Heading and rows; what is published stands under 'paper'."""
+    timed = any(row["latency_ms"] for row in rows)
+    heading = ["", "layers at 32, 16, 8", "GFLOPs", *(["ms"] if timed else [])]
+    lines = [[*heading, "PQ, mIoU, AP (paper)"]]
+    for row in rows:
+        line = [
+            f"{'-> ' if row['chosen'] else ''}{row['name']}",
+            ", ".join(map(str, row["layers_per_level"].values())),
+            f"{row['gmacs']:.1f}",
+            *([f"{row['latency_ms']:.0f}"] if timed else []),
+            accuracy(row),
+        ]
+        lines.append(line)
+    return lines
+
+
+def accuracy(row: dict[str, Any]) -> str:
+    """The paper's figures, or the PQ that it makes sure, or nothing."""
+    if row["paper_pq"] is not None:
+        return "{paper_pq:.2f}, {paper_miou:.2f}, {paper_ap:.2f}".format_map(row)
+    return f">= {row['paper_pq_at_least']:.2f}" if row["paper_pq_at_least"] else "-"
+
+
+if __name__ == "__main__":
+    main()
