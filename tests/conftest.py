@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.running_tools import run_tool  # noqa: F401  (a fixture)
 
 import mmproscale  # noqa: F401
 
