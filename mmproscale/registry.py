@@ -11,7 +11,12 @@ MODELS = Registry(
     "model",
     parent=MMENGINE_MODELS,
     scope="mmproscale",
-    locations=["mmproscale.pixel_decoders", "mmproscale.heads"],
+    locations=[
+        "mmproscale.pixel_decoders",
+        "mmproscale.heads",
+        "mmproscale.fusion",
+        "mmproscale.detectors",
+    ],
 )
 DATASETS = Registry(
     "dataset", parent=MMENGINE_DATASETS, scope="mmproscale", locations=["mmproscale.datasets"]

@@ -29,7 +29,7 @@ def model_config(name: str) -> ConfigDict:
 
 
 def stock_twin(model: ConfigDict) -> ConfigDict:
-    """The model with mmdet's Mask2Former head and pixel decoder in the place of ours.
+    """The model with mmdet's detector, heads and pixel decoder in the place of ours.
 
     Raises:
         InputError: Its schedule is not Mask2Former's, so mmdet has no such pixel decoder.
@@ -41,6 +41,7 @@ def stock_twin(model: ConfigDict) -> ConfigDict:
         raise InputError(f"mmdet has no pixel decoder with schedule {schedule.type}: name an m2f_*")
     decoder.encoder.num_layers = schedule.layers
     decoder.type, twin.panoptic_head.type = "MSDeformAttnPixelDecoder", "Mask2FormerHead"
+    twin.type, twin.panoptic_fusion_head.type = "Mask2Former", "MaskFormerFusionHead"
     return twin
 
 

@@ -92,7 +92,7 @@ def single_table(one: ConfigCost) -> list[list[str]]:
         share = part.macs / max(1, cost.total)
         rows.append([part.name, _giga(part.macs), f"{share:.1%}", f"{part.params / MEGA:.2f} M"])
     rows.append(["total as run", _giga(cost.total), "100.0%", f"{cost.params / MEGA:.2f} M"])
-    if cost.published_masks is not None:
+    if cost.published is not None:
         rows.append(["pixel decoder (Tx. Enc.)", _giga(cost.pixel_decoder), "", ""])
         rows.append(["published form, pixel decoder", _giga(cost.published_pixel_decoder), "", ""])
         rows.append(["published form, total", _giga(cost.published_total), "", ""])

@@ -1,15 +1,15 @@
 """What a model costs: multiply-accumulates and parameters, by part, as run and as published.
 
-The papers' figures are of Mask2Former's own form: a mask of every query at full size before the
-first decoder layer and after each of them. Ours computes most of these at the size in which they
-are used, so it costs less than a paper says; ``published_*`` is the papers' form.
+The papers' figures are of Mask2Former's own form: the mask projection of every pixel, and a mask of
+every query at full size before the first decoder layer and after each of them. Ours projects
+queries in the place of pixels, and computes most masks at the size in which they are used, so it
+costs less than a paper says; ``published_*`` is the papers' form.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mmproscale.analysis.model_parts import (
     MASK_PREDICTION,
+    MASK_PROJECTION,
     REST_OF_PIXEL_DECODER,
     mask_head_path,
     model_parts,
@@ -52,12 +53,12 @@ class ModelCost:
     Args:
         size: (H, W) that the network sees: the image padded as the model pads it.
         parts: In the order of computation.
-        published_masks: Mask prediction in the papers' form; None for a model without masks.
+        published: Parts in the papers' form where that is another; None for a model without masks.
     """
 
     size: tuple[int, int]
     parts: tuple[PartCost, ...]
-    published_masks: int | None = None
+    published: Mapping[str, int] | None = None
 
     @property
     def total(self) -> int:
@@ -76,16 +77,16 @@ class ModelCost:
 
     @property
     def published_pixel_decoder(self) -> int:
-        """The papers' 'Tx. Enc.', which is computed as they do."""
-        return self.pixel_decoder
+        """The papers' 'Tx. Enc.': with the mask projection of every pixel."""
+        return sum(self._published(part) for part in self.parts if part.in_pixel_decoder)
 
     @property
     def published_total(self) -> int:
-        """The papers' total, with every mask at full size."""
-        if self.published_masks is None:
-            return self.total
-        as_run = sum(part.macs for part in self.parts if part.name == MASK_PREDICTION)
-        return self.total - as_run + self.published_masks
+        """The papers' total: that, and every mask at full size."""
+        return sum(map(self._published, self.parts))
+
+    def _published(self, part: PartCost) -> int:
+        return (self.published or {}).get(part.name, part.macs)
 
 
 class Network(nn.Module):
@@ -135,33 +136,56 @@ def model_cost(network: Network, size: tuple[int, int]) -> ModelCost:
     (mmdet's own pixel decoder asks a tensor for its map sizes) computes for real.
     """
     size = padded_size(network, size)
-    counts, maps = _trace(network, size)
-    published = _published_masks(network.mask_head, maps) if maps else None
-    return ModelCost(size, _part_costs(network, counts), published)
+    traced = _trace(network, size)
+    return ModelCost(size, _part_costs(network, traced), _published(network, traced))
 
 
-def _trace(network: Network, size: tuple[int, int]) -> tuple[OperationCounts, list[Tensor]]:
+@dataclass(frozen=True)
+class _Trace:
+    """Operations of the network as run, and of its pixel decoder alone in stock's form.
+
+    Args:
+        network: Of the whole network.
+        pixel_decoder: Of the pixel decoder's ``forward``, if there is one.
+        maps: What that returns: mask features and encoded maps.
+    """
+
+    network: OperationCounts
+    pixel_decoder: OperationCounts | None = None
+    maps: tuple[Tensor, ...] = ()
+
+
+def _trace(network: Network, size: tuple[int, int]) -> _Trace:
     network = copy.deepcopy(network).requires_grad_(False)
     for attention in network.modules():
         if hasattr(attention, "backend"):  # the same operations whatever will compute them
             attention.backend = "torch"
     try:
-        return _count(copy.deepcopy(network).to("meta"), torch.zeros(1, 3, *size, device="meta"))
+        return _follow(copy.deepcopy(network).to("meta"), torch.zeros(1, 3, *size, device="meta"))
     except (NotImplementedError, RuntimeError):
-        return _count(network, torch.zeros(1, 3, *size))
+        return _follow(network, torch.zeros(1, 3, *size))
 
 
-def _count(network: Network, images: Tensor) -> tuple[OperationCounts, list[Tensor]]:
-    """Operations, and what the pixel decoder returned: mask features and encoded maps."""
-    maps: list[Tensor] = []
+@torch.no_grad()
+def _follow(network: Network, images: Tensor) -> _Trace:
+    counts, _ = count_operations(network, images)
+    if network.mask_head is None:
+        return _Trace(counts)
+    maps = network.model.extract_feat(images)
+    decoder_counts, (mask_features, encoded) = count_operations(
+        network.mask_head.pixel_decoder, maps
+    )
+    return _Trace(counts, decoder_counts, (mask_features, *encoded))
 
-    def keep(decoder: nn.Module, inputs: tuple, outputs: tuple) -> None:
-        maps.extend([outputs[0], *outputs[1]])
 
-    head = network.mask_head
-    hook = head.pixel_decoder.register_forward_hook(keep) if head is not None else nullcontext()
-    with hook:
-        return count_operations(network, images), maps
+def _published(network: Network, traced: _Trace) -> dict[str, int] | None:
+    """The parts of which papers count another form than ours runs."""
+    if traced.pixel_decoder is None:
+        return None
+    return {
+        MASK_PROJECTION: traced.pixel_decoder.of("mask_feature"),
+        MASK_PREDICTION: _published_masks(network.mask_head, traced.maps),
+    }
 
 
 def _published_masks(head: nn.Module, maps: Sequence[Tensor]) -> int:
@@ -173,19 +197,18 @@ def _published_masks(head: nn.Module, maps: Sequence[Tensor]) -> int:
     return head.num_queries * (masks * mask_features[0].numel() + 4 * resized)
 
 
-def _part_costs(network: Network, counts: OperationCounts) -> tuple[PartCost, ...]:
+def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
     """Each operation and each parameter in one part: what has no module goes to the rest."""
-    parts = list(model_parts(network.model))
+    counts, parts = traced.network, list(model_parts(network.model))
     macs = {part.name: sum(counts.of(f"model.{path}") for path in part.paths) for part in parts}
     params = {part.name: _num_params(network.model, part.paths) for part in parts}
-    if (head := mask_head_path(network.model)) is not None:
-        decoder = [part.name for part in parts if part.in_pixel_decoder]
-        whole = counts.of(f"model.{head}.pixel_decoder")
-        macs[REST_OF_PIXEL_DECODER] += whole - sum(macs[name] for name in decoder)
+    if traced.pixel_decoder is not None:
+        own = traced.pixel_decoder
+        named = sum(own.of(name) for name, _ in network.mask_head.pixel_decoder.named_children())
+        macs[REST_OF_PIXEL_DECODER] += own.of("") - named
         macs[MASK_PREDICTION] = counts.of("") - sum(macs.values())
-        params["query decoder"] += sum(p.numel() for p in network.parameters()) - sum(
-            params.values()
-        )
+        all_params = sum(p.numel() for p in network.parameters())
+        params["query decoder"] += all_params - sum(params.values())
     costs = [PartCost(p.name, macs[p.name], params[p.name], p.in_pixel_decoder) for p in parts]
     return tuple(cost for cost in costs if cost.macs or cost.params)
 

@@ -80,7 +80,10 @@ def time_parts(model: nn.Module, call: Callable[[], object], watch: Stopwatch) -
     methods = [(model, "extract_feat", BACKBONE)]
     if path := mask_head_path(model):
         head = model.get_submodule(path)
-        methods += [(head, "predict", HEAD), (head.pixel_decoder, "forward", PIXEL_DECODER)]
+        decoder = head.pixel_decoder
+        # Ours do less in methods of their own, where mmdet's would call these.
+        methods += [(head, "decode" if hasattr(head, "decode") else "predict", HEAD)]
+        methods += [(decoder, "embed" if hasattr(decoder, "embed") else "forward", PIXEL_DECODER)]
     with ExitStack() as stack:
         for method in methods:
             stack.enter_context(watch.method(*method))

@@ -18,6 +18,7 @@ PIXEL_DECODER_PARTS = {
     "pixel embedding": ("lateral_convs", "output_convs"),
     "mask projection": ("mask_feature",),
 }
+MASK_PROJECTION = "mask projection"
 REST_OF_PIXEL_DECODER = "pixel embedding"
 MASK_PREDICTION = "mask prediction"
 

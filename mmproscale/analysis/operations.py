@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 Shape = Sequence[int]
@@ -77,22 +78,23 @@ class OperationCounts:
 
 
 @torch.no_grad()
-def count_operations(network: nn.Module, *inputs: Tensor) -> OperationCounts:
+def count_operations(network: nn.Module, *inputs: Any) -> tuple[OperationCounts, Any]:
     """Run ``network(*inputs)`` and count; on the meta device nothing is computed or allocated.
 
     Args:
         network: In evaluation mode, its parameters without gradients.
         inputs: Its tensors, of any device.
+
+    Returns:
+        The counts, and what the network returned.
     """
     counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     with counter:
-        network(*inputs)
+        outputs = network(*inputs)
     root = type(network).__name__
-    return OperationCounts(
-        network,
-        {
-            name.removeprefix(root).removeprefix("."): sum(operations.values()) // 2
-            for name, operations in counter.get_flop_counts().items()
-            if name == root or name.startswith(f"{root}.")
-        },
-    )
+    counts = {
+        name.removeprefix(root).removeprefix("."): sum(operations.values()) // 2
+        for name, operations in counter.get_flop_counts().items()
+        if name == root or name.startswith(f"{root}.")
+    }
+    return OperationCounts(network, counts), outputs

@@ -8,6 +8,8 @@ import torch
 from mmdet.structures.mask import BaseInstanceMasks
 from torch import Tensor
 
+from mmproscale.transformer_decoders.masked_attention import mask_logits
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -30,22 +32,24 @@ class QueryPredictions:
         class_logits: (layers + 1, B, Q, classes + 1), the last class being 'no object'.
         mask_embeddings: (layers + 1, B, Q, C).
         mask_features: (B, C, H, W). A mask's logits are an embedding times these.
+        mask_bias: (layers + 1, B, Q, 1), added to a mask's logits; None for nothing.
     """
 
     class_logits: Tensor
     mask_embeddings: Tensor
     mask_features: Tensor
+    mask_bias: Tensor | None = None
 
     def float(self) -> QueryPredictions:
         """The same in fp32."""
-        return QueryPredictions(
-            self.class_logits.float(), self.mask_embeddings.float(), self.mask_features.float()
-        )
+        parts = (self.class_logits, self.mask_embeddings, self.mask_features, self.mask_bias)
+        return QueryPredictions(*(None if part is None else part.float() for part in parts))
 
     def masks(self, layer: int = -1) -> Tensor:
         """All mask logits after one layer, (B, Q, H, W)."""
-        features = self.mask_features
-        return (self.mask_embeddings[layer] @ features.flatten(2)).unflatten(2, features.shape[2:])
+        bias = None if self.mask_bias is None else self.mask_bias[layer]
+        logits = mask_logits(self.mask_embeddings[layer], self.mask_features, bias)
+        return logits.unflatten(2, self.mask_features.shape[2:])
 
 
 def panoptic_targets(

@@ -30,21 +30,41 @@ class MaskHead(Mask2FormerHead):
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.criterion = self._build_criterion() if self.train_cfg else None
 
-    def decode(self, feats: Sequence[Tensor]) -> QueryPredictions:
-        """What the queries predict for backbone maps (B, C_i, H_i, W_i), high resolution first."""
-        mask_features, maps = self.pixel_decoder(feats)
+    def decode(self, feats: Sequence[Tensor], project_queries: bool = True) -> QueryPredictions:
+        """What the queries predict for backbone maps (B, C_i, H_i, W_i), high resolution first.
+
+        Args:
+            feats: The maps.
+            project_queries: Whether the mask projection is laid on the queries and not on the
+                pixels, of which there are a thousand times more: (W x + b) q = x (W' q) + b q.
+                Losses, which look at some points alone, take the pixels'.
+        """
+        if project_queries and hasattr(self.pixel_decoder, "embed"):
+            maps, pixels = self.pixel_decoder.embed(feats)
+            mask_embed = self._embed_through_projection
+        else:
+            pixels, maps = self.pixel_decoder(feats)
+            mask_embed = self._embed
         maps = maps[: self.num_transformer_feat_level]
-        outputs, mask_embeddings = self.transformer_decoder(
-            queries=self.query_feat.weight.expand(len(mask_features), -1, -1),
+        outputs, mask_embeddings, bias = self.transformer_decoder(
+            queries=self.query_feat.weight.expand(len(pixels), -1, -1),
             query_pos=self.query_embed.weight[None],
             memories=self._memories(maps),
             memory_pos=[self._position(m) for m in maps],
             mask_features=[
-                F.interpolate(mask_features.detach(), m.shape[-2:], mode="bilinear") for m in maps
+                F.interpolate(pixels.detach(), m.shape[-2:], mode="bilinear") for m in maps
             ],
-            mask_embed=self.mask_embed,
+            mask_embed=mask_embed,
         )
-        return QueryPredictions(self.cls_embed(outputs), mask_embeddings, mask_features)
+        return QueryPredictions(self.cls_embed(outputs), mask_embeddings, pixels, bias)
+
+    def _embed(self, queries: Tensor) -> tuple[Tensor, None]:
+        return self.mask_embed(queries), None
+
+    def _embed_through_projection(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Mask embeddings that are for pixels before the projection, (B, Q, C), and (B, Q, 1)."""
+        embedding, projection = self.mask_embed(queries), self.pixel_decoder.mask_feature
+        return embedding @ projection.weight.flatten(1), embedding @ projection.bias[:, None]
 
     def _memories(self, maps: Sequence[Tensor]) -> list[Tensor]:
         return [

@@ -37,7 +37,8 @@ class PanopticHead(MaskHead):
         """
         if self.criterion is None:
             raise InputError("the model has no train_cfg, so it has no losses: give it one")
-        return self.criterion(self.decode(x), [self._targets(s) for s in batch_data_samples])
+        predictions = self.decode(x, project_queries=False)
+        return self.criterion(predictions, [self._targets(s) for s in batch_data_samples])
 
     def predict(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]

@@ -108,8 +108,16 @@ class PixelDecoder(BaseModule):
             Mask features (B, out_channels, H, W) at the finest stride, and ``num_outs`` maps
             (B, C, H_i, W_i), low resolution first.
         """
-        _, maps, embedding = next(self.encode(feats, exits=self.exits[-1:]))
+        maps, embedding = self.embed(feats)
         return self.mask_feature(embedding), maps
+
+    def embed(self, feats: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Encoded maps, and the embedding before the mask projection, after all layers.
+
+        Arguments and maps are those of :meth:`forward`.
+        """
+        _, maps, embedding = next(self.encode(feats, exits=self.exits[-1:]))
+        return maps, embedding
 
     def encode(
         self, feats: Sequence[Tensor], exits: Sequence[int]

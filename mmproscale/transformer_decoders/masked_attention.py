@@ -62,19 +62,38 @@ class MaskedAttentionLayer(Mask2FormerTransformerDecoderLayer):
 
 
 @torch.no_grad()
-def attention_mask(mask_embedding: Tensor, mask_features: Tensor) -> Tensor:
+def attention_mask(
+    mask_embedding: Tensor, mask_features: Tensor, mask_bias: Tensor | None = None
+) -> Tensor:
     """Where each query reads: the pixels of its mask, or all if its mask has none.
 
     Args:
         mask_embedding: (B, Q, C).
         mask_features: (B, C, H, W), resized to the level that is read. Mask prediction and bilinear
             resizing are both linear, so this is the resized mask of the full-size features.
+        mask_bias: As :func:`mask_logits`.
 
     Returns:
         (B, 1, Q, H * W), the same for all heads.
     """
-    reads = (mask_embedding @ mask_features.flatten(2)) >= 0
+    reads = mask_logits(mask_embedding, mask_features, mask_bias) >= 0
     return (reads | ~reads.any(-1, keepdim=True)).unsqueeze(1)
+
+
+def mask_logits(
+    mask_embedding: Tensor, mask_features: Tensor, mask_bias: Tensor | None = None
+) -> Tensor:
+    """Logits of each query's mask, (B, Q, H * W): embeddings times features.
+
+    Args:
+        mask_embedding: (B, Q, C).
+        mask_features: (B, C, H, W).
+        mask_bias: (B, Q, 1), added to each of a query's pixels; None for nothing.
+    """
+    features = mask_features.flatten(2)
+    if mask_bias is None:
+        return mask_embedding @ features
+    return torch.baddbmm(mask_bias, mask_embedding, features)
 
 
 def _plus(tokens: Tensor, position: Tensor | None) -> Tensor:

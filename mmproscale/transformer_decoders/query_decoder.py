@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from mmdet.models.layers import Mask2FormerTransformerDecoder
 from mmengine.model import ModuleList
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmproscale.transformer_decoders.masked_attention import MaskedAttentionLayer, attention_mask
 
@@ -28,8 +28,8 @@ class QueryDecoder(Mask2FormerTransformerDecoder):
         memories: Sequence[Tensor],
         memory_pos: Sequence[Tensor],
         mask_features: Sequence[Tensor],
-        mask_embed: nn.Module,
-    ) -> tuple[Tensor, Tensor]:
+        mask_embed: Callable[[Tensor], tuple[Tensor, Tensor | None]],
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Normalised queries, and their mask embeddings, before the first layer and after each.
 
         Args:
@@ -39,23 +39,26 @@ class QueryDecoder(Mask2FormerTransformerDecoder):
                 over.
             memory_pos: (1, N_l, C) of each level.
             mask_features: (B, C_mask, H_l, W_l) of each level, which decide what a query reads.
-            mask_embed: C -> C_mask.
+            mask_embed: Queries to mask embeddings (B, Q, C_mask), and their bias (B, Q, 1) or None.
 
         Returns:
-            (layers + 1, B, Q, C) and (layers + 1, B, Q, C_mask).
+            (layers + 1, B, Q, C), (layers + 1, B, Q, C_mask) and (layers + 1, B, Q, 1) or None.
         """
         outputs = [self.post_norm(queries)]
         embeddings = [mask_embed(outputs[0])]
         for index, layer in enumerate(self.layers):
             level = index % len(memories)
+            embedding, bias = embeddings[-1]
             queries = layer(
                 query=queries,
                 key=memories[level],
                 value=memories[level],
                 query_pos=query_pos,
                 key_pos=memory_pos[level],
-                cross_attn_mask=attention_mask(embeddings[-1], mask_features[level]),
+                cross_attn_mask=attention_mask(embedding, mask_features[level], bias),
             )
             outputs.append(self.post_norm(queries))
             embeddings.append(mask_embed(outputs[-1]))
-        return torch.stack(outputs), torch.stack(embeddings)
+        vectors, biases = zip(*embeddings, strict=True)
+        bias = None if biases[0] is None else torch.stack(biases)
+        return torch.stack(outputs), torch.stack(vectors), bias

@@ -99,7 +99,8 @@ def test_the_published_form_is_what_stock_mmdet_computes(configs):
     ours = model_cost(build_network(config), (96, 160))
     theirs = model_cost(build_network(stock(config)), (96, 160))
     assert ours.published_total == theirs.published_total == theirs.total
-    assert ours.pixel_decoder == theirs.pixel_decoder
+    assert ours.published_pixel_decoder == theirs.published_pixel_decoder == theirs.pixel_decoder
+    assert ours.pixel_decoder < theirs.pixel_decoder
     assert ours.params == theirs.params
     assert ours.total < theirs.total
 
@@ -111,12 +112,18 @@ def test_as_run_is_what_fvcore_traces(small):
     traced.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     traced.set_op_handle("aten::grid_sampler", lambda inputs, outputs: 0)
     traced.set_op_handle("aten::scaled_dot_product_attention", attention_macs)
+    traced.set_op_handle("aten::baddbmm", mask_macs)
     assert model_cost(network, (96, 160)).total == traced.total()
 
 
 def attention_macs(inputs, outputs):
     query, key = (value.type().sizes() for value in list(inputs)[:2])
     return 2 * query[0] * query[1] * query[2] * key[2] * query[3]
+
+
+def mask_macs(inputs, outputs):
+    _, left, right = (value.type().sizes() for value in list(inputs)[:3])
+    return left[0] * left[1] * left[2] * right[2]
 
 
 def test_parts_hold_everything_once(small):
@@ -135,11 +142,15 @@ def test_parts_hold_everything_once(small):
         "query decoder",
         "mask prediction",
     ]
-    assert all(part.macs > 0 for part in cost.parts)
+    assert {part.name for part in cost.parts if not part.macs} == {"mask projection"}
     queries, channels, masks = 24, 64, 24 * 40
     small_masks = sum(queries * channels * n for n in (3 * 5, 6 * 10, 12 * 20))
     resized = 4 * channels * (3 * 5 + 6 * 10 + 12 * 20)
-    assert cost.parts[-1].macs == queries * channels * masks + small_masks + resized
+    # The projection of the queries, in place of the pixels, with its bias.
+    projected = 4 * queries * channels * (channels + 1)
+    assert cost.parts[-1].macs == queries * channels * masks + small_masks + resized + projected
+    projection = channels * channels * 24 * 40
+    assert cost.published_pixel_decoder - cost.pixel_decoder == projection
 
 
 SCHEDULES = [

@@ -50,7 +50,7 @@ def check_fields(results, name, options):
             "inference",
             [*INFERENCE, *SHORT],
             ["mmdet", "m2f_r18_shapes", "proscale_m2f_r18_shapes"],
-            ["backbone", "pixel decoder", "query decoder, masks", "whole"],
+            ["backbone", "pixel decoder", "query decoder, masks", "results", "whole"],
         ),
         (
             "training_step",

@@ -18,6 +18,7 @@ from helpers.heads import (
 from mmproscale.criterion import QueryPredictions, mask_criterion
 from mmproscale.errors import InputError
 from mmproscale.heads import PanopticHead
+from mmproscale.transformer_decoders import masked_attention
 
 
 @pytest.fixture
@@ -123,7 +124,7 @@ def test_matching_and_losses_are_in_fp32_under_autocast(fixed_points, monkeypatc
     matching = mask_criterion.match
 
     def spy_on_matching(predictions, *rest):
-        parts = vars(predictions).values()
+        parts = (part for part in vars(predictions).values() if part is not None)
         seen.extend((part.dtype, torch.is_autocast_enabled("cpu")) for part in parts)
         return matching(predictions, *rest)
 
@@ -204,6 +205,43 @@ def test_full_masks_are_only_computed_for_results(monkeypatch):
     assert calls == []
     head.predict(maps, samples)
     assert calls == [-1]
+
+
+@torch.no_grad()
+def test_projected_queries_see_the_masks_that_projected_pixels_show(monkeypatch):
+    head, maps = build_ours().eval(), backbone_maps()
+    torch.nn.init.normal_(head.pixel_decoder.mask_feature.bias)
+    reads = []
+    of_stock = masked_attention.mask_logits
+
+    def spy(*args):
+        reads.append(of_stock(*args))
+        return reads[-1]
+
+    monkeypatch.setattr(masked_attention, "mask_logits", spy)
+    projected, pixels = head.decode(maps), head.decode(maps, project_queries=False)
+    assert projected.mask_bias is not None and pixels.mask_bias is None
+    assert projected.mask_features.shape == pixels.mask_features.shape
+    for layer in range(len(pixels.class_logits)):
+        torch.testing.assert_close(
+            projected.masks(layer), pixels.masks(layer), atol=1e-4, rtol=0, msg=str(layer)
+        )
+    half = len(reads) // 2
+    for one, other in zip(reads[:half], reads[half:], strict=True):
+        unsure = one.abs() < 1e-4
+        assert torch.equal((one >= 0) | unsure, (other >= 0) | unsure)
+    torch.testing.assert_close(projected.class_logits, pixels.class_logits, atol=1e-4, rtol=0)
+
+
+def test_inference_projects_no_pixel_and_training_does(monkeypatch):
+    head, maps, samples = build_ours(), backbone_maps(), data_samples([3, 2])
+    calls = []
+    head.pixel_decoder.mask_feature.register_forward_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        head.predict(maps, samples), head(maps, samples)
+    assert not calls
+    head.loss(maps, samples)
+    assert calls == [1]
 
 
 def test_a_stock_pixel_decoder_fits():

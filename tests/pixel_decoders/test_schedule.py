@@ -188,7 +188,7 @@ def counted_and_seen(config, shapes):
             lambda _, args: seen.append((args[0].shape[1], args[1].shape[1]))
         )
     with attention_backend("torch"):
-        counts = count_operations(Encode(encoder, layout, pos).requires_grad_(False), *inputs)
+        counts, _ = count_operations(Encode(encoder, layout, pos).requires_grad_(False), *inputs)
     layers = [counts.of(f"encoder.layers.{index}") for index in range(len(encoder.layers))]
     assert sum(layers) == counts.of("")
     return tuple(layers), tuple(seen)

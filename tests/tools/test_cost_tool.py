@@ -19,7 +19,7 @@ def test_json_is_a_list_with_the_promised_keys(run_tool, configs):
     cost = model_cost(build_network(load_config(configs / OURS)), (97, 130))
     assert first["padded_shape"] == [128, 160]
     assert first["total"] == cost.total / 1e9
-    assert first["pixel_decoder"] == first["published_pixel_decoder"] == cost.pixel_decoder / 1e9
+    assert first["pixel_decoder"] == cost.pixel_decoder / 1e9 < first["published_pixel_decoder"]
     assert first["published_total"] == cost.published_total / 1e9 > first["total"]
     assert first["params"] == cost.params
     assert sum(part["gmacs"] for part in first["parts"]) == pytest.approx(first["total"])

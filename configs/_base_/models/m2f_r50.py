@@ -8,7 +8,7 @@ position = dict(num_feats=channels // 2, normalize=True)
 relu = dict(type="ReLU", inplace=True)
 
 model = dict(
-    type="Mask2Former",
+    type="mmproscale.UniversalSegmentor",
     data_preprocessor=dict(
         type="DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
@@ -93,7 +93,9 @@ model = dict(
             loss_weight=5.0,
         ),
     ),
-    panoptic_fusion_head=dict(type="MaskFormerFusionHead", loss_panoptic=None, init_cfg=None),
+    panoptic_fusion_head=dict(
+        type="mmproscale.UniversalFusionHead", loss_panoptic=None, init_cfg=None
+    ),
     train_cfg=dict(
         num_points=12544,
         oversample_ratio=3.0,

@@ -1,0 +1,52 @@
+"""A Mask2Former whose masks grow to the image's size in fusion alone, for all three kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mmdet.models import Mask2Former
+from mmdet.structures import DetDataSample
+from torch import Tensor
+
+from mmproscale.registry import MODELS
+
+
+@MODELS.register_module()
+class UniversalSegmentor(Mask2Former):
+    """In the place of mmdet's ``Mask2Former``, with our head and fusion head.
+
+    Panoptic, instance and semantic results come from one forward pass, and only the masks that a
+    result needs are resized.
+    """
+
+    def predict(
+        self,
+        batch_inputs: Tensor,
+        batch_data_samples: Sequence[DetDataSample],
+        rescale: bool = True,
+    ) -> Sequence[DetDataSample]:
+        """The data samples with ``pred_panoptic_seg``, ``pred_instances``, ``pred_sem_seg``, as the
+        test_cfg asks for them.
+
+        Args:
+            batch_inputs: (B, 3, H, W), normalised and padded.
+            batch_data_samples: One for each image.
+            rescale: Whether results have the original images' size.
+
+        Raises:
+            FloatingPointError: Logits that are not numbers.
+        """
+        predictions = self.panoptic_head.decode(self.extract_feat(batch_inputs))
+        results = self.panoptic_fusion_head.predict(
+            predictions.class_logits[-1], predictions.masks(), batch_data_samples, rescale
+        )
+        return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def add_pred_to_datasample(
+        self, data_samples: Sequence[DetDataSample], results_list: Sequence[dict]
+    ) -> Sequence[DetDataSample]:
+        """Put each image's results into its data sample; mmdet's refuses semantic ones."""
+        for sample, results in zip(data_samples, results_list, strict=True):
+            if "sem_results" in results:
+                sample.pred_sem_seg = results.pop("sem_results")
+        return super().add_pred_to_datasample(data_samples, results_list)

@@ -1,0 +1,85 @@
+"""Queries to panoptic segments (MaskFormer section 3.4), as mmdet's fusion head decides it."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.evaluation.functional import INSTANCE_OFFSET
+from torch import Tensor
+
+from mmproscale.fusion.image_frame import ImageFrame
+
+
+def panoptic_map(
+    class_logits: Tensor,
+    masks: Tensor,
+    frame: ImageFrame,
+    num_things: int,
+    object_mask_thr: float = 0.8,
+    iou_thr: float = 0.8,
+    filter_low_score: bool = False,
+) -> Tensor:
+    """Each pixel goes to the surviving query of highest score times mask probability.
+
+    Args:
+        class_logits: (Q, classes + 1), the last class being 'no object'.
+        masks: (Q, h, w) mask logits of the batch, at any size.
+        frame: Sizes of batch, image and result.
+        num_things: Classes that are things, the first ones.
+        object_mask_thr: Queries of at most this score do not take part.
+        iou_thr: A segment that keeps less than this share of its mask is void.
+        filter_low_score: Whether pixels outside the winner's own mask are void, as in the
+            authors' fusion.
+
+    Returns:
+        (H, W) int32: label + INSTANCE_OFFSET * number of the thing; void is the number of classes.
+    """
+    void = class_logits.shape[-1] - 1
+    scores, labels = class_logits.softmax(-1).max(-1)
+    kept = ((labels != void) & (scores > object_mask_thr)).nonzero().flatten()
+    if len(kept) == 0:
+        return torch.full(frame.output, void, dtype=torch.int32, device=masks.device)
+    scores, labels = scores[kept], labels[kept]
+    winners, inside, mask_areas = _compete(masks[kept], scores, frame)
+    areas = torch.bincount(winners.flatten(), minlength=len(kept))
+    share = areas.double() / mask_areas
+    alive = (areas > 0) & (mask_areas > 0) & (share >= iou_thr)
+    things = labels < num_things
+    number = (alive & things).cumsum(0)
+    values = torch.where(things, labels + INSTANCE_OFFSET * number, labels)
+    values = values.where(alive, labels.new_tensor(void)).int()
+    result = values[winners]
+    return result.where(inside, values.new_tensor(void)) if filter_low_score else result
+
+
+def _compete(masks: Tensor, scores: Tensor, frame: ImageFrame) -> tuple[Tensor, Tensor, Tensor]:
+    """The winner of each pixel, whether it is in the winner's mask, and the area of each mask.
+
+    Of equals the first wins. Masks are resized some at a time, so hardly more memory is held than
+    the result's.
+    """
+    best = scores.new_full(frame.output, -1.0)
+    winners = torch.zeros(frame.output, dtype=torch.int64, device=masks.device)
+    inside = torch.zeros(frame.output, dtype=torch.bool, device=masks.device)
+    areas = []
+    for part, resized in frame.resized_chunks(masks):
+        probabilities = resized.sigmoid_()
+        is_inside = torch.ge(probabilities, 0.5, out=torch.empty_like(probabilities))
+        areas.append(is_inside.sum(-1).long().sum(-1))  # a sum of booleans is ten times slower
+        value, index = _first_highest(probabilities.mul_(scores[part, None, None]))
+        better = value > best
+        best = torch.where(better, value, best)
+        winners = torch.where(better, index + part.start, winners)
+        inside = torch.where(better, is_inside.gather(0, index[None])[0] > 0, inside)
+    return winners, inside, torch.cat(areas)
+
+
+def _first_highest(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Highest of values (N, H, W) and the first index that has it, both (H, W).
+
+    On a CPU several times faster than ``max(0)``, which is twelve times faster than ``argmax(0)``.
+    """
+    highest = values.amax(0)
+    count = len(values)
+    rank = torch.arange(count, 0, -1, device=values.device, dtype=torch.int16)
+    first = ((values == highest) * rank[:, None, None]).amax(0)
+    return highest, count - first.long()
