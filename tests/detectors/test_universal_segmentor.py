@@ -1,0 +1,94 @@
+"""All three kinds of results from one forward pass, equal to mmdet's where mmdet has them."""
+
+import copy
+
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.registry import MODELS, init_default_scope
+
+from mmproscale.apis.config import load_config
+from mmproscale.fusion.image_frame import ImageFrame
+
+SIZE = (70, 90)
+
+
+@pytest.fixture
+def model_config(configs):
+    """A small model whose results are not void, though its weights are random."""
+    init_default_scope("mmdet")
+    model = load_config(configs / "m2f_r18_shapes.py").model
+    model.test_cfg.update(object_mask_thr=0.0, iou_thr=0.0, instance_on=True)
+    return model
+
+
+def build(config, like=None):
+    torch.manual_seed(0)
+    model = MODELS.build(config).eval()
+    model.init_weights()
+    torch.nn.init.normal_(model.panoptic_head.cls_embed.weight)
+    if like is not None:
+        model.load_state_dict(like.state_dict())
+    return model
+
+
+def batch(images=2):
+    samples = [
+        DetDataSample(metainfo=dict(img_shape=SIZE, ori_shape=(35, 44 + i), img_path=f"{i}.jpg"))
+        for i in range(images)
+    ]
+    generator = torch.Generator().manual_seed(1)
+    inputs = [torch.randint(255, (3, *SIZE), generator=generator).byte() for _ in range(images)]
+    return dict(inputs=inputs, data_samples=samples)
+
+
+def stock(config):
+    """mmdet's detector and fusion head around our mask head."""
+    config = copy.deepcopy(config)
+    config.type, config.panoptic_fusion_head.type = "Mask2Former", "MaskFormerFusionHead"
+    config.test_cfg.pop("semantic_on", None)
+    return config
+
+
+def test_panoptic_and_instance_results_are_those_of_mmdets_detector(model_config):
+    ours = build(model_config)
+    theirs = build(stock(model_config), like=ours)
+    for one, other in zip(ours.test_step(batch()), theirs.test_step(batch()), strict=True):
+        found, expected = one.pred_panoptic_seg.sem_seg, other.pred_panoptic_seg.sem_seg
+        assert found.shape == expected.shape
+        assert (found == expected).float().mean() > 0.999  # rounding decides a pixel or two
+        assert len(found.unique()) >= 3  # void and two segments
+        assert torch.equal(one.pred_instances.labels, other.pred_instances.labels)
+        torch.testing.assert_close(
+            one.pred_instances.scores, other.pred_instances.scores, atol=1e-4, rtol=0
+        )
+
+
+def test_all_three_kinds_in_one_pass(model_config, monkeypatch):
+    model_config.test_cfg.semantic_on = True
+    model = build(model_config)
+    calls = []
+    extract = model.extract_feat
+    monkeypatch.setattr(model, "extract_feat", lambda x: calls.append(1) or extract(x))
+    for index, sample in enumerate(model.test_step(batch())):
+        size = (35, 44 + index)
+        assert sample.pred_panoptic_seg.sem_seg.shape == (1, *size)
+        assert sample.pred_sem_seg.sem_seg.shape == (1, *size)
+        assert sample.pred_instances.masks.shape[1:] == size
+        assert sample.pred_sem_seg.sem_seg.max() < 8
+    assert calls == [1]
+
+
+def test_no_mask_grows_that_no_result_needs(model_config, monkeypatch):
+    model_config.test_cfg.update(object_mask_thr=1.0, instance_on=False)
+    grown = []
+    monkeypatch.setattr(ImageFrame, "resize", lambda self, masks: grown.append(masks))
+    (sample,) = build(model_config).test_step(batch(1))
+    assert not grown and sample.pred_panoptic_seg.sem_seg.unique().tolist() == [8]
+
+
+def test_diverged_weights_are_said(model_config):
+    model = build(model_config)
+    model.panoptic_head.mask_embed[0].weight.data.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"logits of 0\.jpg are not numbers"):
+        model.test_step(batch(1))
