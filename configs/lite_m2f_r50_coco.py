@@ -1,4 +1,4 @@
-# Lite DETR's encoder: five layers for the coarse levels, which read themselves, then one for all.
+# Lite DETR's encoder: five layers for the coarse levels, which read all levels, then one for all.
 _base_ = "./proscale_m2f_r50_coco.py"
 schedule = dict(_delete_=True, type="lite", coarse_layers=5)
 decoder = dict(type="mmproscale.DeformablePixelDecoder", encoder=dict(schedule=schedule))

@@ -12,7 +12,10 @@ MODELS = Registry(
     parent=MMENGINE_MODELS,
     scope="mmproscale",
     locations=[
-        "mmproscale.pixel_decoders",
+        "mmproscale.pixel_decoders.deformable_pixel_decoder",
+        "mmproscale.pixel_decoders.hybrid_pixel_decoder",
+        "mmproscale.pixel_decoders.pixel_embedding",
+        "mmproscale.pixel_decoders.token_recalibration",
         "mmproscale.heads",
         "mmproscale.fusion",
         "mmproscale.detectors",

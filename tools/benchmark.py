@@ -41,7 +41,7 @@ from mmproscale.analysis.random_model import (
 )
 from mmproscale.analysis.stock_attention import stock_attention
 from mmproscale.apis.command_line import command_line
-from mmproscale.engine.atomic_files import atomic_write_text
+from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.errors import InputError
 
 
@@ -87,6 +87,8 @@ def main() -> None:
     if args.compile and not args.warm_up:
         raise InputError("--compile takes place in the warm-up: --warm-up must be at least 1")
     set_up(args)
+    if args.json not in (None, "-"):
+        ensure_writable_dir(Path(args.json).parent)
     case = make_case(args)
     if answer_memory([case], args):
         return

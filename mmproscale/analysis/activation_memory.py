@@ -20,13 +20,13 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class ActivationMemory:
-    """Bytes for one image; ``half`` is under autocast to 16 bits.
+    """Bytes for one image; ``half`` is under autocast to 16 bits, its copies of weights included.
 
     Args:
         inference: The most that is alive at once without gradients.
         inference_half: The same in mixed precision.
         training: What the forward pass keeps for the backward pass.
-        training_half: The same in mixed precision; copies of weights in 16 bits are in it.
+        training_half: The same in mixed precision.
     """
 
     inference: int

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mmproscale.analysis.activation_memory import ActivationMemory, activation_memory
-from mmproscale.analysis.model_cost import ModelCost, build_network, model_cost
+from mmproscale.analysis.model_cost import ModelCost, Network, any_device, build_network, model_cost
 from mmproscale.analysis.random_model import load_any_config
+from mmproscale.analysis.tables import significant
 from mmproscale.errors import InputError
 
 GIGA, MEGA, MIB = 1e9, 1e6, 2**20
@@ -29,7 +30,8 @@ class ConfigCost:
         config: As it was named.
         shape: (H, W) of the image, before padding.
         cost: Of its model.
-        memory: Of its activations, where that was asked for and can be known.
+        memory: Of its activations, where that was asked for and can be known: not for models that
+            ask tensors for their values, as mmdet's own pixel decoder.
     """
 
     config: str
@@ -52,14 +54,21 @@ def cost_of(config: str, shape: tuple[int, int], with_memory: bool = False) -> C
     network = build_network(load_any_config(config))
     try:
         cost = model_cost(network, shape)
-        memory = activation_memory(network, cost.size) if with_memory else None
     except (AssertionError, IndexError, RuntimeError, ValueError) as error:
         said = (str(error).strip() or "no reason").splitlines()[0]
         size = "{}x{}".format(*shape)
         raise InputError(
             f"{config} can't be followed through an image of {size}: {type(error).__name__}: {said}"
         ) from error
-    return ConfigCost(config, shape, cost, memory)
+    return ConfigCost(config, shape, cost, _memory(network, cost.size) if with_memory else None)
+
+
+def _memory(network: Network, size: tuple[int, int]) -> ActivationMemory | None:
+    """None for a model that asks tensors for their values, which fake ones do not have."""
+    try:
+        return activation_memory(any_device(network), size)
+    except (NotImplementedError, RuntimeError):
+        return None
 
 
 def as_json(costs: Sequence[ConfigCost]) -> list[dict[str, Any]]:
@@ -118,12 +127,14 @@ def side_by_side(costs: Sequence[ConfigCost]) -> list[list[str]]:
         ("published form, total", "published_total"),
     ):
         rows.append([title, *_compared([getattr(one.cost, key) for one in costs])])
+    if len({one.cost.size for one in costs}) > 1:
+        rows.append(["padded to", *("{}x{}".format(*one.cost.size) for one in costs)])
     params = [one.cost.params for one in costs]
     rows.append(["parameters", *_compared(params, MEGA, " M")])
-    if all(one.memory for one in costs):
+    if any(one.memory for one in costs):
         for key, name in MEMORY_ROWS.items():
-            values = [getattr(one.memory, key) for one in costs]
-            rows.append([f"activations, {name}", *_compared(values, MIB, " MiB", digits=0)])
+            values = [one.memory and getattr(one.memory, key) for one in costs]
+            rows.append([f"activations, {name}", *_compared(values, MIB, " MiB")])
     return rows
 
 
@@ -147,13 +158,11 @@ def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
     return merged
 
 
-def _compared(
-    values: Sequence[int | None], unit: float = GIGA, suffix: str = "", digits: int = 2
-) -> list[str]:
+def _compared(values: Sequence[int | None], unit: float = GIGA, suffix: str = "") -> list[str]:
     first, *_ = values
     cells = []
     for index, value in enumerate(values):
-        cell = "-" if value is None else f"{value / unit:,.{digits}f}{suffix}"
+        cell = "-" if value is None else f"{significant(value / unit)}{suffix}"
         if index and value is not None and first:
             cell += f" ({value / first:.0%})"
         cells.append(cell)
@@ -161,4 +170,4 @@ def _compared(
 
 
 def _giga(macs: int) -> str:
-    return f"{macs / GIGA:,.2f}"
+    return significant(macs / GIGA)

@@ -155,11 +155,17 @@ class _Trace:
     maps: tuple[Tensor, ...] = ()
 
 
-def _trace(network: Network, size: tuple[int, int]) -> _Trace:
-    network = copy.deepcopy(network).requires_grad_(False)
+def any_device(network: Network) -> Network:
+    """A copy whose attention runs anywhere: costs are the same whatever will compute it."""
+    network = copy.deepcopy(network)
     for attention in network.modules():
-        if hasattr(attention, "backend"):  # the same operations whatever will compute them
+        if hasattr(attention, "backend"):
             attention.backend = "torch"
+    return network
+
+
+def _trace(network: Network, size: tuple[int, int]) -> _Trace:
+    network = any_device(network).requires_grad_(False)
     try:
         return _follow(copy.deepcopy(network).to("meta"), torch.zeros(1, 3, *size, device="meta"))
     except (NotImplementedError, RuntimeError):

@@ -33,8 +33,12 @@ class ModelPart:
 
 
 def mask_head_path(model: nn.Module) -> str | None:
-    """The head of Mask2Former's kind, which holds a pixel decoder; None where there is none."""
-    return next((name for name in HEADS if hasattr(getattr(model, name, 0), "pixel_decoder")), None)
+    """The head of Mask2Former's kind, whose queries read several levels of a pixel decoder.
+
+    None where there is none: MaskFormer's own has a pixel decoder too, but reads one map.
+    """
+    wanted = "num_transformer_feat_level"
+    return next((name for name in HEADS if hasattr(getattr(model, name, None), wanted)), None)
 
 
 def model_parts(model: nn.Module) -> Iterator[ModelPart]:

@@ -7,6 +7,7 @@ LPE, do no harm. All rows of the paper that differ in nothing else agree with it
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -106,10 +107,11 @@ def config_text(candidate: Candidate, base: str, comment: str = "") -> str:
     """
     embedding = {LPE: "LPE", CONV: "ConvPixelEmbedding"}[candidate.pixel_embedding]
     kind = "ProScale" if candidate.family == "pro_scale" else "Deformable"
-    schedule = ", ".join(f"{key}={value!r}" for key, value in candidate.config)
+    items = ((key, json.dumps(v) if isinstance(v, str) else v) for key, v in candidate.config)
+    schedule = ", ".join(f"{key}={value}" for key, value in items)
     lines = [
         *([f"# {comment}"] if comment else []),
-        f"_base_ = {base!r}",
+        f"_base_ = {json.dumps(base)}",
         f"schedule = dict(_delete_=True, {schedule})",
         "decoder = dict(",
         f'    type="mmproscale.{kind}PixelDecoder",',
@@ -127,29 +129,32 @@ class Evidence:
     """What the paper says of candidates with one backbone.
 
     Args:
-        rows: The rows that tell which is better.
-        own: Whether they are of that very backbone.
+        rows: The backbone's own rows, which may be quoted.
+        order: The rows that tell which is better: its own or, where these are too few, Swin-T's.
     """
 
     rows: tuple[tuple[Candidate, Published], ...]
-    own: bool
+    order: tuple[tuple[Candidate, Published], ...]
 
     @classmethod
     def of(cls, backbone: str, dataset: str = COCO) -> Evidence:
-        """The rows of a backbone or, where the paper has no more than two, of Swin-T."""
-        own = [r for r in PUBLISHED if (r.dataset, r.backbone) == (dataset, backbone)]
-        rows = own if len(own) > 2 else [r for r in PUBLISHED if _is_swin_t(r, dataset)]
-        found = tuple((_candidate_of(row), row) for row in rows if row.schedule is not None)
-        return cls(found, own=rows is own)
+        """The rows of a backbone, of which more than two are needed to order by."""
+        own = _rows(backbone, dataset)
+        return cls(own, own if len(own) > 2 else _rows("swin-t", dataset))
+
+    @property
+    def is_borrowed(self) -> bool:
+        """Whether the order is by another backbone's rows."""
+        return self.order is not self.rows
 
     def exact(self, candidate: Candidate) -> Published | None:
-        """The row of this very encoder."""
+        """The row of this very encoder with this very backbone."""
         rows = (row for known, row in self.rows if _key(known) == _key(candidate))
         return next(rows, None)
 
     def at_least(self, candidate: Candidate) -> Published | None:
         """The best row of an encoder that this one has all of."""
-        rows = [row for known, row in self.rows if has_all_of(candidate, known)]
+        rows = [row for known, row in self.order if has_all_of(candidate, known)]
         return max(rows, key=lambda row: row.pq, default=None)
 
     def promise(self, candidate: Candidate) -> tuple[float, float, int]:
@@ -189,5 +194,6 @@ def _key(candidate: Candidate) -> tuple[Schedule, str]:
     return candidate.schedule, candidate.pixel_embedding
 
 
-def _is_swin_t(row: Published, dataset: str) -> bool:
-    return (row.dataset, row.backbone) == (dataset, "swin-t")
+def _rows(backbone: str, dataset: str) -> tuple[tuple[Candidate, Published], ...]:
+    own = (r for r in PUBLISHED if (r.dataset, r.backbone) == (dataset, backbone))
+    return tuple((_candidate_of(row), row) for row in own if row.schedule is not None)

@@ -104,12 +104,3 @@ PUBLISHED: tuple[Published, ...] = (
     _row(CITYSCAPES, "r101", "M2F", "T4", 62.40, 78.60, 37.70, 679.7, 291.0),
     _row(CITYSCAPES, "r101", "(3,3,3)", "T4", 61.28, 76.50, 36.49, 533.9, 145.0),
 )
-
-
-def published(
-    dataset: str, backbone: str, schedule: Schedule | None, pixel_embedding: str
-) -> Published | None:
-    """The paper's row for a model, None where it has none."""
-    wanted = (dataset, backbone, schedule, pixel_embedding)
-    rows = ((r.dataset, r.backbone, r.schedule, r.pixel_embedding) for r in PUBLISHED)
-    return next((row for row, key in zip(PUBLISHED, rows, strict=True) if key == wanted), None)

@@ -77,14 +77,17 @@ def build_model(model: ConfigDict, scope: str | None = None) -> nn.Module:
         scope: Where types without a scope are looked up; mmdet if None.
 
     Raises:
-        InputError: A type that nobody registers, or a package that it needs and that is not there.
+        InputError: A type that nobody registers, arguments that it does not take, or a package that
+            it needs and that is not there.
     """
     init_default_scope(scope or "mmdet")
     _be_quiet()
     try:
         return MODELS.build(model)
-    except (KeyError, ImportError) as error:
-        said = str(error.args[0]).partition(". ")[0]  # mmengine's advice goes on
+    except InputError:
+        raise
+    except (AssertionError, AttributeError, ImportError, KeyError, TypeError) as error:
+        said = " ".join(str(error).strip("'\"").split()).partition(". ")[0]  # advice goes on
         raise InputError(f"the config's model can't be built: {said}") from error
 
 

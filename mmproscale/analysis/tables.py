@@ -59,7 +59,7 @@ def terminal(title: str, table: Sequence[Sequence[str]]) -> Table:
 def _time(part: Mapping[str, Any] | None, first: bool) -> str:
     if part is None:
         return "-"
-    text = f"{_digits(part['ms']['median'])}{NO_BREAK}ms"
+    text = f"{significant(part['ms']['median'])}{NO_BREAK}ms"
     if first or "ratio" not in part:
         return text
     low, high = part["ratio"]["quartiles"]
@@ -67,10 +67,10 @@ def _time(part: Mapping[str, Any] | None, first: bool) -> str:
 
 
 def _memory(mib: float | None) -> str:
-    return "-" if mib is None else f"{_digits(mib)}{NO_BREAK}MiB"
+    return "-" if mib is None else f"{significant(mib)}{NO_BREAK}MiB"
 
 
-def _digits(number: float) -> str:
-    """Three digits that count: 0.123, 1.23, 12.3, 123, 1,234."""
+def significant(number: float) -> str:
+    """Three digits that count: 0.123, 1.23, 12.3, 123, 1,234; none after the third decimal."""
     decimals = next((d for d, least in ((0, 99.95), (1, 9.995), (2, 0.9995)) if number >= least), 3)
     return f"{number:,.{decimals}f}"

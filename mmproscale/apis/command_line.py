@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from mmengine.config import DictAction
 
 from mmproscale.errors import InputError
 
+_BUILDING = re.compile(r"class `\w+` in \S+\.py: ")
 _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
 
 
@@ -34,17 +36,18 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def _input_error(error: BaseException | None) -> str | None:
-    """The message of the first InputError behind ``error``.
+    """The message of the last InputError that was raised on the way to ``error``.
 
-    One that a data loader's worker raised arrives as an InputError whose message is the worker's
-    whole traceback; its last line is what we want.
+    It has what those before it say, and where that was. One that a data loader's worker raised
+    arrives as an InputError whose message is the worker's whole traceback; its last line is what we
+    want. What mmengine puts before the message of whatever fails in a constructor is left out.
     """
-    message = None
-    while error is not None:
-        if isinstance(error, InputError):
-            message = str(error).strip().splitlines()[-1].rpartition(f"{_QUALIFIED}: ")[2]
+    while error is not None and not isinstance(error, InputError):
         error = error.__cause__ or error.__context__
-    return message
+    if error is None:
+        return None
+    message = str(error).strip().splitlines()[-1].rpartition(f"{_QUALIFIED}: ")[2]
+    return _BUILDING.sub("", message)
 
 
 class KeyValueAction(DictAction):

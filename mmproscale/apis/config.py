@@ -38,7 +38,7 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
         config = Config.fromfile(path)
     except ImportError as error:
         raise InputError(f"config {path} {_import_problem(error)}") from error
-    except (SyntaxError, NameError, KeyError, TypeError, OSError) as error:
+    except Exception as error:  # a config is a program: it may fail as it likes
         raise InputError(f"config {path} can't be read: {_one_line(error)}") from error
     options = dict(options or {})
     _check_keys(config, options, path)

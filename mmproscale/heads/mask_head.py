@@ -22,11 +22,26 @@ class MaskHead(Mask2FormerHead):
     result is asked for, and in training those of matched queries alone.
 
     Raises:
-        InputError: A ``train_cfg`` whose assigner has no ``match_costs``.
+        InputError: A ``train_cfg`` whose assigner has no ``match_costs``; numbers of levels that
+            differ.
     """
 
-    def __init__(self, *args, transformer_decoder: dict, **kwargs) -> None:
-        super().__init__(*args, transformer_decoder=ConfigDict(transformer_decoder), **kwargs)
+    def __init__(
+        self,
+        *args,
+        pixel_decoder: ConfigDict,
+        transformer_decoder: dict,
+        num_transformer_feat_level: int = 3,
+        **kwargs,
+    ) -> None:
+        _check_levels(pixel_decoder, num_transformer_feat_level)
+        super().__init__(
+            *args,
+            pixel_decoder=pixel_decoder,
+            transformer_decoder=ConfigDict(transformer_decoder),
+            num_transformer_feat_level=num_transformer_feat_level,
+            **kwargs,
+        )
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.criterion = self._build_criterion() if self.train_cfg else None
 
@@ -94,4 +109,16 @@ class MaskHead(Mask2FormerHead):
             num_points=self.num_points,
             oversample_ratio=self.oversample_ratio,
             importance_ratio=self.importance_sample_ratio,
+        )
+
+
+def _check_levels(pixel_decoder: ConfigDict, wanted: int) -> None:
+    """mmdet asserts the first of these without a word, and fails far off at the second."""
+    encoded = pixel_decoder.encoder.layer_cfg.self_attn_cfg.num_levels
+    given = pixel_decoder.get("num_outs", 3)
+    if not wanted == encoded == given:
+        raise InputError(
+            f"num_transformer_feat_level={wanted}, pixel_decoder.num_outs={given} and "
+            f"pixel_decoder.encoder.layer_cfg.self_attn_cfg.num_levels={encoded} must be the same: "
+            "the number of the schedule's levels"
         )

@@ -1,18 +1,25 @@
-from mmproscale.pixel_decoders.deformable_pixel_decoder import (
-    DeformablePixelDecoder,
-    pro_scale_pixel_decoder,
-)
-from mmproscale.pixel_decoders.hybrid_pixel_decoder import HybridPixelDecoder
-from mmproscale.pixel_decoders.pixel_embedding import ConvPixelEmbedding, LightPixelEmbedding
-from mmproscale.pixel_decoders.scheduled_encoder import ScheduledEncoder
-from mmproscale.pixel_decoders.token_recalibration import TokenRecalibration
+"""From backbone maps to encoded maps and mask features.
 
-__all__ = [
-    "ConvPixelEmbedding",
-    "DeformablePixelDecoder",
-    "HybridPixelDecoder",
-    "LightPixelEmbedding",
-    "ScheduledEncoder",
-    "TokenRecalibration",
-    "pro_scale_pixel_decoder",
-]
+Schedules need no torch, so nothing is imported here before it is asked for.
+"""
+
+from importlib import import_module
+from typing import Any
+
+_MODULES = {
+    "ConvPixelEmbedding": "pixel_embedding",
+    "DeformablePixelDecoder": "deformable_pixel_decoder",
+    "HybridPixelDecoder": "hybrid_pixel_decoder",
+    "LightPixelEmbedding": "pixel_embedding",
+    "PixelDecoder": "pixel_decoder",
+    "ScheduledEncoder": "scheduled_encoder",
+    "TokenRecalibration": "token_recalibration",
+    "pro_scale_pixel_decoder": "deformable_pixel_decoder",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -93,7 +93,7 @@ class CrossScaleFusion(BaseModule):
         act_cfg: Activation of all convolutions.
 
     Raises:
-        InputError: ``norm_cfg`` is no batch norm.
+        InputError: ``norm_cfg`` is no batch norm; no blocks, or blocks without channels.
     """
 
     def __init__(
@@ -106,6 +106,11 @@ class CrossScaleFusion(BaseModule):
         act_cfg: dict = dict(type="SiLU"),
     ) -> None:
         super().__init__()
+        if type(blocks) is not int or blocks < 1 or int(channels * expansion) < 1:
+            raise InputError(
+                f"fusion has blocks={blocks} and expansion={expansion}: at least one block, of at "
+                f"least one of {channels} channels"
+            )
         steps = range(num_levels - 1)
         conv = partial(ConvModule, channels, channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
         fuse = partial(CSPBlock, 2 * channels, channels, blocks, expansion, norm_cfg, act_cfg)

@@ -53,7 +53,10 @@ class DeformablePixelDecoder(PixelDecoder):
         self.encoder = built
         self.level_encoding = nn.Embedding(len(self.encoded_strides), feat_channels)
         if recalibration and len(self.encoded_strides) == 1:
-            raise InputError(f"schedule {schedule} has one level: TRC recalibrates coarser ones")
+            raise InputError(
+                f"schedule {schedule} has one level, and TRC recalibrates coarser ones: set "
+                "recalibration=None"
+            )
         self.recalibration = recalibration and build_part(recalibration, embed_dims=feat_channels)
 
     def init_weights(self) -> None:
@@ -96,15 +99,16 @@ class DeformablePixelDecoder(PixelDecoder):
 def pro_scale_pixel_decoder(
     encoder: dict,
     recalibration: dict | None = dict(type="TRC"),
-    pixel_embedding: dict = dict(type="LPE"),
+    pixel_embedding: dict | None = dict(type="LPE"),
     **arguments,
 ) -> DeformablePixelDecoder:
     """:class:`DeformablePixelDecoder` with PRO-SCALE's defaults: (3, 3, 3), TRC and LPE."""
     encoder = dict(schedule=dict(type="pro_scale", repeats=(3, 3, 3))) | dict(encoder)
+    # dict(eps=0.5) is TRC with another eps.
     return DeformablePixelDecoder(
         encoder=encoder,
-        recalibration=recalibration,
-        pixel_embedding=pixel_embedding,
+        recalibration=recalibration and dict(type="TRC") | dict(recalibration),
+        pixel_embedding=pixel_embedding and dict(type="LPE") | dict(pixel_embedding),
         **arguments,
     )
 

@@ -35,10 +35,12 @@ class PixelDecoder(BaseModule):
         norm_cfg: Normalisation of projections and embedding.
         act_cfg: Activation of the embedding.
         positional_encoding: Arguments of mmdet's ``SinePositionalEncoding``.
-        pixel_embedding: Config of what stands on each map finer than the encoder's.
+        pixel_embedding: Config of what stands on each map finer than the encoder's; None where the
+            encoder has the finest.
 
     Raises:
-        InputError: Not one stride for each map.
+        InputError: Not one stride for each map; a pixel embedding and no map for it, or none for a
+            map; more ``num_outs`` than maps.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class PixelDecoder(BaseModule):
         norm_cfg: dict | None = dict(type="GN", num_groups=32),
         act_cfg: dict | None = dict(type="ReLU"),
         positional_encoding: dict = dict(num_feats=128, normalize=True),
-        pixel_embedding: dict = dict(type="ConvPixelEmbedding"),
+        pixel_embedding: dict | None = dict(type="ConvPixelEmbedding"),
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
@@ -70,6 +72,13 @@ class PixelDecoder(BaseModule):
         self.fused_strides = tuple(
             sorted((s for s in strides if s < min(encoded_strides)), reverse=True)
         )
+        if bool(self.fused_strides) != bool(pixel_embedding):
+            raise InputError(
+                f"pixel_decoder encodes strides {self.encoded_strides} of {self.strides}: "
+                f"pixel_embedding={pixel_embedding} does not fit (None where all are encoded)"
+            )
+        if not 1 <= num_outs <= len(self.encoded_strides) + len(self.fused_strides):
+            raise InputError(f"pixel_decoder.num_outs={num_outs}: it has maps {self.strides}")
         self.num_outs = num_outs
 
         self.input_convs = ModuleList(
@@ -175,5 +184,11 @@ class PixelDecoder(BaseModule):
 
 
 def build_part(config: dict, **defaults: object) -> BaseModule:
-    """A part of ours by its plain name (``TRC``), whatever default scope the config runs in."""
+    """A part of ours by its plain name (``TRC``), whatever default scope the config runs in.
+
+    Raises:
+        InputError: No type.
+    """
+    if "type" not in config:
+        raise InputError(f"{dict(config)} is a part of a pixel decoder without a type, as 'TRC'")
     return MODELS.build(dict(config, _scope_="mmproscale"), default_args=defaults)

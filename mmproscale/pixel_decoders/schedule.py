@@ -267,6 +267,8 @@ def from_stages(stages: Sequence[Mapping], tail: int = 0, name: str = "") -> Sch
 
     A stage may have ``feedforwards=[dict(levels=8, channels=256)]``, as Lite-DETR's full layers.
     """
+    if isinstance(stages, Mapping):
+        raise InputError("stages must be a list of stages")
     return Schedule(tuple(Stage(**stage) for stage in stages), tail=tail, name=name)
 
 
@@ -298,6 +300,8 @@ def build_schedule(config: Mapping | Schedule) -> Schedule:
 
 
 def _feedforwards(values: Sequence[FeedForward | Mapping]) -> tuple[FeedForward, ...]:
+    if isinstance(values, Mapping):
+        raise InputError("feedforwards must be a list of them")
     return tuple(v if isinstance(v, FeedForward) else FeedForward(**v) for v in values)
 
 

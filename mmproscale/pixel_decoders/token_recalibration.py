@@ -25,7 +25,7 @@ class TokenRecalibration(BaseModule):
             if it were (B, C, H, W), resized, and read back, which mixes channels and space.
 
     Raises:
-        InputError: An unknown ``token_layout``.
+        InputError: An unknown ``token_layout``, or an ``eps`` that is no temperature.
     """
 
     def __init__(
@@ -38,6 +38,8 @@ class TokenRecalibration(BaseModule):
         super().__init__(init_cfg=init_cfg)
         if token_layout not in TOKEN_LAYOUTS:
             raise InputError(f"TRC token_layout={token_layout!r} must be one of {TOKEN_LAYOUTS}")
+        if type(eps) not in (int, float) or not eps > 0:
+            raise InputError(f"TRC eps={eps!r} must be a number above 0")
         self.eps = eps
         self.token_layout = token_layout
         self.phi = nn.Linear(embed_dims, 1)

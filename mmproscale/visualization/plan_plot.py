@@ -44,7 +44,7 @@ def draw_plan(
     line = [(price(c), c.mean_updates) for c in on_frontier]
     axes.plot(*zip(*line, strict=True), "-", c=BLUE, lw=1, label="frontier")
     for candidate in candidates:
-        row = evidence.exact(candidate) if evidence.own else None
+        row = evidence.exact(candidate)
         if row is not None:
             place = price(candidate), candidate.mean_updates
             axes.plot(*place, "o", c=BLUE, ms=5)
@@ -52,7 +52,7 @@ def draw_plan(
     axes.plot(price(chosen), chosen.mean_updates, "o", c=RED, mfc="none", ms=12, label=chosen.name)
     axes.axvline(budget, c=RED, lw=1, ls="--", label="budget")
     axes.set(title=labels[0], xlabel=labels[1], ylabel="layers per level (geometric mean)")
-    axes.legend(title="numbers: PQ on COCO, from the paper" if evidence.own else None)
+    axes.legend(title="numbers: PQ on COCO, from the paper" if evidence.rows else None)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     return path

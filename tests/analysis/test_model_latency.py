@@ -31,6 +31,8 @@ class Slow(nn.Module):
 
 
 class MaskHead(nn.Module):
+    num_transformer_feat_level = 3
+
     def __init__(self, clock):
         super().__init__()
         self.pixel_decoder, self.decoder = Slow(clock, 4), Slow(clock, 8)

@@ -16,10 +16,9 @@ from mmproscale.analysis.planning import (
     has_all_of,
     make_candidate,
 )
-from mmproscale.analysis.published import CITYSCAPES, COCO, CONV, LPE, PUBLISHED, published
+from mmproscale.analysis.published import CITYSCAPES, COCO, CONV, LPE, PUBLISHED
 from mmproscale.apis.config import load_config
 from mmproscale.errors import InputError
-from mmproscale.pixel_decoders.schedule import pro_scale
 
 
 def growth(*repeats, embedding=LPE):
@@ -67,9 +66,17 @@ def test_the_paper_makes_sure_what_an_encoder_has_all_of():
 
 
 def test_a_backbone_without_rows_is_ordered_by_swin_ts():
-    assert SWIN_T.own and Evidence.of("r50").own
+    assert not SWIN_T.is_borrowed and not Evidence.of("r50").is_borrowed
     borrowed = Evidence.of("swin-b")
-    assert not borrowed.own and borrowed.rows == SWIN_T.rows
+    assert borrowed.is_borrowed and borrowed.order == SWIN_T.rows and borrowed.rows == ()
+    assert borrowed.exact(growth(3, 3, 3)) is None
+
+
+def test_a_backbone_with_few_rows_is_quoted_and_ordered_by_swin_ts():
+    few = Evidence.of("mvitv2-t")
+    assert few.is_borrowed
+    assert (few.exact(M2F).pq, few.exact(growth(1, 1, 3)).pq) == (54.11, 53.70)
+    assert few.at_least(growth(1, 1, 3)).pq == 52.40
 
 
 def test_the_frontier_promises_more_with_every_step():
@@ -78,11 +85,7 @@ def test_the_frontier_promises_more_with_every_step():
     assert kept == [growth(2, 2, 2), growth(1, 1, 3), growth(3, 3, 3)]
 
 
-def test_published_rows_are_found_by_what_they_are_of():
-    row = published(CITYSCAPES, "swin-t", pro_scale((1, 1, 1)), LPE)
-    assert (row.pq, row.total, row.pixel_decoder) == (60.58, 311.9, 55.14)
-    assert published(CITYSCAPES, "swin-t", None, CONV).pixel_decoder == 130.0
-    assert published(CITYSCAPES, "swin-t", pro_scale((9, 9, 9)), LPE) is None
+def test_no_row_of_the_paper_is_there_twice():
     keys = [(r.dataset, r.backbone, r.schedule, r.pixel_embedding) for r in PUBLISHED]
     assert len(set(keys)) == len(keys)
 

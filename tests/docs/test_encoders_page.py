@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,8 +10,7 @@ import pytest
 
 from mmproscale.analysis.model_cost import build_network
 from mmproscale.apis.config import load_config
-from mmproscale.errors import InputError
-from mmproscale.pixel_decoders.schedule import SCHEDULES, build_schedule
+from mmproscale.pixel_decoders.schedule import SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/encoders.md").read_text()
@@ -89,8 +89,22 @@ def test_the_code_that_prices_runs(capsys):
     assert "PRO-SCALE (1,2,3)" in text and "(4, 5, 6)" in text
 
 
-def test_the_refusal_is_the_one_that_is_shown():
-    config = dict(type="stages", stages=[dict(queries=(32, 16), keys=(32, 8))])
-    with pytest.raises(InputError) as caught:
-        build_schedule(config)
-    assert f"error: {caught.value}" in " ".join(PAGE.split())
+def test_two_levels(reader):
+    schedule = schedule_of(reader / "my_two_levels.py")
+    assert schedule.strides == (32, 16) and schedule.num_layers == 3
+
+
+def test_the_refusal_is_the_one_that_is_shown(reader, run_tool):
+    text = (reader / "my_encoder.py").read_text()
+    start, end = text.index("    name="), text.index("\n)\ndecoder")
+    stages = "    stages=[dict(queries=(32, 16), keys=(32, 8))],"
+    (reader / "my_encoder.py").write_text(text[:start] + stages + text[end:])
+    status, _, err = run_tool("cost.py", reader / "my_encoder.py")
+    assert status == 2
+    assert err.splitlines()[-1] in " ".join(PAGE.split())
+
+
+def test_a_schedule_needs_no_torch():
+    code = "import mmproscale.pixel_decoders.schedule as s, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -147,6 +147,7 @@ def test_any_number_of_levels(levels):
         num_levels=len(levels),
         recalibration=dict(type="TRC") if len(levels) > 1 else None,
         num_outs=min(3, len(levels)),
+        pixel_embedding=None if 4 in levels else dict(type="LPE"),
     )
     mask_features, maps = decoder(backbone_maps(height=100, width=68))
     assert mask_features.shape == (2, 64, 25, 17)
