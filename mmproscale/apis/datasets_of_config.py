@@ -67,6 +67,10 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
     if not isinstance(built, CocoDataset):
         name = type(built).__name__
         raise InputError(f"{key}.type is {name}, whose files are not COCO's: give another config")
+    if (built.backend_args or {}).get("backend", "local") not in ("local", "disk"):
+        raise InputError(
+            f"{key}.backend_args is not of a local disk: copy the files, and check them"
+        )
     panoptic = isinstance(built, CocoPanopticDataset)
     prefix = {name: folder for name, folder in built.data_prefix.items() if folder}
     if not prefix.get("img"):

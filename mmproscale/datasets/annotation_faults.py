@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import posixpath
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mmproscale.datasets.faults import Fault, is_int, is_number, shown
@@ -268,7 +268,7 @@ def crowd_faults(entry: Mapping, file: str, record: str) -> Iterator[Fault]:
 
 
 def category_reference_faults(
-    value: Any, known: Mapping, file: str, field: str, what: str
+    value: Any, known: Mapping, file: str, field: str, what: Callable[[], str]
 ) -> Iterator[Fault]:
     """Faults of a `category_id`: no whole number, or none of `categories`.
 
@@ -277,10 +277,10 @@ def category_reference_faults(
         known: category id -> anything.
         file: the annotation file's name.
         field: where the id stands.
-        what: whose category it is, e.g. 'segment 7 of image 3'.
+        what: tells whose category it is, e.g. 'segment 7 of 'a.jpg''.
     """
     if not is_int(value):
         yield from _whole_id(value, "category-id-type", file, field)
     elif value not in known:
-        problem = f"({what}: category_id {value}) is not in 'categories'"
+        problem = f"({what()}: category_id {value}) is not in 'categories'"
         yield Fault("category-unknown", file, field, problem, "add the category or correct the id")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pycocotools import mask as mask_utils
@@ -60,7 +61,7 @@ def _values(
     if "image_id" in annotation:
         yield from image_reference_faults(image_id, images, file, f"{record}.image_id")
     if "category_id" in annotation:
-        what = f"annotation {shown(annotation.get('id'))} of image {shown(image_id)}"
+        what = partial(_named, annotation)
         value, field = annotation["category_id"], f"{record}.category_id"
         yield from category_reference_faults(value, categories, file, field, what)
     image = images.get(image_id, {}) if type(image_id) in (int, str) else {}
@@ -72,6 +73,10 @@ def _values(
     if "area" in annotation:
         yield from area_faults(annotation["area"], file, f"{record}.area", empty_is_note=True)
     yield from crowd_faults(annotation, file, record)
+
+
+def _named(annotation: Mapping) -> str:
+    return f"annotation {shown(annotation.get('id'))} of image {shown(annotation.get('image_id'))}"
 
 
 def mask_faults(
@@ -106,9 +111,13 @@ def mask_faults(
 
 
 def _polygons(polygons: list, file: str, field: str) -> Iterator[Fault]:
+    if not all(isinstance(polygon, list) for polygon in polygons):
+        action = "give a list of polygons, each x, y, x, y, ..."
+        yield Fault("polygon-type", file, field, f"is {shown(polygons)}", action)
+        return
     for place, polygon in enumerate(polygons):
         where = f"{field}[{place}]"
-        if not isinstance(polygon, list) or not all(is_number(side) for side in polygon):
+        if not all(is_number(side) for side in polygon):
             yield Fault("polygon-type", file, where, f"is {shown(polygon)}", "list x, y, x, y, ...")
         elif not all(math.isfinite(side) for side in polygon):
             problem = f"is {shown(polygon)}, not finite"

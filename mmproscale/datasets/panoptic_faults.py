@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -118,8 +119,8 @@ def _segment_values(
     segment: Mapping, image: Mapping, categories: Mapping, file: str, record: str
 ) -> Iterator[Fault]:
     if "category_id" in segment:
-        value, what = segment["category_id"], _named(segment, image)
-        field = f"{record}.category_id"
+        value, field = segment["category_id"], f"{record}.category_id"
+        what = partial(_named, segment, image)
         yield from category_reference_faults(value, categories, file, field, what)
     width, height = image.get("width"), image.get("height")
     if "bbox" in segment and is_int(width) and is_int(height):

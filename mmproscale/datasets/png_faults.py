@@ -123,11 +123,15 @@ def map_segments(ids: np.ndarray, segment_ids: Sequence[int]) -> SegmentMap:
         segment_ids: distinct ids, 1 or more.
     """
     known = np.array([0, *segment_ids], ids.dtype)
-    order = np.argsort(known)
-    place = np.searchsorted(known[order], ids).clip(max=len(known) - 1)
-    index = order.astype(np.int32)[place]
-    index[known[index] != ids] = len(known)
-    return SegmentMap(index, np.bincount(index.ravel(), minlength=len(known) + 1))
+    order = np.argsort(known).astype(np.int32)
+    flat = ids.ravel()
+    # An id is looked up once for each run of it along the rows: these are few.
+    starts = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
+    values, lengths = flat[starts], np.diff(starts, append=flat.size)
+    runs = order[np.searchsorted(known[order], values).clip(max=len(known) - 1)]
+    runs[known[runs] != values] = len(known)
+    areas = np.bincount(runs, weights=lengths, minlength=len(known) + 1).astype(np.int64)
+    return SegmentMap(np.repeat(runs, lengths).reshape(ids.shape), areas)
 
 
 def segment_faults(
@@ -142,7 +146,7 @@ def segment_faults(
         path: the PNG's name.
     """
     yield from _unknown_ids(ids, found, len(segments), path)
-    boxes = ndimage.find_objects(found.index, max_label=len(segments))
+    boxes = ndimage.find_objects(found.index, max_label=len(segments))[: len(segments)]
     for place, (segment, box) in enumerate(zip(segments, boxes, strict=True)):
         field, pixels = f"segment {segment['id']}", int(found.areas[place + 1])
         if box is None:
