@@ -5,12 +5,11 @@ Functions take what `json` parsed and yield a Fault for everything in it that is
 
 from __future__ import annotations
 
-import math
 import posixpath
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmproscale.datasets.faults import Fault, is_int, is_number, shown
+from mmproscale.datasets.faults import Fault, is_finite, is_int, is_number, shown
 
 # Semantic maps hold labels in 8 bits, and 255 there means 'no label'.
 MAX_CLASSES = 255
@@ -237,7 +236,7 @@ def box_faults(
     if w >= 1 and h >= 1 and min(x, y) >= -BOX_TOLERANCE and x + w <= right and y + h <= bottom:
         return
     text = f"is {shown(box)}"
-    if not all(math.isfinite(side) for side in box):
+    if not all(is_finite(side) for side in box):
         yield Fault("box-not-finite", file, field, text, action)
     elif w < 0 or h < 0:
         problem = f"{text}, inverted: width and height follow x and y, and are not negative"
@@ -252,7 +251,7 @@ def box_faults(
 
 def area_faults(area: Any, file: str, field: str, empty_is_note: bool = False) -> Iterator[Fault]:
     """The fault of an area that is no finite number above 0."""
-    if not is_number(area) or not math.isfinite(area):
+    if not is_finite(area):
         action = "count the segment's pixels"
         yield Fault("area-value", file, field, f"is {shown(area)}, no finite number", action)
     elif area <= 0:

@@ -103,8 +103,11 @@ def _read(files: DatasetFiles, report: DatasetReport) -> dict | None:
 def _check_json(content: dict, files: DatasetFiles, report: DatasetReport) -> set[str]:
     """Check what the JSON tells; return the entries that have a fault, as 'images[3]'."""
     faulty: set[str] = set()
-    check = panoptic_faults if files.panoptic else instance_faults
-    for fault in check(content, files.ann_file):
+    if files.panoptic:
+        faults = panoptic_faults(content, files.ann_file, files.need_annotations)
+    else:
+        faults = instance_faults(content, files.ann_file)
+    for fault in faults:
         report.add([fault])
         if not fault.note:
             faulty.add(fault.record)

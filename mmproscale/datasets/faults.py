@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -73,3 +74,8 @@ def is_int(value: Any) -> bool:
 def is_number(value: Any) -> bool:
     """Whether JSON gave a number, NaN and Infinity among them; `true` is none."""
     return type(value) in (int, float)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether JSON gave a number that is neither NaN nor infinite, whole ones of any length."""
+    return is_number(value) and -math.inf < value < math.inf

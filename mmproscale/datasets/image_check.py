@@ -89,7 +89,7 @@ def _image_faults(task: ImageTask) -> Iterator[Fault]:
 
 
 def _count_pixels(task: ImageTask, segments: SegmentMap, found: ImageFindings) -> None:
-    found.pixels, found.void = segments.index.size, int(segments.areas[0])
+    found.pixels, found.void = segments.places.size, int(segments.areas[0])
     for place, segment in enumerate(task.segments, start=1):
         if segment.get("iscrowd"):
             found.crowd += int(segments.areas[place])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -20,7 +19,7 @@ from mmproscale.datasets.annotation_faults import (
     image_reference_faults,
     missing_keys,
 )
-from mmproscale.datasets.faults import Fault, is_int, is_number, shown
+from mmproscale.datasets.faults import Fault, is_finite, is_int, is_number, shown
 from mmproscale.datasets.panoptic_faults import by_hashable_id
 
 KEYS = ("id", "image_id", "category_id", "bbox", "area")
@@ -96,9 +95,8 @@ def mask_faults(
         action = "mmdet ignores the object when it trains masks"
         yield Fault("mask-missing", file, field, "is missing or empty", action, note=True)
         return
-    polygons = isinstance(mask, list)
-    check = _polygons(mask, file, field) if polygons else _rle(mask, height, width, file, field)
-    faults = list(check)
+    check = _polygons if isinstance(mask, list) else _rle
+    faults = list(check(mask, height, width, file, field))
     if faults:
         yield from faults
         return
@@ -110,7 +108,8 @@ def mask_faults(
     yield from _against_mask(annotation, rle, file, record)
 
 
-def _polygons(polygons: list, file: str, field: str) -> Iterator[Fault]:
+def _polygons(polygons: list, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
+    side = max(height, width)
     if not all(isinstance(polygon, list) for polygon in polygons):
         action = "give a list of polygons, each x, y, x, y, ..."
         yield Fault("polygon-type", file, field, f"is {shown(polygons)}", action)
@@ -119,7 +118,7 @@ def _polygons(polygons: list, file: str, field: str) -> Iterator[Fault]:
         where = f"{field}[{place}]"
         if not all(is_number(side) for side in polygon):
             yield Fault("polygon-type", file, where, f"is {shown(polygon)}", "list x, y, x, y, ...")
-        elif not all(math.isfinite(side) for side in polygon):
+        elif not all(is_finite(side) for side in polygon):
             problem = f"is {shown(polygon)}, not finite"
             yield Fault("polygon-not-finite", file, where, problem, "remove or redraw it")
         elif len(polygon) % 2:
@@ -128,13 +127,16 @@ def _polygons(polygons: list, file: str, field: str) -> Iterator[Fault]:
         elif len(polygon) < 6:
             problem = f"has {len(polygon) // 2} points, and a polygon needs 3"
             yield Fault("polygon-short", file, where, problem, "remove or redraw it")
+        elif min(polygon) < -side or max(polygon) > 2 * side:  # drawing it may take all memory
+            problem = f"is {shown(polygon)}, far outside its image of {width}x{height}"
+            yield Fault("polygon-outside", file, where, problem, "remove or redraw it")
 
 
 def _rle(mask: Any, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
     action = "give polygons, or size=[height, width] and counts"
     if not isinstance(mask, dict) or not {"size", "counts"} <= mask.keys():
         yield Fault("mask-type", file, field, f"is {shown(mask)}, no polygons nor RLE", action)
-    elif mask["size"] != [height, width]:
+    elif mask["size"] != [height, width] or not all(map(is_int, mask["size"])):
         problem = f"has size {shown(mask['size'])} but its image is [{height}, {width}]"
         yield Fault("rle-size", file, f"{field}.size", problem, "use [height, width] of the image")
 

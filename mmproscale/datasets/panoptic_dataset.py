@@ -62,7 +62,7 @@ class PanopticDataset(CocoPanopticDataset):
         """Read the annotation file, set `metainfo` and `cat2label`; return a dict per image."""
         self._check_root()
         content = read_panoptic_json(self.ann_file, not self.test_mode, self.backend_args)
-        refuse(panoptic_faults(content, self.ann_file))
+        refuse(panoptic_faults(content, self.ann_file, not self.test_mode))
         self._set_classes(content["categories"])
         annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
         data_list = [
@@ -70,8 +70,6 @@ class PanopticDataset(CocoPanopticDataset):
             for image in content["images"]
         ]
         self._check_files(data_list)
-        if content["annotations"] or not self.test_mode:
-            self._check_any_segment(data_list)
         return data_list
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
@@ -165,13 +163,6 @@ class PanopticDataset(CocoPanopticDataset):
         if is_thing:
             box = [x, y, x + w, y + h]
             item["instances"].append(dict(bbox=box, bbox_label=label, ignore_flag=0))
-
-    def _check_any_segment(self, data_list: list[dict]) -> None:
-        if not any(item["segments_info"] for item in data_list):
-            raise InputError(
-                f"annotation file '{self.ann_file}' has no image with a segment "
-                f"({len(data_list)} images in it)"
-            )
 
     def _check_files(self, data_list: list[dict]) -> None:
         for key, prefix, what in (("img_path", "img", "image"), ("seg_map_path", "seg", "png")):

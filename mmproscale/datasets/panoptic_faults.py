@@ -25,16 +25,24 @@ SEGMENT_KEYS = ("id", "category_id", "bbox", "area")
 MAX_ID = 2**24 - 1  # R + 256 G + 65536 B
 
 
-def panoptic_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
+def panoptic_faults(
+    content: Mapping[str, list[dict]], file: str, need_annotations: bool = True
+) -> Iterator[Fault]:
     """All faults of a panoptic file whose three lists are there (see `list_faults`).
 
     Args:
         content: the parsed file.
         file: its name.
+        need_annotations: False where images without ground truth will do (a test set).
     """
     yield from category_faults(content["categories"], file)
     yield from image_list_faults(content["images"], file)
     yield from annotation_list_faults(content, file)
+    annotations, images = content["annotations"], content["images"]
+    segments = any(annotation.get("segments_info", True) for annotation in annotations)
+    if not segments and (annotations or need_annotations):
+        problem = f"have no image with a segment ({len(images)} images)"
+        yield Fault("no-segment", file, "annotations", problem, "give the annotated JSON")
 
 
 def annotation_list_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:

@@ -29,11 +29,11 @@ MANY_UNKNOWN = 8
 class SegmentMap(NamedTuple):
     """Which segment each pixel belongs to.
 
-    `index` (H, W): 0 for void, k + 1 for segment k, one more than that of the last where the
-    JSON lacks the id. `areas` (N + 2,): pixels of each value of `index`.
+    `places` (H, W): 0 for void, k + 1 for segment k, one more than that of the last where the
+    JSON lacks the id. `areas` (N + 2,): pixels of each value of `places`.
     """
 
-    index: np.ndarray
+    places: np.ndarray
     areas: np.ndarray
 
 
@@ -146,7 +146,7 @@ def segment_faults(
         path: the PNG's name.
     """
     yield from _unknown_ids(ids, found, len(segments), path)
-    boxes = ndimage.find_objects(found.index, max_label=len(segments))[: len(segments)]
+    boxes = ndimage.find_objects(found.places, max_label=len(segments))[: len(segments)]
     for place, (segment, box) in enumerate(zip(segments, boxes, strict=True)):
         field, pixels = f"segment {segment['id']}", int(found.areas[place + 1])
         if box is None:
@@ -173,7 +173,7 @@ def _box(segment: dict, found: tuple[slice, slice], path: str, field: str) -> It
 def _unknown_ids(ids: np.ndarray, found: SegmentMap, known: int, path: str) -> Iterator[Fault]:
     if not found.areas[-1]:
         return
-    unknown = np.unique(ids[found.index == known + 1])
+    unknown = np.unique(ids[found.places == known + 1])
     if len(unknown) >= MANY_UNKNOWN and len(unknown) > known:
         problem = f"holds {len(unknown)} ids that the JSON lacks, which has {known} segments"
         action = "it was resized with interpolation, saved with loss or is another image's: replace"

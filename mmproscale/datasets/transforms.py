@@ -77,11 +77,11 @@ class LoadPanoptic(LoadPanopticAnnotations):
         refuse(segment_faults(ids, found, segments, path))
         if self.with_mask:
             masks = [
-                (found.index == place).astype(np.uint8)
+                (found.places == place).astype(np.uint8)
                 for place, segment in enumerate(segments, start=1)
                 if segment["is_thing"]
             ]
             results["gt_masks"] = BitmapMasks(masks, height, width)
         if self.with_seg:
             labels = [IGNORE_LABEL, *(s["category"] for s in segments), IGNORE_LABEL]
-            results["gt_seg_map"] = np.array(labels, ids.dtype)[found.index]
+            results["gt_seg_map"] = np.array(labels, ids.dtype)[found.places]

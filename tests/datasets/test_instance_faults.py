@@ -78,6 +78,8 @@ BROKEN = [
     ("polygon-type", annotation(0, MASK, [[8, 6, "28", 6, 28, 30]])),
     ("polygon-type", annotation(0, MASK, [8, 6, 28, 6, 28, 30])),
     ("polygon-not-finite", annotation(0, MASK, [[8, 6, float("nan"), 6, 28, 30]])),
+    ("polygon-outside", annotation(0, MASK, [[8, 6, 10**400, 6, 28, 30]])),
+    ("polygon-outside", annotation(0, MASK, [[8, 6, -1e300, 6, 28, 30]])),
     ("mask-type", annotation(0, MASK, "8 6 28 6 28 30")),
     ("mask-type", annotation(1, MASK, dict(size=[HEIGHT, WIDTH]))),
     ("rle-size", annotation(1, MASK, "size", [WIDTH, HEIGHT])),

@@ -55,7 +55,7 @@ def test_every_pixel_has_its_segment():
     expected = np.full(ids.shape, 5)
     for value, index in ((0, 0), (256, 1), (9, 2), (3, 4)):
         expected[ids == value] = index
-    np.testing.assert_array_equal(found.index, expected)
+    np.testing.assert_array_equal(found.places, expected)
     np.testing.assert_array_equal(found.areas, np.bincount(expected.ravel(), minlength=6))
     assert kinds(ids, [dict(id=i) for i in (256, 9, 77, 3)]) == {
         "segment-not-in-png",
