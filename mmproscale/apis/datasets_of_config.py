@@ -75,6 +75,8 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
     prefix = {name: folder for name, folder in built.data_prefix.items() if folder}
     if not prefix.get("img"):
         raise InputError(f"{key}.data_prefix.img is not set: name the folder of the images")
+    if panoptic and not prefix.get("seg") and not built.test_mode:
+        raise InputError(f"{key}.data_prefix.seg is not set: name the folder of the panoptic PNGs")
     # mmdet's own panoptic class takes names from the JSON, whatever its metainfo says.
     stock = panoptic and not isinstance(built, PanopticDataset)
     return DatasetFiles(

@@ -73,7 +73,10 @@ def check_image(task: ImageTask) -> ImageFindings:
         found.faults.append(ids)
         return found
     stated = (task.height, task.width)
-    found.faults += size_faults("png", task.png_path, ids.shape, stated, "its image in the JSON")
+    other_size = [*size_faults("png", task.png_path, ids.shape, stated, "its image in the JSON")]
+    if other_size:  # then areas and boxes differ for this reason alone
+        found.faults += other_size
+        return found
     segments = map_segments(ids, [segment["id"] for segment in task.segments])
     found.faults += segment_faults(ids, segments, task.segments, task.png_path)
     _count_pixels(task, segments, found)

@@ -37,7 +37,7 @@ def instance_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fa
     """
     if any("segments_info" in annotation for annotation in content["annotations"][:1]):
         problem = "has 'segments_info': this is COCO panoptic, not instances"
-        action = "give the instance JSON (instances_*.json)"
+        action = "give the instance JSON (instances_*.json), or the folder of the PNGs (--seg) too"
         yield Fault("panoptic-not-instances", file, "annotations[0]", problem, action)
         return
     yield from category_faults(content["categories"], file, panoptic=False)

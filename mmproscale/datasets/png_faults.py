@@ -145,7 +145,10 @@ def segment_faults(
         segments: dicts with `id`, and where they are to be compared `area` and `bbox` (x, y, w, h).
         path: the PNG's name.
     """
-    yield from _unknown_ids(ids, found, len(segments), path)
+    unknown = list(_unknown_ids(ids, found, len(segments), path))
+    yield from unknown
+    if any(fault.kind == "png-ids-damaged" for fault in unknown):
+        return
     boxes = ndimage.find_objects(found.places, max_label=len(segments))[: len(segments)]
     for place, (segment, box) in enumerate(zip(segments, boxes, strict=True)):
         field, pixels = f"segment {segment['id']}", int(found.areas[place + 1])

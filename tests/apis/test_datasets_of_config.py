@@ -56,6 +56,7 @@ def test_class_names_are_those_that_the_reader_uses(configs):
         (dict(type="NoSuchDataset", ann_file="a.json"), "NoSuchDataset"),
         (PANOPTIC | dict(ann_file=""), "train_dataloader.dataset.ann_file is not set"),
         (PANOPTIC | dict(backend_args=dict(backend="petrel")), "not of a local disk"),
+        (PANOPTIC | dict(data_prefix=dict(img="x")), "train_dataloader.dataset.data_prefix.seg"),
         (PANOPTIC | dict(data_prefix=dict(seg="x")), "train_dataloader.dataset.data_prefix.img"),
     ],
 )

@@ -56,6 +56,11 @@ def test_one_broken_thing_gives_one_fault(tmp_path):
             change(content)
             write_json(root, content)
             assert {k: f.count for k, f in check(root).faults.items()} == {kind: 1}
+    for place, (kind, _, change) in enumerate(IN_FILES):
+        root = tmp_path / f"files_{place}"
+        write_tiny(root)
+        change(root)
+        assert list(check(root).faults) == [kind]
 
 
 def test_a_valid_dataset_is_clean_and_counted(tmp_path):
