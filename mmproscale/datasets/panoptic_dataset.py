@@ -5,11 +5,14 @@ from typing import ClassVar
 
 from mmdet.datasets import CocoPanopticDataset
 
+from mmproscale.datasets.faults import refuse
+from mmproscale.datasets.panoptic_faults import panoptic_faults
 from mmproscale.datasets.panoptic_files import (
-    check_files_exist,
-    check_given_classes,
     class_metainfo,
+    class_name_faults,
+    missing_files,
     order_categories,
+    png_name,
     read_panoptic_json,
 )
 from mmproscale.errors import InputError
@@ -27,11 +30,13 @@ class PanopticDataset(CocoPanopticDataset):
       `palette` in that order. Names in the config's `metainfo` are only checked against them.
     - A panoptic PNG is found by the annotation's own `file_name`.
     - With `filter_cfg=dict(filter_empty_gt=True)`, images that show only stuff stay.
-    - Every image and PNG that the file names must be there when the dataset is built (local disks).
+    - What is wrong with the file is refused when the dataset is built, by name: see
+      `panoptic_faults`. Every image and PNG that it names must be there (local disks).
 
     An item has mmdet's keys: `img_path`, `img_id`, `height`, `width`, `seg_map_path`, `instances`
     (things that are no crowd: `bbox` (x1, y1, x2, y2) in pixels, `bbox_label`, `ignore_flag`) and
-    `segments_info` (`id` in the PNG, `category` = label, `is_thing`, False for a crowd).
+    `segments_info` (`id` in the PNG, `category` = label, `is_thing`, False for a crowd, and for
+    `LoadPanoptic` to compare with the PNG the JSON's `area` and `bbox` (x, y, w, h)).
 
     Args:
         hint: how to get the data, added to the message when `data_root` does not exist.
@@ -39,8 +44,7 @@ class PanopticDataset(CocoPanopticDataset):
 
     Raises:
         InputError: a missing root, folder, annotation file, image or PNG; an annotation file that
-            is not COCO panoptic; an unknown category; other classes than the config says; no
-            image with a segment.
+            has a fault; other classes than the config says; no image with a segment.
     """
 
     METAINFO: ClassVar[dict] = {}
@@ -58,21 +62,14 @@ class PanopticDataset(CocoPanopticDataset):
         """Read the annotation file, set `metainfo` and `cat2label`; return a dict per image."""
         self._check_root()
         content = read_panoptic_json(self.ann_file, not self.test_mode, self.backend_args)
+        refuse(panoptic_faults(content, self.ann_file, not self.test_mode))
         self._set_classes(content["categories"])
-        annotations = self._annotation_of_image(content)
-        try:
-            data_list = [
-                self.parse_data_info(dict(image=image, annotation=annotations.get(image["id"])))
-                for image in content["images"]
-            ]
-        except KeyError as error:
-            raise InputError(
-                f"annotation file '{self.ann_file}' is not COCO panoptic: an entry of 'images' or "
-                f"'segments_info' has no {error}"
-            ) from None
+        annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
+        data_list = [
+            self.parse_data_info(dict(image=image, annotation=annotations.get(image["id"])))
+            for image in content["images"]
+        ]
         self._check_files(data_list)
-        if content["annotations"] or not self.test_mode:
-            self._check_any_segment(data_list)
         return data_list
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
@@ -140,72 +137,41 @@ class PanopticDataset(CocoPanopticDataset):
     def _set_classes(self, categories: list[dict]) -> None:
         ordered = order_categories(categories, self.ann_file)
         found = class_metainfo(ordered)
-        check_given_classes(self._metainfo, found, self.ann_file)
+        refuse(class_name_faults(self._metainfo, found, self.ann_file))
         self._metainfo.update(found)
         self.cat_ids = [category["id"] for category in ordered]
         self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
 
-    def _annotation_of_image(self, content: dict) -> dict:
-        known = {image.get("id") for image in content["images"]}
-        by_image: dict = {}
-        for annotation in content["annotations"]:
-            image_id = annotation.get("image_id")
-            if "segments_info" not in annotation:
-                raise InputError(
-                    f"annotation file '{self.ann_file}' is not COCO panoptic: the annotation of "
-                    f"image {image_id} has no 'segments_info'"
-                )
-            if image_id not in known or image_id in by_image:
-                problem = (
-                    "two annotations" if image_id in by_image else "an annotation but no image"
-                )
-                raise InputError(
-                    f"annotation file '{self.ann_file}' has {problem} of id {image_id}"
-                )
-            by_image[image_id] = annotation
-        return by_image
-
     def _seg_map_path(self, image: dict, annotation: dict | None) -> str | None:
         if annotation is None or not self.data_prefix.get("seg"):
             return None
-        name = annotation.get("file_name") or osp.splitext(image["file_name"])[0] + ".png"
-        return osp.join(self.data_prefix["seg"], name)
+        return osp.join(self.data_prefix["seg"], png_name(image, annotation))
 
     def _add_segment(self, item: dict, segment: dict) -> None:
         x, y, w, h = segment["bbox"]
-        label = self.cat2label.get(segment["category_id"])
-        if label is None:
-            raise InputError(
-                f"annotation file '{self.ann_file}': segment {segment['id']} of "
-                f"'{osp.basename(item['img_path'])}' has category_id {segment['category_id']}, "
-                "which is not in 'categories'"
-            )
-        if segment["area"] <= 0 or w < 1 or h < 1:
-            return
+        label = self.cat2label[segment["category_id"]]
         is_thing = label < len(self._metainfo["thing_classes"]) and not segment.get("iscrowd", 0)
-        item["segments_info"].append(dict(id=segment["id"], category=label, is_thing=is_thing))
+        item["segments_info"].append(
+            dict(
+                id=segment["id"],
+                category=label,
+                is_thing=is_thing,
+                area=segment["area"],
+                bbox=segment["bbox"],
+            )
+        )
         if is_thing:
             box = [x, y, x + w, y + h]
             item["instances"].append(dict(bbox=box, bbox_label=label, ignore_flag=0))
 
-    def _check_any_segment(self, data_list: list[dict]) -> None:
-        if not any(item["segments_info"] for item in data_list):
-            raise InputError(
-                f"annotation file '{self.ann_file}' has no image with a segment "
-                f"({len(data_list)} images in it)"
-            )
-
     def _check_files(self, data_list: list[dict]) -> None:
-        for key, prefix, what in (
-            ("img_path", "img", "image"),
-            ("seg_map_path", "seg", "panoptic PNG"),
-        ):
+        for key, prefix, what in (("img_path", "img", "image"), ("seg_map_path", "seg", "png")):
             folder = self.data_prefix.get(prefix)
             if not folder or not self._is_local(folder):
                 continue
             paths = (item[key] for item in data_list if item[key] is not None)
             names = (path[len(folder) :].lstrip("/") for path in paths)
-            check_files_exist(folder, names, what, self.ann_file)
+            refuse(missing_files(folder, names, what, self.ann_file))
 
     def _is_local(self, path: str) -> bool:
         backend = (self.backend_args or {}).get("backend", "local")

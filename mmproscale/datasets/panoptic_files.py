@@ -4,15 +4,17 @@ import colorsys
 import json
 import os
 import os.path as osp
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from mmengine.fileio import get_text
+from mmengine.fileio import get
 
-from mmproscale.errors import InputError
+from mmproscale.datasets.annotation_faults import category_faults, list_faults
+from mmproscale.datasets.faults import Fault, refuse
 
-# Semantic maps hold labels in 8 bits, and 255 there means 'no label'.
-MAX_CLASSES = 255
+CLASS_KEYS = ("classes", "thing_classes", "stuff_classes")
+"""The names in a dataset's metainfo."""
 
 
 def read_panoptic_json(
@@ -31,29 +33,31 @@ def read_panoptic_json(
     Raises:
         InputError: the file is missing, is not JSON, or lacks one of COCO panoptic's lists.
     """
-    try:
-        content = json.loads(get_text(path, backend_args=backend_args))
-    except FileNotFoundError:
-        raise InputError(f"annotation file '{path}' does not exist: check ann_file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"annotation file '{path}' is not valid JSON: {error}") from None
-    except OSError as error:
-        raise InputError(f"annotation file '{path}' cannot be read: {error.strerror}") from None
-    if not isinstance(content, dict):
-        raise InputError(
-            f"annotation file '{path}' is not COCO panoptic: its top level is no object"
-        )
-    if not need_annotations:
+    content = parse_json(path, backend_args)
+    if isinstance(content, Fault):
+        refuse([content])
+    if isinstance(content, dict) and not need_annotations:
         content.setdefault("annotations", [])
-    for key in ("images", "annotations", "categories"):
-        entries = content.get(key)
-        if not isinstance(entries, list):
-            raise InputError(f"annotation file '{path}' is not COCO panoptic: no list '{key}'")
-        if not all(isinstance(entry, dict) for entry in entries):
-            raise InputError(
-                f"annotation file '{path}' is not COCO panoptic: '{key}' holds what is no object"
-            )
+    refuse(list_faults(content, path))
     return content
+
+
+def parse_json(path: str, backend_args: dict | None = None) -> Any | Fault:
+    """Return what a JSON file holds, or the fault that it can't be read or parsed."""
+    try:
+        text = get(path, backend_args=backend_args)
+    except FileNotFoundError:
+        return Fault("json-missing", path, "", "does not exist", "check ann_file")
+    except OSError as error:
+        return Fault("json-unreadable", path, "", f"cannot be read ({error.strerror})", "mend that")
+    try:
+        return json.loads(bytes(text).decode("utf-8"))
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 ({error.reason} at byte {error.start})"
+        return Fault("json-encoding", path, "", problem, "save it as UTF-8")
+    except (ValueError, RecursionError) as error:
+        problem = f"is not valid JSON ({error})"
+        return Fault("json-syntax", path, "", problem, "write or download it again")
 
 
 def order_categories(categories: Sequence[dict], path: str) -> list[dict]:
@@ -66,23 +70,13 @@ def order_categories(categories: Sequence[dict], path: str) -> list[dict]:
     Raises:
         InputError: there is none or too many, a key is missing, an id or name is there twice.
     """
-    for category in categories:
-        for key in ("id", "name", "isthing"):
-            if key not in category:
-                raise InputError(
-                    f"annotation file '{path}': category {category.get('name', category)!r} "
-                    f"has no '{key}', which COCO panoptic requires"
-                )
-    for key in ("id", "name"):
-        counts = Counter(category[key] for category in categories)
-        twice = [value for value, count in counts.items() if count > 1]
-        if twice:
-            raise InputError(f"annotation file '{path}': two categories have {key} {twice[0]!r}")
-    if not 0 < len(categories) <= MAX_CLASSES:
-        raise InputError(
-            f"annotation file '{path}': {len(categories)} categories, expected 1 to {MAX_CLASSES}"
-        )
+    refuse(category_faults(categories, path))
     return sorted(categories, key=lambda category: not category["isthing"])
+
+
+def png_name(image: dict, annotation: dict) -> str:
+    """The name of an annotation's PNG: its `file_name`, or its image's with '.png'."""
+    return annotation.get("file_name") or osp.splitext(image["file_name"])[0] + ".png"
 
 
 def class_metainfo(ordered: Sequence[dict]) -> dict:
@@ -124,28 +118,27 @@ def _distinct_color(index: int) -> tuple[int, int, int]:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def check_given_classes(given: dict, found: dict, path: str) -> None:
-    """Check the class names that a config states against those of the annotation file.
+def class_name_faults(given: dict, found: dict, path: str) -> Iterator[Fault]:
+    """Faults of the class names that a config states: they differ, as sets, from the file's.
 
     Args:
         given: the config's metainfo; `classes`, `thing_classes` and `stuff_classes` are looked at.
         found: what `class_metainfo` derived from the file.
         path: the annotation file's name, for messages.
-
-    Raises:
-        InputError: the names differ as sets; the message has those that only one side knows.
     """
-    for key in ("classes", "thing_classes", "stuff_classes"):
+    for key in CLASS_KEYS:
         if key not in given:
             continue
         stated = [given[key]] if isinstance(given[key], str) else given[key]
         extra = sorted(set(stated) - set(found[key]))
         lacking = sorted(set(found[key]) - set(stated))
         if extra or lacking:
-            raise InputError(
-                f"metainfo.{key} and '{path}' differ: only in the config {_some(extra)}, "
-                f"only in the file {_some(lacking)}; leave metainfo out to take the file's"
+            problem = (
+                f"and metainfo.{key} differ: only in the config {_some(extra)}, "
+                f"only in the file {_some(lacking)}"
             )
+            action = "leave metainfo out to take the file's"
+            yield Fault("classes-differ", path, "categories", problem, action)
 
 
 def _some(names: Sequence[str], limit: int = 5) -> str:
@@ -153,35 +146,34 @@ def _some(names: Sequence[str], limit: int = 5) -> str:
     return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
 
 
-def check_files_exist(folder: str, names: Iterable[str], what: str, named_in: str) -> None:
-    """Check that every file is there, listing each directory once: names may have subfolders.
+def missing_files(folder: str, names: Iterable[str], what: str, named_in: str) -> Iterator[Fault]:
+    """Faults of files that are not there, listing each directory once: names may have subfolders.
 
     Args:
         folder: a local directory.
         names: file names below it.
-        what: what these files are, for the message ('image', 'panoptic PNG').
+        what: 'image' or 'png'; begins the name of the fault's kind.
         named_in: the annotation file that names them.
-
-    Raises:
-        InputError: the folder or a file is missing; names the first and says how many are.
     """
     if not osp.isdir(folder):
-        raise InputError(
-            f"{what} folder '{folder}' does not exist: check data_root and data_prefix"
-        )
+        action = "check data_root and data_prefix"
+        yield Fault(f"{what}-folder-missing", folder, "", f"({what} folder) does not exist", action)
+        return
     by_directory: dict[str, list[str]] = defaultdict(list)
-    total = 0
     for name in names:
         directory, base = osp.split(name)
         by_directory[directory].append(base)
-        total += 1
-    missing = []
     for directory, bases in by_directory.items():
         path = osp.join(folder, directory)
         present = set(os.listdir(path)) if osp.isdir(path) else set()
-        missing += [osp.join(path, base) for base in bases if base not in present]
-    if missing:
-        raise InputError(
-            f"{what} '{missing[0]}', named in '{named_in}', does not exist "
-            f"({len(missing)} of {total} missing)"
-        )
+        spellings = {name.lower(): name for name in present}
+        for base in bases:
+            if base not in present:
+                yield _missing(osp.join(path, base), spellings.get(base.lower()), what, named_in)
+
+
+def _missing(path: str, similar: str | None, what: str, named_in: str) -> Fault:
+    problem = f"({what}), named in '{named_in}', does not exist"
+    if similar:
+        problem += f", but '{similar}' does: names differ in case"
+    return Fault(f"{what}-missing", path, "", problem, "add the file or correct its name")

@@ -1,14 +1,19 @@
 """Load an image and its panoptic PNG, with one clear line for a file that is broken."""
 
 import cv2
-import mmcv
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets.transforms import LoadPanopticAnnotations
 from mmdet.structures.mask import BitmapMasks
-from mmengine.fileio import get
 
-from mmproscale.errors import InputError
+from mmproscale.datasets.faults import Fault, refuse
+from mmproscale.datasets.png_faults import (
+    map_segments,
+    read_ids,
+    segment_faults,
+    size_faults,
+    unreadable,
+)
 from mmproscale.registry import TRANSFORMS
 
 IGNORE_LABEL = 255
@@ -19,16 +24,29 @@ class LoadImage(LoadImageFromFile):
     """mmcv's `LoadImageFromFile`: adds `img` (H, W, 3) uint8 BGR, `img_shape`, `ori_shape`.
 
     Raises:
-        InputError: the file is missing, empty, cut short or no image.
+        InputError: the file is missing, empty, cut short or no image, or its size is not the
+            `height` and `width` that the dataset's item states.
     """
 
     def transform(self, results: dict) -> dict | None:
         """Load `results['img_path']`; see the class."""
+        loaded = self.load(results)
+        if isinstance(loaded, Fault):
+            refuse([loaded])
+        return loaded
+
+    def load(self, results: dict) -> dict | Fault | None:
+        """As `transform`, which raises what this returns as a fault."""
         path = results["img_path"]
         try:
-            return super().transform(results)
+            loaded = super().transform(results)
         except (OSError, AssertionError, cv2.error) as error:
-            raise _unreadable("image", path, error) from None
+            return unreadable("image", path, error)
+        if loaded is None or not {"height", "width"} <= results.keys():
+            return loaded
+        stated = (results["height"], results["width"])
+        faults = size_faults("image", path, loaded["ori_shape"], stated, "its annotation")
+        return next(faults, loaded)
 
 
 @TRANSFORMS.register_module()
@@ -40,45 +58,30 @@ class LoadPanoptic(LoadPanopticAnnotations):
     labels: those of crowds too, 255 where nothing is annotated. `LoadImage` comes before it.
 
     Raises:
-        InputError: the PNG is missing, unreadable, or of another size than the image.
+        InputError: the PNG is missing, unreadable, no 8-bit RGB or of another size than the image;
+            it and `segments_info` differ in ids, or in `area` and `bbox` where these are stated.
     """
 
     def _load_masks_and_semantic_segs(self, results: dict) -> None:
         path = results.get("seg_map_path")
         if path is None:  # an image without ground truth
             return
-        ids = self._read_ids(path)
+        ids = read_ids(path, self.backend_args)
+        if isinstance(ids, Fault):
+            refuse([ids])
         height, width = results["ori_shape"]
-        if ids.shape != (height, width):
-            raise InputError(
-                f"panoptic PNG '{path}' is {ids.shape[1]}x{ids.shape[0]} pixels but its image "
-                f"'{results['img_path']}' is {width}x{height}: they must be of one size"
-            )
-        seg_map = np.full_like(ids, IGNORE_LABEL)
-        masks = []
-        for segment in results["segments_info"]:
-            mask = ids == segment["id"]
-            seg_map[mask] = segment["category"]
-            if segment["is_thing"]:
-                masks.append(mask.astype(np.uint8))
+        image = f"its image '{results['img_path']}'"
+        refuse(size_faults("png", path, ids.shape, (height, width), image))
+        segments = results["segments_info"]
+        found = map_segments(ids, [segment["id"] for segment in segments])
+        refuse(segment_faults(ids, found, segments, path))
         if self.with_mask:
+            masks = [
+                (found.places == place).astype(np.uint8)
+                for place, segment in enumerate(segments, start=1)
+                if segment["is_thing"]
+            ]
             results["gt_masks"] = BitmapMasks(masks, height, width)
         if self.with_seg:
-            results["gt_seg_map"] = seg_map
-
-    def _read_ids(self, path: str) -> np.ndarray:
-        """Return the segment id of every pixel, (H, W) int32: R + 256 G + 65536 B."""
-        try:
-            image = mmcv.imfrombytes(
-                get(path, backend_args=self.backend_args), flag="color", channel_order="rgb"
-            )
-        except (OSError, cv2.error) as error:
-            raise _unreadable("panoptic PNG", path, error) from None
-        if image is None:
-            raise _unreadable("panoptic PNG", path, None)
-        return self.rgb2id(image)
-
-
-def _unreadable(what: str, path: str, error: Exception | None) -> InputError:
-    reason = getattr(error, "strerror", None) or "it is empty, cut short or not an image"
-    return InputError(f"{what} '{path}' cannot be read: {reason}; replace or remove it")
+            labels = [IGNORE_LABEL, *(s["category"] for s in segments), IGNORE_LABEL]
+            results["gt_seg_map"] = np.array(labels, ids.dtype)[found.places]

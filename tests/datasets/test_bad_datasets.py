@@ -27,7 +27,7 @@ def test_missing_root_says_what_is_expected_where(tmp_path):
     [
         (None, ("panoptic.json", "does not exist", "ann_file")),
         ("{broken", ("panoptic.json", "not valid JSON")),
-        ("[]", ("panoptic.json", "not COCO panoptic")),
+        ("[]", ("panoptic.json", "is not COCO")),
         ('{"images": [], "categories": []}', ("panoptic.json", "'annotations'")),
         ('{"images": [], "annotations": []}', ("panoptic.json", "'categories'")),
     ],
@@ -75,13 +75,13 @@ def _no_segment(content):
 @pytest.mark.parametrize(
     ("spoil", "parts"),
     [
-        (_instances_json, ("image 0", "'segments_info'")),
+        (_instances_json, ("COCO instances, not panoptic", "'segments_info'")),
         (_unknown_category, ("segment 70000", "0.jpg", "category_id 42")),
         (_no_isthing, ("cow", "'isthing'")),
-        (_id_twice, ("two categories", "id 7")),
+        (_id_twice, ("two categories", "id is 7")),
         (_no_height, ("'height'",)),
         (_other_image, ("no image", "77")),
-        (_annotated_twice, ("two annotations", "id 0")),
+        (_annotated_twice, ("two annotations", "id is 0")),
         (_no_segment, ("no image with a segment", "2 images")),
     ],
 )
@@ -99,15 +99,15 @@ def test_no_image_large_enough(tmp_path):
         build(tmp_path, filter_cfg=dict(min_size=32))
 
 
-@pytest.mark.parametrize(("folder", "what"), [("images", "image"), ("pngs", "panoptic PNG")])
+@pytest.mark.parametrize(("folder", "what"), [("images", "image"), ("pngs", "png")])
 def test_missing_folder_and_files(tmp_path, folder, what):
     write_tiny(tmp_path)
     files = sorted((tmp_path / folder).iterdir())
     files[1].unlink()
-    with expect_line(f"{what} '", files[1].name, "panoptic.json", r"\(1 of 2 missing\)"):
+    with expect_line(rf"\[{what}-missing\]", files[1].name, "panoptic.json"):
         build(tmp_path)
     (tmp_path / folder).rename(tmp_path / "elsewhere")
-    with expect_line(f"{what} folder", folder, "does not exist"):
+    with expect_line(rf"\({what} folder\)", folder, "does not exist"):
         build(tmp_path)
 
 
@@ -120,7 +120,7 @@ def test_files_may_lie_in_subfolders(tmp_path):
     assert build(tmp_path)[1]["img"].shape == (4, 6, 3)
     content["images"][1]["file_name"] = "town/1.jpg"
     write_json(tmp_path, content)
-    with expect_line("town/1.jpg", r"\(1 of 2 missing\)"):
+    with expect_line("town/1.jpg", r"\[image-missing\]"):
         build(tmp_path)
 
 

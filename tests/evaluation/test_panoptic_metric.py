@@ -164,7 +164,7 @@ def test_bad_ground_truth(tmp_path):
     with pytest.raises(InputError, match=r"seg_prefix .*nowhere is not a folder"):
         PanopticMetric(ann_file, tmp_path / "nowhere")
     (tmp_path / "other.json").write_text('{"images": []}')
-    with pytest.raises(InputError, match=r"other.json' is not COCO panoptic"):
+    with pytest.raises(InputError, match=r"other.json': 'annotations' is no list"):
         PanopticMetric(tmp_path / "other.json")
     metric = PanopticMetric(ann_file)
     metric.dataset_meta = {"classes": ("car", "sky")}

@@ -99,7 +99,7 @@ def test_unreadable_image_in_a_loaders_worker(refused, shapes):
     for image in (shapes / "train").iterdir():
         image.write_bytes(b"")
     line = train(refused, shapes, "train_dataloader.num_workers=1")
-    assert line.startswith("error: image '") and "cannot be read" in line
+    assert line.startswith("error: [image-empty] '") and "cannot be read" in line
 
 
 def test_no_annotated_image(refused, shapes):

@@ -1,0 +1,223 @@
+"""How a COCO instance annotation file can be wrong: its JSON, its polygons and RLE masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from pycocotools import mask as mask_utils
+
+from mmproscale.datasets.annotation_faults import (
+    Doubles,
+    area_faults,
+    box_faults,
+    category_faults,
+    category_reference_faults,
+    crowd_faults,
+    image_list_faults,
+    image_reference_faults,
+    missing_keys,
+)
+from mmproscale.datasets.faults import Fault, is_finite, is_int, is_number, shown
+from mmproscale.datasets.panoptic_faults import by_hashable_id
+
+KEYS = ("id", "image_id", "category_id", "bbox", "area")
+# Polygons are drawn by hand and measured in several ways: only gross differences are faults.
+LEAST_OVERLAP = 0.5
+MOST_AREA_RATIO = 2.0
+
+
+def instance_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
+    """All faults of an instance file that the JSON tells without drawing a mask.
+
+    Args:
+        content: the parsed file, whose three lists are there (see `list_faults`).
+        file: its name.
+    """
+    if any("segments_info" in annotation for annotation in content["annotations"][:1]):
+        problem = "has 'segments_info': this is COCO panoptic, not instances"
+        action = "give the instance JSON (instances_*.json), or the folder of the PNGs (--seg) too"
+        yield Fault("panoptic-not-instances", file, "annotations[0]", problem, action)
+        return
+    yield from category_faults(content["categories"], file, panoptic=False)
+    yield from image_list_faults(content["images"], file)
+    images = by_hashable_id(content["images"])
+    categories = by_hashable_id(content["categories"])
+    ids = Doubles("annotation-id-twice", "annotations have one id")
+    for place, annotation in enumerate(content["annotations"]):
+        record = f"annotations[{place}]"
+        yield from missing_keys(annotation, KEYS, "annotation-key-missing", file, record)
+        if type(annotation.get("id")) in (int, str):
+            yield from ids.faults(annotation["id"], file, f"{record}.id")
+        yield from _values(annotation, images, categories, file, record)
+
+
+def _values(
+    annotation: Mapping, images: Mapping, categories: Mapping, file: str, record: str
+) -> Iterator[Fault]:
+    image_id = annotation.get("image_id")
+    if "image_id" in annotation:
+        yield from image_reference_faults(image_id, images, file, f"{record}.image_id")
+    if "category_id" in annotation:
+        what = partial(_named, annotation)
+        value, field = annotation["category_id"], f"{record}.category_id"
+        yield from category_reference_faults(value, categories, file, field, what)
+    image = images.get(image_id, {}) if type(image_id) in (int, str) else {}
+    width, height = image.get("width"), image.get("height")
+    # mmdet leaves out what is empty, and COCO itself has a few of these.
+    if "bbox" in annotation and is_int(width) and is_int(height):
+        box, field = annotation["bbox"], f"{record}.bbox"
+        yield from box_faults(box, width, height, file, field, empty_is_note=True)
+    if "area" in annotation:
+        yield from area_faults(annotation["area"], file, f"{record}.area", empty_is_note=True)
+    yield from crowd_faults(annotation, file, record)
+
+
+def _named(annotation: Mapping) -> str:
+    return f"annotation {shown(annotation.get('id'))} of image {shown(annotation.get('image_id'))}"
+
+
+def mask_faults(
+    annotation: Mapping, height: int, width: int, file: str, record: str
+) -> Iterator[Fault]:
+    """Faults of one annotation's `segmentation`, and of its area and box against that.
+
+    Args:
+        annotation: whose other keys are in order; without `bbox` or `area` that is not compared.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        file: the annotation file's name.
+        record: where the annotation stands in it.
+    """
+    mask, field = annotation.get("segmentation"), f"{record}.segmentation"
+    if not mask:
+        action = "mmdet ignores the object when it trains masks"
+        yield Fault("mask-missing", file, field, "is missing or empty", action, note=True)
+        return
+    check = _polygons if isinstance(mask, list) else _rle
+    faults = list(check(mask, height, width, file, field))
+    if faults:
+        yield from faults
+        return
+    rle = _encoded(mask, height, width)
+    if rle is None:
+        action = "write it again with pycocotools"
+        yield Fault("rle-counts", file, field, f"is no RLE mask of {width}x{height}", action)
+        return
+    yield from _against_mask(annotation, rle, file, record)
+
+
+def _polygons(polygons: list, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
+    side = max(height, width)
+    if not all(isinstance(polygon, list) for polygon in polygons):
+        action = "give a list of polygons, each x, y, x, y, ..."
+        yield Fault("polygon-type", file, field, f"is {shown(polygons)}", action)
+        return
+    for place, polygon in enumerate(polygons):
+        where = f"{field}[{place}]"
+        if not all(is_number(side) for side in polygon):
+            yield Fault("polygon-type", file, where, f"is {shown(polygon)}", "list x, y, x, y, ...")
+        elif not all(is_finite(side) for side in polygon):
+            problem = f"is {shown(polygon)}, not finite"
+            yield Fault("polygon-not-finite", file, where, problem, "remove or redraw it")
+        elif len(polygon) % 2:
+            problem = f"has {len(polygon)} numbers, an odd count"
+            yield Fault("polygon-odd", file, where, problem, "list x, y, x, y, ...")
+        elif len(polygon) < 6:
+            problem = f"has {len(polygon) // 2} points, and a polygon needs 3"
+            yield Fault("polygon-short", file, where, problem, "remove or redraw it")
+        elif min(polygon) < -side or max(polygon) > 2 * side:  # drawing it may take all memory
+            problem = f"is {shown(polygon)}, far outside its image of {width}x{height}"
+            yield Fault("polygon-outside", file, where, problem, "remove or redraw it")
+
+
+def _rle(mask: Any, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
+    action = "give polygons, or size=[height, width] and counts"
+    if not isinstance(mask, dict) or not {"size", "counts"} <= mask.keys():
+        yield Fault("mask-type", file, field, f"is {shown(mask)}, no polygons nor RLE", action)
+    elif mask["size"] != [height, width] or not all(map(is_int, mask["size"])):
+        problem = f"has size {shown(mask['size'])} but its image is [{height}, {width}]"
+        yield Fault("rle-size", file, f"{field}.size", problem, "use [height, width] of the image")
+
+
+def _encoded(mask: Any, height: int, width: int) -> dict | None:
+    """The mask as one compressed RLE; None where its counts are not those of height x width."""
+    if isinstance(mask, list):
+        return mask_utils.merge(mask_utils.frPyObjects(mask, height, width))
+    counts = mask["counts"]
+    if isinstance(counts, list):
+        sound = all(is_int(count) and count >= 0 for count in counts)
+        if not sound or sum(counts) != height * width:
+            return None
+        return mask_utils.frPyObjects(mask, height, width)
+    if not isinstance(counts, str):
+        return None
+    return mask if _pixels_of(counts) == height * width else None
+
+
+def _pixels_of(counts: str) -> int:
+    """The pixels that a compressed RLE covers, or -1: pycocotools itself reads beyond its end.
+
+    The code is that of maskApi.c: five bits in each character, those from 48 on, the sixth saying
+    that more follow; from the third count on a difference to the last but one.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return -1
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return sum(runs) if not shift and all(run >= 0 for run in runs) else -1
+
+
+def _against_mask(annotation: Mapping, rle: dict, file: str, record: str) -> Iterator[Fault]:
+    pixels, tight = float(mask_utils.area(rle)), mask_utils.toBbox(rle).tolist()
+    area, box = annotation.get("area", pixels), annotation.get("bbox", tight)
+    difference, outline = abs(area - pixels), 2 * (tight[2] + tight[3])
+    if difference > outline and max(area, pixels) > MOST_AREA_RATIO * min(area, pixels):
+        problem = f"is {area} but its mask has {pixels:.0f} pixels"
+        yield Fault("instance-area", file, f"{record}.area", problem, "compute it from the mask")
+    if min(*box[2:], *tight[2:]) < 1:
+        return
+    if float(mask_utils.iou([box], [tight], [0])[0, 0]) < LEAST_OVERLAP:
+        problem = f"is {shown(box)} but its mask lies in {tight}"
+        yield Fault("instance-box", file, f"{record}.bbox", problem, "compute it from the mask")
+
+
+def instance_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
+    """What is worth knowing: images without an object."""
+    used = {a.get("image_id") for a in content["annotations"] if is_int(a.get("image_id"))}
+    for place, image in enumerate(content["images"]):
+        if is_int(image.get("id")) and image["id"] not in used:
+            problem = f"({shown(image.get('file_name'))}) has no object"
+            action = "filter_empty_gt leaves it out"
+            yield Fault(
+                "image-without-annotation", file, f"images[{place}]", problem, action, note=True
+            )
+
+
+def unknown_class_faults(
+    classes: Sequence[str], categories: Sequence[Mapping], file: str
+) -> Iterator[Fault]:
+    """The fault of classes that a config states and the file lacks: mmdet drops them unasked.
+
+    Args:
+        classes: the names that the config states.
+        categories: of the file.
+        file: its name.
+    """
+    known = {category.get("name") for category in categories}
+    unknown = [name for name in classes if name not in known]
+    if unknown:
+        problem = f"lacks {shown(unknown)}, which metainfo.classes lists"
+        action = "state the file's classes in the dataset's metainfo"
+        yield Fault("classes-differ", file, "categories", problem, action)
