@@ -6,6 +6,7 @@ import os
 import os.path as osp
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mmengine.fileio import get_text
 
@@ -15,44 +16,62 @@ from mmproscale.errors import InputError
 MAX_CLASSES = 255
 
 
+def read_json(
+    path: str | os.PathLike, what: str, mend: str = "its name", backend_args: dict | None = None
+) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: the file, local or on any of mmengine's file backends.
+        what: what it is, for messages ('annotation file').
+        mend: what to check where it is missing, for messages.
+        backend_args: mmengine's choice of file backend.
+
+    Raises:
+        InputError: the file is missing, cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(get_text(path, backend_args=backend_args))
+    except FileNotFoundError:
+        raise InputError(f"{what} '{path}' does not exist: check {mend}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{what} '{path}' is not valid JSON: {error}") from None
+    except OSError as error:
+        raise InputError(f"{what} '{path}' cannot be read: {error.strerror}") from None
+
+
 def read_panoptic_json(
-    path: str, need_annotations: bool = True, backend_args: dict | None = None
+    path: str,
+    need_annotations: bool = True,
+    backend_args: dict | None = None,
+    kind: str = "COCO panoptic",
 ) -> dict:
-    """Read a COCO panoptic annotation file.
+    """Read a COCO panoptic annotation file, or another of COCO's with the same three lists.
 
     Args:
         path: the JSON file, local or on any of mmengine's file backends.
         need_annotations: False where images without ground truth will do (a test set).
         backend_args: mmengine's choice of file backend.
+        kind: what it should be, for messages.
 
     Returns:
         The file's dict; `annotations` is an empty list where it is absent and not needed.
 
     Raises:
-        InputError: the file is missing, is not JSON, or lacks one of COCO panoptic's lists.
+        InputError: the file is missing, is not JSON, or lacks one of the lists.
     """
-    try:
-        content = json.loads(get_text(path, backend_args=backend_args))
-    except FileNotFoundError:
-        raise InputError(f"annotation file '{path}' does not exist: check ann_file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"annotation file '{path}' is not valid JSON: {error}") from None
-    except OSError as error:
-        raise InputError(f"annotation file '{path}' cannot be read: {error.strerror}") from None
+    content = read_json(path, "annotation file", "ann_file", backend_args)
+    problem = f"annotation file '{path}' is not {kind}"
     if not isinstance(content, dict):
-        raise InputError(
-            f"annotation file '{path}' is not COCO panoptic: its top level is no object"
-        )
+        raise InputError(f"{problem}: its top level is no object")
     if not need_annotations:
         content.setdefault("annotations", [])
     for key in ("images", "annotations", "categories"):
         entries = content.get(key)
         if not isinstance(entries, list):
-            raise InputError(f"annotation file '{path}' is not COCO panoptic: no list '{key}'")
+            raise InputError(f"{problem}: no list '{key}'")
         if not all(isinstance(entry, dict) for entry in entries):
-            raise InputError(
-                f"annotation file '{path}' is not COCO panoptic: '{key}' holds what is no object"
-            )
+            raise InputError(f"{problem}: '{key}' holds what is no object")
     return content
 
 
