@@ -129,8 +129,8 @@ def _convert(frame: _Frame, images: Path) -> PanopticImage:
     height, width = values.shape
     check_one_size(frame.labels, values.shape, frame.image, image_size(frame.image))
     present = np.flatnonzero(np.bincount(values.ravel())).tolist()
-    meaning = {value: _meaning(value, frame.labels) for value in present}
-    meaning = {value: known for value, known in meaning.items() if known is not None}
+    meanings = ((value, _meaning(value, frame.labels)) for value in present)
+    meaning = {value: known for value, known in meanings if known is not None}
     table = np.full(max(present) + 1, VOID, np.int32)
     table[list(meaning)] = list(meaning)
     ids = table[values]

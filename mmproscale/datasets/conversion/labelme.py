@@ -161,7 +161,10 @@ def _convert(
     image_id, stem, file = source
     picture, suffix, (height, width) = _picture(file)
     ids, segments = paint(_regions(file, by_name, height, width), height, width)
-    name = stem + suffix if copies else Path(os.path.relpath(picture, folder)).as_posix()
+    if copies or file.image is None:
+        name = stem + suffix
+    else:
+        name = Path(os.path.relpath(file.image, folder)).as_posix()
     image = {"id": image_id, "file_name": name, "height": height, "width": width}
     return PanopticImage(image, ids, segments, f"{stem}.png", picture)
 

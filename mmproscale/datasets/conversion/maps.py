@@ -142,7 +142,8 @@ def _segments(
     keys, inverse = np.unique(
         classes.astype(np.int64) * MORE_THAN_NUMBERS + numbers, return_inverse=True
     )
-    ids_of_keys, meaning = np.full(len(keys), VOID, np.int32), {}
+    ids_of_keys = np.full(len(keys), VOID, np.int32)
+    meaning: dict[int, tuple[int, int]] = {}
     for index, key in enumerate(keys.tolist()):
         category_id, number = divmod(key, MORE_THAN_NUMBERS)
         if category_id in ignore:

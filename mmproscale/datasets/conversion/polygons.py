@@ -111,16 +111,34 @@ def _by_image(images: list[dict], files: Sequence[tuple[Any, list[dict]]]) -> li
         for index, annotation in enumerate(annotations):
             where = f"'{path}', annotation {annotation.get('id', f'number {index}')}"
             of_image[field(annotation, "image_id", (int, str), where)].append((where, annotation))
-    sources = []
+    sources: list[_Outlines] = []
+    taken: set[str] = set()
+    seen: set[int | str] = set()
     for index, image in enumerate(images):
         where = f"'{files[0][0]}', image {image.get('id', f'number {index}')}"
-        field(image, "file_name", str, where)
+        _check_name(image, taken, where)
         entry = {key: image[key] for key in ("id", "file_name") if key in image}
         entry |= {key: field(image, key, int, where) for key in ("height", "width")}
-        sources.append(_Outlines(entry, of_image.pop(field(image, "id", (int, str), where), [])))
-    for image_id, [(where, _), *_] in of_image.items():
-        raise InputError(f"{where}: image_id {image_id} is not in 'images', or there twice")
+        image_id = field(image, "id", (int, str), where)
+        if image_id in seen:
+            raise InputError(f"{where}: another image has that id")
+        seen.add(image_id)
+        sources.append(_Outlines(entry, of_image.get(image_id, [])))
+    for image_id in of_image.keys() - seen:
+        where = of_image[image_id][0][0]
+        raise InputError(f"{where}: image_id {image_id} is not in 'images'")
     return sources
+
+
+def _check_name(image: dict[str, Any], taken: set[str], where: str) -> None:
+    """A PNG is named as its image: below its folder, and as no other; ``taken`` grows."""
+    name = field(image, "file_name", str, where)
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputError(f"{where}: file_name '{name}' must be a path below the images' folder")
+    stem = str(Path(name).with_suffix(""))
+    if stem in taken:
+        raise InputError(f"{where}: two images are called '{stem}': rename one")
+    taken.add(stem)
 
 
 def _check_categories(sources: Sequence[_Outlines], known: set[int]) -> None:

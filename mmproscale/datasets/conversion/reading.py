@@ -87,7 +87,7 @@ def field(entry: Any, key: str, kinds: type | tuple[type, ...], where: str) -> A
         raise InputError(f"{where} has no '{key}'")
     value, kinds = entry[key], kinds if isinstance(kinds, tuple) else (kinds,)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        names = " or ".join({dict: "object"}.get(kind, kind.__name__) for kind in kinds)
+        names = " or ".join("object" if kind is dict else kind.__name__ for kind in kinds)
         raise InputError(f"{where}: '{key}' is {_short(value)}, expected {names}")
     return value
 

@@ -145,6 +145,14 @@ def _not_coco(content):
     del content["images"]
 
 
+def _named(name):
+    return lambda content: content["images"][1].update(file_name=name)
+
+
+def _id_twice(content):
+    content["images"][1]["id"] = 7
+
+
 def _other_height(content):
     content["images"][0]["height"] = 9
 
@@ -164,6 +172,11 @@ def _other_height(content):
         (_spoil("image_id", 44), ("annotation 1", "image_id 44")),
         (_no_height, ("image 7", "'height'")),
         (_other_height, ("b.jpg", "12x8", "12x9")),
+        (_named("/photos/a.jpg"), ("image 2", "/photos/a.jpg", "below")),
+        (_named("../a.jpg"), ("image 2", "../a.jpg", "below")),
+        (_named("b.png"), ("image 2", "two images", "'b'")),
+        (_named("gone.jpg"), ("gone.jpg", "does not exist")),
+        (_id_twice, ("image 7", "another image")),
         (_not_coco, ("not COCO instances", "'images'")),
     ],
 )
@@ -172,8 +185,9 @@ def test_a_fault_is_one_line_and_leaves_no_json(files, run_tool, spoil, parts):
     spoil(content)
     (files / "instances.json").write_text(json.dumps(content))
     status, _, err = convert(run_tool, files)
-    assert status == 2 and err.count("\n") == 1
-    assert all(part in err for part in parts), err
+    message = err[err.index("error: ") :]
+    assert status == 2 and message.count("\n") == 1
+    assert all(part in message for part in parts), message
     assert not (files / "mine/annotations/panoptic_train.json").exists()
 
 
