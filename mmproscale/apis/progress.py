@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,25 @@ def progress_bars() -> Progress:
     return Progress(*columns, *times, console=Console(stderr=True))
 
 
+@contextmanager
+def bars_by_name() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function of (name, done, total), which shows a bar for each name from then on."""
+    bars = progress_bars()
+    tasks: dict[str, int] = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        bars.start()
+        if name not in tasks:
+            tasks[name] = bars.add_task(name, total=total)
+        bars.update(tasks[name], completed=done)
+
+    try:
+        yield show
+    finally:
+        if tasks:  # stopping prints a line, even of nothing
+            bars.stop()
+
+
 def make_shapes_with_progress(folder: str | Path, spec: ShapesSpec, overwrite: bool) -> None:
     """Generate Shapes with a bar for each split, unless it is there; say which.
 
@@ -34,13 +55,6 @@ def make_shapes_with_progress(folder: str | Path, spec: ShapesSpec, overwrite: b
     """
     from mmproscale.datasets.shapes import make_shapes
 
-    with progress_bars() as bars:
-        tasks: dict[str, int] = {}
-
-        def show(split: str, done: int, total: int) -> None:
-            if split not in tasks:
-                tasks[split] = bars.add_task(split, total=total)
-            bars.update(tasks[split], completed=done)
-
+    with bars_by_name() as show:
         made = make_shapes(folder, spec, overwrite, progress=show)
     print(f"{'made' if made else 'already there:'} {folder}: {spec.train} + {spec.val} images")

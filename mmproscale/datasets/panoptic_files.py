@@ -17,10 +17,27 @@ CLASS_KEYS = ("classes", "thing_classes", "stuff_classes")
 """The names in a dataset's metainfo."""
 
 
+def read_json(path: str | os.PathLike, mend: str, backend_args: dict | None = None) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: the file, local or on any of mmengine's file backends.
+        mend: what to check where it is missing, for messages.
+        backend_args: mmengine's choice of file backend.
+
+    Raises:
+        InputError: the file is missing, cannot be read or is not JSON.
+    """
+    content = parse_json(str(path), backend_args, mend)
+    if isinstance(content, Fault):
+        refuse([content])
+    return content
+
+
 def read_panoptic_json(
     path: str, need_annotations: bool = True, backend_args: dict | None = None
 ) -> dict:
-    """Read a COCO panoptic annotation file.
+    """Read a COCO panoptic annotation file, or another of COCO's with the same three lists.
 
     Args:
         path: the JSON file, local or on any of mmengine's file backends.
@@ -31,23 +48,21 @@ def read_panoptic_json(
         The file's dict; `annotations` is an empty list where it is absent and not needed.
 
     Raises:
-        InputError: the file is missing, is not JSON, or lacks one of COCO panoptic's lists.
+        InputError: the file is missing, is not JSON, or lacks one of the lists.
     """
-    content = parse_json(path, backend_args)
-    if isinstance(content, Fault):
-        refuse([content])
+    content = read_json(path, "ann_file", backend_args)
     if isinstance(content, dict) and not need_annotations:
         content.setdefault("annotations", [])
     refuse(list_faults(content, path))
     return content
 
 
-def parse_json(path: str, backend_args: dict | None = None) -> Any | Fault:
+def parse_json(path: str, backend_args: dict | None = None, mend: str = "ann_file") -> Any | Fault:
     """Return what a JSON file holds, or the fault that it can't be read or parsed."""
     try:
         text = get(path, backend_args=backend_args)
     except FileNotFoundError:
-        return Fault("json-missing", path, "", "does not exist", "check ann_file")
+        return Fault("json-missing", path, "", "does not exist", f"check {mend}")
     except OSError as error:
         return Fault("json-unreadable", path, "", f"cannot be read ({error.strerror})", "mend that")
     try:

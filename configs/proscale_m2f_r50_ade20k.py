@@ -1,0 +1,38 @@
+# PRO-SCALE (3,3,3), ResNet-50, ADE20K panoptic, Mask2Former's recipe. As on COCO there are
+# 100 queries, and fusion keeps a mask whose class scores 0.8, if others leave it 0.8 of its area.
+_base_ = [
+    "_base_/models/m2f_r50.py",
+    "_base_/datasets/ade20k_panoptic.py",
+    "_base_/schedules/m2f_ade20k_160k.py",
+    "_base_/default_runtime.py",
+]
+num_things_classes = 100
+num_stuff_classes = 50
+model = dict(
+    data_preprocessor=dict(
+        batch_augments=[
+            dict(
+                type="BatchFixedSizePad",
+                size=(640, 640),
+                img_pad_value=0,
+                pad_mask=True,
+                mask_pad_value=0,
+                pad_seg=True,
+                seg_pad_value=255,
+            )
+        ]
+    ),
+    panoptic_head=dict(
+        num_things_classes=num_things_classes,
+        num_stuff_classes=num_stuff_classes,
+        pixel_decoder=dict(
+            type="mmproscale.ProScalePixelDecoder",
+            encoder=dict(schedule=dict(_delete_=True, type="pro_scale", repeats=(3, 3, 3))),
+        ),
+        loss_cls=dict(class_weight=[1.0] * (num_things_classes + num_stuff_classes) + [0.1]),
+    ),
+    panoptic_fusion_head=dict(
+        num_things_classes=num_things_classes, num_stuff_classes=num_stuff_classes
+    ),
+)
+default_hooks = dict(checkpoint=dict(interval=5000))

@@ -1,0 +1,1 @@
+"""From the layouts that datasets come in to COCO's panoptic format."""
