@@ -6,6 +6,7 @@ import os
 import os.path as osp
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from mmengine.fileio import get_text
 
@@ -13,6 +14,22 @@ from mmproscale.errors import InputError
 
 # Semantic maps hold labels in 8 bits, and 255 there means 'no label'.
 MAX_CLASSES = 255
+
+
+def read_annotation_json(path: str, backend_args: dict | None = None) -> Any:
+    """Read a JSON file of annotations or results, local or on any of mmengine's file backends.
+
+    Raises:
+        InputError: the file is missing, cannot be read or is not JSON.
+    """
+    try:
+        return json.loads(get_text(path, backend_args=backend_args))
+    except FileNotFoundError:
+        raise InputError(f"annotation file '{path}' does not exist: check ann_file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"annotation file '{path}' is not valid JSON: {error}") from None
+    except OSError as error:
+        raise InputError(f"annotation file '{path}' cannot be read: {error.strerror}") from None
 
 
 def read_panoptic_json(
@@ -31,14 +48,7 @@ def read_panoptic_json(
     Raises:
         InputError: the file is missing, is not JSON, or lacks one of COCO panoptic's lists.
     """
-    try:
-        content = json.loads(get_text(path, backend_args=backend_args))
-    except FileNotFoundError:
-        raise InputError(f"annotation file '{path}' does not exist: check ann_file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"annotation file '{path}' is not valid JSON: {error}") from None
-    except OSError as error:
-        raise InputError(f"annotation file '{path}' cannot be read: {error.strerror}") from None
+    content = read_annotation_json(path, backend_args)
     if not isinstance(content, dict):
         raise InputError(
             f"annotation file '{path}' is not COCO panoptic: its top level is no object"
