@@ -1,14 +1,17 @@
-"""Panoptic quality of an image: counting by runs against counting pixel by pixel.
+"""Panoptic quality of an image: ours against counting pixel by pixel.
 
 python benchmarks/panoptic_quality.py measures street-like maps of 1024x2048 pixels: id maps in
-memory, and PNG files with decoding. The reference does as panopticapi: numpy's unique over the
-pixels, a loop over the pairs. Both must give the same counts, or it stops.
+memory (ours by runs), and PNG files with decoding (ours by hotcoco). The reference does as
+panopticapi: numpy's unique over the pixels, a loop over the pairs. All must give the same counts,
+or it stops.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import json
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,11 +26,15 @@ from mmproscale.analysis.comparison import Case, Prepared
 from mmproscale.analysis.measurement import Stopwatch
 from mmproscale.analysis.measuring_options import at_least, set_up
 from mmproscale.apis.command_line import command_line
-from mmproscale.evaluation.panoptic_format import encode_png, read_png
-from mmproscale.evaluation.panoptic_quality import IOU_UNIT, Segments, match_segments
+from mmproscale.evaluation.ground_truth import PanopticGroundTruth
+from mmproscale.evaluation.image_score import LabelledMap, predicted_segments
+from mmproscale.evaluation.panoptic_format import encode_png
+from mmproscale.evaluation.panoptic_quality import IOU_UNIT, Segments, match_segments, positions
+from mmproscale.evaluation.panoptic_results import PanopticResults
 from mmproscale.evaluation.pixel_pairs import count_pairs
 
-REFERENCE, OURS = "pixel by pixel", "by runs"
+REFERENCE = "pixel by pixel"
+NAMES = "truth", "prediction"
 NUM_CLASSES, VOID, PAIR_BASE = 19, 0, 1 << 24
 TINY = (32, 64)
 
@@ -58,74 +65,108 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     set_up(args)
-    cv2.setNumThreads(args.threads or 0)
+    if args.threads:
+        cv2.setNumThreads(args.threads)
+        os.environ["RAYON_NUM_THREADS"] = str(args.threads)  # hotcoco's
     with TemporaryDirectory(prefix="panoptic_quality_") as folder:
-        cases = [make_case(name, args, Path(folder)) for name in ("id maps in memory", "PNG files")]
+        cases = [
+            make_case("id maps in memory", args, {REFERENCE: of_maps, "by runs": by_runs}),
+            make_case("PNG files", args, {REFERENCE: of_files, "by hotcoco": by_hotcoco}, folder),
+        ]
         run_benchmark(__file__, args, cases, "Panoptic quality: one image")
 
 
-def make_case(name: str, args: argparse.Namespace, folder: Path) -> Case:
+Sides = tuple[Scene, Scene]
+# Makes ready to count: from both sides, and a folder for their files.
+Candidate = Callable[[Sides, Path], Callable[[], np.ndarray]]
+
+
+def make_case(
+    name: str,
+    args: argparse.Namespace,
+    candidates: Mapping[str, Candidate],
+    folder: str = "",
+) -> Case:
     height, width = args.size
     return Case(
         name=f"{name}, {height}x{width}, {args.segments} things",
         settings={"size": args.size, "segments": args.segments},
         candidates={
-            REFERENCE: partial(prepare, pixel_by_pixel, read_by_pillow, name, args, folder),
-            OURS: partial(prepare, by_runs, read_png, name, args, folder),
+            name: partial(prepare, candidate, args, Path(folder))
+            for name, candidate in candidates.items()
         },
     )
 
 
-Count = Callable[[Scene, Scene, np.ndarray, np.ndarray], np.ndarray]
-
-
-def prepare(
-    count: Count,
-    read: Callable[[Path], np.ndarray],
-    name: str,
-    args: argparse.Namespace,
-    folder: Path,
-) -> Prepared:
-    """Ready to compare a truth with a prediction, read from files where the case says so."""
-
-    def on(truth: Scene, prediction: Scene, paths: list[Path], watch: Stopwatch) -> None:
-        with watch.part("whole"):
-            maps = [read(path) for path in paths] or [truth.id_map, prediction.id_map]
-            count(truth, prediction, *maps)
-
+def prepare(candidate: Candidate, args: argparse.Namespace, folder: Path) -> Prepared:
+    """Ready to compare a truth with a prediction; what it counts is checked once."""
     sides = make_sides(tuple(args.size), args.segments)
-    check_equal(*sides)
-    tiny = make_sides(TINY, 3)
-    from_files = name == "PNG files"
-    return Prepared(
-        run=partial(on, *sides, write(sides, folder / "full") if from_files else []),
-        warm_up=partial(on, *tiny, write(tiny, folder / "tiny") if from_files else [], Stopwatch()),
+    count = candidate(sides, folder / "full")
+    np.testing.assert_allclose(count(), pixel_by_pixel(*sides, *maps_of(sides)), atol=1e-9)
+
+    def run(watch: Stopwatch) -> None:
+        with watch.part("whole"):
+            count()
+
+    return Prepared(run=run, warm_up=candidate(make_sides(TINY, 3), folder / "tiny"))
+
+
+def maps_of(sides: Sides) -> list[np.ndarray]:
+    return [side.id_map for side in sides]
+
+
+def of_maps(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
+    """The reference on maps in memory."""
+    return partial(pixel_by_pixel, *sides, *maps_of(sides))
+
+
+def by_runs(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
+    """Ours on maps in memory, as the metric does it."""
+    truth, prediction = sides
+    segments = truth.segments()
+    ids, labels = (np.array(part) for part in zip(*prediction.labels.items(), strict=True))
+    predicted = LabelledMap(
+        prediction.id_map, lambda values: np.append(labels, -1)[positions(ids, values)]
     )
 
+    def count() -> np.ndarray:
+        pairs = count_pairs(truth.id_map, predicted.values)
+        found = predicted_segments(predicted, pairs)
+        return match_segments(segments, found, pairs, NUM_CLASSES) * [IOU_UNIT, 1, 1, 1]
 
-def check_equal(truth: Scene, prediction: Scene) -> None:
-    """Both ways must count the same."""
-    maps = truth.id_map, prediction.id_map
-    np.testing.assert_allclose(
-        by_runs(truth, prediction, *maps), pixel_by_pixel(truth, prediction, *maps), atol=1e-9
-    )
+    return count
 
 
-def write(sides: tuple[Scene, Scene], folder: Path) -> list[Path]:
+def of_files(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
+    """The reference on PNG files."""
+    paths = [write(side, folder / name) for name, side in zip(NAMES, sides, strict=True)]
+    return lambda: pixel_by_pixel(*sides, *(read_by_pillow(path) for path in paths))
+
+
+def by_hotcoco(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
+    """Ours on PNG files, as tools/evaluate.py does it."""
+    for name, side in zip(NAMES, sides, strict=True):
+        write(side, folder / name)
+    truth = PanopticGroundTruth(folder / "truth.json")
+    results = PanopticResults(folder / "prediction.json", None, truth)
+    return lambda: results.count(0) * [IOU_UNIT, 1, 1, 1]
+
+
+def write(side: Scene, folder: Path) -> Path:
+    """Write ``FOLDER.json`` and the PNG in the folder; return the latter's path."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "truth.png", folder / "prediction.png"]
-    for side, path in zip(sides, paths, strict=True):
-        path.write_bytes(encode_png(side.id_map))
-    return paths
-
-
-def by_runs(
-    truth: Scene, prediction: Scene, true_map: np.ndarray, predicted_map: np.ndarray
-) -> np.ndarray:
-    """Ours: (C, 4) of sum of IoU, matched, extra, missed."""
-    pairs = count_pairs(true_map, predicted_map)
-    counts = match_segments(truth.segments(), prediction.segments(), pairs, NUM_CLASSES)
-    return counts * [IOU_UNIT, 1, 1, 1]
+    (folder / "0.png").write_bytes(encode_png(side.id_map))
+    segments = [
+        dict(id=i, category_id=label, area=side.areas[i], iscrowd=0, bbox=[0, 0, 1, 1])
+        for i, label in side.labels.items()
+    ]
+    content = {
+        "images": [{"id": 0, "file_name": "0.jpg"}],
+        "annotations": [{"image_id": 0, "file_name": "0.png", "segments_info": segments}],
+        "categories": [dict(id=c, name=f"class {c}", isthing=1) for c in range(NUM_CLASSES)],
+    }
+    folder.with_suffix(".json").write_text(json.dumps(content))
+    return folder / "0.png"
 
 
 def pixel_by_pixel(
@@ -160,7 +201,7 @@ def pixel_by_pixel(
 def read_by_pillow(path: Path) -> np.ndarray:
     """An id map as panopticapi reads it."""
     with Image.open(path) as image:
-        rgb = np.array(image, dtype=np.uint32).astype(np.int32)
+        rgb = np.array(image, dtype=np.uint32)
     return rgb[..., 0] + 256 * rgb[..., 1] + 256 * 256 * rgb[..., 2]
 
 

@@ -68,8 +68,7 @@ def main() -> None:
     if args.instance_results and args.instances is None:
         raise InputError("--instance-results is for AP: add --instances")
     truth = PanopticGroundTruth(args.truth, args.gt_dir)
-    metrics = ["panoptic", *["semantic"] * args.semantic]
-    metrics += [] if args.instances is None else ["instance"]
+    metrics = ["semantic"] * args.semantic + ["instance"] * (args.instances is not None)
     things = truth.categories[: truth.num_things]
     instances = InstanceGroundTruth(args.instances, things) if args.instances else None
     detections = (
@@ -77,7 +76,7 @@ def main() -> None:
     )
     report = score_results(
         PanopticResults(args.predictions, args.pred_dir, truth),
-        ImageScorer(truth, metrics, instances),
+        ImageScorer(truth, metrics, instances) if metrics else None,
         detections,
         args.per_image,
         args.ap_backend,

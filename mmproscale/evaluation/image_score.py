@@ -9,7 +9,7 @@ import numpy as np
 from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.instance_quality import InstanceGroundTruth, encode_segments
-from mmproscale.evaluation.panoptic_quality import Pairs, Segments, match_segments, positions
+from mmproscale.evaluation.panoptic_quality import Pairs, Segments, match_segments
 from mmproscale.evaluation.pixel_pairs import count_pairs
 from mmproscale.evaluation.semantic_quality import class_areas
 
@@ -111,7 +111,8 @@ class ImageScorer:
     def _counts(
         self, id_map: np.ndarray, segments: Segments, prediction: ImagePrediction
     ) -> dict[str, np.ndarray]:
-        counts, pairs = {}, None
+        counts: dict[str, np.ndarray] = {}
+        pairs = None
         if "panoptic" in self.metrics:
             pairs = count_pairs(id_map, prediction.panoptic.values)
             predicted = predicted_segments(prediction.panoptic, pairs)
@@ -144,30 +145,3 @@ def predicted_segments(prediction: LabelledMap, pairs: Pairs) -> Segments:
     areas = np.bincount(places, pairs[2], len(values)).astype(np.int64)
     real = labels >= 0
     return Segments(values[real], labels[real], areas[real], np.zeros(real.sum(), bool))
-
-
-def labels_by_id(ids: Sequence[int], labels: Sequence[int], void: int, where: str):
-    """``labels_of`` for a map whose segments a JSON lists.
-
-    Args:
-        ids: The segments' values in the map.
-        labels: Their classes.
-        void: The value that belongs to no segment.
-        where: What the map is, for messages.
-
-    Returns:
-        A function for :class:`LabelledMap`; it raises InputError where map and JSON differ.
-    """
-    listed = np.asarray(ids, np.int64)
-
-    def labels_of(values: np.ndarray) -> np.ndarray:
-        places = positions(listed, values)
-        only_map = values[(places < 0) & (values != void)]
-        if len(only_map):
-            raise InputError(f"{where}: segment {only_map[0]} is in the PNG but not in the JSON")
-        only_json = listed[positions(values, listed) < 0]
-        if len(only_json):
-            raise InputError(f"{where}: segment {only_json[0]} is in the JSON but not in the PNG")
-        return np.where(places < 0, -1, np.append(np.asarray(labels, np.int64), -1)[places])
-
-    return labels_of

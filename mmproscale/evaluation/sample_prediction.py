@@ -27,8 +27,8 @@ def batch_ids(data_batch: Any) -> list[Any] | None:
     return [sample.get("img_id") for sample in samples]
 
 
-def prediction_of(sample: dict, metrics: Sequence[str], scorer: ImageScorer) -> ImagePrediction:
-    """The parts of a data sample that ``metrics`` ask for.
+def prediction_of(sample: dict, scorer: ImageScorer) -> ImagePrediction:
+    """The parts of a data sample that the scorer's metrics ask for.
 
     Raises:
         InputError: One is missing, has another form, or a label that the data has not; parts
@@ -37,18 +37,18 @@ def prediction_of(sample: dict, metrics: Sequence[str], scorer: ImageScorer) -> 
     panoptic = semantic = None
     detections: list[dict[str, Any]] = []
     shapes = {}
-    if "panoptic" in metrics:
+    if "panoptic" in scorer.metrics:
         values, ignore_index = panoptic_map(sample)
         meaning: Callable = partial(
             labels_of, num_classes=scorer.num_classes, ignore_index=ignore_index
         )
         panoptic = LabelledMap(values, meaning)
         shapes["pred_panoptic_seg"] = values.shape
-    if "semantic" in metrics:
+    if "semantic" in scorer.metrics:
         values, _ = _map(sample, "pred_sem_seg")
         semantic = LabelledMap(values, partial(_classes, num_classes=scorer.num_classes))
         shapes["pred_sem_seg"] = values.shape
-    if "instance" in metrics:
+    if "instance" in scorer.metrics:
         labels, scores, masks = _instances(sample)
         detections = encode_detections(labels, scores, masks, scorer.things)
         shapes["pred_instances"] = masks.shape[1:]

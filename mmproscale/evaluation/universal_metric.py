@@ -53,7 +53,8 @@ class UniversalSegMetric(BaseMetric):
     dataset gives the figures of that subset. Processes add up counts of whole numbers, so figures
     don't depend on how many there are. Figures over no class are NaN.
 
-    After ``evaluate``, ``report`` holds all figures in 0..1 (see ``make_report``).
+    After ``evaluate``, ``report`` holds all figures in 0..1 (see ``make_report``), those of each
+    image on the main process only.
 
     Args:
         ann_file: COCO panoptic JSON of the ground truth.
@@ -70,7 +71,7 @@ class UniversalSegMetric(BaseMetric):
 
     Raises:
         InputError: A file or folder is missing or is not what it should be; an unknown metric or
-            backend; ``per_image`` or ``outfile_prefix`` without ``panoptic``.
+            backend; an option without the metric that it is for.
     """
 
     default_prefix = "universal"
@@ -89,12 +90,14 @@ class UniversalSegMetric(BaseMetric):
     ) -> None:
         super().__init__(prefix=prefix)
         check_backend(ap_backend)
+        if (per_image or outfile_prefix) and "panoptic" not in metrics:
+            raise InputError("per_image and outfile_prefix need 'panoptic' among metrics")
+        if instances_file and "instance" not in metrics:
+            raise InputError("instances_file is for AP: add 'instance' to metrics")
         self.truth = PanopticGroundTruth(ann_file, seg_prefix)
         things = self.truth.categories[: self.truth.num_things]
         instances = InstanceGroundTruth(instances_file, things) if instances_file else None
         self.scorer = ImageScorer(self.truth, metrics, instances)
-        if (per_image or outfile_prefix) and "panoptic" not in metrics:
-            raise InputError("per_image and outfile_prefix need 'panoptic' among metrics")
         self.ap_backend, self.per_image, self.classwise = ap_backend, per_image, classwise
         self.outfile_prefix = outfile_prefix
         self.report: dict[str, Any] = {}
@@ -117,7 +120,7 @@ class UniversalSegMetric(BaseMetric):
         self._check_classes()
         check_batch(batch_ids(data_batch), [sample["img_id"] for sample in data_samples])
         for sample in data_samples:
-            prediction = prediction_of(sample, self.scorer.metrics, self.scorer)
+            prediction = prediction_of(sample, self.scorer)
             self.results.append(self.scorer.score(sample["img_id"], prediction))
             if self.outfile_prefix:
                 self._keep(sample)
@@ -183,7 +186,7 @@ class UniversalSegMetric(BaseMetric):
             )
         return named_percentages(self.report)
 
-    def _precision(self, results: list[ImageScore]) -> dict[str, Any]:
+    def _precision(self, results: list[ImageScore]) -> dict[str, Any] | None:
         """AP, which needs all detections in one place: the main process computes it."""
         parts = {s.image_id: (s.shape, s.truths, s.detections) for s in results}
         of_images = list(self._gathered(parts).values())

@@ -255,6 +255,8 @@ def test_bad_options(universal):
             UniversalSegMetric(universal, metrics=metrics)
     with pytest.raises(InputError, match="need 'panoptic' among metrics"):
         UniversalSegMetric(universal, metrics=["semantic"], per_image=True)
+    with pytest.raises(InputError, match="add 'instance' to metrics"):
+        UniversalSegMetric(universal, instances_file="instances.json")
 
 
 def test_ground_truth_that_contradicts_itself(tmp_path):
