@@ -135,6 +135,10 @@ def test_predictions_mostly_on_void_and_crowd_are_not_extra(crowd_class, extra):
     assert counts == [[0, 0, extra, 0], [0, 0, 0, 0]]
 
 
+def test_a_prediction_half_on_void_is_extra():
+    assert counts_of([0, 9], segments(), [1, 1], segments((1, 0, 2, 0)))[0] == [0, 0, 1, 0]
+
+
 def test_only_the_last_crowd_of_a_class_counts():
     last, first = (5, 0, 3, 1), (6, 0, 1, 1)
     for order, extra in (((first, last), 0), ((last, first), 1)):
