@@ -30,6 +30,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/panoptic_quality.py --threads 1
 	$(BIN)/python benchmarks/page.py
 
 clean:

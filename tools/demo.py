@@ -52,7 +52,7 @@ def main() -> None:
     curve = draw_curve(out)
 
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
-    print(f"\nPQ {metrics['coco_panoptic/PQ']:.1f}, of things {metrics['coco_panoptic/PQ_th']:.1f}")
+    print(f"\nPQ {metrics['universal/PQ']:.1f}, of things {metrics['universal/PQ_th']:.1f}")
     print(f"pictures:       {pictures}\nlearning curve: {curve}\ncheckpoint:     {checkpoint}")
 
 

@@ -1,12 +1,22 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ."""
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ.
+
+All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
+"""
 
 import argparse
 import os
+from pathlib import Path
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.apis.command_line import add_cfg_options, add_launcher, command_line
 from mmproscale.apis.config import load_config
-from mmproscale.apis.runs import build_runner, keep_predictions, set_up_run
+from mmproscale.apis.runs import (
+    build_runner,
+    keep_predictions,
+    list_classes,
+    set_up_run,
+    write_report,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,6 +27,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--out", metavar="PREFIX", help="also write predictions: PREFIX.panoptic.json and PNGs"
     )
+    parser.add_argument("--classwise", action="store_true", help="also print figures by class")
     add_cfg_options(parser)
     add_launcher(parser)
     return parser.parse_args()
@@ -31,7 +42,11 @@ def main() -> None:
     config.load_from = args.checkpoint
     if args.out:
         keep_predictions(config, args.out)
-    build_runner(config).test()
+    if args.classwise:
+        list_classes(config)
+    runner = build_runner(config)
+    runner.test()
+    write_report(runner, Path(config.work_dir) / "metrics.json")
 
 
 if __name__ == "__main__":

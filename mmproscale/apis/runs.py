@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
-from mmproscale.engine.atomic_files import ensure_writable_dir
+from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.errors import InputError
+from mmproscale.evaluation.universal_report import for_json
 
 
 def set_up_run(
@@ -56,14 +59,37 @@ def keep_predictions(config: Config, prefix: str) -> None:
     Raises:
         InputError: The config has no panoptic metric.
     """
-    evaluators = config.test_evaluator
-    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
-    panoptic = [e for e in evaluators if e.type.endswith("PanopticMetric")]
+    keeping = ("UniversalSegMetric", "CocoPanopticMetric")
+    panoptic = [e for e in _evaluators(config) if e.type.endswith(keeping)]
     if not panoptic:
         raise InputError("--out keeps panoptic predictions, and test_evaluator has no such metric")
     ensure_writable_dir(f"{prefix}.panoptic")
     for evaluator in panoptic:
         evaluator.outfile_prefix = prefix
+
+
+def list_classes(config: Config) -> None:
+    """Have the metrics of a config that show a table list every class in it."""
+    for evaluator in _evaluators(config):
+        if evaluator.type.endswith("UniversalSegMetric"):
+            evaluator.classwise = True
+
+
+def write_report(runner: Runner, path: str | os.PathLike) -> None:
+    """Write all figures of the test's metric, in 0..1, as JSON, if it is ours.
+
+    Args:
+        runner: It has tested.
+        path: The file, which the main process writes.
+    """
+    reports = [m.report for m in runner.test_loop.evaluator.metrics if hasattr(m, "report")]
+    if reports and is_main_process():
+        atomic_write_text(path, json.dumps(for_json(reports[0]), indent=1) + "\n")
+
+
+def _evaluators(config: Config) -> list:
+    evaluators = config.test_evaluator
+    return evaluators if isinstance(evaluators, list) else [evaluators]
 
 
 def build_runner(config: Config) -> Runner:

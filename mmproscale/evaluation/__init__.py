@@ -1,5 +1,5 @@
-"""Panoptic quality of a model's predictions, and the formats it is computed from."""
+"""Figures of a model's predictions, and the formats they are computed from."""
 
-from mmproscale.evaluation.panoptic_metric import PanopticMetric
+from mmproscale.evaluation.universal_metric import UniversalSegMetric
 
-__all__ = ["PanopticMetric"]
+__all__ = ["UniversalSegMetric"]

@@ -35,19 +35,36 @@ def segments_of(
         InputError: A label that no category has: the model knows more classes than the data.
     """
     values, inverse = np.unique(sem_seg, return_inverse=True)
-    labels = values % INSTANCE_OFFSET
-    is_void = (labels == len(categories)) | (values < 0)
-    if ignore_index is not None:
-        is_void |= labels == ignore_index
-    if (labels[~is_void] > len(categories)).any():
-        raise InputError(
-            f"prediction holds label {labels[~is_void].max()} but the data has "
-            f"{len(categories)} classes: set the model's num_things_classes and num_stuff_classes"
-        )
+    labels = labels_of(values, len(categories), ignore_index)
+    is_void = labels < 0
     # Ids are counted afresh: label 0 without an instance would otherwise be written as void.
     ids = np.where(is_void, VOID, np.cumsum(~is_void)).astype(np.int32)
     id_map = ids[inverse.reshape(sem_seg.shape)]
     return id_map, _describe(id_map, labels[~is_void], categories)
+
+
+def labels_of(values: np.ndarray, num_classes: int, ignore_index: int | None = None) -> np.ndarray:
+    """Labels of the values of mmdet's panoptic map; -1 for void.
+
+    Args:
+        values: ``label + instance * INSTANCE_OFFSET``; void is the label ``num_classes`` (what
+            mmdet's fusion heads write), ``ignore_index`` or anything below 0.
+        num_classes: How many classes the data has.
+        ignore_index: Another label that means void.
+
+    Raises:
+        InputError: A label that is no class: the model knows more classes than the data.
+    """
+    labels = values % INSTANCE_OFFSET
+    is_void = (labels == num_classes) | (values < 0)
+    if ignore_index is not None:
+        is_void |= labels == ignore_index
+    if (labels[~is_void] > num_classes).any():
+        raise InputError(
+            f"prediction holds label {labels[~is_void].max()} but the data has "
+            f"{num_classes} classes: set the model's num_things_classes and num_stuff_classes"
+        )
+    return np.where(is_void, -1, labels)
 
 
 def _describe(
@@ -99,5 +116,6 @@ def read_png(path: str | Path) -> np.ndarray:
     bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if bgr is None:
         raise InputError(f"cannot read panoptic PNG {path}: check that it exists and is a PNG")
-    b, g, r = (bgr[..., channel].astype(np.int32) for channel in range(3))
-    return r + 256 * g + 65536 * b
+    # Four bytes R, G, B, 255 are one little-endian number.
+    rgba = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA).view("<i4")[..., 0]
+    return np.bitwise_and(rgba, 0xFFFFFF, dtype=np.int32)

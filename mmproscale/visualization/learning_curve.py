@@ -66,9 +66,14 @@ def _add_run(curve: LearningCurve, path: Path) -> None:
         # mmengine counts validation in epochs unless told otherwise; lines are in order of time.
         step = max(iteration, int(record.get("step", 0)))
         for name in QUALITIES:
-            value = record.get(f"coco_panoptic/{name}")
+            value = _figure(record, name)
             if value is not None and not math.isnan(value):
                 curve.quality[name][step] = value
+
+
+def _figure(record: dict, name: str) -> float | None:
+    """A figure, whatever prefix its metric has: ours, or stock mmdet's."""
+    return next((v for key, v in record.items() if key.rpartition("/")[2] == name), None)
 
 
 def _drop_from(curve: LearningCurve, iteration: int) -> None:

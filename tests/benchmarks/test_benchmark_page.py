@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+ORDER = "attention", "inference", "training_step", "panoptic_quality"
 NB = "\N{NO-BREAK SPACE}"
 
 
@@ -95,9 +96,10 @@ def test_the_order_is_by_subject(write, make_page):
     write("b.json", result("attention"))
     write("c.json", result("inference"))
     write("a.json", result("training_step"))
+    write("aa.json", result("panoptic_quality"))
     _, page, _ = make_page()
     titles = [line for line in page.splitlines() if line.startswith("## ")]
-    assert titles == [f"## Title of {name}" for name in ("attention", "inference", "training_step")]
+    assert titles == [f"## Title of {name}" for name in ORDER]
 
 
 def test_on_a_gpu_and_without_memory(write, make_page):

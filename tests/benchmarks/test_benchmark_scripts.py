@@ -89,6 +89,19 @@ def test_measures_and_writes(run_script, tmp_path, name, options, candidates, pa
             )
 
 
+def test_panoptic_quality_of_maps_and_files(run_script, tmp_path):
+    options = ["--size", 32, 48, "--segments", 4, *SHORT]
+    out = tmp_path / "results.json"
+    status, shown, errors = run_script("panoptic_quality", *options, "--out", out)
+    assert status == 0, errors
+    results = json.loads(out.read_text())
+    check_fields(results, "panoptic_quality", options)
+    memory, files = results["cases"]
+    assert [c["name"] for c in memory["candidates"]] == ["pixel by pixel", "by runs"]
+    assert [c["name"] for c in files["candidates"]] == ["pixel by pixel", "by hotcoco"]
+    assert "PNG files, 32x48, 4 things" in shown
+
+
 def test_attention_has_the_largest_maps_and_smaller_ones(load_script):
     script = load_script("attention")
     first, *others = script.SIZES
@@ -159,6 +172,7 @@ def test_memory_of_each_candidate_comes_from_a_child_of_its_own(run_script, tmp_
         ("attention", ["--maps", "32x32", "--batch", 4], "torch"),
         ("inference", [*INFERENCE[:2], "--size", 128, 128], "m2f_r18_shapes"),
         ("training_step", [*TRAINING[3:], "--size", 128, 128], "mmdet"),
+        ("panoptic_quality", ["--size", 64, 64], "by runs"),
     ],
 )
 def test_a_child_measures_one_candidate_and_writes_nothing(

@@ -6,7 +6,7 @@ import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
 
 from mmproscale.datasets import PanopticDataset
-from mmproscale.evaluation import PanopticMetric
+from mmproscale.evaluation import UniversalSegMetric
 from mmproscale.evaluation.panoptic_format import read_png
 
 COCO = ("coco_panoptic_sample", "panoptic_examples.json", "images/", "panoptic_val2017/")
@@ -36,11 +36,11 @@ def test_ground_truth_scores_100(shared, folder, ann_file, img, seg):
         test_mode=True,
         indices=20 if folder == "camvid" else None,
     )
-    metric = PanopticMetric(root / ann_file, root / seg, classwise=False)
+    metric = UniversalSegMetric(root / ann_file, root / seg)
     metric.dataset_meta = dataset.metainfo
     for index in range(len(dataset)):
         item = dataset.get_data_info(index)
         metric.process(None, [as_prediction(item, len(dataset.metainfo["classes"]))])
     figures = metric.evaluate(len(dataset))
-    assert figures["coco_panoptic/PQ_th"] == pytest.approx(100, abs=1e-6)
-    assert figures["coco_panoptic/PQ"] == pytest.approx(100, abs=1e-6)
+    assert figures["universal/PQ_th"] == pytest.approx(100, abs=1e-6)
+    assert figures["universal/PQ"] == pytest.approx(100, abs=1e-6)

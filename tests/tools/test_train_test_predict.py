@@ -67,12 +67,18 @@ def test_train_resume_test_and_predict(shapes, run_tool, tmp_path):
         tmp_path / "test",
         "--out",
         tmp_path / "kept",
+        "--classwise",
         *options(shapes),
     )
     assert status == 0, error
     assert len(json.loads((tmp_path / "kept.panoptic.json").read_text())["annotations"]) == 4
     metrics = json.loads(next((tmp_path / "test").glob("*/*.json")).read_text())
-    assert 0 <= metrics["coco_panoptic/PQ"] <= 100
+    assert 0 <= metrics["universal/PQ"] <= 100
+    report = json.loads((tmp_path / "test" / "metrics.json").read_text())
+    assert 100 * report["all"]["pq"] == pytest.approx(metrics["universal/PQ"])
+    assert len(report["per_class"]) == 8 and report["images"] == 4
+    (table,) = (tmp_path / "test").glob("*/*.log")
+    assert "disc (things)" in table.read_text()
 
     status, output, error = run_tool(
         "predict.py", CONFIG, checkpoint, shapes / "val", "--out", tmp_path / "out"
@@ -114,4 +120,4 @@ def test_the_demo_makes_data_trains_evaluates_and_draws(run_tool, tmp_path):
     assert len(pictures) == 4
     assert np.ptp(cv2.imread(str(pictures[0]))) > 100
     assert cv2.imread(str(out / "learning_curve.png")) is not None
-    assert "coco_panoptic/PQ" in json.loads((out / "metrics.json").read_text())
+    assert "universal/PQ" in json.loads((out / "metrics.json").read_text())

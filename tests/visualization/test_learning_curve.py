@@ -20,14 +20,18 @@ def train(iteration: int, loss: float) -> dict:
     return {"lr": 1e-4, "loss": loss, "loss_cls": 1.0, "iter": iteration, "step": iteration}
 
 
-def val(step: int, **figures: float) -> dict:
-    return {f"coco_panoptic/{name}": v for name, v in figures.items()} | {"step": step}
+def val(step: int, prefix: str = "universal", **figures: float) -> dict:
+    return {f"{prefix}/{name}": v for name, v in figures.items()} | {"step": step}
 
 
 def test_resumed_run_replaces_what_was_done_twice(tmp_path):
     first = [train(10, 5.0), train(20, 4.0), val(20, PQ=10.0), train(30, 9.0), val(30, PQ=1.0)]
     write_run(tmp_path, "20240101_000000", first, end='\n{"loss": 3')
-    write_run(tmp_path, "20240102_000000", [train(25, 3.5), train(35, 3.0), val(40, PQ=20.0)])
+    write_run(
+        tmp_path,
+        "20240102_000000",
+        [train(25, 3.5), train(35, 3.0), val(40, "coco_panoptic", PQ=20.0)],
+    )
     curve = read_learning_curve(tmp_path)
     assert curve.loss == {10: 5.0, 20: 4.0, 25: 3.5, 35: 3.0}
     assert curve.quality["PQ"] == {20: 10.0, 40: 20.0}

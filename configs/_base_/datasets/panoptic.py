@@ -25,5 +25,5 @@ val_dataloader = dict(
     dataset=dict(type=dataset_type, test_mode=True),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type="mmproscale.PanopticMetric")
+val_evaluator = dict(type="mmproscale.UniversalSegMetric")
 test_evaluator = val_evaluator

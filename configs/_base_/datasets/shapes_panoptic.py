@@ -53,7 +53,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 val_evaluator = dict(
-    type="mmproscale.PanopticMetric",
+    type="mmproscale.UniversalSegMetric",
     ann_file=data_root + "annotations/panoptic_val.json",
     seg_prefix=data_root + "annotations/panoptic_val/",
 )

@@ -1,0 +1,239 @@
+"""Panoptic results in files, of whatever model, against COCO panoptic ground truth."""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hotcoco.panoptic import PanopticEval
+
+from mmproscale.datasets.panoptic_files import read_json
+from mmproscale.errors import InputError
+from mmproscale.evaluation.ground_truth import PanopticGroundTruth
+from mmproscale.evaluation.image_score import (
+    ImagePrediction,
+    ImageScore,
+    ImageScorer,
+    LabelledMap,
+)
+from mmproscale.evaluation.instance_quality import average_precision, described, encode_segments
+from mmproscale.evaluation.panoptic_format import read_png
+from mmproscale.evaluation.panoptic_quality import COUNTS, IOU_UNIT, Segments, positions
+from mmproscale.evaluation.universal_report import add_up, make_report, zero_totals
+
+
+class PanopticResults:
+    """A COCO panoptic JSON of predictions and its folder of PNGs.
+
+    Args:
+        json_file: With ``annotations``; what else it has is not read.
+        folder: Of the PNGs; by default the JSON's path without ``.json``.
+        truth: What they are predictions for; every image of it must be predicted, others are left
+            out.
+
+    Raises:
+        InputError: A file or folder is missing or is not what it should be, an image is not
+            predicted or twice, a category is unknown.
+    """
+
+    def __init__(
+        self, json_file: str | Path, folder: str | Path | None, truth: PanopticGroundTruth
+    ) -> None:
+        self.json_file, self.truth = Path(json_file), truth
+        self.folder = Path(folder) if folder else self.json_file.with_suffix("")
+        if not self.folder.is_dir():
+            raise InputError(f"{self.folder} is not a folder: name that of the predicted PNGs")
+        content = read_json(json_file, "the file's name")
+        annotations = content.get("annotations") if isinstance(content, dict) else None
+        if not isinstance(annotations, list):
+            raise InputError(f"{json_file} is not COCO panoptic: no list 'annotations'")
+        self._of_image: dict[Any, dict] = {}
+        # As hotcoco wants them: with names that are text.
+        self.categories = [
+            dict(id=c["id"], name=str(c["name"]), isthing=int(c["isthing"]))
+            for c in truth.categories
+        ]
+        for annotation in annotations:
+            self._add(annotation)
+        lost = [i for i in truth.annotations if i not in self._of_image]
+        if lost:
+            raise InputError(
+                f"{json_file} has no prediction for image {lost[0]} ({len(lost)} of "
+                f"{len(truth.annotations)} are missing)"
+            )
+
+    def _add(self, annotation: dict[str, Any]) -> None:
+        image_id = annotation.get("image_id")
+        if image_id in self._of_image:
+            raise InputError(f"{self.json_file} has two predictions for image {image_id}")
+        if image_id not in self.truth.annotations:
+            return
+        try:
+            categories = {s["id"]: s["category_id"] for s in annotation["segments_info"]}
+        except (KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.json_file}: prediction for image {image_id} is not COCO panoptic: {error!r}"
+            ) from None
+        unknown = [c for c in categories.values() if c not in self.truth.label_of]
+        if unknown:
+            raise InputError(
+                f"{self.json_file}: image {image_id} has category_id {unknown[0]}, which is not in "
+                f"{self.truth.ann_file}"
+            )
+        png = Path(self.truth.annotations[image_id]["file_name"]).with_suffix(".png")
+        self._of_image[image_id] = {"file_name": str(png)} | annotation
+
+    def count(self, image_id: Any) -> np.ndarray:
+        """PQ's counts of one image, (C, 4) as ``match_segments``, by hotcoco from the files.
+
+        Raises:
+            InputError: A PNG is missing; PNG and JSON, or both sides, contradict each other.
+        """
+        truth, prediction = self.truth.annotations[image_id], self._of_image[image_id]
+        # Ids of images may be names; hotcoco takes whole numbers only.
+        number = {"id": 0, "image_id": 0}
+        image = {"file_name": truth["file_name"], **number}
+        sides = (
+            {"images": [image], "annotations": [truth | number], "categories": self.categories},
+            {"annotations": [prediction | number]},
+        )
+        folders = dict(gt_folder=str(self.truth.folder), pred_folder=str(self.folder))
+        try:
+            evaluation = PanopticEval(*sides, **folders)
+            evaluation.evaluate()
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            problem = str(error).removeprefix("image 0: ")
+            path = self.folder / prediction["file_name"]
+            raise InputError(f"image {image_id}, predicted in {path}: {problem}") from error
+        per_class = evaluation.results()["per_class"]
+        counts = np.zeros((len(self.categories), len(COUNTS)), np.int64)
+        for category_id, label in self.truth.label_of.items():
+            found = per_class[category_id]
+            counts[label] = [round(found["iou"] / IOU_UNIT), *(found[key] for key in COUNTS[1:])]
+        return counts
+
+    def read(self, image_id: Any, need_instances: bool) -> ImagePrediction:
+        """Read one image's prediction; void is no class, and a miss for mIoU.
+
+        Args:
+            image_id: One that :meth:`count` passes.
+            need_instances: Whether the things are wanted as detections, by their ``score`` in the
+                JSON, 1 where it has none.
+        """
+        infos = self._of_image[image_id]["segments_info"]
+        ids = np.array([info["id"] for info in infos], np.int64)
+        labels = np.array([self.truth.label_of[info["category_id"]] for info in infos], np.int64)
+
+        def labels_of(values: np.ndarray) -> np.ndarray:
+            return np.append(labels, -1)[positions(ids, values)]
+
+        id_map = read_png(self.folder / self._of_image[image_id]["file_name"])
+        none = np.zeros(len(ids), np.int64)
+        segments = Segments(ids, labels, none, none.astype(bool))
+        scores = [info.get("score", 1.0) for info in infos]
+        detections = self._detections(id_map, segments, scores) if need_instances else []
+        semantic = LabelledMap(id_map, labels_of)
+        return ImagePrediction(id_map.shape, None, semantic, detections)
+
+    def _detections(
+        self, id_map: np.ndarray, segments: Segments, scores: Sequence[float]
+    ) -> list[dict[str, Any]]:
+        things = self.truth.categories[: self.truth.num_things]
+        instances = encode_segments(id_map, segments, things)
+        of_things = np.array(scores, float)[segments.labels < len(things)]
+        return [
+            {**instance, **described(instance["segmentation"]), "score": float(score)}
+            for instance, score in zip(instances, of_things, strict=True)
+        ]
+
+
+def detections_by_image(
+    path: str | Path, truth: PanopticGroundTruth
+) -> Callable[[Any], list[dict[str, Any]]]:
+    """Read detections of masks in COCO's results format; return what finds those of an image.
+
+    Raises:
+        InputError: The file is missing or is no such list; a category is no thing.
+    """
+    content = read_json(path, "the file's name")
+    things = {c["id"] for c in truth.categories if c["isthing"]}
+    found: dict[Any, list[dict[str, Any]]] = {}
+    try:
+        for entry in content:
+            if entry["category_id"] not in things:
+                raise InputError(f"{path}: category_id {entry['category_id']} is no thing")
+            detection = {"category_id": entry["category_id"], "score": float(entry["score"])}
+            detection |= described(entry["segmentation"])
+            found.setdefault(entry["image_id"], []).append(detection)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is no list of COCO results with RLE masks: {error!r}") from None
+    return lambda image_id: found.get(image_id, [])
+
+
+def score_results(
+    results: PanopticResults,
+    more: ImageScorer | None = None,
+    detections_of: Callable[[Any], list[dict[str, Any]]] | None = None,
+    per_image: bool = False,
+    ap_backend: str = "hotcoco",
+    progress: Callable[[Iterable[Any], int], Iterable[Any]] = lambda scores, total: scores,
+) -> dict[str, Any]:
+    """Score every image of the ground truth.
+
+    Args:
+        results: The predictions, of which PQ is always given.
+        more: Scores ``semantic`` or ``instance`` or both, if they are wanted.
+        detections_of: From an image's id to its detections; by default the predicted things.
+        per_image: Whether the report has PQ of each image.
+        ap_backend: What computes AP.
+        progress: Wraps the images as they are done, given their number.
+
+    Returns:
+        The report, as ``make_report``.
+    """
+    metrics = ("panoptic", *(more.metrics if more else ()))
+    categories = results.truth.categories
+    score = partial(_score_image, results, more, detections_of)
+    image_ids = list(results.truth.annotations)
+    with ThreadPoolExecutor(_cores()) as pool:
+        try:
+            scores = list(progress(pool.map(score, image_ids), len(image_ids)))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    totals = add_up(scores, zero_totals(len(categories), metrics))
+    precision = _precision(scores, more, ap_backend) if "instance" in metrics else None
+    counts = {s.image_id: s.counts["panoptic"] for s in scores} if per_image else None
+    return make_report(len(scores), totals, precision, counts, categories)
+
+
+def _score_image(
+    results: PanopticResults,
+    more: ImageScorer | None,
+    detections_of: Callable[[Any], list[dict[str, Any]]] | None,
+    image_id: Any,
+) -> ImageScore:
+    counts = {"panoptic": results.count(image_id)}
+    if more is None:
+        return ImageScore(image_id, (), counts)
+    from_segments = "instance" in more.metrics and detections_of is None
+    score = more.score(image_id, results.read(image_id, from_segments))
+    detections = detections_of(image_id) if detections_of else score.detections
+    return replace(score, counts=counts | score.counts, detections=detections)
+
+
+def _precision(
+    scores: Sequence[ImageScore], scorer: ImageScorer, ap_backend: str
+) -> dict[str, Any]:
+    sizes = [s.shape for s in scores]
+    truths, detections = [s.truths for s in scores], [s.detections for s in scores]
+    return average_precision(sizes, truths, detections, scorer.things, ap_backend)
+
+
+def _cores() -> int:
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

@@ -1,0 +1,98 @@
+"""Score panoptic results of any model: ``python tools/evaluate.py GT.json PRED.json``.
+
+Both sides are COCO panoptic: a JSON, and a folder of PNGs. PQ, SQ and RQ are panopticapi's.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import mmproscale  # noqa: F401  (compat comes before mmdet)
+from mmproscale.apis.command_line import command_line
+from mmproscale.apis.progress import progress_bars
+from mmproscale.errors import InputError
+from mmproscale.evaluation.ground_truth import PanopticGroundTruth
+from mmproscale.evaluation.image_score import ImageScorer
+from mmproscale.evaluation.instance_quality import BACKENDS, InstanceGroundTruth
+from mmproscale.evaluation.panoptic_results import (
+    PanopticResults,
+    detections_by_image,
+    score_results,
+)
+from mmproscale.evaluation.universal_report import for_json, report_table
+
+EPILOG = """\
+The JSON has `all`, `things`, `stuff` and `per_class` (by category id, as text), each with `pq`,
+`sq` and `rq` in 0..1, null where nothing was counted; `semantic`, `instance` and `per_image` if
+asked for.
+"""
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("truth", metavar="GT.json", help="ground truth")
+    parser.add_argument("predictions", metavar="PRED.json", help="predictions for all its images")
+    parser.add_argument("--gt-dir", help="PNGs of the ground truth; its JSON's name, if not given")
+    parser.add_argument("--pred-dir", help="PNGs of the predictions; likewise")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--classwise", action="store_true", help="list every class in the table")
+    parser.add_argument("--per-image", action="store_true", help="PQ of each image in the JSON")
+    parser.add_argument(
+        "--semantic", action="store_true", help="also mIoU; a predicted void pixel is a miss"
+    )
+    parser.add_argument(
+        "--instances",
+        nargs="?",
+        const="",
+        metavar="GT_INSTANCES.json",
+        help="also COCO's mask AP against these instances; those of GT.json, if no file is given",
+    )
+    parser.add_argument(
+        "--instance-results",
+        metavar="DETECTIONS.json",
+        help="detections for AP, in COCO's results format; if not given, the segments of PRED.json "
+        "by their `score`, 1 where they have none",
+    )
+    parser.add_argument("--ap-backend", choices=list(BACKENDS), default="hotcoco")
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    if args.instance_results and args.instances is None:
+        raise InputError("--instance-results is for AP: add --instances")
+    truth = PanopticGroundTruth(args.truth, args.gt_dir)
+    metrics = ["semantic"] * args.semantic + ["instance"] * (args.instances is not None)
+    things = truth.categories[: truth.num_things]
+    instances = InstanceGroundTruth(args.instances, things) if args.instances else None
+    detections = (
+        detections_by_image(args.instance_results, truth) if args.instance_results else None
+    )
+    report = score_results(
+        PanopticResults(args.predictions, args.pred_dir, truth),
+        ImageScorer(truth, metrics, instances) if metrics else None,
+        detections,
+        args.per_image,
+        args.ap_backend,
+        with_bar,
+    )
+    if args.json:
+        print(json.dumps(for_json(report), indent=1))
+    else:
+        print(report_table(report, truth.categories, args.classwise))
+
+
+def with_bar(scores: Iterable[Any], total: int) -> Iterable[Any]:
+    """A progress bar on stderr over the images."""
+    with progress_bars() as bars:
+        yield from bars.track(scores, total=total, description="images")
+
+
+if __name__ == "__main__":
+    main()
