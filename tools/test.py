@@ -1,6 +1,7 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ.
 
-All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
+``--kinds panoptic semantic instance`` adds mIoU and AP of the same forward pass, as papers report
+them. All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
 """
 
 import argparse
@@ -11,12 +12,15 @@ import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.apis.command_line import add_cfg_options, add_launcher, command_line
 from mmproscale.apis.config import load_config
 from mmproscale.apis.runs import (
+    KINDS,
+    ask_for,
     build_runner,
     keep_predictions,
     list_classes,
     set_up_run,
     write_report,
 )
+from mmproscale.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
@@ -26,6 +30,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work-dir", help="folder of the log and the metrics")
     parser.add_argument(
         "--out", metavar="PREFIX", help="also write predictions: PREFIX.panoptic.json and PNGs"
+    )
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=KINDS,
+        help="score these, all from one forward pass: PQ, mIoU, AP",
+    )
+    parser.add_argument(
+        "--instances",
+        metavar="JSON",
+        help="COCO instances to score AP against, in the place of the panoptic things",
     )
     parser.add_argument("--classwise", action="store_true", help="also print figures by class")
     add_cfg_options(parser)
@@ -40,6 +55,10 @@ def main() -> None:
     config = load_config(args.config, args.cfg_options)
     set_up_run(config, args.config, args.work_dir, args.launcher)
     config.load_from = args.checkpoint
+    if args.instances and "instance" not in (args.kinds or ()):
+        raise InputError("--instances is for AP: add --kinds panoptic semantic instance")
+    if args.kinds:
+        ask_for(config, args.kinds, args.instances)
     if args.out:
         keep_predictions(config, args.out)
     if args.classwise:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 
 from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.errors import InputError
+from mmproscale.evaluation.image_score import KINDS
 from mmproscale.evaluation.universal_report import for_json
 
 
@@ -66,6 +68,31 @@ def keep_predictions(config: Config, prefix: str) -> None:
     ensure_writable_dir(f"{prefix}.panoptic")
     for evaluator in panoptic:
         evaluator.outfile_prefix = prefix
+
+
+def ask_for(config: Config, kinds: Sequence[str], instances_file: str | None = None) -> None:
+    """Have the model give, and the metric score, some kinds of results, all from one forward pass.
+
+    Args:
+        config: Changed in place.
+        kinds: Of ``'panoptic'``, ``'semantic'`` and ``'instance'``.
+        instances_file: COCO instances JSON for AP; without one, AP is against the panoptic things.
+
+    Raises:
+        InputError: The config's model or metric is not ours, which alone have all kinds.
+    """
+    metrics = [e for e in _evaluators(config) if e.type.endswith("UniversalSegMetric")]
+    fusion = config.model.get("panoptic_fusion_head", {}).get("type", "")
+    if not metrics or not fusion.endswith("UniversalFusionHead"):
+        raise InputError(
+            "--kinds needs mmproscale.UniversalSegmentor with mmproscale.UniversalFusionHead, and "
+            "mmproscale.UniversalSegMetric as test_evaluator"
+        )
+    for kind in KINDS:
+        config.model.test_cfg[f"{kind}_on"] = kind in kinds
+    for metric in metrics:
+        metric.kinds = tuple(kinds)
+        metric.instances_file = instances_file
 
 
 def list_classes(config: Config) -> None:

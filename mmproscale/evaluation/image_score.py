@@ -13,7 +13,7 @@ from mmproscale.evaluation.panoptic_quality import Pairs, Segments, match_segmen
 from mmproscale.evaluation.pixel_pairs import count_pairs
 from mmproscale.evaluation.semantic_quality import class_areas
 
-METRICS = ("panoptic", "semantic", "instance")
+KINDS = ("panoptic", "semantic", "instance")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ImageScorer:
 
     Args:
         truth: The panoptic ground truth.
-        metrics: Some of ``METRICS``.
+        kinds: Some of ``KINDS``.
         instances: Ground truth of AP; by default the things of the panoptic one.
 
     Raises:
@@ -80,15 +80,13 @@ class ImageScorer:
     def __init__(
         self,
         truth: PanopticGroundTruth,
-        metrics: Sequence[str],
+        kinds: Sequence[str],
         instances: InstanceGroundTruth | None = None,
     ) -> None:
-        unknown = [name for name in metrics if name not in METRICS]
-        if unknown or not metrics or isinstance(metrics, str):
-            raise InputError(
-                f"metrics={metrics!r}: expected a list of some of {', '.join(METRICS)}"
-            )
-        self.truth, self.metrics, self.instances = truth, tuple(metrics), instances
+        unknown = [name for name in kinds if name not in KINDS]
+        if unknown or not kinds or isinstance(kinds, str):
+            raise InputError(f"kinds={kinds!r}: expected a list of some of {', '.join(KINDS)}")
+        self.truth, self.kinds, self.instances = truth, tuple(kinds), instances
         self.num_classes = len(truth.categories)
         self.things = truth.categories[: truth.num_things]
 
@@ -100,12 +98,12 @@ class ImageScorer:
                 prediction's values don't mean classes.
         """
         self.truth.check_image(image_id, prediction.shape)
-        if self.metrics == ("instance",) and self.instances:
+        if self.kinds == ("instance",) and self.instances:
             truths, counts = self._truths(image_id), {}
             return ImageScore(image_id, prediction.shape, counts, truths, prediction.detections)
         id_map, segments = self.truth.read(image_id, prediction.shape)
         counts = self._counts(id_map, segments, prediction)
-        truths = self._truths(image_id, id_map, segments) if "instance" in self.metrics else []
+        truths = self._truths(image_id, id_map, segments) if "instance" in self.kinds else []
         return ImageScore(image_id, prediction.shape, counts, truths, prediction.detections)
 
     def _counts(
@@ -113,11 +111,11 @@ class ImageScorer:
     ) -> dict[str, np.ndarray]:
         counts: dict[str, np.ndarray] = {}
         pairs = None
-        if "panoptic" in self.metrics:
+        if "panoptic" in self.kinds:
             pairs = count_pairs(id_map, prediction.panoptic.values)
             predicted = predicted_segments(prediction.panoptic, pairs)
             counts["panoptic"] = match_segments(segments, predicted, pairs, self.num_classes)
-        if "semantic" in self.metrics:
+        if "semantic" in self.kinds:
             if pairs is None or prediction.semantic is not prediction.panoptic:
                 pairs = count_pairs(id_map, prediction.semantic.values)
             values, places = np.unique(pairs[1], return_inverse=True)

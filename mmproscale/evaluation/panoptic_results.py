@@ -195,7 +195,7 @@ def score_results(
     Returns:
         The report, as ``make_report``.
     """
-    metrics = ("panoptic", *(more.metrics if more else ()))
+    kinds = ("panoptic", *(more.kinds if more else ()))
     categories = results.truth.categories
     score = partial(_score_image, results, more, detections_of)
     image_ids = list(results.truth.annotations)
@@ -205,8 +205,8 @@ def score_results(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    totals = add_up(scores, zero_totals(len(categories), metrics))
-    precision = _precision(scores, more, ap_backend) if "instance" in metrics else None
+    totals = add_up(scores, zero_totals(len(categories), kinds))
+    precision = _precision(scores, more, ap_backend) if "instance" in kinds else None
     counts = {s.image_id: s.counts["panoptic"] for s in scores} if per_image else None
     return make_report(len(scores), totals, precision, counts, categories)
 
@@ -220,7 +220,7 @@ def _score_image(
     counts = {"panoptic": results.count(image_id)}
     if more is None:
         return ImageScore(image_id, (), counts)
-    from_segments = "instance" in more.metrics and detections_of is None
+    from_segments = "instance" in more.kinds and detections_of is None
     score = more.score(image_id, results.read(image_id, from_segments))
     detections = detections_of(image_id) if detections_of else score.detections
     return replace(score, counts=counts | score.counts, detections=detections)

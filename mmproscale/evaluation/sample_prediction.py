@@ -14,7 +14,7 @@ from mmproscale.evaluation.panoptic_format import labels_of
 
 _SWITCHES = {
     "pred_panoptic_seg": "panoptic result: set panoptic_on=True in its test_cfg",
-    "pred_sem_seg": "semantic result (pred_sem_seg): leave 'semantic' out of metrics",
+    "pred_sem_seg": "semantic result (pred_sem_seg): leave 'semantic' out of kinds",
     "pred_instances": "instance result: set instance_on=True in its test_cfg",
 }
 
@@ -28,7 +28,7 @@ def batch_ids(data_batch: Any) -> list[Any] | None:
 
 
 def prediction_of(sample: dict, scorer: ImageScorer) -> ImagePrediction:
-    """The parts of a data sample that the scorer's metrics ask for.
+    """The parts of a data sample that the scorer's kinds ask for.
 
     Raises:
         InputError: One is missing, has another form, or a label that the data has not; parts
@@ -37,18 +37,18 @@ def prediction_of(sample: dict, scorer: ImageScorer) -> ImagePrediction:
     panoptic = semantic = None
     detections: list[dict[str, Any]] = []
     shapes = {}
-    if "panoptic" in scorer.metrics:
+    if "panoptic" in scorer.kinds:
         values, ignore_index = panoptic_map(sample)
         meaning: Callable = partial(
             labels_of, num_classes=scorer.num_classes, ignore_index=ignore_index
         )
         panoptic = LabelledMap(values, meaning)
         shapes["pred_panoptic_seg"] = values.shape
-    if "semantic" in scorer.metrics:
+    if "semantic" in scorer.kinds:
         values, _ = _map(sample, "pred_sem_seg")
         semantic = LabelledMap(values, partial(_classes, num_classes=scorer.num_classes))
         shapes["pred_sem_seg"] = values.shape
-    if "instance" in scorer.metrics:
+    if "instance" in scorer.kinds:
         labels, scores, masks = _instances(sample)
         detections = encode_detections(labels, scores, masks, scorer.things)
         shapes["pred_instances"] = masks.shape[1:]

@@ -59,7 +59,7 @@ class UniversalSegMetric(BaseMetric):
     Args:
         ann_file: COCO panoptic JSON of the ground truth.
         seg_prefix: Folder of its PNGs; by default the JSON's path without ``.json``.
-        metrics: Some of ``panoptic``, ``semantic`` and ``instance``.
+        kinds: Some of ``panoptic``, ``semantic`` and ``instance``.
         instances_file: COCO instances JSON for AP; by default AP is against the things of the
             panoptic annotation.
         ap_backend: ``hotcoco``, or ``pycocotools`` for AP that is to be published.
@@ -80,7 +80,7 @@ class UniversalSegMetric(BaseMetric):
         self,
         ann_file: str,
         seg_prefix: str | None = None,
-        metrics: Sequence[str] = ("panoptic",),
+        kinds: Sequence[str] = ("panoptic",),
         instances_file: str | None = None,
         ap_backend: str = "hotcoco",
         per_image: bool = False,
@@ -90,14 +90,14 @@ class UniversalSegMetric(BaseMetric):
     ) -> None:
         super().__init__(prefix=prefix)
         check_backend(ap_backend)
-        if (per_image or outfile_prefix) and "panoptic" not in metrics:
-            raise InputError("per_image and outfile_prefix need 'panoptic' among metrics")
-        if instances_file and "instance" not in metrics:
-            raise InputError("instances_file is for AP: add 'instance' to metrics")
+        if (per_image or outfile_prefix) and "panoptic" not in kinds:
+            raise InputError("per_image and outfile_prefix need 'panoptic' among kinds")
+        if instances_file and "instance" not in kinds:
+            raise InputError("instances_file is for AP: add 'instance' to kinds")
         self.truth = PanopticGroundTruth(ann_file, seg_prefix)
         things = self.truth.categories[: self.truth.num_things]
         instances = InstanceGroundTruth(instances_file, things) if instances_file else None
-        self.scorer = ImageScorer(self.truth, metrics, instances)
+        self.scorer = ImageScorer(self.truth, kinds, instances)
         self.ap_backend, self.per_image, self.classwise = ap_backend, per_image, classwise
         self.outfile_prefix = outfile_prefix
         self.report: dict[str, Any] = {}
@@ -109,7 +109,7 @@ class UniversalSegMetric(BaseMetric):
         Args:
             data_batch: What the dataloader gave; its images must be those of ``data_samples``.
             data_samples: The model's predictions as dicts, at the images' own sizes: ``img_id``
-                and, for the metrics asked for, ``pred_panoptic_seg.sem_seg`` (1, H, W) coded as
+                and, for the kinds asked for, ``pred_panoptic_seg.sem_seg`` (1, H, W) coded as
                 mmdet does, ``pred_sem_seg.sem_seg`` (1, H, W) labels, ``pred_instances`` with
                 ``labels`` (N,), ``scores`` (N,) and ``masks`` (N, H, W) bool.
 
@@ -170,11 +170,11 @@ class UniversalSegMetric(BaseMetric):
     def compute_metrics(self, results: list[ImageScore]) -> dict[str, float]:
         """Add up over processes; every process calls this with the images that it counts."""
         categories = self.truth.categories
-        totals = add_up(results, zero_totals(len(categories), self.scorer.metrics))
+        totals = add_up(results, zero_totals(len(categories), self.scorer.kinds))
         for counts in totals.values():
             all_reduce(torch.from_numpy(counts))
         number = sum(all_gather_object(len(results)))
-        precision = self._precision(results) if "instance" in self.scorer.metrics else None
+        precision = self._precision(results) if "instance" in self.scorer.kinds else None
         per_image = self._per_image(results) if self.per_image else None
         self.report = make_report(number, totals, precision, per_image, categories)
         self._write(results)

@@ -14,10 +14,10 @@ from mmproscale.evaluation.semantic_quality import AREAS, semantic_quality
 _AP_NAMES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "aps": "APs", "apm": "APm", "apl": "APl"}
 
 
-def zero_totals(num_classes: int, metrics: Sequence[str]) -> dict[str, np.ndarray]:
-    """Totals of no image: ``panoptic`` (C, 4) and ``semantic`` (C, 3), those of ``metrics``."""
+def zero_totals(num_classes: int, kinds: Sequence[str]) -> dict[str, np.ndarray]:
+    """Totals of no image: ``panoptic`` (C, 4) and ``semantic`` (C, 3), those of ``kinds``."""
     widths = {"panoptic": len(COUNTS), "semantic": len(AREAS)}
-    return {m: np.zeros((num_classes, widths[m]), np.int64) for m in metrics if m in widths}
+    return {m: np.zeros((num_classes, widths[m]), np.int64) for m in kinds if m in widths}
 
 
 def add_up(scores: Sequence[ImageScore], totals: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -16,7 +16,7 @@ def ann_file(tmp_path_factory):
 def answers(ann_file, tmp_path_factory):
     """For each number of processes: what each of them says of each job."""
     folder = tmp_path_factory.mktemp("processes")
-    metric = dict(ann_file=str(ann_file), metrics=["panoptic", "semantic", "instance"])
+    metric = dict(ann_file=str(ann_file), kinds=["panoptic", "semantic", "instance"])
     found = {}
     for world in (1, 2, 3):
         jobs = [

@@ -63,7 +63,7 @@ def evaluate(metric: UniversalSegMetric, numbers=range(IMAGES)) -> dict[str, flo
 @pytest.mark.parametrize("from_file", [True, False], ids=["instances", "panoptic"])
 def test_equals_pycocotools(tmp_path, backend, from_file):
     ann_file = write_universal(tmp_path, IMAGES)
-    options = dict(metrics=["instance"], ap_backend=backend)
+    options = dict(kinds=["instance"], ap_backend=backend)
     metric = UniversalSegMetric(ann_file, **options)
     content = instances_of_panoptic(metric)
     assert any(annotation["iscrowd"] for annotation in content["annotations"])
@@ -83,7 +83,7 @@ def test_equals_pycocotools(tmp_path, backend, from_file):
 
 def test_a_subset_is_measured_against_its_own_images(tmp_path):
     ann_file = write_universal(tmp_path, IMAGES)
-    metric = UniversalSegMetric(ann_file, metrics=["instance"])
+    metric = UniversalSegMetric(ann_file, kinds=["instance"])
     content = instances_of_panoptic(metric)
     few = {
         "images": content["images"][:3],
@@ -97,7 +97,7 @@ def test_a_subset_is_measured_against_its_own_images(tmp_path):
 @pytest.mark.parametrize("backend", ["hotcoco", "pycocotools"])
 def test_nothing_detected_is_zero_and_nothing_there_is_nan(tmp_path, backend):
     metric = UniversalSegMetric(
-        write_universal(tmp_path, 1), metrics=["instance"], ap_backend=backend
+        write_universal(tmp_path, 1), kinds=["instance"], ap_backend=backend
     )
     sample = predicted(0)
     sample["pred_instances"] = {k: v[:0] for k, v in sample["pred_instances"].items()}
@@ -114,7 +114,7 @@ def test_bad_instances(tmp_path):
         path = tmp_path / "instances.json"
         path.write_text(json.dumps(content))
         with pytest.raises(InputError, match=says):
-            options = dict(metrics=["instance"], instances_file=str(path))
+            options = dict(kinds=["instance"], instances_file=str(path))
             evaluate(UniversalSegMetric(ann_file, **options), range(2))
 
     refused([], "is not COCO's instances JSON")

@@ -14,7 +14,7 @@ IMAGES = 9
 
 @pytest.fixture
 def metric(tmp_path):
-    return UniversalSegMetric(write_universal(tmp_path, IMAGES), metrics=["semantic"])
+    return UniversalSegMetric(write_universal(tmp_path, IMAGES), kinds=["semantic"])
 
 
 def true_labels(metric: UniversalSegMetric, number: int) -> np.ndarray:

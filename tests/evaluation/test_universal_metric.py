@@ -188,7 +188,7 @@ def universal(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("metrics", [(m,) for m in ALL] + [ALL[:2], ALL[1:], ALL])
 def test_any_subset_gives_the_figures_of_all(universal, metrics):
     def figures_of(names):
-        metric = UniversalSegMetric(universal, metrics=names, prefix="mine")
+        metric = UniversalSegMetric(universal, kinds=names, prefix="mine")
         metric.process(None, [predicted(number) for number in range(6)])
         return metric.evaluate(6)
 
@@ -245,17 +245,17 @@ def test_bad_parts_of_a_prediction(universal, bad, says):
     if "pred_instances" in bad and len(bad["pred_instances"]["masks"]) != count:
         bad["pred_instances"]["labels"] = bad["pred_instances"]["labels"][:1].repeat(count)
     with pytest.raises(InputError, match=says) as error:
-        UniversalSegMetric(universal, metrics=ALL).process(None, [bad])
+        UniversalSegMetric(universal, kinds=ALL).process(None, [bad])
     assert "\n" not in str(error.value)
 
 
 def test_bad_options(universal):
     for metrics in (["pq"], "panoptic", []):
         with pytest.raises(InputError, match="expected a list of some of panoptic, semantic"):
-            UniversalSegMetric(universal, metrics=metrics)
-    with pytest.raises(InputError, match="need 'panoptic' among metrics"):
-        UniversalSegMetric(universal, metrics=["semantic"], per_image=True)
-    with pytest.raises(InputError, match="add 'instance' to metrics"):
+            UniversalSegMetric(universal, kinds=metrics)
+    with pytest.raises(InputError, match="need 'panoptic' among kinds"):
+        UniversalSegMetric(universal, kinds=["semantic"], per_image=True)
+    with pytest.raises(InputError, match="add 'instance' to kinds"):
         UniversalSegMetric(universal, instances_file="instances.json")
 
 

@@ -77,6 +77,13 @@ def test_train_resume_test_and_predict(shapes, run_tool, tmp_path):
     report = json.loads((tmp_path / "test" / "metrics.json").read_text())
     assert 100 * report["all"]["pq"] == pytest.approx(metrics["universal/PQ"])
     assert len(report["per_class"]) == 8 and report["images"] == 4
+
+    arguments = ("--kinds", "panoptic", "semantic", "instance", "--work-dir", tmp_path / "kinds")
+    status, _, error = run_tool("test.py", CONFIG, checkpoint, *arguments, *options(shapes))
+    assert status == 0, error
+    every_kind = json.loads(next((tmp_path / "kinds").glob("*/*.json")).read_text())
+    assert every_kind["universal/PQ"] == metrics["universal/PQ"]
+    assert {"universal/mIoU", "universal/AP"} <= every_kind.keys()
     (table,) = (tmp_path / "test").glob("*/*.log")
     assert "disc (things)" in table.read_text()
 
