@@ -29,6 +29,8 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/mask_decoder.py
+	$(BIN)/python benchmarks/fusion.py
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/panoptic_quality.py --threads 1
 	$(BIN)/python benchmarks/page.py

@@ -15,7 +15,14 @@ from mmproscale.errors import InputError
 
 HERE = Path(__file__).resolve().parent
 # The benchmarks, in the order of the page.
-ORDER = ["attention", "inference", "training_step", "panoptic_quality"]
+ORDER = [
+    "attention",
+    "inference",
+    "mask_decoder",
+    "fusion",
+    "training_step",
+    "panoptic_quality",
+]
 HEADING = """\
 # Benchmarks
 

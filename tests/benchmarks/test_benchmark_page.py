@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-ORDER = "attention", "inference", "training_step", "panoptic_quality"
+ORDER = "attention", "inference", "mask_decoder", "fusion", "training_step", "panoptic_quality"
 NB = "\N{NO-BREAK SPACE}"
 
 
@@ -97,6 +97,8 @@ def test_the_order_is_by_subject(write, make_page):
     write("c.json", result("inference"))
     write("a.json", result("training_step"))
     write("aa.json", result("panoptic_quality"))
+    write("ab.json", result("fusion"))
+    write("ac.json", result("mask_decoder"))
     _, page, _ = make_page()
     titles = [line for line in page.splitlines() if line.startswith("## ")]
     assert titles == [f"## Title of {name}" for name in ORDER]

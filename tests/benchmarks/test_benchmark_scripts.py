@@ -89,6 +89,24 @@ def test_measures_and_writes(run_script, tmp_path, name, options, candidates, pa
             )
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "cases"),
+    [
+        ("fusion", ["--size", 64, 96, "--queries", 12, "--kept", 5], 2),
+        ("mask_decoder", ["--size", 64, 96], 1),
+    ],
+)
+def test_parts_of_a_model_by_themselves(run_script, tmp_path, name, options, cases):
+    out = tmp_path / "results.json"
+    status, _, errors = run_script(name, *options, *SHORT, "--out", out)
+    assert status == 0, errors
+    measured = json.loads(out.read_text())["cases"]
+    assert len(measured) == cases
+    for case in measured:
+        assert [c["name"] for c in case["candidates"]] == ["mmdet", "mmproscale"]
+        assert all(c["parts"]["whole"]["ms"]["median"] > 0 for c in case["candidates"])
+
+
 def test_panoptic_quality_of_maps_and_files(run_script, tmp_path):
     options = ["--size", 32, 48, "--segments", 4, *SHORT]
     out = tmp_path / "results.json"
