@@ -59,13 +59,13 @@ def main() -> None:
 def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
     """Photograph, prediction and ground truth of the first validation images, side by side."""
     from mmproscale.apis.prediction_files import encode_jpg
-    from mmproscale.apis.predictor import PanopticPredictor
+    from mmproscale.apis.predictor import Predictor
     from mmproscale.engine.atomic_files import atomic_write_bytes, ensure_writable_dir
     from mmproscale.evaluation.panoptic_format import read_png
     from mmproscale.visualization.panoptic_picture import panoptic_picture
 
     ensure_writable_dir(folder)
-    predictor = PanopticPredictor(config, checkpoint)
+    predictor = Predictor(config, checkpoint)
     truth = json.loads(Path(config.test_evaluator.ann_file).read_text())
     images = Path(config.data_root, config.test_dataloader.dataset.data_prefix.img)
     for image, annotation in list(zip(truth["images"], truth["annotations"], strict=True))[

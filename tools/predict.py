@@ -1,4 +1,4 @@
-"""Segment images: COCO panoptic PNGs and JSON, and pictures to look at."""
+"""Segment images: COCO panoptic PNGs and JSON, pictures to look at; semantic maps, instances."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -17,6 +17,13 @@ def parse_args() -> Namespace:
     parser.add_argument("images", help="image, folder of images, or quoted glob pattern")
     parser.add_argument("--out", required=True, metavar="DIR", help="where results are written")
     parser.add_argument("--device", help="cpu or cuda; by default the GPU if there is one")
+    parser.add_argument(
+        "--kinds",
+        nargs="+",
+        choices=["panoptic", "semantic", "instance"],
+        default=["panoptic"],
+        help="what to write, all from one forward pass; panoptic if not given",
+    )
     parser.add_argument("--no-pictures", action="store_true", help="write PNGs and JSON only")
     add_cfg_options(parser)
     return parser.parse_args()
@@ -30,14 +37,16 @@ def main() -> None:
     # Only now: this import takes seconds, and a wrong path should be answered at once.
     from mmproscale.apis.config import load_config
     from mmproscale.apis.prediction_files import PredictionFolder
-    from mmproscale.apis.predictor import PanopticPredictor
+    from mmproscale.apis.predictor import Predictor
 
     cfg = load_config(args.config, args.cfg_options)
-    predictor = PanopticPredictor(cfg, args.checkpoint, args.device)
-    results = PredictionFolder(args.out, predictor.categories, not args.no_pictures)
+    predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds)
+    results = PredictionFolder(
+        args.out, predictor.categories, not args.no_pictures, predictor.kinds
+    )
     unreadable = predict_all(predictor, results, paths, names)
     if len(results):
-        print(f"{len(results)} of {len(paths)} images are in {results.finish().parent}")
+        print(f"{len(results)} of {len(paths)} images are in {results.finish()}")
     if unreadable:
         raise InputError(summary(unreadable, len(paths)))
 

@@ -12,7 +12,6 @@ import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.apis.command_line import add_cfg_options, add_launcher, command_line
 from mmproscale.apis.config import load_config
 from mmproscale.apis.runs import (
-    KINDS,
     ask_for,
     build_runner,
     keep_predictions,
@@ -34,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--kinds",
         nargs="+",
-        choices=KINDS,
+        choices=["panoptic", "semantic", "instance"],
         help="score these, all from one forward pass: PQ, mIoU, AP",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Write predictions as COCO panoptic files and pictures, each of them whole or not at all."""
+"""Write predictions as COCO's files and as pictures, each of them whole or not at all."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmproscale.apis.predictor import PanopticPrediction
+from mmproscale.apis.predictor import Prediction
 from mmproscale.engine.atomic_files import (
     atomic_write_bytes,
     atomic_write_text,
@@ -19,61 +19,98 @@ from mmproscale.visualization.panoptic_picture import panoptic_picture
 
 
 class PredictionFolder:
-    """``panoptic.json``, ``panoptic/NAME.png`` and ``pictures/NAME.jpg`` in one folder.
+    """A folder of results, by kind.
 
-    PNGs and pictures are written as predictions come; the JSON by :meth:`finish`.
+    - panoptic: ``panoptic.json``, ``panoptic/NAME.png`` and, to look at, ``pictures/NAME.jpg``
+    - semantic: ``semantic/NAME.png``, the category id of each pixel, in 8 bits or, for ids from 256
+      on, 16
+    - instance: ``instances.json``, COCO's detections
+
+    PNGs and pictures are written as predictions come; the JSONs by :meth:`finish`.
 
     Args:
         folder: Made if it is not there.
-        categories: As :class:`~mmproscale.apis.predictor.PanopticPredictor` has them.
+        categories: As :class:`~mmproscale.apis.predictor.Predictor` has them.
         pictures: Whether to draw pictures.
+        kinds: What predictions hold.
 
     Raises:
         InputError: The folder can't be written.
     """
 
     def __init__(
-        self, folder: str | Path, categories: Sequence[dict[str, Any]], pictures: bool = True
+        self,
+        folder: str | Path,
+        categories: Sequence[dict[str, Any]],
+        pictures: bool = True,
+        kinds: Sequence[str] = ("panoptic",),
     ) -> None:
         self.folder = Path(folder)
         self.categories = categories
-        self.pictures = pictures
+        self.kinds = tuple(kinds)
+        self.pictures = pictures and "panoptic" in kinds
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
-        ensure_writable_dir(self.folder / "panoptic")
-        if pictures:
-            ensure_writable_dir(self.folder / "pictures")
+        self._detections: list[dict[str, Any]] = []
+        subfolders = [kind for kind in kinds if kind != "instance"] + ["pictures"] * self.pictures
+        for name in subfolders:
+            ensure_writable_dir(self.folder / name)
 
-    def add(self, prediction: PanopticPrediction, name: str, image_id: int) -> None:
-        """Write one prediction's PNG and picture under ``name``."""
+    def add(self, prediction: Prediction, name: str, image_id: int) -> None:
+        """Write one prediction's PNGs and picture under ``name``; keep what the JSONs will hold."""
+        height, width = prediction.image.shape[:2]
+        file_name = str(prediction.image_path)
+        if "panoptic" in self.kinds:
+            self._add_panoptic(prediction, name, image_id)
+        if "semantic" in self.kinds:
+            png = encode_category_png(prediction.category_map)
+            atomic_write_bytes(self.folder / "semantic" / f"{name}.png", png)
+        for detection in prediction.instances or ():
+            self._detections.append({"image_id": image_id, **for_json(detection)})
+        self._images.append(
+            {"id": image_id, "file_name": file_name, "height": height, "width": width}
+        )
+
+    def _add_panoptic(self, prediction: Prediction, name: str, image_id: int) -> None:
         png = f"{name}.png"
         atomic_write_bytes(self.folder / "panoptic" / png, encode_png(prediction.id_map))
         if self.pictures:
             panel = ("prediction", prediction.id_map, prediction.segments)
             picture = panoptic_picture(prediction.image, [panel], self.categories)
             atomic_write_bytes(self.folder / "pictures" / f"{name}.jpg", encode_jpg(picture))
-        height, width = prediction.id_map.shape
-        file_name = str(prediction.image_path)
-        self._images.append(
-            {"id": image_id, "file_name": file_name, "height": height, "width": width}
-        )
         self._annotations.append(
             {"image_id": image_id, "file_name": png, "segments_info": prediction.segments}
         )
 
     def finish(self) -> Path:
-        """Write the JSON for what was added; return its path."""
-        content = {
-            "images": self._images,
-            "annotations": self._annotations,
-            "categories": list(self.categories),
-        }
-        path = self.folder / "panoptic.json"
-        atomic_write_text(path, json.dumps(content))
-        return path
+        """Write the JSONs for what was added; return the folder."""
+        content = {"images": self._images, "categories": list(self.categories)}
+        if "panoptic" in self.kinds:
+            panoptic = content | {"annotations": self._annotations}
+            atomic_write_text(self.folder / "panoptic.json", json.dumps(panoptic))
+        if "instance" in self.kinds:
+            # COCO's results are a bare list, so what its image ids are stands beside it.
+            atomic_write_text(self.folder / "instances.json", json.dumps(self._detections))
+            atomic_write_text(self.folder / "images.json", json.dumps(content))
+        return self.folder
 
     def __len__(self) -> int:
-        return len(self._annotations)
+        return len(self._images)
+
+
+def for_json(detection: dict[str, Any]) -> dict[str, Any]:
+    """A detection whose RLE is text, as COCO's files have it."""
+    rle = detection["segmentation"]
+    return detection | {"segmentation": rle | {"counts": rle["counts"].decode()}}
+
+
+def encode_category_png(category_map: np.ndarray) -> bytes:
+    """Category ids (H, W) as a grey PNG of 8 bits, or of 16 where an id needs them."""
+    wide = category_map.max(initial=0) > 255
+    encoded, buffer = cv2.imencode(".png", category_map.astype(np.uint16 if wide else np.uint8))
+    if not encoded:
+        raise RuntimeError(f"OpenCV could not encode a PNG of shape {category_map.shape}")
+    return buffer.tobytes()
 
 
 def encode_jpg(picture: np.ndarray) -> bytes:

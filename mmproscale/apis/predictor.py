@@ -1,5 +1,6 @@
-"""A trained model that turns image files into panoptic segments."""
+"""A trained model that turns image files into panoptic, semantic and instance results."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
@@ -15,48 +17,69 @@ from mmproscale.apis.config import load_config
 from mmproscale.checkpoints.matching import load_model_weights
 from mmproscale.datasets.transforms import LoadImage
 from mmproscale.errors import InputError
+from mmproscale.evaluation.instance_quality import encode_detections
 from mmproscale.evaluation.panoptic_format import segments_of
+
+FIELDS = {
+    "panoptic": "pred_panoptic_seg",
+    "semantic": "pred_sem_seg",
+    "instance": "pred_instances",
+}
+"""Kinds of results, and where a data sample has them."""
 
 
 @dataclass(frozen=True)
-class PanopticPrediction:
-    """What a model sees in one image.
+class Prediction:
+    """What a model sees in one image; None for kinds of results that were not asked for.
 
     Attributes:
         image_path: Where the image was read.
         image: (H, W, 3) RGB uint8.
-        id_map: (H, W) int32 segment ids; 0 is void.
+        id_map: (H, W) int32 panoptic segment ids; 0 is void.
         segments: One dict each: ``id``, ``label``, ``category_id``, ``isthing``, ``iscrowd`` (0),
             ``area`` in pixels, ``bbox`` (x, y, width, height in pixels).
+        category_map: (H, W) int64, the category id of each pixel.
+        instances: COCO's detections: ``category_id``, ``score``, ``segmentation`` as RLE, ``area``,
+            ``bbox``.
     """
 
     image_path: Path
     image: np.ndarray
-    id_map: np.ndarray
-    segments: list[dict[str, Any]]
+    id_map: np.ndarray | None = None
+    segments: list[dict[str, Any]] | None = None
+    category_map: np.ndarray | None = None
+    instances: list[dict[str, Any]] | None = None
 
 
-class PanopticPredictor:
-    """Predict panoptic segments, one image after the other.
+class Predictor:
+    """Predict one image after the other.
 
     Args:
         config: A config file, or what :func:`mmproscale.apis.config.load_config` made of it.
         checkpoint: A checkpoint of that config's model.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
+        kinds: Of ``'panoptic'``, ``'semantic'`` and ``'instance'``: results, all from one forward
+            pass.
 
     Attributes:
         categories: In the order of labels, each with ``id``, ``name``, ``isthing``, ``color``.
 
     Raises:
         InputError: No such device; a config or checkpoint that can't be read; a checkpoint of
-            another model or of other classes.
+            another model or of other classes; a kind that the model does not have.
     """
 
     def __init__(
-        self, config: str | Path | Config, checkpoint: str | Path, device: str | None = None
+        self,
+        config: str | Path | Config,
+        checkpoint: str | Path,
+        device: str | None = None,
+        kinds: Sequence[str] = ("panoptic",),
     ) -> None:
         self.device = choose_device(device)
-        cfg = config if isinstance(config, Config) else load_config(config)
+        self.kinds = tuple(kinds)
+        cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
+        give_kinds(cfg, kinds)
         init_default_scope(cfg.get("default_scope", "mmdet"))
         self.model = MODELS.build(cfg.model)
         meta = load_model_weights(self.model, checkpoint).get("meta") or {}
@@ -66,23 +89,55 @@ class PanopticPredictor:
         self._prepare = Compose(image_pipeline(cfg))
 
     @torch.no_grad()
-    def predict(self, path: str | Path) -> PanopticPrediction:
+    def predict(self, path: str | Path) -> Prediction:
         """Segment the image at ``path``.
 
         Raises:
-            InputError: The image can't be read, or the model gives no panoptic result.
+            InputError: The image can't be read, or the model does not give what was asked for.
         """
         loaded = self._load({"img_path": str(path)})
         image = loaded["img"]
         item = self._prepare({"img": image, "img_path": str(path), "img_id": 0})
         result = self.model.test_step(pseudo_collate([item]))[0]
-        if "pred_panoptic_seg" not in result:
-            raise InputError("the model gives no panoptic result: set model.test_cfg.panoptic_on")
-        sem_seg = result.pred_panoptic_seg.sem_seg[0].cpu().numpy()
-        id_map, segments = segments_of(sem_seg, self.categories)
         # OpenMMLab reads images as BGR.
         rgb = np.ascontiguousarray(image[..., ::-1])
-        return PanopticPrediction(Path(path), rgb, id_map, segments)
+        return Prediction(Path(path), rgb, **self._results(result))
+
+    def _results(self, sample: DetDataSample) -> dict[str, Any]:
+        """The fields of a :class:`Prediction` that were asked for."""
+        for kind in self.kinds:
+            if FIELDS[kind] not in sample:
+                raise InputError(f"the model gives no {kind} result: set model.test_cfg.{kind}_on")
+        results: dict[str, Any] = {}
+        if "panoptic" in self.kinds:
+            panoptic = sample.pred_panoptic_seg.sem_seg[0].cpu().numpy()
+            results["id_map"], results["segments"] = segments_of(panoptic, self.categories)
+        if "semantic" in self.kinds:
+            ids = np.array([category["id"] for category in self.categories])
+            results["category_map"] = ids[sample.pred_sem_seg.sem_seg[0].cpu().numpy()]
+        if "instance" in self.kinds:
+            found = sample.pred_instances.cpu().numpy()
+            things = [category for category in self.categories if category["isthing"]]
+            results["instances"] = encode_detections(
+                found.labels, found.scores, found.masks, things
+            )
+        return results
+
+
+def give_kinds(config: Config, kinds: Sequence[str]) -> None:
+    """Have a config's model give these kinds of results and no others; changed in place.
+
+    Raises:
+        InputError: ``'semantic'``, and the fusion head is not ours, which alone has it.
+    """
+    fusion = config.model.get("panoptic_fusion_head", {}).get("type", "")
+    if "semantic" in kinds and not fusion.endswith("UniversalFusionHead"):
+        raise InputError(
+            "semantic results need mmproscale.UniversalSegmentor with "
+            "mmproscale.UniversalFusionHead in the config's model"
+        )
+    if "test_cfg" in config.model:
+        config.model.test_cfg.update({f"{kind}_on": kind in kinds for kind in FIELDS})
 
 
 def choose_device(name: str | None) -> torch.device:
@@ -162,7 +217,9 @@ def _categories_of(meta: dict[str, Any]) -> list[dict[str, Any]]:
     names: Sequence[str] = meta["classes"]
     ids = [category["id"] for category in meta.get("categories", ())] or range(len(names))
     colors = meta.get("palette") or [None] * len(names)
-    n_things = len(meta.get("thing_classes", ()))
+    # A dataset of instances names neither things nor stuff.
+    things = names if "stuff_classes" not in meta else ()
+    n_things = len(meta.get("thing_classes", things))
     categories = []
     for label, (category_id, name, color) in enumerate(zip(ids, names, colors, strict=True)):
         category = {"id": int(category_id), "name": name, "isthing": int(label < n_things)}

@@ -14,9 +14,9 @@ from mmengine.dist import is_main_process
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmproscale.apis.predictor import give_kinds
 from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.errors import InputError
-from mmproscale.evaluation.image_score import KINDS
 from mmproscale.evaluation.universal_report import for_json
 
 
@@ -79,17 +79,12 @@ def ask_for(config: Config, kinds: Sequence[str], instances_file: str | None = N
         instances_file: COCO instances JSON for AP; without one, AP is against the panoptic things.
 
     Raises:
-        InputError: The config's model or metric is not ours, which alone have all kinds.
+        InputError: The config's metric is not ours, or its fusion head has no semantic results.
     """
     metrics = [e for e in _evaluators(config) if e.type.endswith("UniversalSegMetric")]
-    fusion = config.model.get("panoptic_fusion_head", {}).get("type", "")
-    if not metrics or not fusion.endswith("UniversalFusionHead"):
-        raise InputError(
-            "--kinds needs mmproscale.UniversalSegmentor with mmproscale.UniversalFusionHead, and "
-            "mmproscale.UniversalSegMetric as test_evaluator"
-        )
-    for kind in KINDS:
-        config.model.test_cfg[f"{kind}_on"] = kind in kinds
+    if not metrics:
+        raise InputError("--kinds needs mmproscale.UniversalSegMetric as test_evaluator")
+    give_kinds(config, kinds)
     for metric in metrics:
         metric.kinds = tuple(kinds)
         metric.instances_file = instances_file

@@ -1,5 +1,6 @@
 """From images to files: a model with random weights, its checkpoint, and tools/predict.py."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -11,10 +12,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
+from pycocotools import mask as mask_utils
 
 from mmproscale.apis.config import load_config
-from mmproscale.apis.prediction_files import PredictionFolder
-from mmproscale.apis.predictor import PanopticPredictor, choose_device, known_categories
+from mmproscale.apis.prediction_files import PredictionFolder, encode_category_png
+from mmproscale.apis.predictor import Predictor, choose_device, known_categories
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_format import read_png
 
@@ -57,8 +59,8 @@ def checkpoint(config, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def predictor(config, checkpoint) -> PanopticPredictor:
-    return PanopticPredictor(config, checkpoint, "cpu")
+def predictor(config, checkpoint) -> Predictor:
+    return Predictor(config, checkpoint, "cpu")
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_files_hold_the_prediction(predictor, photo, tmp_path):
     results = PredictionFolder(tmp_path / "out", predictor.categories)
     prediction = predictor.predict(photo)
     results.add(prediction, "photo", 7)
-    content = json.loads(results.finish().read_text())
+    content = json.loads((results.finish() / "panoptic.json").read_text())
     assert content["images"] == [{"id": 7, "file_name": str(photo), "height": 60, "width": 90}]
     assert content["annotations"][0]["image_id"] == 7
     assert content["annotations"][0]["segments_info"] == prediction.segments
@@ -98,6 +100,49 @@ def test_files_hold_the_prediction(predictor, photo, tmp_path):
     png = tmp_path / "out" / "panoptic" / content["annotations"][0]["file_name"]
     assert (read_png(png) == prediction.id_map).all()
     assert min(cv2.imread(str(tmp_path / "out" / "pictures" / "photo.jpg")).shape[:2]) >= 480
+
+
+def test_all_kinds_of_files_from_one_pass(config, checkpoint, photo, tmp_path):
+    kinds = ("panoptic", "semantic", "instance")
+    predictor = Predictor(config, checkpoint, "cpu", kinds)
+    assert not config.model.test_cfg.semantic_on  # the caller's config stays as it was
+    prediction = predictor.predict(photo)
+    results = PredictionFolder(tmp_path / "out", predictor.categories, kinds=kinds)
+    results.add(prediction, "photo", 7)
+    folder = results.finish()
+    semantic = cv2.imread(str(folder / "semantic/photo.png"), cv2.IMREAD_UNCHANGED)
+    assert semantic.shape == (60, 90) and semantic.dtype == np.uint8
+    assert (semantic == prediction.category_map).all()
+    assert set(np.unique(semantic)) <= {10 * (i + 1) for i in range(8)}
+    detections = json.loads((folder / "instances.json").read_text())
+    assert detections and {d["image_id"] for d in detections} == {7}
+    assert {d["category_id"] for d in detections} <= {10, 20, 30, 40}
+    best = max(detections, key=lambda detection: detection["score"])
+    assert mask_utils.decode(best["segmentation"]).sum() == best["area"]
+    assert json.loads((folder / "images.json").read_text())["images"][0]["id"] == 7
+    assert (read_png(folder / "panoptic/photo.png") == prediction.id_map).all()
+
+
+def test_category_ids_from_256_on_have_16_bits():
+    png = encode_category_png(np.array([[3, 300]]))
+    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert decoded.dtype == np.uint16 and decoded.tolist() == [[3, 300]]
+
+
+def test_instances_alone_draw_no_pictures(config, checkpoint, photo, tmp_path):
+    predictor = Predictor(config, checkpoint, "cpu", ["instance"])
+    prediction = predictor.predict(photo)
+    assert prediction.id_map is None and prediction.instances
+    results = PredictionFolder(tmp_path / "out", predictor.categories, kinds=["instance"])
+    results.add(prediction, "photo", 1)
+    assert sorted(p.name for p in results.finish().iterdir()) == ["images.json", "instances.json"]
+
+
+def test_a_stock_fusion_head_has_no_semantic_results(config, checkpoint):
+    stock = copy.deepcopy(config)
+    stock.model.panoptic_fusion_head.type = "MaskFormerFusionHead"
+    with pytest.raises(InputError, match=r"semantic results need mmproscale\.UniversalSegmentor"):
+        Predictor(stock, checkpoint, "cpu", ["semantic"])
 
 
 def test_unreadable_image_is_named(predictor, tmp_path):
@@ -109,7 +154,7 @@ def test_unreadable_image_is_named(predictor, tmp_path):
 def test_checkpoint_of_another_model(config, tmp_path):
     torch.save({"state_dict": {"conv.weight": torch.zeros(2)}}, tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"other\.pth is not a checkpoint of this model"):
-        PanopticPredictor(config, tmp_path / "other.pth", "cpu")
+        Predictor(config, tmp_path / "other.pth", "cpu")
 
 
 def test_classes_come_from_the_checkpoint(predictor):
@@ -120,6 +165,8 @@ def test_classes_come_from_the_checkpoint(predictor):
     }
     without_ids = {key: value for key, value in META.items() if key != "categories"}
     assert known_categories(without_ids, model, "c.pth")[4]["id"] == 4
+    of_instances = {"classes": NAMES}
+    assert all(c["isthing"] for c in known_categories(of_instances, model, "c.pth"))
     unnamed = known_categories(None, model, "c.pth")
     assert [c["isthing"] for c in unnamed] == [1] * 4 + [0] * 4
     with pytest.raises(InputError, match=r"c\.pth knows 2 classes but the config's model has 8"):
