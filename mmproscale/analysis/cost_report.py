@@ -10,7 +10,6 @@ from typing import Any
 from mmproscale.analysis.activation_memory import ActivationMemory, activation_memory
 from mmproscale.analysis.model_cost import ModelCost, Network, any_device, build_network, model_cost
 from mmproscale.analysis.random_model import load_any_config
-from mmproscale.analysis.tables import significant
 from mmproscale.errors import InputError
 
 GIGA, MEGA, MIB = 1e9, 1e6, 2**20
@@ -162,7 +161,7 @@ def _compared(values: Sequence[int | None], unit: float = GIGA, suffix: str = ""
     first, *_ = values
     cells = []
     for index, value in enumerate(values):
-        cell = "-" if value is None else f"{significant(value / unit)}{suffix}"
+        cell = "-" if value is None else f"{_figure(value / unit)}{suffix}"
         if index and value is not None and first:
             cell += f" ({value / first:.0%})"
         cells.append(cell)
@@ -170,4 +169,9 @@ def _compared(values: Sequence[int | None], unit: float = GIGA, suffix: str = ""
 
 
 def _giga(macs: int) -> str:
-    return significant(macs / GIGA)
+    return _figure(macs / GIGA)
+
+
+def _figure(number: float) -> str:
+    """As papers print it, 281.26, and what is too small for that as 0.013."""
+    return f"{number:,.2f}" if number >= 0.1 or number == 0 else f"{number:.2g}"
