@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def notes(args: argparse.Namespace, evidence: Evidence) -> str:
     return "\n".join(lines)
 
 
-def price_of(args: argparse.Namespace):
+def price_of(args: argparse.Namespace) -> Callable[[Candidate], float]:
     """What the budget is of: milliseconds, or GMACs."""
     if args.latency is not None:
         return lambda candidate: candidate.latency
@@ -126,7 +127,9 @@ def budget_of(args: argparse.Namespace) -> tuple[float, str]:
     return (args.latency, "ms") if args.latency is not None else (args.budget, "GFLOPs")
 
 
-def measure_all(candidates: list[Candidate], base: Path, args: argparse.Namespace):
+def measure_all(
+    candidates: list[Candidate], base: Path, args: argparse.Namespace
+) -> list[Candidate]:
     """Candidates with their latency; nothing else should run beside it."""
     with progress_bars() as bars:
         task = bars.add_task("rounds", total=args.rounds + 1)
@@ -165,9 +168,7 @@ def write_config(chosen: Candidate, base: Path, out: Path, args: argparse.Namesp
         f"{chosen.name}, chosen for {budget:g} {unit} at {height}x{width}: "
         f"{chosen.macs / 1e9:.1f} GMACs."
     )
-    numbers = "".join(str(layers) for layers in chosen.updates)
-    name = f"{chosen.family.replace('_', '')}-{numbers}-{chosen.pixel_embedding}"
-    path = out / f"{name}_m2f_{args.backbone}_coco.py"
+    path = out / f"{chosen.file_stem}_m2f_{args.backbone}_coco.py"
     relative = os.path.relpath(base.resolve(), out.resolve())
     atomic_write_text(path, config_text(chosen, relative, comment))
     return path

@@ -60,6 +60,14 @@ class Candidate:
         """As tables print it."""
         return f"{self.schedule.name}, {'LPE' if self.pixel_embedding == LPE else '3x3 conv'}"
 
+    @property
+    def file_stem(self) -> str:
+        """As configs are named: ``proscale-331-lpe`` has the numbers of the schedule's config."""
+        values = [value for key, value in self.config if key != "type"]
+        numbers = values[0] if isinstance(values[0], tuple) else values
+        digits = "".join(map(str, numbers))
+        return f"{self.family.replace('_', '')}-{digits}-{self.pixel_embedding}"
+
 
 def schedule_configs(max_repeats: int = 3, max_layers: int = 6) -> Iterator[dict[str, Any]]:
     """PRO-SCALE of up to ``max_repeats`` layers a stage, M2F and Lite of up to ``max_layers``."""

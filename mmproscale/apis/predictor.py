@@ -128,16 +128,18 @@ def give_kinds(config: Config, kinds: Sequence[str]) -> None:
     """Have a config's model give these kinds of results and no others; changed in place.
 
     Raises:
-        InputError: ``'semantic'``, and the fusion head is not ours, which alone has it.
+        InputError: ``'semantic'``, and detector or fusion head are not ours, which alone have it.
     """
-    fusion = config.model.get("panoptic_fusion_head", {}).get("type", "")
-    if "semantic" in kinds and not fusion.endswith("UniversalFusionHead"):
+    model = config.model
+    fusion = model.get("panoptic_fusion_head", {}).get("type", "")
+    ours = fusion.endswith("UniversalFusionHead") and model.type.endswith("UniversalSegmentor")
+    if "semantic" in kinds and not ours:
         raise InputError(
             "semantic results need mmproscale.UniversalSegmentor with "
             "mmproscale.UniversalFusionHead in the config's model"
         )
-    if "test_cfg" in config.model:
-        config.model.test_cfg.update({f"{kind}_on": kind in kinds for kind in FIELDS})
+    if "test_cfg" in model:
+        model.test_cfg.update({f"{kind}_on": kind in kinds for kind in FIELDS})
 
 
 def choose_device(name: str | None) -> torch.device:

@@ -76,7 +76,8 @@ def ask_for(config: Config, kinds: Sequence[str], instances_file: str | None = N
     Args:
         config: Changed in place.
         kinds: Of ``'panoptic'``, ``'semantic'`` and ``'instance'``.
-        instances_file: COCO instances JSON for AP; without one, AP is against the panoptic things.
+        instances_file: COCO instances JSON for AP, if not the config's own; without either, AP is
+            against the panoptic things.
 
     Raises:
         InputError: The config's metric is not ours, or its fusion head has no semantic results.
@@ -87,7 +88,8 @@ def ask_for(config: Config, kinds: Sequence[str], instances_file: str | None = N
     give_kinds(config, kinds)
     for metric in metrics:
         metric.kinds = tuple(kinds)
-        metric.instances_file = instances_file
+        if instances_file:
+            metric.instances_file = instances_file
 
 
 def list_classes(config: Config) -> None:

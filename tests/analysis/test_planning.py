@@ -133,6 +133,12 @@ def test_latency_is_measured_for_each(configs):
     assert all(c.latency > 0 for c in some)
 
 
+def test_files_are_named_by_the_schedules_numbers():
+    assert growth(3, 3, 1).file_stem == "proscale-331-lpe"
+    assert M2F.file_stem == "m2f-6-conv"
+    assert make_candidate(dict(type="lite", coarse_layers=5), LPE).file_stem == "lite-5-lpe"
+
+
 def test_an_unknown_backbone_is_answered_with_those_that_are_there(configs):
     with pytest.raises(InputError, match=r"--backbone vgg is not among .*r50.*swin-t"):
         base_config(configs, "vgg")

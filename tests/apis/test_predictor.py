@@ -138,9 +138,13 @@ def test_instances_alone_draw_no_pictures(config, checkpoint, photo, tmp_path):
     assert sorted(p.name for p in results.finish().iterdir()) == ["images.json", "instances.json"]
 
 
-def test_a_stock_fusion_head_has_no_semantic_results(config, checkpoint):
+@pytest.mark.parametrize(
+    ("key", "stock_type"),
+    [("panoptic_fusion_head.type", "MaskFormerFusionHead"), ("type", "Mask2Former")],
+)
+def test_stock_parts_have_no_semantic_results(config, checkpoint, key, stock_type):
     stock = copy.deepcopy(config)
-    stock.model.panoptic_fusion_head.type = "MaskFormerFusionHead"
+    stock.merge_from_dict({f"model.{key}": stock_type})
     with pytest.raises(InputError, match=r"semantic results need mmproscale\.UniversalSegmentor"):
         Predictor(stock, checkpoint, "cpu", ["semantic"])
 
