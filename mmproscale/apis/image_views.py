@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 
 from mmproscale.errors import InputError
 
-Step = Mapping[str, Any]
+Step = dict[str, Any]
 
 
 @dataclass(frozen=True)
