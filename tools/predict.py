@@ -6,6 +6,7 @@ from pathlib import Path
 import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
 from mmproscale.apis.command_line import add_cfg_options, command_line
 from mmproscale.apis.image_inputs import find_images, image_ids, result_names
+from mmproscale.apis.image_views import add_view_options, asked_views
 from mmproscale.apis.progress import progress_bars
 from mmproscale.errors import InputError
 
@@ -25,6 +26,7 @@ def parse_args() -> Namespace:
         help="what to write, all from one forward pass; panoptic if not given",
     )
     parser.add_argument("--no-pictures", action="store_true", help="write PNGs and JSON only")
+    add_view_options(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -32,6 +34,7 @@ def parse_args() -> Namespace:
 @command_line
 def main() -> None:
     args = parse_args()
+    views = asked_views(args)
     paths = find_images(args.images)
     names = result_names(paths)
     # Only now: this import takes seconds, and a wrong path should be answered at once.
@@ -40,7 +43,7 @@ def main() -> None:
     from mmproscale.apis.predictor import Predictor
 
     cfg = load_config(args.config, args.cfg_options)
-    predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds)
+    predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views)
     results = PredictionFolder(
         args.out, predictor.categories, not args.no_pictures, predictor.kinds
     )

@@ -1,7 +1,8 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ.
 
 ``--kinds panoptic semantic instance`` adds mIoU and AP of the same forward pass, as papers report
-them. All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
+them. ``--tta`` averages over each image and its mirror image, with ``--scales`` over sizes too. All
+figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.apis.command_line import add_cfg_options, add_launcher, command_line
 from mmproscale.apis.config import load_config
+from mmproscale.apis.image_views import add_view_options, asked_views, average_over
 from mmproscale.apis.runs import (
     ask_for,
     build_runner,
@@ -42,6 +44,7 @@ def parse_args() -> argparse.Namespace:
         help="COCO instances to score AP against, in the place of the panoptic things",
     )
     parser.add_argument("--classwise", action="store_true", help="also print figures by class")
+    add_view_options(parser)
     add_cfg_options(parser)
     add_launcher(parser)
     return parser.parse_args()
@@ -50,6 +53,7 @@ def parse_args() -> argparse.Namespace:
 @command_line
 def main() -> None:
     args = parse_args()
+    views = asked_views(args)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
     set_up_run(config, args.config, args.work_dir, args.launcher)
@@ -62,6 +66,8 @@ def main() -> None:
         keep_predictions(config, args.out)
     if args.classwise:
         list_classes(config)
+    if views:  # last: it wraps the model
+        average_over(config, views)
     runner = build_runner(config)
     runner.test()
     write_report(runner, Path(config.work_dir) / "metrics.json")

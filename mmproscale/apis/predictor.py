@@ -14,6 +14,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 
 from mmproscale.apis.config import load_config
+from mmproscale.apis.image_views import ImageViews
 from mmproscale.checkpoints.matching import load_model_weights
 from mmproscale.datasets.transforms import LoadImage
 from mmproscale.errors import InputError
@@ -60,13 +61,14 @@ class Predictor:
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
         kinds: Of ``'panoptic'``, ``'semantic'`` and ``'instance'``: results, all from one forward
             pass.
+        views: Views of each image to average over; none where there is no test-time augmentation.
 
     Attributes:
         categories: In the order of labels, each with ``id``, ``name``, ``isthing``, ``color``.
 
     Raises:
         InputError: No such device; a config or checkpoint that can't be read; a checkpoint of
-            another model or of other classes; a kind that the model does not have.
+            another model or of other classes; a kind or views that the model does not have.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Predictor:
         checkpoint: str | Path,
         device: str | None = None,
         kinds: Sequence[str] = ("panoptic",),
+        views: ImageViews | None = None,
     ) -> None:
         self.device = choose_device(device)
         self.kinds = tuple(kinds)
@@ -86,7 +89,10 @@ class Predictor:
         self.model.to(self.device).eval()
         self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
         self._load = LoadImage()
-        self._prepare = Compose(image_pipeline(cfg))
+        steps = image_pipeline(cfg)
+        self._prepare = Compose(views.pipeline(steps) if views else steps)
+        averaging = dict(type="mmproscale.UniversalTTA", module=self.model)
+        self._tested = MODELS.build(averaging) if views else self.model
 
     @torch.no_grad()
     def predict(self, path: str | Path) -> Prediction:
@@ -98,7 +104,7 @@ class Predictor:
         loaded = self._load({"img_path": str(path)})
         image = loaded["img"]
         item = self._prepare({"img": image, "img_path": str(path), "img_id": 0})
-        result = self.model.test_step(pseudo_collate([item]))[0]
+        result = self._tested.test_step(pseudo_collate([item]))[0]
         # OpenMMLab reads images as BGR.
         rgb = np.ascontiguousarray(image[..., ::-1])
         return Prediction(Path(path), rgb, **self._results(result))

@@ -36,11 +36,14 @@ class UniversalSegmentor(Mask2Former):
         Raises:
             FloatingPointError: Logits that are not numbers.
         """
-        predictions = self.panoptic_head.decode(self.extract_feat(batch_inputs))
-        results = self.panoptic_fusion_head.predict(
-            predictions.class_logits[-1], predictions.masks(), batch_data_samples, rescale
-        )
+        classes, masks = self.query_logits(batch_inputs)
+        results = self.panoptic_fusion_head.predict(classes, masks, batch_data_samples, rescale)
         return self.add_pred_to_datasample(batch_data_samples, results)
+
+    def query_logits(self, batch_inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Class logits (B, Q, classes + 1) and mask logits (B, Q, h, w) of (B, 3, H, W)."""
+        predictions = self.panoptic_head.decode(self.extract_feat(batch_inputs))
+        return predictions.class_logits[-1], predictions.masks()
 
     def add_pred_to_datasample(
         self, data_samples: Sequence[DetDataSample], results_list: Sequence[dict]

@@ -1,10 +1,10 @@
 """Stop when a checkpoint is another model's; mmengine would warn and go on with random weights."""
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 
 from mmproscale.checkpoints.matching import check_any_match, check_same_model
+from mmproscale.engine.model_wrappers import unwrapped
 from mmproscale.registry import HOOKS
 
 
@@ -24,9 +24,8 @@ class CheckpointMatchHook(Hook):
         Raises:
             InputError: the checkpoint is another model's.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         source = runner._load_from or find_latest_checkpoint(runner.work_dir)
         # The loop is built before a checkpoint is loaded for training, and never for testing.
         fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         check = check_any_match if fine_tuning else check_same_model
-        check(model, checkpoint, source)
+        check(unwrapped(runner.model), checkpoint, source)

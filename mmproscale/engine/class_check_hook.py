@@ -3,10 +3,10 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop
 from torch import nn
 
+from mmproscale.engine.model_wrappers import unwrapped
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
 
@@ -115,8 +115,7 @@ def _check_annotated_classes(dataset: Any) -> None:
 
 
 def _counts_of_model(model: nn.Module) -> tuple[int, int] | None:
-    model = model.module if is_model_wrapper(model) else model
-    head = getattr(model, "panoptic_head", None)
+    head = getattr(unwrapped(model), "panoptic_head", None)
     things = getattr(head, "num_things_classes", None)
     stuff = getattr(head, "num_stuff_classes", None)
     return None if things is None or stuff is None else (things, stuff)

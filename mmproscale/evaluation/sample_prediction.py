@@ -20,8 +20,13 @@ _SWITCHES = {
 
 
 def batch_ids(data_batch: Any) -> list[Any] | None:
-    """Ids of the images of a batch as the dataloader gave it; None where it does not say."""
+    """Ids of the images of a batch as the dataloader gave it; None where it does not say.
+
+    With test-time augmentation it gives a list of data samples for each view.
+    """
     samples = data_batch.get("data_samples") if isinstance(data_batch, dict) else None
+    if samples and isinstance(samples[0], Sequence):
+        samples = samples[0]
     if not isinstance(samples, Sequence) or any(s.get("img_id") is None for s in samples):
         return None
     return [sample.get("img_id") for sample in samples]

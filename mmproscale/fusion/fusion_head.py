@@ -53,7 +53,7 @@ class UniversalFusionHead(MaskFormerFusionHead):
         ]
 
     def _fuse(self, classes: Tensor, masks: Tensor, metainfo: dict, rescale: bool) -> dict:
-        _check_numbers(classes, masks, metainfo)
+        check_numbers(classes, masks, metainfo)
         frame, config = ImageFrame.of(metainfo, rescale), self.test_cfg
         results: dict = {}
         if config.get("panoptic_on", True):
@@ -70,8 +70,12 @@ class UniversalFusionHead(MaskFormerFusionHead):
         return results
 
 
-def _check_numbers(classes: Tensor, masks: Tensor, metainfo: dict) -> None:
-    """A mask of NaN would win no pixel and lose none: the image would be void without a word."""
+def check_numbers(classes: Tensor, masks: Tensor, metainfo: dict) -> None:
+    """A mask of NaN would win no pixel and lose none: the image would be void without a word.
+
+    Raises:
+        FloatingPointError: Names the image.
+    """
     for logits, name in ((classes, "class logits"), (masks, "mask logits")):
         if logits.isnan().any():
             image = metainfo.get("img_path") or metainfo.get("img_id", "an image")

@@ -15,6 +15,7 @@ from mmengine.registry import MODELS, init_default_scope
 from pycocotools import mask as mask_utils
 
 from mmproscale.apis.config import load_config
+from mmproscale.apis.image_views import ImageViews
 from mmproscale.apis.prediction_files import PredictionFolder, encode_category_png
 from mmproscale.apis.predictor import Predictor, choose_device, known_categories
 from mmproscale.errors import InputError
@@ -121,6 +122,25 @@ def test_all_kinds_of_files_from_one_pass(config, checkpoint, photo, tmp_path):
     assert mask_utils.decode(best["segmentation"]).sum() == best["area"]
     assert json.loads((folder / "images.json").read_text())["images"][0]["id"] == 7
     assert (read_png(folder / "panoptic/photo.png") == prediction.id_map).all()
+
+
+def test_views_of_an_image_are_averaged_for_all_kinds(config, checkpoint, photo, tmp_path):
+    """So its mirror image gives the mirrored result, whose size is the image's."""
+    kinds = ("panoptic", "semantic", "instance")
+    predictor = Predictor(config, checkpoint, "cpu", kinds, ImageViews())
+    cv2.imwrite(str(tmp_path / "mirrored.png"), cv2.imread(str(photo))[:, ::-1])
+    one, other = (predictor.predict(tmp_path / f"{name}.png") for name in ("photo", "mirrored"))
+    assert one.id_map.shape == one.category_map.shape == (60, 90) and one.instances
+    assert (one.category_map == other.category_map[:, ::-1]).mean() > 0.99
+    areas = [sorted(segment["area"] for segment in result.segments) for result in (one, other)]
+    assert np.abs(np.subtract(*areas)).sum() < 0.01 * 60 * 90
+    assert one.image.shape == (60, 90, 3) and (one.image[..., 0] == 255).all()
+
+
+def test_one_view_is_the_plain_prediction(config, checkpoint, predictor, photo):
+    views = ImageViews(flip=False)
+    found = Predictor(config, checkpoint, "cpu", views=views).predict(photo)
+    assert (found.id_map == predictor.predict(photo).id_map).all()
 
 
 def test_category_ids_from_256_on_have_16_bits():

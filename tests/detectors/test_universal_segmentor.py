@@ -4,10 +4,9 @@ import copy
 
 import pytest
 import torch
+from helpers.random_universal import build_random, random_model_config
 from mmdet.structures import DetDataSample
-from mmengine.registry import MODELS, init_default_scope
 
-from mmproscale.apis.config import load_config
 from mmproscale.fusion.image_frame import ImageFrame
 
 SIZE = (70, 90)
@@ -15,18 +14,11 @@ SIZE = (70, 90)
 
 @pytest.fixture
 def model_config(configs):
-    """A small model whose results are not void, though its weights are random."""
-    init_default_scope("mmdet")
-    model = load_config(configs / "m2f_r18_shapes.py").model
-    model.test_cfg.update(object_mask_thr=0.0, iou_thr=0.0, instance_on=True)
-    return model
+    return random_model_config(configs)
 
 
 def build(config, like=None):
-    torch.manual_seed(0)
-    model = MODELS.build(config).eval()
-    model.init_weights()
-    torch.nn.init.normal_(model.panoptic_head.cls_embed.weight)
+    model = build_random(config)
     if like is not None:
         model.load_state_dict(like.state_dict())
     return model

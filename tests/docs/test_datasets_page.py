@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mmproscale.apis.config import load_config
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/datasets.md").read_text()
 TOOLS = sorted(set(re.findall(r"python tools/(\S+\.py)", PAGE)))
@@ -24,3 +26,39 @@ def test_every_converter_and_config_of_the_page_is_there():
     assert converters - set(TOOLS) == {"datasets/make_shapes.py"}
     configs = re.findall(r"configs/\S+\.py", PAGE)
     assert len(configs) == 2 and all((ROOT / config).is_file() for config in configs)
+
+
+def thresholds_of_the_page() -> dict[str, dict[str, str]]:
+    """Glob of configs -> test_cfg key -> value, as the table has it."""
+    section = PAGE.split("## Thresholds of fusion\n")[1].split("\n## ")[0]
+    header, _, *rows = (
+        [cell.strip(" `") for cell in line.strip("|").split("|")]
+        for line in section.splitlines()
+        if line.startswith("|")
+    )
+    return {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
+
+
+def keys_in_use(test_cfg):
+    """Keys that a config's results depend on."""
+    panoptic = {"object_mask_thr", "iou_thr", "filter_low_score"}
+    return {"max_per_image"} | (panoptic if test_cfg["panoptic_on"] else set())
+
+
+@pytest.mark.parametrize("pattern", thresholds_of_the_page())
+def test_thresholds_are_those_of_the_configs(pattern):
+    documented = thresholds_of_the_page()[pattern]
+    paths = sorted((ROOT / "configs").glob(pattern))
+    assert paths
+    for path in paths:
+        test_cfg = load_config(path).model.test_cfg
+        used = keys_in_use(test_cfg)
+        found = {key: str(test_cfg[key]) if key in used else "-" for key in documented}
+        assert found == documented, path.name
+
+
+def test_every_config_with_a_fusion_is_in_the_table():
+    covered = [p for g in thresholds_of_the_page() for p in (ROOT / "configs").glob(g)]
+    assert len(covered) == len(set(covered))
+    for path in set((ROOT / "configs").glob("*.py")) - set(covered):
+        assert "panoptic_fusion_head" not in load_config(path).model, path.name

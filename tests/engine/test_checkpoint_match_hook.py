@@ -3,6 +3,7 @@
 import pytest
 import torch
 from helpers.toy_training import ToyModel, toy_runner
+from mmengine.model import BaseTTAModel
 
 from mmproscale.errors import InputError
 
@@ -38,4 +39,19 @@ def test_testing_needs_the_very_model(tmp_path):
     runner = runner_with(tmp_path, ToyModel(width=5).state_dict())
     # As `Runner.test` does, which builds no training loop.
     with pytest.raises(InputError, match=r"1 of another shape \(first: linear\.weight\)"):
+        runner.load_or_resume()
+
+
+class Views(BaseTTAModel):
+    def merge_preds(self, data_samples_list):
+        raise NotImplementedError
+
+
+def test_a_model_within_test_time_augmentation(tmp_path):
+    runner = runner_with(tmp_path, ToyModel().state_dict())
+    runner.model = Views(runner.model)
+    runner.load_or_resume()
+    runner = runner_with(tmp_path, ToyModel(width=5).state_dict())
+    runner.model = Views(runner.model)
+    with pytest.raises(InputError, match="1 of another shape"):
         runner.load_or_resume()

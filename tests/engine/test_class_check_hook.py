@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from mmengine.model import BaseTTAModel
 from torch import nn
 
 from mmproscale.engine import ClassCheckHook
@@ -29,6 +30,18 @@ def dataset_with(things: int, stuff: int, upper: bool = False) -> SimpleNamespac
 def test_equal_counts_pass():
     check_class_counts(model_for(4, 3), dataset_with(4, 3))
     check_class_counts(model_for(4, 3), dataset_with(4, 3, upper=True))
+
+
+def test_a_model_within_test_time_augmentation_has_its_counts():
+    class Views(BaseTTAModel):
+        def merge_preds(self, data_samples_list):
+            raise NotImplementedError
+
+    model = model_for(4, 3)
+    model.test_step = None  # which mmengine asks for
+    check_class_counts(Views(model), dataset_with(4, 3))
+    with pytest.raises(InputError, match="has 4 thing and 3 stuff classes"):
+        check_class_counts(Views(model), dataset_with(5, 3))
 
 
 @pytest.mark.parametrize("upper", [False, True])

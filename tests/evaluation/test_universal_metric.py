@@ -218,6 +218,10 @@ def test_the_loaders_images_must_come_back(universal):
     metric.process(batch, samples)
     with pytest.raises(InputError, match="image 1 has 0 results"):
         metric.process(batch, samples[:1])
+    views = {"data_samples": [batch["data_samples"]] * 2}  # of test-time augmentation
+    metric.process(views, samples)
+    with pytest.raises(InputError, match="image 1 has 0 results"):
+        metric.process(views, samples[:1])
 
 
 def without(key):

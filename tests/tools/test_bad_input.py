@@ -211,6 +211,28 @@ def test_checkpoint_that_holds_code_is_refused_by_name_and_not_run(refused, shap
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tta", "--scales"], "--scales names no scale"),
+        (["--tta", "--scales", "0"], "--scales 0: a scale is a positive number"),
+        (["--scales", "0.5"], "add --tta"),
+    ],
+)
+@pytest.mark.parametrize("tool", ["test.py", "predict.py"])
+def test_scales_that_are_none(refused, shapes, checkpoint, tool, options, message):
+    images = [shapes / "val", "--out", "out"] if tool == "predict.py" else []
+    assert message in refused(tool, CONFIG, checkpoint, *images, *options)
+
+
+@pytest.mark.parametrize("tool", ["test.py", "predict.py"])
+def test_test_time_augmentation_of_another_model(refused, shapes, checkpoint, tool):
+    images = [shapes / "val", "--out", "out"] if tool == "predict.py" else []
+    stock = ["model.type=Mask2Former", *([] if images else [f"data_root={shapes}"])]
+    line = refused(tool, CONFIG, checkpoint, *images, "--tta", options=stock)
+    assert line.startswith("error: test-time augmentation needs mmproscale.UniversalSegmentor")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"not a checkpoint"])
 def test_broken_checkpoint(refused, shapes, tmp_path, content):
     (tmp_path / "broken.pth").write_bytes(content)

@@ -84,6 +84,17 @@ def test_train_resume_test_and_predict(shapes, run_tool, tmp_path):
     every_kind = json.loads(next((tmp_path / "kinds").glob("*/*.json")).read_text())
     assert every_kind["universal/PQ"] == metrics["universal/PQ"]
     assert {"universal/mIoU", "universal/AP"} <= every_kind.keys()
+
+    views = ("--tta", "--scales", "1", "0.7", "--work-dir", tmp_path / "tta")
+    status, _, error = run_tool("test.py", CONFIG, checkpoint, *views, *options(shapes))
+    assert status == 0, error
+    averaged = json.loads((tmp_path / "tta" / "metrics.json").read_text())
+    assert averaged["images"] == 4 and 0 <= averaged["all"]["pq"] <= 1
+
+    views = ("--tta", "--no-flip", "--work-dir", tmp_path / "one")
+    status, _, error = run_tool("test.py", CONFIG, checkpoint, *views, *options(shapes))
+    assert status == 0, error
+    assert json.loads((tmp_path / "one" / "metrics.json").read_text()) == report
     (table,) = (tmp_path / "test").glob("*/*.log")
     assert "disc (things)" in table.read_text()
 
@@ -92,6 +103,11 @@ def test_train_resume_test_and_predict(shapes, run_tool, tmp_path):
     )
     assert status == 0, error
     assert "4 of 4 images" in output
+    status, _, error = run_tool(
+        "predict.py", CONFIG, checkpoint, shapes / "val", "--out", tmp_path / "averaged", "--tta"
+    )
+    assert status == 0, error
+    assert len(list((tmp_path / "averaged" / "pictures").iterdir())) == 4
     result = json.loads((tmp_path / "out" / "panoptic.json").read_text())
     assert len(result["annotations"]) == len(list((tmp_path / "out" / "pictures").iterdir())) == 4
     truth = json.loads((shapes / "annotations" / "panoptic_val.json").read_text())

@@ -1,0 +1,23 @@
+"""A small universal model whose results are not void, though its weights are random."""
+
+import torch
+from mmengine.registry import MODELS, init_default_scope
+from torch import nn
+
+from mmproscale.apis.config import load_config
+
+
+def random_model_config(configs):
+    """The model of m2f_r18_shapes, which gives panoptic results and instances, however unsure."""
+    init_default_scope("mmdet")
+    model = load_config(configs / "m2f_r18_shapes.py").model
+    model.test_cfg.update(object_mask_thr=0.0, iou_thr=0.0, instance_on=True)
+    return model
+
+
+def build_random(config) -> nn.Module:
+    torch.manual_seed(0)
+    model = MODELS.build(config).eval()
+    model.init_weights()
+    nn.init.normal_(model.panoptic_head.cls_embed.weight)
+    return model
