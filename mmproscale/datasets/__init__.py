@@ -1,6 +1,7 @@
-"""Panoptic datasets in COCO format, what loads their files, and Shapes, which is generated."""
+"""Datasets in COCO format, what loads their files, and Shapes, which is generated."""
 
+from mmproscale.datasets.instance_dataset import InstanceDataset
 from mmproscale.datasets.panoptic_dataset import PanopticDataset
-from mmproscale.datasets.transforms import LoadImage, LoadPanoptic
+from mmproscale.datasets.transforms import LoadImage, LoadInstances, LoadPanoptic
 
-__all__ = ["LoadImage", "LoadPanoptic", "PanopticDataset"]
+__all__ = ["InstanceDataset", "LoadImage", "LoadInstances", "LoadPanoptic", "PanopticDataset"]

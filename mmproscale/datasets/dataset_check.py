@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from mmproscale.datasets.annotation_faults import is_image_id, list_faults
 from mmproscale.datasets.dataset_report import DatasetReport, size_counts
-from mmproscale.datasets.faults import Fault
+from mmproscale.datasets.faults import Fault, is_int
 from mmproscale.datasets.image_check import ImageTask, check_images
 from mmproscale.datasets.instance_faults import (
     instance_faults,
@@ -106,7 +106,7 @@ def _check_json(content: dict, files: DatasetFiles, report: DatasetReport) -> se
     if files.panoptic:
         faults = panoptic_faults(content, files.ann_file, files.need_annotations)
     else:
-        faults = instance_faults(content, files.ann_file)
+        faults = instance_faults(content, files.ann_file, files.need_annotations)
     for fault in faults:
         report.add([fault])
         if not fault.note:
@@ -202,7 +202,10 @@ def _without_things(annotations: list[dict], categories: list[dict]) -> int:
     things = {c["id"] for c in categories if c.get("isthing")}
     lists = [a["segments_info"] for a in annotations if isinstance(a.get("segments_info"), list)]
     return sum(
-        not any(isinstance(s, dict) and s.get("category_id") in things for s in segments)
+        not any(
+            isinstance(s, dict) and is_int(s.get("category_id")) and s["category_id"] in things
+            for s in segments
+        )
         for segments in lists
     )
 

@@ -89,6 +89,15 @@ def test_notes_stop_nobody(tmp_path):
     assert len(build(tmp_path)) == 2
 
 
+def test_stuff_in_parts_is_a_note_and_things_are_counted(tmp_path):
+    write_tiny(tmp_path, [[(1, 7, 0), (2, 7, 0), (3, 3, 0), (4, 3, 0), (5, 9, 0)], [(1, 7, 0)]])
+    report = check(tmp_path)
+    assert report.clean and report.notes["stuff-in-parts"].count == 1
+    note = str(report.notes["stuff-in-parts"].first[0])
+    assert "annotations[0].segments_info[1].category_id is of stuff class 7" in note
+    assert len(build(tmp_path)) == 2
+
+
 def test_only_so_many_of_a_kind_are_kept_but_all_are_counted(tmp_path):
     content = write_tiny(tmp_path, [[(1, 7, 0)]] * 6)
     for annotation in content["annotations"]:
