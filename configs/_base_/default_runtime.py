@@ -14,6 +14,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type="mmproscale.ClassCheckHook"),
     dict(type="mmproscale.CheckpointMatchHook"),
+    dict(type="mmproscale.GroundTruthCheckHook"),
 ]
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
