@@ -18,8 +18,8 @@ HEADER = """\
 _base_ = {base}
 """
 SCHEDULE = """\
-# {per_gpu} images at once x {gpus} x {accumulate} batches accumulated: {total} in a step, and the rate for that.
-# An iteration is one batch.
+# {per_gpu} images at once x {gpus} x {accumulate} batches accumulated: {total} in a step, and the
+# rate is for that. An iteration is one batch.
 max_iters = {iterations}
 optim_wrapper = dict(
 {optimizer}
@@ -53,7 +53,13 @@ SCRATCH_OPTIMIZER = """\
         norm_decay_mult=0.0,
     ),
     clip_grad=dict(max_norm=1.0),"""
-NO_DECAY = ("query_embed", "query_feat", "level_embed", "level_encoding")
+NO_DECAY = (
+    "query_embed",
+    "query_feat",
+    "level_embed",
+    "level_encoding",
+    "relative_position_bias_table",
+)
 
 
 def config_text(new: NewConfig, out: Path) -> str:
@@ -104,13 +110,17 @@ def _classes(new: NewConfig) -> str:
     lines = ["# Names in the order of labels; training checks them against the data."]
     if facts.kind == SEMANTIC:
         lines.append(assigned_names("classes", facts.classes))
+        lines.append("num_classes = len(classes)")
     else:
         lines.append(assigned_names("things", facts.things))
         lines.append(assigned_names("stuff", facts.stuff))
         lines.append("num_things_classes, num_stuff_classes = len(things), len(stuff)")
     if new.class_weights:
-        lines.append("# Rare classes weigh more: the root of the median count over theirs, 1 to 4.")
-        weights = dict(zip(facts.classes, new.class_weights, strict=True))
+        lines.append(
+            "# Rare classes weigh more: the root of the median count over theirs, up to 4."
+        )
+        named = zip(facts.classes, new.class_weights, strict=True)
+        weights = {name: weight for name, weight in named if weight > 1}
         lines.append(assigned_weights("class_weight", weights))
     return "\n".join(lines) + "\n"
 
@@ -142,7 +152,7 @@ def _mask_head(new: NewConfig) -> list[str]:
         "    panoptic_head=dict(",
         "        num_things_classes=num_things_classes,",
         "        num_stuff_classes=num_stuff_classes,",
-        f"        {_loss(new, 'num_things_classes + num_stuff_classes')}",
+        *_weights(new, "(num_things_classes + num_stuff_classes)"),
         "    ),",
         "    panoptic_fusion_head=dict(",
         "        num_things_classes=num_things_classes, num_stuff_classes=num_stuff_classes",
@@ -154,16 +164,24 @@ def _mask_head(new: NewConfig) -> list[str]:
 def _semantic_head(new: NewConfig) -> list[str]:
     return [
         "    data_preprocessor=dict(size=crop_size),",
-        f"    decode_head=dict(num_classes=len(classes), {_loss(new, 'len(classes)')[:-1]}),",
+        "    decode_head=dict(",
+        "        num_classes=num_classes,",
+        *_weights(new, "num_classes"),
+        "    ),",
+        "    # For overlapping crops in tests: --cfg-options model.test_cfg.mode=slide",
+        "    test_cfg=dict(",
+        "        crop_size=crop_size, stride=(2 * crop_size[0] // 3, 2 * crop_size[1] // 3)",
+        "    ),",
     ]
 
 
-def _loss(new: NewConfig, count: str) -> str:
-    """The last weight is that of 'no object'."""
-    if new.class_weights:
-        return "loss_cls=dict(class_weight=[*class_weight.values(), 0.1]),"
-    factor = f"({count})" if "+" in count else count
-    return f"loss_cls=dict(class_weight=[1.0] * {factor} + [0.1]),"
+def _weights(new: NewConfig, count: str) -> list[str]:
+    """Those of all classes and of 'no object'; by name where they differ."""
+    lines = [
+        "        # The last weight is that of 'no object'.",
+        f"        loss_cls=dict(class_weight=[1.0] * {count} + [0.1]),",
+    ]
+    return lines + ["        class_weight=class_weight,"] * bool(new.class_weights)
 
 
 def _schedule(new: NewConfig) -> str:

@@ -14,7 +14,7 @@ ROOT = """\
 data_root = {root}
 metainfo = dict(classes={classes})
 image_size = ({width}, {height})  # width, height: the median of the images
-crop_size = ({crop_width}, {crop_height})
+crop_size = {crop}
 """
 COCO_PIPELINES = """\
 train_pipeline = [
@@ -48,6 +48,24 @@ LOAD = {
 FILTER = """\
     # Instances of which the crop left no pixel; an image without any is replaced by another.
     dict(type="FilterAnnotations", min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True),
+"""
+SEMANTIC_PIPELINES = """\
+train_pipeline = [
+    dict(type="mmproscale.LoadImage"),
+    dict(type="mmproscale.LoadLabelMap"),
+    dict(type="RandomResize", scale=image_size, ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.75),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PhotoMetricDistortion"),
+    dict(type="PackSegInputs"),
+]
+# Maps are loaded after the image is resized: results are compared at the original size.
+test_pipeline = [
+    dict(type="mmproscale.LoadImage"),
+    dict(type="Resize", scale=image_size, keep_ratio=True),
+    dict(type="mmproscale.LoadLabelMap"),
+    dict(type="PackSegInputs"),
+]
 """
 LOADERS = """\
 train_dataloader = dict(
@@ -86,13 +104,18 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 """
-TYPES = {PANOPTIC: "mmproscale.PanopticDataset", INSTANCE: "CocoDataset"}
+TYPES = {
+    PANOPTIC: "mmproscale.PanopticDataset",
+    INSTANCE: "CocoDataset",
+    SEMANTIC: "mmproscale.SemanticDataset",
+}
 WORKERS_OF_GPU, WORKERS_OF_CPU = 4, 2
 
 
 def data_text(new: NewConfig) -> str:
     """Paths, pipelines, loaders and metric of a config."""
-    return "\n".join([_root(new), _coco_pipelines(new), _loaders(new)])
+    pipelines = SEMANTIC_PIPELINES if new.facts.kind == SEMANTIC else _coco_pipelines(new)
+    return "\n".join([_root(new), pipelines, _loaders(new)])
 
 
 def _root(new: NewConfig) -> str:
@@ -102,9 +125,16 @@ def _root(new: NewConfig) -> str:
         classes=names[new.facts.kind],
         width=new.image_size[0],
         height=new.image_size[1],
-        crop_width=new.fit.crop[0],
-        crop_height=new.fit.crop[1],
+        crop=_crop(new),
     )
+
+
+def _crop(new: NewConfig) -> str:
+    """Each of the two states it in its own order."""
+    width, height = new.fit.crop
+    if new.facts.kind == SEMANTIC:
+        return f"({height}, {width})  # height, width, as mmsegmentation has it"
+    return f"({width}, {height})"
 
 
 def _root_of(new: NewConfig) -> str:
@@ -125,12 +155,14 @@ def _loaders(new: NewConfig) -> str:
         type=literal(TYPES[new.facts.kind]),
         train=_split(new, new.data.train),
         val=_split(new, new.data.val),
-        filter=filter_cfg,
+        filter="" if new.facts.kind == SEMANTIC else filter_cfg,
         metric=_metric(new, new.data.val),
     )
 
 
 def _split(new: NewConfig, files: SplitFiles) -> str:
+    if new.facts.kind == SEMANTIC:
+        return _semantic_split(new, files)
     ann, img = _below(new, files.ann), folder_text(_below(new, files.img))
     prefix = [f"img={img}"]
     if files.seg is not None:
@@ -138,7 +170,25 @@ def _split(new: NewConfig, files: SplitFiles) -> str:
     return f"        ann_file={literal(ann)},\n{call('data_prefix=dict', prefix, indent=8)}"
 
 
+def _semantic_split(new: NewConfig, files: SplitFiles) -> str:
+    assert new.pairs is not None
+    folders = dict(img_path=files.img, seg_map_path=files.ann)
+    prefix = [f"{key}={folder_text(_below(new, path))}" for key, path in folders.items()]
+    lines = [
+        call("data_prefix=dict", prefix, indent=8),
+        f"        img_suffix={literal(new.pairs.image_ending)},",
+        f"        seg_map_suffix={literal(new.pairs.map_ending)},",
+    ]
+    if files.names is not None:
+        lines.insert(0, f"        ann_file={literal(_below(new, files.names))},  # names of images")
+    if new.wishes.zero_is_void:
+        lines.append("        reduce_zero_label=True,  # 0 is no class, 1 is the first")
+    return "\n".join(lines)
+
+
 def _metric(new: NewConfig, files: SplitFiles) -> str:
+    if new.facts.kind == SEMANTIC:
+        return '    type="IoUMetric",\n    iou_metrics=["mIoU"],'
     ann = _from_root(new, files.ann)
     if new.facts.kind == INSTANCE:
         return f'    type="CocoMetric",\n    ann_file={ann},\n    metric=["bbox", "segm"],'

@@ -118,7 +118,7 @@ def median_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
 
 
 def _ordered(kind: str, categories: list[dict], name: str) -> list[dict]:
-    """Categories in the order of labels: things first; mmdet takes instances as the file has them."""
+    """Categories in the order of labels: things first; instances as the file lists them."""
     if kind == PANOPTIC:
         return order_categories(categories, name)
     return [category | dict(isthing=1) for category in categories]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmproscale.datasets.conversion.reading import read_label_map
+from mmproscale.datasets.conversion.reading import read_pixels
 from mmproscale.datasets.dataset_check import Progress
 from mmproscale.datasets.faults import Fault, refuse
 from mmproscale.datasets.transforms import IGNORE_LABEL, LoadImage
@@ -78,7 +78,10 @@ def _read_one(
     image: Path, files: SplitFiles, pairs: PairNames
 ) -> tuple[tuple[int, int], frozenset[int]]:
     path = files.ann / f"{_name(image, files, pairs)}{pairs.map_ending}"
-    labels = read_label_map(path, "label map")
+    labels = read_pixels(path, "label map")
+    if labels.ndim != 2 or labels.dtype not in (np.uint8, bool):
+        form = f"{labels.dtype} of shape {labels.shape}"
+        raise InputError(f"label map '{path}' is {form}: write labels as a grey PNG of 8 bits")
     height, width = labels.shape
     loaded = LoadImage().load(dict(img_path=str(image), height=height, width=width))
     if isinstance(loaded, Fault):
