@@ -162,6 +162,7 @@ def _mask_head(new: NewConfig) -> list[str]:
 
 
 def _semantic_head(new: NewConfig) -> list[str]:
+    width, height = new.fit.crop
     return [
         "    data_preprocessor=dict(size=crop_size),",
         "    decode_head=dict(",
@@ -169,9 +170,7 @@ def _semantic_head(new: NewConfig) -> list[str]:
         *_weights(new, "num_classes"),
         "    ),",
         "    # For overlapping crops in tests: --cfg-options model.test_cfg.mode=slide",
-        "    test_cfg=dict(",
-        "        crop_size=crop_size, stride=(2 * crop_size[0] // 3, 2 * crop_size[1] // 3)",
-        "    ),",
+        f"    test_cfg=dict(crop_size=crop_size, stride=({2 * height // 3}, {2 * width // 3})),",
     ]
 
 

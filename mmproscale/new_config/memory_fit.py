@@ -69,7 +69,7 @@ def fit(
     needed = (fixed + per_image) / GIB
     raise InputError(
         f"--memory {memory:g} is too little: one image of {crop[0]}x{crop[1]} takes about "
-        f"{needed:.1f} GiB with this --base; take a smaller one"
+        f"{needed:.2f} GiB with this --base; take a smaller one"
     )
 
 
