@@ -121,8 +121,10 @@ def main() -> None:
     wishes = Wishes(**{key: getattr(args, key) for key in Wishes.__dataclass_fields__})
     if args.load_from:
         check_start(base, wishes, read.facts)
+    check_free([*read.lists], args.overwrite)
     own_split = bool(read.lists)
-    new = choose(args.base, base, wishes, read.data, read.facts, read.pairs, own_split)
+    with Console(stderr=True).status("memory that a crop takes"):
+        new = choose(args.base, base, wishes, read.data, read.facts, read.pairs, own_split)
     for path, text in {**read.lists, out: config_text(new, out)}.items():
         atomic_write_text(path, text)
     load_config(out)
@@ -135,8 +137,14 @@ def check_options(args: argparse.Namespace, out: Path) -> None:
         raise InputError("--amp needs a GPU: leave it out, or --gpus 0")
     if out.suffix != ".py":
         raise InputError(f"--out {out} is no config: give a name that ends in .py")
-    if out.exists() and not args.overwrite:
-        raise InputError(f"{out} is there already: name another with --out, or add --overwrite")
+    check_free([out], args.overwrite)
+
+
+def check_free(paths: list[Path], overwrite: bool) -> None:
+    """Raise InputError for a file that is there and may not be replaced."""
+    taken = [path for path in paths if path.exists() and not overwrite]
+    if taken:
+        raise InputError(f"{taken[0]} is there already: another --out, or add --overwrite")
 
 
 def show_choices(new: NewConfig, out: Path, lists: list[Path]) -> None:

@@ -43,9 +43,9 @@ class Base:
 
 
 def config_folder() -> Path:
-    """Our configs: those of the checkout, or those that were installed with the package."""
+    """Our configs: those that were installed with the package, or those of the checkout."""
     package = Path(mmproscale.__file__).parent
-    for folder in (package.parent / "configs", package / ".mim" / "configs"):
+    for folder in (package / ".mim" / "configs", package.parent / "configs"):
         if (folder / "_base_").is_dir():
             return folder
     raise InputError(f"no configs beside or in '{package}': install mmproscale again")

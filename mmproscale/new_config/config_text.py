@@ -71,8 +71,13 @@ def config_text(new: NewConfig, out: Path) -> str:
     """
     sections = [_header(new, out), _classes(new), data_text(new), _model(new), _schedule(new)]
     if new.wishes.load_from:
-        sections.append(f"load_from = {literal(new.wishes.load_from)}\n")
+        sections.append(f"load_from = {literal(_found_anywhere(new.wishes.load_from))}\n")
     return "\n".join(sections)
+
+
+def _found_anywhere(checkpoint: str) -> str:
+    """A file's whole path, since training may start in another folder."""
+    return checkpoint if "://" in checkpoint else Path(checkpoint).absolute().as_posix()
 
 
 def base_reference(base: Path, out: Path) -> str:

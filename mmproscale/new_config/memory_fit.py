@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmproscale.analysis.activation_memory import training_memory
@@ -38,11 +38,7 @@ class Fit:
 
 
 def fit(
-    network: Network,
-    crops: Iterable[tuple[int, int]],
-    memory: float,
-    half: bool = False,
-    report: Callable[[tuple[int, int]], object] = lambda crop: None,
+    network: Network, crops: Iterable[tuple[int, int]], memory: float, half: bool = False
 ) -> Fit:
     """The largest crop of which at least one image fits, and how many do.
 
@@ -51,7 +47,6 @@ def fit(
         crops: (width, height), the largest first.
         memory: of one GPU, or of the machine, in GiB.
         half: train in mixed precision.
-        report: called with each crop before it is followed.
 
     Raises:
         InputError: not one image of the smallest crop fits.
@@ -59,7 +54,6 @@ def fit(
     network = any_device(network)
     fixed = BYTES_OF_LIBRARIES + BYTES_OF_PARAMETER * _num_params(network)
     for crop in crops:
-        report(crop)
         width, height = crop
         kept = training_memory(network, (height, width), half)
         per_image = round(BEYOND_ACTIVATIONS * kept)

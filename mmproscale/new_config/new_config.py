@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +84,6 @@ def choose(
     facts: Facts,
     pairs: PairNames | None = None,
     own_split: bool = False,
-    report: Callable[[tuple[int, int]], object] = lambda crop: None,
 ) -> NewConfig:
     """Apply the rules of :mod:`choices`; arguments are :class:`NewConfig`'s.
 
@@ -96,7 +94,7 @@ def choose(
     image_size = choices.working_size(facts.size)
     network = network_of(base, wishes, facts)
     crops = choices.crop_sizes(image_size)
-    fitting = fit(network, crops, wishes.memory, wishes.amp, report)
+    fitting = fit(network, crops, wishes.memory, wishes.amp)
     wanted = choices.wanted_batch(images, recipe)
     batch = choices.make_batch(wanted, wishes.gpus, fitting.images)
     steps = choices.training_steps(recipe, images, batch.total)
