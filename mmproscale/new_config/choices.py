@@ -132,7 +132,8 @@ def crop_sizes(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
     factor = min(1.0, math.sqrt(MOST_CROP_PIXELS / (size[0] * size[1])))
     last = None
     while last is None or max(last) > SMALLEST_CROP:
-        crop = tuple(max(DIVISOR, round(side * factor / DIVISOR) * DIVISOR) for side in size)
+        width, height = (max(DIVISOR, round(s * factor / DIVISOR) * DIVISOR) for s in size)
+        crop = width, height
         if crop != last:
             yield crop
         last, factor = crop, factor * 7 / 8

@@ -23,6 +23,7 @@ from mmproscale.new_config.semantic_layout import PairNames
 from mmproscale.new_config.validation_split import set_aside, split_content, split_file
 
 Show = Callable[[str, int, int], None]
+SPLITS = ("train", "val")
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,13 @@ def _read_coco(data: FoundData, reading: Reading, show: Show) -> ReadData:
         return ReadData(data, coco_facts(data.kind, train, val, names))
     assert reading.val_share is not None
     train, val = split_content(train, reading.val_share, reading.seed)
-    files = [replace(data.train, ann=split_file(reading.config, s, ".json")) for s in SPLITS]
+    train_ann, val_ann = (split_file(reading.config, split, ".json") for split in SPLITS)
     facts = coco_facts(data.kind, train, val, (data.train.ann, data.train.ann))
-    lists = {f.ann: json.dumps(content) for f, content in zip(files, (train, val), strict=True)}
-    return ReadData(replace(data, train=files[0], val=files[1]), facts, lists=lists)
-
-
-SPLITS = ("train", "val")
+    split = replace(
+        data, train=replace(data.train, ann=train_ann), val=replace(data.train, ann=val_ann)
+    )
+    lists = {train_ann: json.dumps(train), val_ann: json.dumps(val)}
+    return ReadData(split, facts, lists=lists)
 
 
 def _splits(data: FoundData) -> list[tuple[str, SplitFiles]]:
@@ -112,7 +113,7 @@ def _read_semantic(data: FoundData, reading: Reading, show: Show) -> ReadData:
         read_maps(files, reading.workers, lambda *done, n=name: show(n, *done))
         for name, files in _splits(data)
     ]
-    lists = {}
+    lists: dict[Path, str] = {}
     if data.val is None:
         assert reading.val_share is not None
         parts, lists = _set_maps_aside(parts[0], reading)

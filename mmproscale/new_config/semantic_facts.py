@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -43,8 +43,12 @@ class MapsOfSplit:
 
     def part(self, places: Sequence[int]) -> MapsOfSplit:
         """Some of the images."""
-        chosen = ([values[p] for p in places] for values in (self.names, self.sizes, self.values))
-        return MapsOfSplit(self.files, self.pairs, *map(tuple, chosen))
+        return replace(
+            self,
+            names=tuple(self.names[place] for place in places),
+            sizes=tuple(self.sizes[place] for place in places),
+            values=tuple(self.values[place] for place in places),
+        )
 
 
 def read_maps(files: SplitFiles, workers: int, progress: Progress) -> MapsOfSplit:
@@ -122,13 +126,14 @@ def class_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _of_json(text: str, path: Path) -> list[str]:
+def _of_json(text: str, path: Path) -> list:
     try:
         entries = json.loads(text)
     except ValueError as error:
         raise InputError(f"class file '{path}' is not valid JSON ({error}): mend it") from error
-    names = [e.get("name") if isinstance(e, dict) else e for e in entries if entries]
-    if not isinstance(entries, list) or not all(isinstance(name, str) for name in names):
+    listed = entries if isinstance(entries, list) else [None]
+    names = [entry.get("name") if isinstance(entry, dict) else entry for entry in listed]
+    if not all(isinstance(name, str) for name in names):
         raise InputError(f"class file '{path}' is no list of names: give one, in label order")
     return names
 

@@ -43,8 +43,11 @@ def split_content(
     """
     annotated = {annotation["image_id"] for annotation in content["annotations"]}
     images = [image for image in content["images"] if image["id"] in annotated]
-    parts = set_aside(len(images), share, seed)
-    return tuple(_part(content, [images[place] for place in places]) for places in parts)
+    train, val = (
+        _part(content, [images[place] for place in places])
+        for places in set_aside(len(images), share, seed)
+    )
+    return train, val
 
 
 def _part(content: dict[str, Any], images: Sequence[dict]) -> dict[str, Any]:
