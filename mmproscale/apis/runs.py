@@ -137,7 +137,7 @@ def build_runner(config: Config) -> Runner:
 def _add_hooks(config: Config) -> None:
     hooks = list(config.get("custom_hooks") or [])
     present = {str(hook["type"]).rpartition(".")[2] for hook in hooks}
-    for name in ("ClassCheckHook", "CheckpointMatchHook"):
+    for name in ("ClassCheckHook", "ClassNamesHook", "CheckpointMatchHook"):
         if name not in present:
             hooks.append(dict(type=f"mmproscale.{name}"))
     config.custom_hooks = hooks

@@ -65,8 +65,11 @@ def check_same_model(model: nn.Module, checkpoint: dict, source: str | Path) -> 
         raise InputError(f"{source} is not a checkpoint of this model: {differences}")
 
 
-def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
+def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> WeightMatch:
     """Check that fine-tuning from a checkpoint takes anything from it at all.
+
+    Returns:
+        What it takes.
 
     Raises:
         InputError: not one name and shape is the model's.
@@ -74,6 +77,32 @@ def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> N
     match = compare_weights(model, state_dict_of(checkpoint))
     if match.matched == 0:
         raise InputError(f"{source} has nothing to start this model from: {match.differences}")
+    return match
+
+
+def drop_class_layer(model: nn.Module, checkpoint: dict, source: str | Path) -> str | None:
+    """Leave the class layer out of a checkpoint that was trained for another number of classes.
+
+    Args:
+        model: what it starts.
+        checkpoint: its `state_dict` is replaced.
+        source: its file, for the line.
+
+    Returns:
+        A line that says so; None where the numbers are equal, or there is no such layer.
+    """
+    weights = state_dict_of(checkpoint)
+    for key, own in model.state_dict().items():
+        theirs = weights.get(key)
+        if key.endswith(_CLASS_LAYER) and theirs is not None and len(theirs) != len(own):
+            layer = key.removesuffix("weight")
+            kept = {k: value for k, value in weights.items() if not k.startswith(layer)}
+            checkpoint["state_dict"] = kept
+            return (
+                f"{source} was trained for {_classes_of_file(checkpoint, len(theirs) - 1)}, this "
+                f"model has {len(own) - 1}: its class layer ({layer}*) is left out and starts anew"
+            )
+    return None
 
 
 def load_model_weights(model: nn.Module, path: str | Path, map_location: Any = None) -> dict:

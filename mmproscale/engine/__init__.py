@@ -3,5 +3,6 @@
 from mmproscale.engine.checkpoint_hook import AtomicCheckpointHook
 from mmproscale.engine.checkpoint_match_hook import CheckpointMatchHook
 from mmproscale.engine.class_check_hook import ClassCheckHook
+from mmproscale.engine.class_names_hook import ClassNamesHook
 
-__all__ = ["AtomicCheckpointHook", "CheckpointMatchHook", "ClassCheckHook"]
+__all__ = ["AtomicCheckpointHook", "CheckpointMatchHook", "ClassCheckHook", "ClassNamesHook"]

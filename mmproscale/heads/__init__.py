@@ -1,3 +1,4 @@
+from mmproscale.heads.decode_head import MaskDecodeHead
 from mmproscale.heads.panoptic_head import PanopticHead
 
-__all__ = ["PanopticHead"]
+__all__ = ["MaskDecodeHead", "PanopticHead"]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch.nn.functional as F
 from mmdet.models.dense_heads import Mask2FormerHead
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmproscale.criterion import MaskCriterion, QueryPredictions
+from mmproscale.criterion import MaskCriterion, QueryPredictions, Targets
+from mmproscale.criterion.class_weights import weights_by_name
 from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.token_layout import to_tokens
 from mmproscale.transformer_decoders import QueryDecoder
@@ -20,6 +22,10 @@ class MaskHead(Mask2FormerHead):
 
     Attention masks are computed at the size in which they are used, full-size masks only where a
     result is asked for, and in training those of matched queries alone.
+
+    Args:
+        class_weight: Weights of classes by their names, for the class loss, in the place of those
+            in ``loss_cls.class_weight``. Names are the dataset's: see :meth:`name_classes`.
 
     Raises:
         InputError: A ``train_cfg`` whose assigner has no ``match_costs``; numbers of levels that
@@ -32,6 +38,7 @@ class MaskHead(Mask2FormerHead):
         pixel_decoder: ConfigDict,
         transformer_decoder: dict,
         num_transformer_feat_level: int = 3,
+        class_weight: Mapping[str, float] | None = None,
         **kwargs,
     ) -> None:
         _check_levels(pixel_decoder, num_transformer_feat_level)
@@ -44,6 +51,45 @@ class MaskHead(Mask2FormerHead):
         )
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.criterion = self._build_criterion() if self.train_cfg else None
+        self._unnamed_weights = dict(class_weight or {})
+
+    def name_classes(self, names: Sequence[str]) -> None:
+        """Say the classes' names, in the order of labels: what is stated by name takes effect.
+
+        Raises:
+            InputError: ``class_weight`` has a name that is no class, or what is no weight.
+        """
+        if not self._unnamed_weights or self.criterion is None:
+            return
+        weights = weights_by_name(self._unnamed_weights, names, self.class_weight)
+        self._unnamed_weights = {}
+        self.class_weight = self.loss_cls.class_weight = weights
+        self.criterion = replace(self.criterion, class_weight=weights)
+
+    def forward(
+        self, x: Sequence[Tensor], batch_data_samples: object = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Class logits (B, Q, classes + 1) and masks (B, Q, H, W) of each layer, as mmdet's."""
+        predictions = self.decode(x)
+        layers = range(len(predictions.class_logits))
+        return list(predictions.class_logits), [predictions.masks(layer) for layer in layers]
+
+    def losses(self, x: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """Losses of backbone maps ``x``, as :meth:`decode` takes them, by mmdet's names.
+
+        Raises:
+            InputError: A model without ``train_cfg``, or one that weighs classes by names that
+                nobody has told it; not one target for each image.
+            FloatingPointError: A matching cost that is not a number.
+        """
+        if self.criterion is None:
+            raise InputError("the model has no train_cfg, so it has no losses: give it one")
+        if self._unnamed_weights:
+            raise InputError(
+                "the head's class_weight names classes, and nobody has told it which they are: add "
+                "dict(type='mmproscale.ClassNamesHook') to custom_hooks"
+            )
+        return self.criterion(self.decode(x, project_queries=False), targets)
 
     def decode(self, feats: Sequence[Tensor], project_queries: bool = True) -> QueryPredictions:
         """What the queries predict for backbone maps (B, C_i, H_i, W_i), high resolution first.
