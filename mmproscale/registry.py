@@ -13,6 +13,7 @@ MODELS = Registry(
     scope="mmproscale",
     locations=[
         "mmproscale.pixel_decoders.deformable_pixel_decoder",
+        "mmproscale.pixel_decoders.exit_gate",
         "mmproscale.pixel_decoders.hybrid_pixel_decoder",
         "mmproscale.pixel_decoders.pixel_embedding",
         "mmproscale.pixel_decoders.token_recalibration",

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch.nn.functional as F
 from mmdet.models.dense_heads import Mask2FormerHead
 from mmengine.config import ConfigDict
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from mmproscale.criterion import MaskCriterion, QueryPredictions
 from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.token_layout import to_tokens
 from mmproscale.transformer_decoders import QueryDecoder
+
+MaskEmbed = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 class MaskHead(Mask2FormerHead):
@@ -54,12 +59,47 @@ class MaskHead(Mask2FormerHead):
                 pixels, of which there are a thousand times more: (W x + b) q = x (W' q) + b q.
                 Losses, which look at some points alone, take the pixels'.
         """
-        if project_queries and hasattr(self.pixel_decoder, "embed"):
-            maps, pixels = self.pixel_decoder.embed(feats)
-            mask_embed = self._embed_through_projection
-        else:
+        if not hasattr(self.pixel_decoder, "embed"):  # stock's
             pixels, maps = self.pixel_decoder(feats)
-            mask_embed = self._embed
+            return self._query(maps, pixels, self._embed)
+        exits, maps, embedding = self.pixel_decoder.embed(feats)
+        return replace(self._read(maps, embedding, project_queries), exits=exits)
+
+    def decode_exits(
+        self,
+        feats: Sequence[Tensor],
+        exits: Sequence[int],
+        project_queries: bool = True,
+        with_cp: bool = False,
+    ) -> Iterator[tuple[int, QueryPredictions]]:
+        """Yield (exit, predictions) where all images leave the encoder at one exit, ascending.
+
+        The encoder runs once, the query decoder once for each exit.
+
+        Args:
+            feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
+            exits: Some of the pixel decoder's.
+            project_queries: As :meth:`decode`'s.
+            with_cp: Whether all that an exit adds is computed again in the backward pass, which
+                saves memory.
+        """
+        read = partial(checkpoint, self._read, use_reentrant=False) if with_cp else self._read
+        for exit_, maps, embedding in self.pixel_decoder.encode(feats, exits, with_cp):
+            predictions = read(maps, embedding, project_queries)
+            yield exit_, replace(predictions, exits=(exit_,) * len(embedding))
+
+    def _read(
+        self, maps: Sequence[Tensor], embedding: Tensor, project_queries: bool
+    ) -> QueryPredictions:
+        """Predictions from encoded maps and the embedding before the mask projection."""
+        if project_queries:
+            return self._query(maps, embedding, self._embed_through_projection)
+        return self._query(maps, self.pixel_decoder.mask_feature(embedding), self._embed)
+
+    def _query(
+        self, maps: Sequence[Tensor], pixels: Tensor, mask_embed: MaskEmbed
+    ) -> QueryPredictions:
+        """What the queries predict from maps and what their mask embeddings are multiplied by."""
         maps = maps[: self.num_transformer_feat_level]
         outputs, mask_embeddings, bias = self.transformer_decoder(
             queries=self.query_feat.weight.expand(len(pixels), -1, -1),
