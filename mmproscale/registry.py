@@ -29,6 +29,9 @@ TRANSFORMS = Registry(
     "transform", parent=MMENGINE_TRANSFORMS, scope="mmproscale", locations=["mmproscale.datasets"]
 )
 METRICS = Registry(
-    "metric", parent=MMENGINE_METRICS, scope="mmproscale", locations=["mmproscale.evaluation"]
+    "metric",
+    parent=MMENGINE_METRICS,
+    scope="mmproscale",
+    locations=["mmproscale.evaluation", "mmproscale.evaluation.encoder_exits"],
 )
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.engine"])

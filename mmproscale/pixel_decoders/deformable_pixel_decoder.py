@@ -71,10 +71,11 @@ class DeformablePixelDecoder(PixelDecoder):
             )
         self.recalibration = recalibration and build_part(recalibration, embed_dims=feat_channels)
         self.exit = None if exit is None else schedule.check_exits((exit,))[0]
-        self.exit_gate = exit_gate and build_part(
-            exit_gate, embed_dims=feat_channels, num_exits=len(self.exits)
-        )
-        if self.exit_gate:
+        self.exit_gate = None
+        if exit_gate:
+            self.exit_gate = build_part(
+                exit_gate, embed_dims=feat_channels, num_exits=len(self.exits)
+            )
             # It learns from what step B derives, never by a model's losses.
             self.exit_gate.requires_grad_(False)
 
