@@ -1,7 +1,8 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ.
 
 ``--kinds panoptic semantic instance`` adds mIoU and AP of the same forward pass, as papers report
-them. All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
+them. Of a model that leaves its encoder early it prints too where images did, and their mean GFLOPs
+as run. All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from mmproscale.apis.runs import (
     build_runner,
     keep_predictions,
     list_classes,
+    report_exits,
     set_up_run,
     write_report,
 )
@@ -62,6 +64,7 @@ def main() -> None:
         keep_predictions(config, args.out)
     if args.classwise:
         list_classes(config)
+    report_exits(config)
     runner = build_runner(config)
     runner.test()
     write_report(runner, Path(config.work_dir) / "metrics.json")

@@ -26,7 +26,8 @@ class UniversalSegmentor(Mask2Former):
         rescale: bool = True,
     ) -> Sequence[DetDataSample]:
         """The data samples with ``pred_panoptic_seg``, ``pred_instances``, ``pred_sem_seg``, as the
-        test_cfg asks for them.
+        test_cfg asks for them, and in their metainfo ``encoder_exit``, the layers of the encoder
+        that each image took.
 
         Args:
             batch_inputs: (B, 3, H, W), normalised and padded.
@@ -37,6 +38,8 @@ class UniversalSegmentor(Mask2Former):
             FloatingPointError: Logits that are not numbers.
         """
         predictions = self.panoptic_head.decode(self.extract_feat(batch_inputs))
+        for sample, exit_ in zip(batch_data_samples, predictions.exits or (), strict=False):
+            sample.set_field(exit_, "encoder_exit", field_type="metainfo")
         results = self.panoptic_fusion_head.predict(
             predictions.class_logits[-1], predictions.masks(), batch_data_samples, rescale
         )
