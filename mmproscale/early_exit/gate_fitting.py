@@ -22,7 +22,7 @@ CLOSED = -1e4
 """Logit of an exit that is not to be taken; half precision still has it."""
 
 STRENGTHS = (1.0, 10.0, 100.0, 1000.0, 10000.0)
-FOLDS, MOST_IMAGES, MOST_STEPS = 5, 10_000, 100
+FOLDS, MOST_IMAGES, MOST_STEPS = 5, 5_000, 60
 
 
 @dataclass(frozen=True)
