@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mmproscale.analysis.tables import NO_BREAK
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.trade_off import CONFIDENCE, Interval, Point
 
@@ -12,7 +13,7 @@ from mmproscale.early_exit.trade_off import CONFIDENCE, Interval, Point
 def rows(points: Sequence[Point], origin: Origin) -> list[list[str]]:
     """Heading and a row for each point; the quality is the dataset's where there are counts."""
     name = origin.quality.upper()
-    heading = ["", "GFLOPs", "encoder", f"{name} ({CONFIDENCE:.0%})", f"mean image {name}"]
+    heading = ["", "GFLOPs", f"{name} ({CONFIDENCE:.0%})", f"mean image {name}"]
     exits = "/".join(str(exit_) for exit_ in origin.exits)
     table = [[*heading, "over fixed exits", f"images at {exits}"]]
     for point in points:
@@ -20,8 +21,7 @@ def rows(points: Sequence[Point], origin: Origin) -> list[list[str]]:
         table.append(
             [
                 point.name,
-                f"{point.gmacs:.4g}",
-                f"{point.encoder_gmacs:.4g}",
+                f"{point.gmacs:.2f}",
                 f"{point.quality:.2f} {_between(point.interval)}",
                 f"{point.mean_image_quality:.2f}",
                 over and over + _between(point.over_fixed_interval, sign="+"),
@@ -48,4 +48,4 @@ def as_json(points: Sequence[Point], origin: Origin, fitted: int, judged: int) -
 
 def _between(interval: Interval, sign: str = "") -> str:
     low, high = interval
-    return f"({low:{sign}.2f} to {high:{sign}.2f})"
+    return f"({low:{sign}.1f} to {high:{sign}.1f})".replace(" ", NO_BREAK)
