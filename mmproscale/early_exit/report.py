@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mmproscale.analysis.tables import NO_BREAK
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.trade_off import CONFIDENCE, Interval, Point
 
@@ -48,4 +47,4 @@ def as_json(points: Sequence[Point], origin: Origin, fitted: int, judged: int) -
 
 def _between(interval: Interval, sign: str = "") -> str:
     low, high = interval
-    return f"({low:{sign}.1f} to {high:{sign}.1f})".replace(" ", NO_BREAK)
+    return f"({low:{sign}.1f},{high:{sign}.1f})"  # in one word, which a table does not fold
