@@ -54,7 +54,7 @@ def derive(
         device: Of this process.
         quality: A name in ``QUALITIES``.
         restart: Whether to begin anew.
-        progress: Told after every image of this process.
+        progress: Told after every image of this process, and when all are done.
 
     Raises:
         InputError: Config, checkpoint and data do not go together; the file is there; parts beside
@@ -71,6 +71,7 @@ def derive(
     images = ImageDerivation(model.to(device).eval(), judge)
     workers = config.test_dataloader.get("num_workers", 0)
     _together(lambda: _derive_share(parts, images, dataset, workers, progress))
+    progress(parts.num_images, parts.num_images)
     _together(lambda: is_first and parts.finish())
 
 
