@@ -109,8 +109,7 @@ def report_exits(config: Config) -> None:
     decoder = head.get("pixel_decoder") or {}
     if not decoder.get("exit_gate") and not decoder.get("exit"):
         return
-    scope = config.get("default_scope", "mmdet")
-    metric = dict(type="mmproscale.EncoderExitMetric", model=config.model, scope=scope)
+    metric = dict(type="mmproscale.EncoderExitMetric", model=config.model)
     config.test_evaluator = [*_evaluators(config), metric]
 
 

@@ -65,8 +65,8 @@ def check_same_model(model: nn.Module, checkpoint: dict, source: str | Path) -> 
         raise InputError(f"{source} is not a checkpoint of this model: {differences}")
 
 
-def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
-    """Check that fine-tuning from a checkpoint takes anything from it at all.
+def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> WeightMatch:
+    """Check that fine-tuning from a checkpoint takes anything from it at all; how they compare.
 
     Raises:
         InputError: not one name and shape is the model's.
@@ -74,6 +74,7 @@ def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> N
     match = compare_weights(model, state_dict_of(checkpoint))
     if match.matched == 0:
         raise InputError(f"{source} has nothing to start this model from: {match.differences}")
+    return match
 
 
 def load_model_weights(model: nn.Module, path: str | Path, map_location: Any = None) -> dict:

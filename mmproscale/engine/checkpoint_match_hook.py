@@ -13,7 +13,7 @@ class CheckpointMatchHook(Hook):
     """Check every checkpoint that the runner loads.
 
     To test and to resume, it must be this very model's. Fine-tuning may take a part of it, and
-    change the classes, but not nothing.
+    change the classes, but not nothing; what differs is said in the log.
     """
 
     priority = "VERY_HIGH"
@@ -28,5 +28,7 @@ class CheckpointMatchHook(Hook):
         source = runner._load_from or find_latest_checkpoint(runner.work_dir)
         # The loop is built before a checkpoint is loaded for training, and never for testing.
         fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
-        check = check_any_match if fine_tuning else check_same_model
-        check(model, checkpoint, source)
+        if not fine_tuning:
+            check_same_model(model, checkpoint, source)
+        elif differences := check_any_match(model, checkpoint, source).differences:
+            runner.logger.warning(f"Fine-tuning from {source}: {differences}")

@@ -9,10 +9,12 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from mmengine.registry import MODELS
 from terminaltables import AsciiTable
 
 from mmproscale.analysis.exit_cost import ExitCost, exit_cost, mean_cost
-from mmproscale.analysis.model_cost import ModelCost, build_network, model_cost
+from mmproscale.analysis.model_cost import ModelCost, Network, model_cost
+from mmproscale.analysis.random_model import model_without_weights
 from mmproscale.apis.progress import progress_bars
 from mmproscale.errors import InputError
 from mmproscale.registry import METRICS
@@ -29,18 +31,15 @@ class EncoderExitMetric(BaseMetric):
     An image's cost is that of its batch's padded size, which is what is computed.
 
     Args:
-        model: The model's config.
-        scope: Where its types without a scope are looked up.
-
-    Raises:
-        InputError: A model that can't be built.
+        model: The config of the model that is tested.
     """
 
     default_prefix = "encoder"
 
-    def __init__(self, model: Mapping, scope: str = "mmdet") -> None:
+    def __init__(self, model: Mapping) -> None:
         super().__init__()
-        self.network = build_network(Config(dict(model=dict(model), default_scope=scope)))
+        config = model_without_weights(Config(dict(model=dict(model))))
+        self.network = Network(MODELS.build(config)).eval()
         self.report: dict[str, Any] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

@@ -31,7 +31,7 @@ class MultiExitLoss:
         weighting: ``'WSD'`` weighs exit k by k, scaled to mean 1 (weighted stochastic depth),
             ``'USD'`` weighs all alike (Table 5).
         with_cp: Whether all that an exit adds, from the pixel embedding to the queries, is computed
-            again in the backward pass: slower, in little more memory than a single exit's.
+            again in the backward pass: slower, in less memory.
 
     Raises:
         InputError: Another ``exits`` or ``weighting``.
