@@ -33,6 +33,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/fusion.py
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/panoptic_quality.py --threads 1
+	$(BIN)/python benchmarks/gate_fitting.py --rounds 3 --warm-up 0
 	$(BIN)/python benchmarks/page.py
 
 clean:

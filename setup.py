@@ -41,6 +41,7 @@ setup(
         "hotcoco",
         "matplotlib",
         "pillow",
+        "pyarrow>=19",
         "pycocotools",
         "rich",
         "safetensors",

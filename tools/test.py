@@ -1,8 +1,9 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ.
 
 ``--kinds panoptic semantic instance`` adds mIoU and AP of the same forward pass, as papers report
-them. ``--tta`` averages over each image and its mirror image, with ``--scales`` over sizes too. All
-figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
+them. ``--tta`` averages over each image and its mirror image, with ``--scales`` over sizes too. Of
+a model that leaves its encoder early it prints too where images did, and their mean GFLOPs as run.
+All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from mmproscale.apis.runs import (
     build_runner,
     keep_predictions,
     list_classes,
+    report_exits,
     set_up_run,
     write_report,
 )
@@ -68,6 +70,8 @@ def main() -> None:
         list_classes(config)
     if views:  # last: it wraps the model
         average_over(config, views)
+    else:
+        report_exits(config)
     runner = build_runner(config)
     runner.test()
     write_report(runner, Path(config.work_dir) / "metrics.json")

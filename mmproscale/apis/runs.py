@@ -99,8 +99,22 @@ def list_classes(config: Config) -> None:
             evaluator.classwise = True
 
 
+def report_exits(config: Config) -> None:
+    """Where images may leave the encoder early, have the test say where they do and what it costs.
+
+    Args:
+        config: Changed in place.
+    """
+    head = config.model.get("panoptic_head") or config.model.get("decode_head") or {}
+    decoder = head.get("pixel_decoder") or {}
+    if not decoder.get("exit_gate") and not decoder.get("exit"):
+        return
+    metric = dict(type="mmproscale.EncoderExitMetric", model=config.model)
+    config.test_evaluator = [*_evaluators(config), metric]
+
+
 def write_report(runner: Runner, path: str | os.PathLike) -> None:
-    """Write all figures of the test's metric, in 0..1, as JSON, if it is ours.
+    """Write all figures of the test's metrics that are ours, in 0..1 or GMACs, as JSON.
 
     Args:
         runner: It has tested.
@@ -108,7 +122,8 @@ def write_report(runner: Runner, path: str | os.PathLike) -> None:
     """
     reports = [m.report for m in runner.test_loop.evaluator.metrics if hasattr(m, "report")]
     if reports and is_main_process():
-        atomic_write_text(path, json.dumps(for_json(reports[0]), indent=1) + "\n")
+        merged = {key: value for report in reversed(reports) for key, value in report.items()}
+        atomic_write_text(path, json.dumps(for_json(merged), indent=1) + "\n")
 
 
 def _evaluators(config: Config) -> list:

@@ -11,7 +11,7 @@ from mmproscale.checkpoints.safe_loading import load_checkpoint, state_dict_of
 from mmproscale.errors import InputError
 
 # Buffers that a model rebuilds by itself, so that files may or may not hold them.
-_REBUILT = ("num_batches_tracked", "relative_position_index")
+REBUILT = ("num_batches_tracked", "relative_position_index")
 _CLASS_LAYER = "cls_embed.weight"
 
 
@@ -42,13 +42,13 @@ class WeightMatch:
 
 def compare_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> WeightMatch:
     """Compare a file's weights with a model's by name and shape."""
-    own = {key: value for key, value in model.state_dict().items() if not key.endswith(_REBUILT)}
+    own = {key: value for key, value in model.state_dict().items() if not key.endswith(REBUILT)}
     shared = [key for key in own if key in weights]
     return WeightMatch(
         total=len(own),
         missing=tuple(key for key in own if key not in weights),
         reshaped=tuple(key for key in shared if own[key].shape != weights[key].shape),
-        unexpected=tuple(k for k in weights if k not in own and not k.endswith(_REBUILT)),
+        unexpected=tuple(k for k in weights if k not in own and not k.endswith(REBUILT)),
     )
 
 
@@ -69,7 +69,7 @@ def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> W
     """Check that fine-tuning from a checkpoint takes anything from it at all.
 
     Returns:
-        What it takes.
+        How names and shapes compare.
 
     Raises:
         InputError: not one name and shape is the model's.

@@ -34,17 +34,20 @@ class QueryPredictions:
         mask_embeddings: (layers + 1, B, Q, C).
         mask_features: (B, C, H, W). A mask's logits are an embedding times these.
         mask_bias: (layers + 1, B, Q, 1), added to a mask's logits; None for nothing.
+        exits: After how many encoder layers each image left the encoder, where that is known.
     """
 
     class_logits: Tensor
     mask_embeddings: Tensor
     mask_features: Tensor
     mask_bias: Tensor | None = None
+    exits: tuple[int, ...] | None = None
 
     def float(self) -> QueryPredictions:
         """The same in fp32."""
         parts = (self.class_logits, self.mask_embeddings, self.mask_features, self.mask_bias)
-        return QueryPredictions(*(None if part is None else part.float() for part in parts))
+        in_fp32 = (None if part is None else part.float() for part in parts)
+        return QueryPredictions(*in_fp32, exits=self.exits)
 
     def masks(self, layer: int = -1) -> Tensor:
         """All mask logits after one layer, (B, Q, H, W)."""

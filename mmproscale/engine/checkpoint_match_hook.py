@@ -17,7 +17,7 @@ class CheckpointMatchHook(Hook):
     """Check every checkpoint that the runner loads.
 
     To test and to resume, it must be this very model's. Fine-tuning may take a part of it, but not
-    nothing; a class layer for another number of classes is left out, and the log says so.
+    nothing; a class layer for another number of classes is left out. What differs is in the log.
     """
 
     priority = "VERY_HIGH"
@@ -35,7 +35,8 @@ class CheckpointMatchHook(Hook):
         if not fine_tuning:
             check_same_model(model, checkpoint, source)
             return
-        check_any_match(model, checkpoint, source)
         left_out = drop_class_layer(model, checkpoint, source)
         if left_out:
             runner.logger.warning(left_out)
+        if differences := check_any_match(model, checkpoint, source).differences:
+            runner.logger.warning(f"Fine-tuning from {source}: {differences}")

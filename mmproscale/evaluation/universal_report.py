@@ -80,6 +80,8 @@ def for_json(value: Any) -> Any:
     """The same with null for NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {key: for_json(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [for_json(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

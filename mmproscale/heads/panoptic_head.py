@@ -20,14 +20,8 @@ class PanopticHead(MaskHead):
     def loss(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]
     ) -> dict[str, Tensor]:
-        """Losses of backbone maps ``x`` by mmdet's names.
-
-        Raises:
-            InputError: A model without ``train_cfg``, or one that weighs classes by names that
-                nobody has told it; not one data sample for each image.
-            FloatingPointError: A matching cost that is not a number.
-        """
-        return self.losses(x, [self._targets(sample) for sample in batch_data_samples])
+        """Losses of backbone maps ``x``, as :meth:`losses`."""
+        return self.losses(x, [self._targets(s) for s in batch_data_samples])
 
     def predict(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]

@@ -14,6 +14,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
 from mmproscale.apis.config import load_config
+from mmproscale.pixel_decoders.deformable_pixel_decoder import choose_exits
+from mmproscale.pixel_decoders.schedule import build_schedule
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.py"))
 NO_MMPRETRAIN = pytest.mark.skipif(find_spec("mmpretrain") is None, reason="no mmpretrain")
@@ -25,6 +27,7 @@ SMALL = {
 }
 # Of each kind one is tested at its full size, as it starts to train; the others at less.
 WHOLE = {
+    "eco_m2f_r18_shapes",
     "lite_m2f_swin-t_coco-instance",
     "m2f_r18_camvid",
     "m2f_r50_coco",
@@ -218,6 +221,32 @@ def test_variants_are_their_schedule(path):
     assert schedule.type == "pro_scale"
     assert "".join(map(str, schedule.repeats)) == path.stem[len("proscale-") :][:3]
     assert len(path.read_text().splitlines()) <= 3
+
+
+@pytest.mark.parametrize("path", leaves(lambda name: name.startswith("eco")))
+def test_an_eco_config_has_exits_a_gate_and_step_as_loss(path):
+    head = load_config(path).model.panoptic_head
+    assert head.exit_loss == dict(type="mmproscale.MultiExitLoss")
+    assert head.pixel_decoder.exit_gate == dict(type="ExitGate")
+    kind = path.stem.partition("_")[0]
+    schedule = build_schedule(head.pixel_decoder.encoder.schedule)
+    expected = {"eco": (2, 3, 4, 5, 6), "eco-lite": (2, 3, 4, 5), "eco-proscale": (7, 8, 9)}[kind]
+    if path.stem == "eco-proscale_m2f_r18_shapes":
+        expected = (3, 4, 5, 6)
+    assert choose_exits(schedule, None, gated=True) == expected
+
+
+@pytest.mark.parametrize("path", leaves(lambda name: name.startswith(("eco_", "eco-proscale_"))))
+def test_an_eco_config_differs_from_its_model_in_early_exits_alone(path):
+    eco = load_config(path).to_dict()
+    model = load_config(path.with_name(path.name.replace("eco_", "").replace("eco-", ""))).to_dict()
+    eco["model"]["panoptic_head"].pop("exit_loss")
+    decoders = [config["model"]["panoptic_head"]["pixel_decoder"] for config in (eco, model)]
+    decoders[0].pop("exit_gate")
+    if path.stem.endswith("_shapes"):  # which has more layers, for exits to choose from
+        for decoder in decoders:
+            decoder["encoder"].pop("schedule")
+    assert eco == model
 
 
 def test_configs_are_short_but_for_those_that_begin_a_family():
