@@ -1,6 +1,7 @@
 """Where images left the encoder: histogram and mean cost, each at its own size."""
 
 import pytest
+from mmengine.registry import init_default_scope
 
 from mmproscale.analysis.exit_cost import exit_cost
 from mmproscale.analysis.model_cost import build_network, model_cost
@@ -22,6 +23,7 @@ def samples(taken):
 
 @pytest.fixture
 def config(configs):
+    init_default_scope("mmdet")  # a runner sets its own before it builds metrics
     return load_config(configs / "eco_m2f_r18_shapes.py")
 
 
