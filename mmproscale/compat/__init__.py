@@ -1,9 +1,10 @@
-"""What stock OpenMMLab needs to run as installed today, each part only where it is absent."""
+"""What OpenMMLab or its fork needs to run as installed today, each part only where it is absent."""
 
 from mmproscale.compat.attention_fallback import replace_attention_fallback
 from mmproscale.compat.missing_modules import install_stand_ins
+from mmproscale.compat.stacks import stack
 from mmproscale.compat.torchvision_for_mmpretrain import serve_torchvision_to_mmpretrain
-from mmproscale.compat.versions import check_versions
+from mmproscale.compat.versions import check_versions, describe_stack
 
 
 def apply() -> None:
@@ -12,7 +13,7 @@ def apply() -> None:
     Safe to call more than once.
 
     Raises:
-        ImportError: one line that names what is missing or too old.
+        ImportError: one line that names what is missing or too old, or two stacks that are mixed.
     """
     check_versions()
     install_stand_ins()
@@ -23,7 +24,9 @@ def apply() -> None:
 __all__ = [
     "apply",
     "check_versions",
+    "describe_stack",
     "install_stand_ins",
     "replace_attention_fallback",
     "serve_torchvision_to_mmpretrain",
+    "stack",
 ]
