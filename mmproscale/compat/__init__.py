@@ -2,6 +2,7 @@
 
 from mmproscale.compat.attention_fallback import replace_attention_fallback
 from mmproscale.compat.missing_modules import install_stand_ins
+from mmproscale.compat.optional_datasets import keep_remarks_off_stdout
 from mmproscale.compat.stacks import stack
 from mmproscale.compat.torchvision_for_mmpretrain import serve_torchvision_to_mmpretrain
 from mmproscale.compat.versions import check_versions, describe_stack
@@ -19,6 +20,7 @@ def apply() -> None:
     install_stand_ins()
     replace_attention_fallback()
     serve_torchvision_to_mmpretrain()
+    keep_remarks_off_stdout()
 
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "check_versions",
     "describe_stack",
     "install_stand_ins",
+    "keep_remarks_off_stdout",
     "replace_attention_fallback",
     "serve_torchvision_to_mmpretrain",
     "stack",
