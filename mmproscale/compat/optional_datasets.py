@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 
 from mmproscale.compat.after_import import import_within
 
-PACKAGES = ("mmdet.datasets", "mmseg.datasets", "mmpretrain.datasets")
+PACKAGES = ("mmdet.datasets", "mmseg.datasets")
 REMARK = "Could not import OneDL"
 
 
