@@ -29,12 +29,17 @@ setup(
     name="mmproscale",
     version=version(),
     description="Efficient universal segmentation for OpenMMLab: PRO-SCALE and its kin",
+    keywords=["panoptic segmentation", "Mask2Former", "OpenMMLab", "mmdet"],
     long_description=description(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["mmproscale", "mmproscale.*"]),
+    # Under .mim are links to configs/ and tools/, where mim looks for a package's; here they become
+    # files.
+    package_data={"mmproscale": ["py.typed", ".mim/**/*.py", ".mim/**/*.sh"]},
+    entry_points={"console_scripts": ["mmproscale = mmproscale.apis.console:main"]},
     install_requires=[
         "torch>=2.6",
         "numpy",
@@ -57,14 +62,30 @@ setup(
             "ftfy",
             "regex",
         ],
+        # pip builds its mmcv apart from torch, in seconds and without its compiled ops.
+        "onedl": [
+            "onedl-mmengine==0.10.12",
+            "onedl-mmcv==2.3.6",
+            "onedl-mmdetection==3.5.1",
+            "onedl-mmsegmentation==1.4.2",
+        ],
         "mmpretrain": ["mmpretrain==1.2.0"],
+        "onedl-mmpretrain": ["onedl-mmpretrain==1.3.6"],
         "dev": ["fvcore", "mypy", "pytest", "ruff"],
     },
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
         "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
     ],
     zip_safe=False,
 )

@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
         "configs",
         nargs="+",
         metavar="CONFIG",
-        help="config file of ours or of mmdet, or of a package: mmdet::detr/NAME.py",
+        help="config file, the name of one of ours, or of a package: mmdet::detr/NAME.py",
     )
     parser.add_argument(
         "--shape",

@@ -28,7 +28,7 @@ from mmproscale.errors import InputError
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Evaluate a checkpoint")
-    parser.add_argument("config", help="config file")
+    parser.add_argument("config", help="config file, or the name of one of ours")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--work-dir", help="folder of the log and the metrics")
     parser.add_argument(

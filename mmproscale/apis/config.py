@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmproscale.apis.config_files import find_config
 from mmproscale.errors import InputError
 
 # What Runner.from_cfg reads beyond Runner's own arguments.
@@ -25,17 +25,16 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
     own ``data_root`` (datasets' and evaluators' alike).
 
     Args:
-        path: The config file.
+        path: The config's file or name, as :func:`mmproscale.apis.config_files.find_config` takes.
         options: Dotted key -> value.
 
     Raises:
         InputError: The file is missing, can't be read as a config or imports what is not installed;
             an option that it has no key for; ``data_root`` is given but the config has none.
     """
-    if not Path(path).is_file():
-        raise InputError(f"config {path} is not a file: name one, e.g. from configs/")
+    file = find_config(path)
     try:
-        config = Config.fromfile(path)
+        config = Config.fromfile(file)
     except ImportError as error:
         raise InputError(f"config {path} {_import_problem(error)}") from error
     except Exception as error:  # a config is a program: it may fail as it likes

@@ -15,9 +15,11 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmproscale.apis.predictor import give_kinds
+from mmproscale.compat import describe_stack
 from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.errors import InputError
 from mmproscale.evaluation.universal_report import for_json
+from mmproscale.version import __version__
 
 
 def set_up_run(
@@ -141,12 +143,14 @@ def build_runner(config: Config) -> Runner:
     """
     _add_hooks(config)
     try:
-        return _build(config)
+        runner = _build(config)
     except (KeyError, TypeError) as error:
         message = " ".join(str(error).strip("'\"").split())
         if not re.search("is not in the .* registry|keyword argument|required positional", message):
             raise
         raise InputError(f"the config does not fit: {message.split('. Please')[0]}") from error
+    runner.logger.info(f"mmproscale {__version__} on {describe_stack()}")
+    return runner
 
 
 def _add_hooks(config: Config) -> None:
