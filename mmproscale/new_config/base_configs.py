@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-import mmproscale
 from mmproscale.apis.config import load_config
+from mmproscale.apis.config_files import CONFIGS
 from mmproscale.errors import InputError
 from mmproscale.new_config.choices import Recipe
 from mmproscale.new_config.coco_layout import INSTANCE, PANOPTIC, SEMANTIC
@@ -42,37 +42,27 @@ class Base:
         return not self.config.model.backbone.get("init_cfg")
 
 
-def config_folder() -> Path:
-    """Our configs: those that were installed with the package, or those of the checkout."""
-    package = Path(mmproscale.__file__).parent
-    for folder in (package / ".mim" / "configs", package.parent / "configs"):
-        if (folder / "_base_").is_dir():
-            return folder
-    raise InputError(f"no configs beside or in '{package}': install mmproscale again")
-
-
 def find_base(name: str, kind: str) -> Base:
     """The config METHOD_m2f_BACKBONE of a kind of data.
 
     Raises:
         InputError: there is none; those that there are of this kind are named.
     """
-    folder = config_folder()
     for ending in ENDINGS[kind]:
-        path = folder / f"{name}{ending}.py"
+        path = CONFIGS / f"{name}{ending}.py"
         if path.is_file():
             config = load_config(path)
             return Base(path, config, _recipe(config, ending))
-    known = ", ".join(base_names(folder, kind)) or "none"
+    known = ", ".join(base_names(kind)) or "none"
     raise InputError(f"--base {name} has no config for {kind} data; there are {known}")
 
 
-def base_names(folder: Path, kind: str) -> list[str]:
+def base_names(kind: str) -> list[str]:
     """The names that :func:`find_base` knows."""
     found = {
         path.stem.removesuffix(ending)
         for ending in ENDINGS[kind]
-        for path in folder.glob(f"*{ending}.py")
+        for path in CONFIGS.glob(f"*{ending}.py")
     }
     return sorted(found)
 
