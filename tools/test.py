@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ.
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ, or mIoU.
 
 ``--kinds panoptic semantic instance`` adds mIoU and AP of the same forward pass, as papers report
 them. All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
@@ -14,10 +14,10 @@ from mmproscale.apis.config import load_config
 from mmproscale.apis.runs import (
     ask_for,
     build_runner,
+    evaluate_and_report,
     keep_predictions,
     list_classes,
     set_up_run,
-    write_report,
 )
 from mmproscale.errors import InputError
 
@@ -28,7 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--work-dir", help="folder of the log and the metrics")
     parser.add_argument(
-        "--out", metavar="PREFIX", help="also write predictions: PREFIX.panoptic.json and PNGs"
+        "--out",
+        metavar="PREFIX",
+        help="also write predictions: PREFIX.panoptic.json and PNGs, or PNGs in PREFIX.semantic",
     )
     parser.add_argument(
         "--kinds",
@@ -62,9 +64,7 @@ def main() -> None:
         keep_predictions(config, args.out)
     if args.classwise:
         list_classes(config)
-    runner = build_runner(config)
-    runner.test()
-    write_report(runner, Path(config.work_dir) / "metrics.json")
+    evaluate_and_report(build_runner(config), Path(config.work_dir) / "metrics.json")
 
 
 if __name__ == "__main__":

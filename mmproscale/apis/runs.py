@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from mmproscale.apis.predictor import give_kinds
 from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.errors import InputError
+from mmproscale.evaluation.class_figures import keep_class_figures
 from mmproscale.evaluation.universal_report import for_json
 
 
@@ -56,18 +57,27 @@ def scale_learning_rate(config: Config) -> None:
 
 
 def keep_predictions(config: Config, prefix: str) -> None:
-    """Have the panoptic metrics of a config write ``PREFIX.panoptic.json`` and its PNGs.
+    """Have a config's metrics write predictions.
+
+    Panoptic ones go to ``PREFIX.panoptic.json`` and its PNGs, label maps of mmseg's metric to PNGs
+    in ``PREFIX.semantic``.
 
     Raises:
-        InputError: The config has no panoptic metric.
+        InputError: The config has no metric that does.
     """
     keeping = ("UniversalSegMetric", "CocoPanopticMetric")
     panoptic = [e for e in _evaluators(config) if e.type.endswith(keeping)]
-    if not panoptic:
-        raise InputError("--out keeps panoptic predictions, and test_evaluator has no such metric")
-    ensure_writable_dir(f"{prefix}.panoptic")
+    semantic = [e for e in _evaluators(config) if e.type.endswith("IoUMetric")]
+    if not panoptic + semantic:
+        raise InputError(
+            "--out keeps panoptic predictions or label maps, and test_evaluator has no metric that "
+            "writes them"
+        )
     for evaluator in panoptic:
+        ensure_writable_dir(f"{prefix}.panoptic")
         evaluator.outfile_prefix = prefix
+    for evaluator in semantic:
+        evaluator.output_dir = str(ensure_writable_dir(f"{prefix}.semantic"))
 
 
 def ask_for(config: Config, kinds: Sequence[str], instances_file: str | None = None) -> None:
@@ -99,16 +109,24 @@ def list_classes(config: Config) -> None:
             evaluator.classwise = True
 
 
-def write_report(runner: Runner, path: str | os.PathLike) -> None:
-    """Write all figures of the test's metric, in 0..1, as JSON, if it is ours.
+def evaluate_and_report(runner: Runner, path: str | os.PathLike) -> None:
+    """Test, and write all figures as JSON.
+
+    Those of our metric and of mmseg's IoUMetric are in 0..1 and by class, too; those of another
+    are as it returns them.
 
     Args:
-        runner: It has tested.
+        runner: Of a config that tests.
         path: The file, which the main process writes.
     """
-    reports = [m.report for m in runner.test_loop.evaluator.metrics if hasattr(m, "report")]
-    if reports and is_main_process():
-        atomic_write_text(path, json.dumps(for_json(reports[0]), indent=1) + "\n")
+    metrics = runner.test_loop.evaluator.metrics
+    for metric in metrics:
+        keep_class_figures(metric)
+    figures = runner.test()
+    reports = [metric.report for metric in metrics if hasattr(metric, "report")]
+    if is_main_process():
+        content = for_json([*reports, figures][0])
+        atomic_write_text(path, json.dumps(content, indent=1, default=float) + "\n")
 
 
 def _evaluators(config: Config) -> list:
