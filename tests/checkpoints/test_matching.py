@@ -88,3 +88,11 @@ def test_fine_tuning_needs_one_match():
     check_any_match(Network(), partly, "a.pth")
     with pytest.raises(InputError, match=r"a\.pth has nothing to start this model from: 8 of 8"):
         check_any_match(Network(), {"state_dict": {"x": torch.zeros(1)}}, "a.pth")
+
+
+def test_classes_of_a_decode_head_are_counted_as_one():
+    models = [nn.Module(), nn.Module()]
+    for model, count in zip(models, (3, 5), strict=True):
+        model.decode_head = Head(0, count)
+    text = refusal(models[0], checkpoint_of(models[1]))
+    assert "trained for 5 classes, the config has 3: set the model's num_classes, or" in text
