@@ -82,7 +82,7 @@ def test_camvid_learns_is_tested_and_predicted(run_tool, shared, tmp_path):
     assert status == 0, error
     seen = losses(tmp_path / "run")
     assert len(seen) == 20
-    assert np.mean(seen[-5:]) < 0.85 * np.mean(seen[:5])
+    assert np.mean(seen[-5:]) < 0.9 * np.mean(seen[:5])
 
     checkpoint = tmp_path / "run/iter_20.pth"
     for mode in ("whole", "slide"):
