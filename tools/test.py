@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ.
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ, or mIoU.
 
 ``--kinds panoptic semantic instance`` adds mIoU and AP of the same forward pass, as papers report
 them. ``--tta`` averages over each image and its mirror image, with ``--scales`` over sizes too. Of
@@ -17,11 +17,11 @@ from mmproscale.apis.image_views import add_view_options, asked_views, average_o
 from mmproscale.apis.runs import (
     ask_for,
     build_runner,
+    evaluate_and_report,
     keep_predictions,
     list_classes,
     report_exits,
     set_up_run,
-    write_report,
 )
 from mmproscale.errors import InputError
 
@@ -32,7 +32,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--work-dir", help="folder of the log and the metrics")
     parser.add_argument(
-        "--out", metavar="PREFIX", help="also write predictions: PREFIX.panoptic.json and PNGs"
+        "--out",
+        metavar="PREFIX",
+        help="also write predictions: PREFIX.panoptic.json and PNGs, or PNGs in PREFIX.semantic",
     )
     parser.add_argument(
         "--kinds",
@@ -72,9 +74,7 @@ def main() -> None:
         average_over(config, views)
     else:
         report_exits(config)
-    runner = build_runner(config)
-    runner.test()
-    write_report(runner, Path(config.work_dir) / "metrics.json")
+    evaluate_and_report(build_runner(config), Path(config.work_dir) / "metrics.json")
 
 
 if __name__ == "__main__":

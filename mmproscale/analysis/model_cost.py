@@ -113,7 +113,10 @@ class Network(nn.Module):
             return predictions.class_logits[-1], predictions.masks()
         size = tuple(images.shape[-2:])
         meta = dict(img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size)
-        return self.model(images, [DetDataSample(metainfo=meta) for _ in images], mode="tensor")
+        samples = [DetDataSample(metainfo=meta) for _ in images]
+        if self.mask_head is not None:  # mmseg's segmentor keeps back the samples that it needs
+            return self.mask_head(self.model.extract_feat(images), samples)
+        return self.model(images, samples, mode="tensor")
 
 
 def build_network(config: Config) -> Network:
@@ -128,7 +131,9 @@ def build_network(config: Config) -> Network:
 
 def padded_size(network: Network, size: tuple[int, int]) -> tuple[int, int]:
     """An image's size (H, W) after the model's preprocessor has padded it."""
-    divisor = getattr(network.model.data_preprocessor, "pad_size_divisor", 1)
+    preprocessor = network.model.data_preprocessor
+    of_mmseg = (getattr(preprocessor, "test_cfg", None) or {}).get("size_divisor") or 1
+    divisor = getattr(preprocessor, "pad_size_divisor", of_mmseg)
     height, width = (ceil(length / divisor) * divisor for length in size)
     return height, width
 

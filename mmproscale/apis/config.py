@@ -16,6 +16,8 @@ from mmproscale.errors import InputError
 
 # What Runner.from_cfg reads beyond Runner's own arguments.
 MORE_KEYS = ("auto_scale_lr", "compile", "find_unused_parameters", "runner_type", "sync_bn")
+# What provides a module of another name.
+PACKAGES = {"mmseg": "mmsegmentation"}
 
 
 def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = None) -> Config:
@@ -56,9 +58,10 @@ def _import_problem(error: BaseException) -> str:
     while behind is not None:
         if isinstance(behind, ModuleNotFoundError) and behind.name and "." not in behind.name:
             name = behind.name
+            package = PACKAGES.get(name, name)
             return (
-                f"needs {name}, which is not installed: `pip install {name}`, or, if it is yours, "
-                "put its folder on PYTHONPATH"
+                f"needs {name}, which is not installed: `pip install {package}`, or, if it is "
+                "yours, put its folder on PYTHONPATH"
             )
         if isinstance(behind, ImportError):
             error = behind

@@ -125,10 +125,12 @@ def _check_class_count(
         if not key.endswith(_CLASS_LAYER) or theirs is None or len(theirs) == len(own):
             continue
         head = model.get_submodule(key.rsplit(".", 2)[0]) if key.count(".") > 1 else model
+        semantic = key.startswith("decode_head.")
+        keys = "num_classes" if semantic else "num_things_classes and num_stuff_classes"
+        count = f"{len(own) - 1}" if semantic else _classes_of_head(head, len(own) - 1)
         raise InputError(
             f"{source} was trained for {_classes_of_file(checkpoint, len(theirs) - 1)}, the config "
-            f"has {_classes_of_head(head, len(own) - 1)}: set the model's num_things_classes and "
-            "num_stuff_classes, or take another checkpoint"
+            f"has {count}: set the model's {keys}, or take another checkpoint"
         )
 
 

@@ -29,7 +29,7 @@ def weights_by_name(
             raise InputError(
                 f"class_weight: '{name}' is no class of the dataset{_hint(name, names)}"
             )
-        if not isinstance(weight, Real) or not isfinite(weight) or weight < 0:
+        if not _is_weight(weight):
             raise InputError(
                 f"class_weight: {name}={weight!r} is no weight: give a number from 0 on"
             )
@@ -41,6 +41,11 @@ def weights_by_name(
         )
     weights = [float(by_name.get(name, w)) for name, w in zip(names, others, strict=False)]
     return [*weights, float(others[-1])]
+
+
+def _is_weight(value: object) -> bool:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and isfinite(value) and value >= 0
 
 
 def _hint(name: str, names: Sequence[str]) -> str:

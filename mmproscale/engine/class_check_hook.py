@@ -109,7 +109,8 @@ def _check_semantic_count(model: nn.Module, dataset: Any) -> None:
     """A decode head of mmseg's knows no things and no stuff, only classes."""
     wanted = getattr(getattr(model, "decode_head", None), "num_classes", None)
     names = class_names(dataset)
-    if wanted is None or names is None or wanted == len(names):
+    # Heads that regress, as those of mmseg's depth models, say that they have one.
+    if wanted in (None, 1) or names is None or wanted == len(names):
         return
     raise InputError(
         f"model.decode_head has {wanted} classes, but {_annotation_file(dataset)} has "

@@ -130,3 +130,11 @@ def test_the_class_layer_is_found_under_a_wrapper_too():
     checkpoint = {"state_dict": weights, "meta": {}}
     assert "13 classes, this model has 8" in drop_class_layer(Network(), checkpoint, "a.pth")
     assert not any("cls_embed" in key for key in checkpoint["state_dict"])
+
+
+def test_classes_of_a_decode_head_are_counted_as_one():
+    models = [nn.Module(), nn.Module()]
+    for model, count in zip(models, (3, 5), strict=True):
+        model.decode_head = Head(0, count)
+    text = refusal(models[0], checkpoint_of(models[1]))
+    assert "trained for 5 classes, the config has 3: set the model's num_classes, or" in text
