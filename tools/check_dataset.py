@@ -19,7 +19,9 @@ from mmproscale.apis.command_line import add_cfg_options, command_line
 from mmproscale.apis.config import load_config
 from mmproscale.apis.datasets_of_config import datasets_of_config
 from mmproscale.apis.progress import progress_bars
-from mmproscale.datasets.dataset_check import DatasetFiles, check_dataset
+from mmproscale.datasets.class_check import compare_datasets
+from mmproscale.datasets.dataset_check import check_dataset
+from mmproscale.datasets.dataset_files import DatasetFiles
 from mmproscale.datasets.dataset_report import DatasetReport
 from mmproscale.datasets.image_check import default_workers
 from mmproscale.errors import InputError
@@ -79,7 +81,7 @@ def datasets(args: argparse.Namespace) -> list[DatasetFiles]:
 
 
 def check(files: Sequence[DatasetFiles], limit: int, workers: int) -> list[DatasetReport]:
-    """Check one dataset after the other, with a bar for each."""
+    """Check one dataset after the other, with a bar for each, then whether they agree."""
     reports = []
     with progress_bars() as bars:
         for dataset in files:
@@ -89,6 +91,7 @@ def check(files: Sequence[DatasetFiles], limit: int, workers: int) -> list[Datas
                 bars.update(task, completed=done, total=total)
 
             reports.append(check_dataset(dataset, limit, workers, show))
+    compare_datasets(files, reports)
     return reports
 
 

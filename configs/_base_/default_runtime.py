@@ -15,6 +15,7 @@ custom_hooks = [
     dict(type="mmproscale.ClassCheckHook"),
     dict(type="mmproscale.ClassNamesHook"),
     dict(type="mmproscale.CheckpointMatchHook"),
+    dict(type="mmproscale.GroundTruthCheckHook"),
 ]
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

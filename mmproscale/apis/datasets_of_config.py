@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmproscale.datasets import PanopticDataset
-from mmproscale.datasets.dataset_check import DatasetFiles
+from mmproscale.datasets.dataset_files import DatasetFiles
 from mmproscale.datasets.panoptic_files import CLASS_KEYS
 from mmproscale.errors import InputError
 from mmproscale.registry import DATASETS
@@ -30,13 +30,15 @@ def datasets_of_config(config: Config) -> list[DatasetFiles]:
             instances on a local disk.
     """
     uses: dict[DatasetFiles, list[str]] = {}
+    counts = _model_classes(config)
     with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmdet")):
         for split in SPLITS:
             loader = config.get(f"{split}_dataloader") or {}
-            for dataset, key in dataset_leaves(
-                loader.get("dataset"), f"{split}_dataloader.dataset"
-            ):
-                uses.setdefault(_files(dataset, key), []).append(split)
+            leaves = dataset_leaves(loader.get("dataset"), f"{split}_dataloader.dataset")
+            scored = split != "train" and _scores_panoptic(config.get(f"{split}_evaluator"))
+            for dataset, key in leaves:
+                files = replace(_files(dataset, key), scored=scored, model_classes=counts)
+                uses.setdefault(files, []).append(split)
     if not uses:
         raise InputError(f"config {config.filename} has no dataset: name one that trains or tests")
     return [
@@ -90,6 +92,21 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
         metainfo=() if stock else _stated_names(built.metainfo),
         things_first=not stock,
     )
+
+
+def _model_classes(config: Config) -> tuple[int, int] | None:
+    """Numbers of thing and stuff classes that the config states of its model."""
+    head = (config.get("model") or {}).get("panoptic_head") or {}
+    things, stuff = head.get("num_things_classes"), head.get("num_stuff_classes")
+    return None if things is None or stuff is None else (things, stuff)
+
+
+def _scores_panoptic(evaluator: Any) -> bool:
+    """Whether an evaluator has a metric of ours, which needs every image's ground truth."""
+    if isinstance(evaluator, Mapping) and "metrics" in evaluator:
+        return _scores_panoptic(evaluator["metrics"])
+    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]
+    return any(str(metric.get("type")).endswith("UniversalSegMetric") for metric in metrics)
 
 
 def _stated_names(metainfo: Mapping) -> tuple[tuple[str, tuple[str, ...]], ...]:

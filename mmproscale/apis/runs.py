@@ -173,7 +173,8 @@ def build_runner(config: Config) -> Runner:
 def _add_hooks(config: Config) -> None:
     hooks = list(config.get("custom_hooks") or [])
     present = {str(hook["type"]).rpartition(".")[2] for hook in hooks}
-    for name in ("ClassCheckHook", "ClassNamesHook", "CheckpointMatchHook"):
+    names = ("ClassCheckHook", "ClassNamesHook", "CheckpointMatchHook", "GroundTruthCheckHook")
+    for name in names:
         if name not in present:
             hooks.append(dict(type=f"mmproscale.{name}"))
     config.custom_hooks = hooks

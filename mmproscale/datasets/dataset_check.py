@@ -5,59 +5,25 @@ from __future__ import annotations
 import os.path as osp
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from mmproscale.datasets.annotation_faults import is_image_id, list_faults
+from mmproscale.datasets.class_check import class_faults, class_names
+from mmproscale.datasets.dataset_files import DatasetFiles
 from mmproscale.datasets.dataset_report import DatasetReport, size_counts
-from mmproscale.datasets.faults import Fault
+from mmproscale.datasets.faults import Fault, is_int
 from mmproscale.datasets.image_check import ImageTask, check_images
-from mmproscale.datasets.instance_faults import (
-    instance_faults,
-    instance_notes,
-    unknown_class_faults,
-)
+from mmproscale.datasets.instance_faults import instance_faults, instance_notes
 from mmproscale.datasets.panoptic_faults import (
     MAX_ID,
     by_hashable_id,
     panoptic_faults,
     panoptic_notes,
 )
-from mmproscale.datasets.panoptic_files import (
-    class_metainfo,
-    class_name_faults,
-    missing_files,
-    order_categories,
-    parse_json,
-    png_name,
-)
+from mmproscale.datasets.panoptic_files import missing_files, parse_json, png_name
 
 Progress = Callable[[int, int], None]
 OTHER_KINDS = {"instances-not-panoptic", "panoptic-not-instances"}
-
-
-@dataclass(frozen=True)
-class DatasetFiles:
-    """Where a dataset lies, and what its user expects of it.
-
-    Args:
-        ann_file: the JSON.
-        img: folder of the images.
-        seg: folder of the panoptic PNGs; None for instances, or where there is no ground truth.
-        panoptic: whether it is COCO panoptic, else COCO instances.
-        need_annotations: False where images without ground truth will do.
-        name: what to call it; the JSON's name where empty.
-        metainfo: names that a config states, as (key, names): 'classes', 'thing_classes', ...
-        things_first: whether the reader puts things first itself, as mmdet's does not.
-    """
-
-    ann_file: str
-    img: str
-    seg: str | None = None
-    panoptic: bool = True
-    need_annotations: bool = True
-    name: str = ""
-    metainfo: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    things_first: bool = True
 
 
 def check_dataset(
@@ -106,7 +72,7 @@ def _check_json(content: dict, files: DatasetFiles, report: DatasetReport) -> se
     if files.panoptic:
         faults = panoptic_faults(content, files.ann_file, files.need_annotations)
     else:
-        faults = instance_faults(content, files.ann_file)
+        faults = instance_faults(content, files.ann_file, files.need_annotations)
     for fault in faults:
         report.add([fault])
         if not fault.note:
@@ -114,22 +80,14 @@ def _check_json(content: dict, files: DatasetFiles, report: DatasetReport) -> se
     if files.panoptic:
         for note in panoptic_notes(content, files.ann_file):
             wrong = note.kind == "stuff-first" and not files.things_first
+            wrong |= note.kind == "image-without-annotation" and files.scored
             report.add([replace(note, note=not wrong)])
     else:
         report.add(instance_notes(content, files.ann_file))
     if not any(kind.startswith(("category-", "isthing-")) for kind in report.faults):
-        report.add(_class_faults(content["categories"], files))
+        report.add(class_faults(content["categories"], files))
+        report.classes = class_names(content["categories"], files)
     return faulty
-
-
-def _class_faults(categories: list[dict], files: DatasetFiles) -> Iterable[Fault]:
-    stated = dict(files.metainfo)
-    if not files.panoptic:
-        return unknown_class_faults(stated.get("classes", ()), categories, files.ann_file)
-    if not stated:
-        return ()
-    found = class_metainfo(order_categories(categories, files.ann_file))
-    return class_name_faults(stated, found, files.ann_file)
 
 
 def _sound_images(content: dict, faulty: set[str]) -> list[dict]:
@@ -202,7 +160,10 @@ def _without_things(annotations: list[dict], categories: list[dict]) -> int:
     things = {c["id"] for c in categories if c.get("isthing")}
     lists = [a["segments_info"] for a in annotations if isinstance(a.get("segments_info"), list)]
     return sum(
-        not any(isinstance(s, dict) and s.get("category_id") in things for s in segments)
+        not any(
+            isinstance(s, dict) and is_int(s.get("category_id")) and s["category_id"] in things
+            for s in segments
+        )
         for segments in lists
     )
 

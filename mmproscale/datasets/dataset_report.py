@@ -31,6 +31,7 @@ class DatasetReport:
         self.faults: dict[str, FaultsOfKind] = {}
         self.notes: dict[str, FaultsOfKind] = {}
         self.counts: dict[str, Any] = {}
+        self.classes: tuple[str, ...] | None = None  # by label, where they are known
 
     def add(self, faults: Iterable[Fault]) -> None:
         """Count `faults` and keep the first of each kind."""

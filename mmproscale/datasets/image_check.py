@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 import cv2
+from PIL import Image
 
+from mmproscale.datasets.exif import SIDEWAYS, UPRIGHT, orientation
 from mmproscale.datasets.faults import Fault
 from mmproscale.datasets.instance_faults import mask_faults
 from mmproscale.datasets.png_faults import (
@@ -89,6 +91,21 @@ def _image_faults(task: ImageTask) -> Iterator[Fault]:
         loaded = LoadImage().load(item)
         if isinstance(loaded, Fault):
             yield loaded
+        else:
+            yield from _turn_notes(task.img_path, task.height == task.width)
+
+
+def _turn_notes(path: str, is_square: bool) -> Iterator[Fault]:
+    """An image that Exif turns is loaded upright; mostly its size tells whether it was so drawn."""
+    try:
+        with Image.open(path) as image:
+            turn = orientation(image)
+    except (OSError, SyntaxError, ValueError):  # OpenCV read it
+        return
+    if turn != UPRIGHT and (is_square or turn not in SIDEWAYS):
+        problem = f"(image) has EXIF orientation {turn}: training turns it upright"
+        action = "see that its annotations fit it so, or store the pixels upright"
+        yield Fault("image-turned", path, "", problem, action, note=True)
 
 
 def _count_pixels(task: ImageTask, segments: SegmentMap, found: ImageFindings) -> None:

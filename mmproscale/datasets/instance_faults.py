@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from pycocotools import mask as mask_utils
 
 from mmproscale.datasets.annotation_faults import (
@@ -26,14 +27,19 @@ KEYS = ("id", "image_id", "category_id", "bbox", "area")
 # Polygons are drawn by hand and measured in several ways: only gross differences are faults.
 LEAST_OVERLAP = 0.5
 MOST_AREA_RATIO = 2.0
+# Characters of one count of a compressed RLE: 35 bits, where pycocotools' counts have 32.
+LONGEST_COUNT = 7
 
 
-def instance_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
+def instance_faults(
+    content: Mapping[str, list[dict]], file: str, need_annotations: bool = True
+) -> Iterator[Fault]:
     """All faults of an instance file that the JSON tells without drawing a mask.
 
     Args:
         content: the parsed file, whose three lists are there (see `list_faults`).
         file: its name.
+        need_annotations: False where images without ground truth will do (a test set).
     """
     if any("segments_info" in annotation for annotation in content["annotations"][:1]):
         problem = "has 'segments_info': this is COCO panoptic, not instances"
@@ -51,6 +57,9 @@ def instance_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fa
         if type(annotation.get("id")) in (int, str):
             yield from ids.faults(annotation["id"], file, f"{record}.id")
         yield from _values(annotation, images, categories, file, record)
+    if need_annotations and all(a.get("iscrowd") for a in content["annotations"]):
+        problem = f"have no instance that is no crowd ({len(content['images'])} images)"
+        yield Fault("no-instance", file, "annotations", problem, "give the annotated JSON")
 
 
 def _values(
@@ -65,10 +74,12 @@ def _values(
         yield from category_reference_faults(value, categories, file, field, what)
     image = images.get(image_id, {}) if type(image_id) in (int, str) else {}
     width, height = image.get("width"), image.get("height")
-    # mmdet leaves out what is empty, and COCO itself has a few of these.
-    if "bbox" in annotation and is_int(width) and is_int(height):
-        box, field = annotation["bbox"], f"{record}.bbox"
-        yield from box_faults(box, width, height, file, field, empty_is_note=True)
+    if is_int(width) and is_int(height):
+        # mmdet leaves out what is empty, and COCO itself has a few of these.
+        if "bbox" in annotation:
+            box, field = annotation["bbox"], f"{record}.bbox"
+            yield from box_faults(box, width, height, file, field, empty_is_note=True)
+        yield from mask_form_faults(annotation, height, width, file, record)
     if "area" in annotation:
         yield from area_faults(annotation["area"], file, f"{record}.area", empty_is_note=True)
     yield from crowd_faults(annotation, file, record)
@@ -76,6 +87,27 @@ def _values(
 
 def _named(annotation: Mapping) -> str:
     return f"annotation {shown(annotation.get('id'))} of image {shown(annotation.get('image_id'))}"
+
+
+def mask_form_faults(
+    annotation: Mapping, height: int, width: int, file: str, record: str
+) -> Iterator[Fault]:
+    """Faults of one annotation's `segmentation` that show before it is drawn.
+
+    Args:
+        annotation: whose other keys don't matter.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        file: the annotation file's name.
+        record: where the annotation stands in it.
+    """
+    mask, field = annotation.get("segmentation"), f"{record}.segmentation"
+    if not mask:
+        action = "draw the object, or remove it: training needs its mask"
+        yield Fault("mask-missing", file, field, "is missing or empty", action)
+        return
+    check = _polygons if isinstance(mask, list) else _rle
+    yield from check(mask, height, width, file, field)
 
 
 def mask_faults(
@@ -90,46 +122,45 @@ def mask_faults(
         file: the annotation file's name.
         record: where the annotation stands in it.
     """
-    mask, field = annotation.get("segmentation"), f"{record}.segmentation"
-    if not mask:
-        action = "mmdet ignores the object when it trains masks"
-        yield Fault("mask-missing", file, field, "is missing or empty", action, note=True)
-        return
-    check = _polygons if isinstance(mask, list) else _rle
-    faults = list(check(mask, height, width, file, field))
-    if faults:
-        yield from faults
-        return
-    rle = _encoded(mask, height, width)
-    if rle is None:
-        action = "write it again with pycocotools"
-        yield Fault("rle-counts", file, field, f"is no RLE mask of {width}x{height}", action)
-        return
-    yield from _against_mask(annotation, rle, file, record)
+    faults = list(mask_form_faults(annotation, height, width, file, record))
+    yield from faults or _against_mask(annotation, height, width, file, record)
 
 
 def _polygons(polygons: list, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
     side = max(height, width)
-    if not all(isinstance(polygon, list) for polygon in polygons):
-        action = "give a list of polygons, each x, y, x, y, ..."
-        yield Fault("polygon-type", file, field, f"is {shown(polygons)}", action)
-        return
     for place, polygon in enumerate(polygons):
-        where = f"{field}[{place}]"
-        if not all(is_number(side) for side in polygon):
-            yield Fault("polygon-type", file, where, f"is {shown(polygon)}", "list x, y, x, y, ...")
-        elif not all(is_finite(side) for side in polygon):
-            problem = f"is {shown(polygon)}, not finite"
-            yield Fault("polygon-not-finite", file, where, problem, "remove or redraw it")
-        elif len(polygon) % 2:
-            problem = f"has {len(polygon)} numbers, an odd count"
-            yield Fault("polygon-odd", file, where, problem, "list x, y, x, y, ...")
-        elif len(polygon) < 6:
-            problem = f"has {len(polygon) // 2} points, and a polygon needs 3"
-            yield Fault("polygon-short", file, where, problem, "remove or redraw it")
-        elif min(polygon) < -side or max(polygon) > 2 * side:  # drawing it may take all memory
-            problem = f"is {shown(polygon)}, far outside its image of {width}x{height}"
-            yield Fault("polygon-outside", file, where, problem, "remove or redraw it")
+        if not isinstance(polygon, list):
+            action = "give a list of polygons, each x, y, x, y, ..."
+            yield Fault("polygon-type", file, field, f"is {shown(polygons)}", action)
+            return
+        if not _is_drawable(polygon, side):
+            yield _polygon(polygon, height, width, file, f"{field}[{place}]")
+
+
+def _is_drawable(polygon: list, side: int) -> bool:
+    """Whether there are three points or more, none far outside: of millions, so without a loop."""
+    if len(polygon) < 6 or len(polygon) % 2 or not set(map(type, polygon)) <= {int, float}:
+        return False
+    # A NaN is neither below nor above, but the sum has it too.
+    return min(polygon) >= -side and max(polygon) <= 2 * side and is_finite(sum(polygon))
+
+
+def _polygon(polygon: list, height: int, width: int, file: str, where: str) -> Fault:
+    """The fault of a polygon that is not drawable."""
+    if not all(map(is_number, polygon)):
+        return Fault("polygon-type", file, where, f"is {shown(polygon)}", "list x, y, x, y, ...")
+    if not all(map(is_finite, polygon)):
+        problem = f"is {shown(polygon)}, not finite"
+        return Fault("polygon-not-finite", file, where, problem, "remove or redraw it")
+    if len(polygon) % 2:
+        problem = f"has {len(polygon)} numbers, an odd count"
+        return Fault("polygon-odd", file, where, problem, "list x, y, x, y, ...")
+    if len(polygon) < 6:
+        problem = f"has {len(polygon) // 2} points, and a polygon needs 3"
+        return Fault("polygon-short", file, where, problem, "remove or redraw it")
+    # Drawing it may take all memory.
+    problem = f"is {shown(polygon)}, far outside its image of {width}x{height}"
+    return Fault("polygon-outside", file, where, problem, "remove or redraw it")
 
 
 def _rle(mask: Any, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
@@ -138,48 +169,53 @@ def _rle(mask: Any, height: int, width: int, file: str, field: str) -> Iterator[
         yield Fault("mask-type", file, field, f"is {shown(mask)}, no polygons nor RLE", action)
     elif mask["size"] != [height, width] or not all(map(is_int, mask["size"])):
         problem = f"has size {shown(mask['size'])} but its image is [{height}, {width}]"
-        yield Fault("rle-size", file, f"{field}.size", problem, "use [height, width] of the image")
+        yield Fault("rle-size", file, field, problem, "use [height, width] of the image")
+    elif rle_pixels(mask["counts"]) != height * width:
+        action = "write it again with pycocotools"
+        yield Fault("rle-counts", file, field, f"is no RLE mask of {width}x{height}", action)
 
 
-def _encoded(mask: Any, height: int, width: int) -> dict | None:
-    """The mask as one compressed RLE; None where its counts are not those of height x width."""
-    if isinstance(mask, list):
-        return mask_utils.merge(mask_utils.frPyObjects(mask, height, width))
-    counts = mask["counts"]
-    if isinstance(counts, list):
-        sound = all(is_int(count) and count >= 0 for count in counts)
-        if not sound or sum(counts) != height * width:
-            return None
-        return mask_utils.frPyObjects(mask, height, width)
-    if not isinstance(counts, str):
-        return None
-    return mask if _pixels_of(counts) == height * width else None
+def rle_pixels(counts: Any) -> int:
+    """The pixels that the counts of an RLE cover, compressed (a string) or not; -1 for no counts.
+
+    pycocotools itself reads beyond the end of a string that was cut.
+    """
+    if isinstance(counts, str):
+        return _pixels_of(counts)
+    if not isinstance(counts, list) or not all(is_int(count) and count >= 0 for count in counts):
+        return -1
+    return sum(counts)
 
 
 def _pixels_of(counts: str) -> int:
-    """The pixels that a compressed RLE covers, or -1: pycocotools itself reads beyond its end.
+    """The pixels that a compressed RLE covers, or -1.
 
     The code is that of maskApi.c: five bits in each character, those from 48 on, the sixth saying
     that more follow; from the third count on a difference to the last but one.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            return -1
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    return sum(runs) if not shift and all(run >= 0 for run in runs) else -1
+    codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    if not codes.size or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        return -1
+    ends = np.flatnonzero((codes & 32) == 0) + 1
+    starts = np.r_[0, ends[:-1]]
+    lengths = ends - starts
+    if lengths.max() > LONGEST_COUNT:
+        return -1
+    shifts = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((codes & 31) << shifts, starts)
+    runs -= np.where(codes[ends - 1] & 16, 1 << 5 * lengths, 0)
+    for first in (1, 2):
+        runs[first::2] = np.cumsum(runs[first::2])
+    return int(runs.sum()) if runs.min() >= 0 else -1
 
 
-def _against_mask(annotation: Mapping, rle: dict, file: str, record: str) -> Iterator[Fault]:
+def _against_mask(
+    annotation: Mapping, height: int, width: int, file: str, record: str
+) -> Iterator[Fault]:
+    mask = annotation["segmentation"]
+    compressed = isinstance(mask, dict) and isinstance(mask["counts"], str)
+    rle = mask if compressed else mask_utils.frPyObjects(mask, height, width)
+    rle = mask_utils.merge(rle) if isinstance(rle, list) else rle
     pixels, tight = float(mask_utils.area(rle)), mask_utils.toBbox(rle).tolist()
     area, box = annotation.get("area", pixels), annotation.get("bbox", tight)
     difference, outline = abs(area - pixels), 2 * (tight[2] + tight[3])

@@ -5,22 +5,21 @@ from typing import ClassVar
 
 from mmdet.datasets import CocoPanopticDataset
 
-from mmproscale.datasets.faults import refuse
+from mmproscale.datasets.coco_dataset import Folder, LocalCocoDataset
+from mmproscale.datasets.faults import Fault, refuse
 from mmproscale.datasets.panoptic_faults import panoptic_faults
 from mmproscale.datasets.panoptic_files import (
     class_metainfo,
     class_name_faults,
-    missing_files,
     order_categories,
     png_name,
-    read_panoptic_json,
 )
-from mmproscale.errors import InputError
+from mmproscale.datasets.png_faults import map_segments, read_ids, segment_faults
 from mmproscale.registry import DATASETS
 
 
 @DATASETS.register_module()
-class PanopticDataset(CocoPanopticDataset):
+class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
     """COCO panoptic annotations, with the labels that mmdet's panoptic heads expect.
 
     It differs from mmdet's class in four ways:
@@ -29,7 +28,8 @@ class PanopticDataset(CocoPanopticDataset):
       things and within stuff. `metainfo` has `classes`, `thing_classes`, `stuff_classes` and
       `palette` in that order. Names in the config's `metainfo` are only checked against them.
     - A panoptic PNG is found by the annotation's own `file_name`.
-    - With `filter_cfg=dict(filter_empty_gt=True)`, images that show only stuff stay.
+    - With `filter_cfg=dict(filter_empty_gt=True)`, images that show only stuff stay. Those without
+      a segment are left out, and their PNGs must be void.
     - What is wrong with the file is refused when the dataset is built, by name: see
       `panoptic_faults`. Every image and PNG that it names must be there (local disks).
 
@@ -44,24 +44,18 @@ class PanopticDataset(CocoPanopticDataset):
 
     Raises:
         InputError: a missing root, folder, annotation file, image or PNG; an annotation file that
-            has a fault; other classes than the config says; no image with a segment.
+            has a fault; a PNG that is not void where the file has no segment; other classes than
+            the config says; no image with a segment.
     """
 
-    METAINFO: ClassVar[dict] = {}
-
-    def __init__(self, *args, hint: str = "", **kwargs) -> None:
-        self._hint = hint
-        super().__init__(*args, **kwargs)
-
-    def _join_prefix(self) -> None:
-        self.data_prefix = {k: v for k, v in self.data_prefix.items() if v is not None}
-        self._relative = (self.data_prefix.get("img"), self.ann_file, self.data_prefix.get("seg"))
-        super()._join_prefix()
+    JSON: ClassVar[str] = "panoptic JSON"
+    FOLDERS: ClassVar[dict[str, Folder]] = dict(
+        LocalCocoDataset.FOLDERS, seg=Folder("seg_map_path", "png", "panoptic PNGs", False)
+    )
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file, set `metainfo` and `cat2label`; return a dict per image."""
-        self._check_root()
-        content = read_panoptic_json(self.ann_file, not self.test_mode, self.backend_args)
+        content = self._read_json()
         refuse(panoptic_faults(content, self.ann_file, not self.test_mode))
         self._set_classes(content["categories"])
         annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
@@ -98,41 +92,26 @@ class PanopticDataset(CocoPanopticDataset):
         """Return the images to train on: see the class for what `filter_empty_gt` drops.
 
         Raises:
-            InputError: no image is left.
+            InputError: no image is left, or one that is dropped has a PNG with segments.
         """
-        if self.test_mode:
-            return self.data_list
-        config = self.filter_cfg or {}
-        min_size, drop_empty = config.get("min_size", 0), config.get("filter_empty_gt", False)
-        kept = [
-            item
-            for item in self.data_list
-            if item["seg_map_path"] is not None  # without ground truth there is nothing to learn
-            and (item["segments_info"] or not drop_empty)
-            and min(item["width"], item["height"]) >= min_size
-        ]
-        if not kept:
-            raise InputError(
-                f"'{self.ann_file}' has no image to train on: of {len(self.data_list)} none is "
-                f"annotated and at least {min_size} pixels wide and high (filter_cfg.min_size)"
-            )
-        return kept
+        if not self.test_mode and (self.filter_cfg or {}).get("filter_empty_gt", False):
+            for item in self.data_list:
+                if item["seg_map_path"] is not None and not item["segments_info"]:
+                    self._check_void(item["seg_map_path"])
+        return super().filter_data()
 
-    def _check_root(self) -> None:
-        img, ann_file, seg = self._relative
-        if not ann_file:
-            raise InputError("ann_file is not set: name the dataset's panoptic JSON")
-        if not img:
-            raise InputError("data_prefix.img is not set: name the folder of the dataset's images")
-        if not seg and not self.test_mode:
-            raise InputError("data_prefix.seg is not set: name the folder of the panoptic PNGs")
-        root = self.data_root
-        if root and self._is_local(root) and not osp.isdir(root):
-            parts = f"{img} (images), {ann_file}" + (f", {seg} (panoptic PNGs)" if seg else "")
-            raise InputError(
-                f"dataset root '{root}' does not exist: expected in it {parts}; set data_root"
-                + (f", or {self._hint}" if self._hint else "")
-            )
+    def _check_void(self, path: str) -> None:
+        """Nobody loads what is dropped, so segments that the JSON forgot would go unseen."""
+        ids = read_ids(path, self.backend_args)
+        refuse(
+            [ids]
+            if isinstance(ids, Fault)
+            else segment_faults(ids, map_segments(ids, []), [], path)
+        )
+
+    def _is_trained_on(self, item: dict, drop_empty: bool) -> bool:
+        # Without ground truth there is nothing to learn.
+        return item["seg_map_path"] is not None and bool(item["segments_info"] or not drop_empty)
 
     def _set_classes(self, categories: list[dict]) -> None:
         ordered = order_categories(categories, self.ann_file)
@@ -163,16 +142,3 @@ class PanopticDataset(CocoPanopticDataset):
         if is_thing:
             box = [x, y, x + w, y + h]
             item["instances"].append(dict(bbox=box, bbox_label=label, ignore_flag=0))
-
-    def _check_files(self, data_list: list[dict]) -> None:
-        for key, prefix, what in (("img_path", "img", "image"), ("seg_map_path", "seg", "png")):
-            folder = self.data_prefix.get(prefix)
-            if not folder or not self._is_local(folder):
-                continue
-            paths = (item[key] for item in data_list if item[key] is not None)
-            names = (path[len(folder) :].lstrip("/") for path in paths)
-            refuse(missing_files(folder, names, what, self.ann_file))
-
-    def _is_local(self, path: str) -> bool:
-        backend = (self.backend_args or {}).get("backend", "local")
-        return backend in ("local", "disk") and "://" not in path

@@ -149,7 +149,9 @@ def panoptic_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fau
         problem = "lists stuff before things: mmdet's CocoPanopticDataset would mislabel it"
         action = "use mmproscale.PanopticDataset, which orders things first"
         yield Fault("stuff-first", file, "categories", problem, action, note=True)
-    yield from chain(_image_notes(content, file), _case_notes(content, file))
+    yield from chain(
+        _image_notes(content, file), _stuff_notes(content, file), _case_notes(content, file)
+    )
 
 
 def _image_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
@@ -174,6 +176,22 @@ def _image_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault
             yield Fault(
                 "image-without-segments", file, record, f"{problem} no segment", action, True
             )
+
+
+def _stuff_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
+    """Stuff is one segment in an image: of several, matching counts all but one as missed."""
+    stuff = {c["id"] for c in content["categories"] if is_int(c.get("id")) and not c.get("isthing")}
+    for place, annotation in enumerate(content["annotations"]):
+        entries = annotation.get("segments_info")
+        first: dict[int, int] = {}
+        for number, segment in enumerate(entries if isinstance(entries, list) else ()):
+            value = segment.get("category_id") if isinstance(segment, dict) else None
+            if is_int(value) and value in stuff and first.setdefault(value, number) != number:
+                record = f"annotations[{place}].segments_info"
+                problem = f"is of stuff class {value}, as is {record}[{first[value]}]"
+                action = "give all pixels of a stuff class one id"
+                field = f"{record}[{number}].category_id"
+                yield Fault("stuff-in-parts", file, field, problem, action, note=True)
 
 
 def _case_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:

@@ -177,6 +177,11 @@ def _unknown_ids(ids: np.ndarray, found: SegmentMap, known: int, path: str) -> I
     if not found.areas[-1]:
         return
     unknown = np.unique(ids[found.places == known + 1])
+    if not known:
+        problem = f"is in the PNG, which has {len(unknown)} ids, and the JSON has no segment of it"
+        action = "write its segments_info, or make the PNG void (0)"
+        yield Fault("segment-not-in-json", path, f"segment {unknown[0]}", problem, action)
+        return
     if len(unknown) >= MANY_UNKNOWN and len(unknown) > known:
         problem = f"holds {len(unknown)} ids that the JSON lacks, which has {known} segments"
         action = "it was resized with interpolation, saved with loss or is another image's: replace"

@@ -1,12 +1,13 @@
-"""Load an image and its panoptic PNG, with one clear line for a file that is broken."""
+"""Load an image and its ground truth, with one clear line for what is broken."""
 
 import cv2
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
-from mmdet.datasets.transforms import LoadPanopticAnnotations
+from mmdet.datasets.transforms import LoadAnnotations, LoadPanopticAnnotations
 from mmdet.structures.mask import BitmapMasks
 
 from mmproscale.datasets.faults import Fault, refuse
+from mmproscale.datasets.instance_faults import mask_faults
 from mmproscale.datasets.png_faults import (
     map_segments,
     read_ids,
@@ -112,3 +113,34 @@ class LoadSemanticFromPanoptic(LoadPanoptic):
         results = super().transform(results)
         results["seg_fields"] = ["gt_seg_map"]
         return results
+
+
+@TRANSFORMS.register_module()
+class LoadInstances(LoadAnnotations):
+    """mmdet's `LoadAnnotations` with masks, of items of `InstanceDataset`; after `LoadImage`.
+
+    Adds `gt_bboxes` (N, 4), `gt_bboxes_labels` (N,), `gt_ignore_flags` (N,) and `gt_masks`
+    (N, H, W) of the item's N instances.
+
+    Args:
+        kwargs: those of `LoadAnnotations`.
+
+    Raises:
+        InputError: a mask is not sound, or its `area` or box is grossly another's.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(with_mask=True, **kwargs)
+
+    def _load_masks(self, results: dict) -> None:
+        height, width = results["ori_shape"]
+        for instance in results["instances"]:
+            x1, y1, x2, y2 = instance["bbox"]
+            annotation = dict(
+                segmentation=instance.get("mask"),
+                area=instance["area"],
+                bbox=[x1, y1, x2 - x1, y2 - y1],
+            )
+            record = f"annotations[{instance['place']}]"
+            refuse(mask_faults(annotation, height, width, results["ann_file"], record))
+        super()._load_masks(results)

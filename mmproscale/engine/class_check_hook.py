@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 from torch import nn
 
+from mmproscale.datasets.class_agreement import label_difference
 from mmproscale.engine.model_wrappers import unwrapped
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
@@ -71,13 +72,12 @@ def check_class_names(dataset: Any, learned: tuple[str, ...] | None, source: str
         InputError: names or order differ; names the file and the first difference.
     """
     found = class_names(dataset)
-    if learned is None or found is None or found == learned:
+    if learned is None or found is None:
         return
-    label = next(
-        (i for i, names in enumerate(zip(found, learned, strict=False)) if names[0] != names[1]),
-        min(len(found), len(learned)),
-    )
-    here, there = (names[label] if label < len(names) else "none" for names in (found, learned))
+    difference = label_difference(found, learned)
+    if difference is None:
+        return
+    label, here, there = difference
     raise InputError(
         f"label {label} is '{here}' in {_annotation_file(dataset)} but '{there}' in {source}: "
         "list the categories in one order (things first, each in the order of the file)"

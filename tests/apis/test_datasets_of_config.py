@@ -40,6 +40,25 @@ def test_wrappers_are_opened():
     assert found[0].img == "root/img/"
 
 
+def test_what_is_scored_needs_every_image_annotated():
+    ours = dict(type="mmproscale.UniversalSegMetric", ann_file="a.json")
+    test = PANOPTIC | dict(test_mode=True)
+    loaders = dict(train_dataloader=dict(dataset=PANOPTIC), val_dataloader=dict(dataset=test))
+    for evaluator in (ours, [dict(type="DumpResults"), ours], dict(type="Evaluator", metrics=ours)):
+        found = datasets_of_config(Config(loaders | dict(val_evaluator=evaluator)))
+        assert [files.scored for files in found] == [False, True]
+    for evaluator in (None, dict(type="CocoMetric")):
+        found = datasets_of_config(Config(loaders | dict(val_evaluator=evaluator)))
+        assert not any(files.scored for files in found)
+
+
+def test_class_counts_are_those_that_the_config_states_of_its_model():
+    head = dict(num_things_classes=2, num_stuff_classes=3)
+    for model, counts in ((dict(panoptic_head=head), (2, 3)), (dict(), None), (None, None)):
+        found = datasets_of_config(Config(dict(train_dataloader=dict(dataset=COCO), model=model)))
+        assert found[0].model_classes == counts
+
+
 def test_class_names_are_those_that_the_reader_uses(configs):
     assert of(train=PANOPTIC)[0].metainfo == ()
     stated = of(train=PANOPTIC | dict(metainfo=dict(classes=["a", "b"])))[0]

@@ -101,6 +101,7 @@ IN_JSON: list[tuple[str, Change]] = [
     ("segment-id-twice", segment(0, "id", 70000)),
     ("category-unknown", segment(0, "category_id", 42)),
     ("category-id-type", segment(0, "category_id", "7")),
+    ("category-id-type", segment(0, "category_id", [7])),
     ("iscrowd-value", segment(0, "iscrowd", 2)),
     ("box-type", segment(*FIRST, [0, 0, 1])),
     ("box-type", segment(*FIRST, [0, 0, "1", 4])),
@@ -158,6 +159,17 @@ def _truth_as_json(root: Path, place: int, key: str, value) -> None:
     (root / "panoptic.json").write_text(json.dumps(content))
 
 
+def _forget_segments(root: Path) -> None:
+    content = json.loads((root / "panoptic.json").read_text())
+    content["annotations"][0]["segments_info"] = []
+    (root / "panoptic.json").write_text(json.dumps(content))
+
+
+def _noise_of_no_segment(root: Path) -> None:
+    _forget_segments(root)
+    _noise(root)
+
+
 def _cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -197,6 +209,8 @@ IN_FILES: list[tuple[str, str, Callable[[Path], object]]] = [
     ("png-ids-damaged", PNG, _noise),
     ("segment-not-in-png", PNG, lambda root: _recolor(root, of=70000, to=0)),
     ("segment-not-in-json", PNG, lambda root: _recolor(root, of=0, to=9)),
+    ("segment-not-in-json", PNG, _forget_segments),
+    ("segment-not-in-json", PNG, _noise_of_no_segment),
     ("segment-area", PNG, lambda root: _truth_as_json(root, 1, "area", 5)),
     ("segment-box", PNG, lambda root: _truth_as_json(root, 1, "bbox", [3, 0, 3, 4])),
 ]

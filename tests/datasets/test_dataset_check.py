@@ -2,6 +2,7 @@
 
 import pytest
 from malformations import IN_FILES, IN_JSON, JSON
+from PIL import ExifTags, Image
 from tiny_panoptic import build, write_json, write_tiny
 
 from mmproscale.datasets.dataset_check import DatasetFiles, check_dataset
@@ -87,6 +88,32 @@ def test_notes_stop_nobody(tmp_path):
     assert report.clean and set(report.notes) == {*names, "names-differ-in-case"}
     assert report.counts["classes_that_never_occur"] == ["GRASS"]
     assert len(build(tmp_path)) == 2
+
+
+def test_stuff_in_parts_is_a_note_and_things_are_counted(tmp_path):
+    write_tiny(tmp_path, [[(1, 7, 0), (2, 7, 0), (3, 3, 0), (4, 3, 0), (5, 9, 0)], [(1, 7, 0)]])
+    report = check(tmp_path)
+    assert report.clean and report.notes["stuff-in-parts"].count == 1
+    note = str(report.notes["stuff-in-parts"].first[0])
+    assert "annotations[0].segments_info[1].category_id is of stuff class 7" in note
+    assert len(build(tmp_path)) == 2
+
+
+def save_turned(path, size: tuple[int, int], turn: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    Image.new("RGB", size).save(path, exif=exif)
+
+
+@pytest.mark.parametrize(("turn", "size"), [(3, (6, 4)), (2, (6, 4)), (1, (6, 4)), (6, (4, 6))])
+def test_a_turn_that_the_size_does_not_tell_is_a_note(tmp_path, turn, size):
+    write_tiny(tmp_path)
+    save_turned(tmp_path / "images" / "0.jpg", size, turn)
+    report = check(tmp_path)
+    assert report.clean and ("image-turned" in report.notes) == (turn in (2, 3))
+    build(tmp_path)[0]
+    if turn == 3:
+        assert "0.jpg' (image) has EXIF orientation 3" in str(report.notes["image-turned"].first[0])
 
 
 def test_only_so_many_of_a_kind_are_kept_but_all_are_counted(tmp_path):

@@ -9,6 +9,8 @@ from malformations import drop, put
 from pycocotools import mask as mask_utils
 
 from mmproscale.datasets.dataset_check import DatasetFiles, check_dataset
+from mmproscale.errors import InputError
+from mmproscale.registry import DATASETS
 
 HEIGHT, WIDTH = 40, 60
 BOX = [8, 6, 20, 24]
@@ -49,19 +51,48 @@ def check(root, content: dict):
     return check_dataset(DatasetFiles(str(root / "instances.json"), str(root), panoptic=False))
 
 
+def build(root, **options):
+    """The dataset that training reads, which `check` has written."""
+    config = dict(
+        type="mmproscale.InstanceDataset",
+        data_root=str(root),
+        ann_file="instances.json",
+        data_prefix=dict(img="."),
+        pipeline=[dict(type="mmproscale.LoadImage"), dict(type="mmproscale.LoadInstances")],
+    )
+    return DATASETS.build(config | options)
+
+
 def annotation(*keys_and_value):
     return put("annotations", *keys_and_value)
 
 
+def _other_width(content: dict) -> None:
+    content["images"][0]["width"] = WIDTH + 9
+    del content["annotations"][1:]  # RLE masks would have another size too
+
+
 MASK = "segmentation"
+# Of pixels: these show where the image, or the mask, is at hand.
+BY_PIXELS = {"image-size", "instance-area", "instance-box"}
 BROKEN = [
+    ("no-instance", put("annotations", [])),
+    ("path-leaves-folder", put("images", 0, "file_name", "../a.jpg")),
+    ("image-missing", put("images", 0, "file_name", "b.jpg")),
+    ("annotation-key-missing", drop("annotations", 0, "image_id")),
+    ("annotation-key-missing", drop("annotations", 0, "category_id")),
+    ("annotation-key-missing", drop("annotations", 0, "area")),
+    ("mask-missing", drop("annotations", 0, "segmentation")),
+    ("mask-missing", annotation(0, "segmentation", [])),
+    ("mask-missing", annotation(2, "segmentation", None)),
+    ("area-value", annotation(0, "area", float("nan"))),
     ("not-coco", drop("images")),
     ("panoptic-not-instances", annotation(0, "segments_info", [])),
     ("annotation-key-missing", drop("annotations", 0, "bbox")),
     ("annotation-id-twice", annotation(1, "id", 0)),
     ("annotation-without-image", annotation(0, "image_id", 6)),
     ("image-id-other-type", annotation(0, "image_id", "5")),
-    ("image-size", put("images", 0, "width", WIDTH + 9)),
+    ("image-size", _other_width),
     ("category-unknown", annotation(0, "category_id", 4)),
     ("category-id-type", annotation(0, "category_id", True)),
     ("category-id-twice", put("categories", 1, "id", 3)),
@@ -99,9 +130,14 @@ def test_one_broken_thing_is_found_by_its_name(tmp_path, kind, change):
     change(content)
     report = check(tmp_path, content)
     faults = {name: found.count for name, found in report.faults.items()}
-    if kind == "image-size":  # its masks then have another size too
-        assert faults.pop("rle-size") == 2
     assert faults == {kind: 1}
+    with pytest.raises(InputError, match=r"\A.*\Z") as caught:
+        dataset = build(tmp_path)
+        assert kind in BY_PIXELS
+        dataset[0]
+    message = str(caught.value)
+    file = {"image-size": "a.jpg", "image-missing": "b.jpg"}.get(kind, "instances.json")
+    assert f"[{kind}] " in message and file in message
 
 
 def test_valid_instances_are_clean_and_counted(tmp_path):
@@ -115,7 +151,6 @@ def test_valid_instances_are_clean_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "change"),
     [
-        ("mask-missing", annotation(0, MASK, [])),
         ("box-empty", annotation(0, "bbox", [8, 6, 20, 0])),
         ("area-empty", annotation(0, "area", 0)),
     ],
@@ -125,6 +160,7 @@ def test_what_mmdet_leaves_out_is_a_note(tmp_path, kind, change):
     change(content)
     report = check(tmp_path, content)
     assert kind in report.notes and kind not in report.faults
+    assert [i["place"] for i in build(tmp_path).get_data_info(0)["instances"]] == [1, 2]
 
 
 def test_compressed_rle_of_any_mask_is_sound(tmp_path):

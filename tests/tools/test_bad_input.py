@@ -132,6 +132,14 @@ def test_categories_in_another_order_than_the_training_sets(refused, shapes):
     assert "label 0 is 'star'" in line and "panoptic_val.json" in line and "'disc'" in line
 
 
+def test_an_image_that_cannot_be_scored_stops_before_the_first_step(refused, shapes, tmp_path):
+    path = shapes / "annotations" / "panoptic_val.json"
+    edit(path, lambda c: c["annotations"].pop())
+    line = train(refused, shapes)
+    assert f"'{path}' has no annotation of image" in line and "000001.jpg" in line
+    assert not list((tmp_path / "run").glob("*.pth"))
+
+
 @pytest.mark.parametrize(
     ("option", "parts"),
     [

@@ -82,6 +82,59 @@ def test_class_names_of_the_config_are_compared(check, shapes):
     assert status == 1 and "fault classes-differ: 1" in out and "horse" in out
 
 
+def edit(shapes: Path, split: str, change) -> None:
+    path = shapes / "annotations" / f"panoptic_{split}.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def faults_of(check, shapes: Path) -> list[dict]:
+    """Kind -> its text, of training and validation set."""
+    _, out, _ = check(CONFIG, "--json", "--cfg-options", f"data_root={shapes}")
+    datasets = json.loads(out)["datasets"]
+    return [{k: f["first"][0]["message"] for k, f in d["faults"].items()} for d in datasets]
+
+
+def test_an_image_that_cannot_be_scored_is_a_fault(check, shapes):
+    edit(shapes, "train", lambda content: content["annotations"].pop())
+    assert faults_of(check, shapes) == [{}, {}]  # it is only not trained on
+    edit(shapes, "val", lambda content: content["annotations"].pop())
+    train, val = faults_of(check, shapes)
+    assert not train and list(val) == ["image-without-annotation"]
+    assert "'000001.jpg'" in val["image-without-annotation"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["categories"].reverse(),
+        lambda content: content["categories"][0].update(name="another"),
+    ],
+)
+def test_labels_that_differ_between_training_and_validation_are_a_fault(check, shapes, change):
+    edit(shapes, "val", change)
+    train, val = faults_of(check, shapes)
+    assert not train and list(val) == ["labels-differ"]
+    assert "panoptic_val.json" in val["labels-differ"] and "panoptic_train" in val["labels-differ"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content["categories"].append(dict(id=999, name="cone", isthing=1)),
+        lambda content: content["categories"][0].update(isthing=1),
+        lambda content: content["categories"][-1].update(isthing=0),
+    ],
+)
+def test_other_numbers_of_classes_than_the_models_are_a_fault(check, shapes, change):
+    for split in ("train", "val"):
+        edit(shapes, split, change)
+    for faults in faults_of(check, shapes):
+        assert list(faults) == ["class-count"]
+        assert "model.panoptic_head has 4 and 4" in faults["class-count"]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -11,27 +11,23 @@ from tiny_instances import CATEGORIES, write_tiny_instances
 from mmproscale.apis.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-# Classes of one's own, as for any dataset in this format; and a network that a test can train.
+# Classes of one's own, which the annotation file names; and a network that a test can train.
 MINE = """
 _base_ = "{base}"
-classes = {classes}
-metainfo = dict(classes=classes)
-train_dataloader = dict(dataset=dict(metainfo=metainfo))
-val_dataloader = dict(dataset=dict(metainfo=metainfo))
-test_dataloader = val_dataloader
+num_classes = {num_classes}
 model = dict(
     backbone=dict(
         depth=18, init_cfg=None, norm_cfg=dict(requires_grad=True), norm_eval=False
     ),
     panoptic_head=dict(
         in_channels=[64, 128, 256, 512],
-        num_things_classes=len(classes),
+        num_things_classes=num_classes,
         num_queries=40,
         pixel_decoder=dict(encoder=dict(schedule=dict(repeats=(1, 1, 1)))),
         transformer_decoder=dict(num_layers=1),
-        loss_cls=dict(class_weight=[1.0] * len(classes) + [0.1]),
+        loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]),
     ),
-    panoptic_fusion_head=dict(num_things_classes=len(classes)),
+    panoptic_fusion_head=dict(num_things_classes=num_classes),
     train_cfg=dict(num_points=64),
 )
 """
@@ -63,8 +59,8 @@ def coco(tmp_path) -> Path:
 @pytest.fixture
 def config(tmp_path) -> Path:
     path = tmp_path / "mine.py"
-    names = tuple(category["name"] for category in CATEGORIES)
-    path.write_text(MINE.format(base=CONFIGS / "proscale_m2f_r50_coco-instance.py", classes=names))
+    base = CONFIGS / "proscale_m2f_r50_coco-instance.py"
+    path.write_text(MINE.format(base=base, num_classes=len(CATEGORIES)))
     return path
 
 
@@ -118,4 +114,21 @@ def test_other_classes_than_the_models_are_one_line(run_tool, coco, tmp_path):
     )
     lines = error.strip().splitlines()
     assert status == 2 and lines[-1].startswith("error: ") and "Traceback" not in error
-    assert "instances_train2017.json has 3 of its dataset's 80 classes" in lines[-1]
+    assert "model.panoptic_head has 80 thing and 0 stuff classes" in lines[-1]
+    assert "instances_train2017.json has 3 and 0" in lines[-1]
+
+
+def test_a_broken_annotation_stops_training_and_the_check_names_it(
+    run_tool, coco, config, tmp_path
+):
+    path = coco / "annotations" / "instances_train2017.json"
+    content = json.loads(path.read_text())
+    content["annotations"][4]["bbox"][0] = float("nan")
+    path.write_text(json.dumps(content))
+    options = ["--cfg-options", f"data_root={coco}", *QUICK]
+    status, _, error = run_tool("train.py", config, "--work-dir", tmp_path / "run", *options)
+    line = error.strip().splitlines()[-1]
+    assert status == 2 and line.startswith("error: [box-not-finite]") and str(path) in line
+    assert "annotations[4].bbox" in line
+    status, out, _ = run_tool("check_dataset.py", config, "--workers", 1, *options[:2])
+    assert status == 1 and "fault box-not-finite: 1" in out

@@ -1,11 +1,11 @@
 # COCO's instances with Mask2Former's recipe: large-scale jitter 0.1 to 2.0 at 1024, tests at 800.
-dataset_type = "CocoDataset"
+dataset_type = "mmproscale.InstanceDataset"
 data_root = "data/coco/"
 image_size = (1024, 1024)
 
 train_pipeline = [
     dict(type="mmproscale.LoadImage"),
-    dict(type="LoadAnnotations", with_bbox=True, with_mask=True),
+    dict(type="mmproscale.LoadInstances"),
     dict(type="RandomFlip", prob=0.5),
     dict(type="RandomResize", scale=image_size, ratio_range=(0.1, 2.0), keep_ratio=True),
     dict(

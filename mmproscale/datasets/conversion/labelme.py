@@ -76,6 +76,8 @@ def _read(path: Path) -> LabelmeFile:
     shapes = field(content, "shapes", list, where)
     for index, shape in enumerate(shapes):
         field(shape, "label", str, f"{where}, shape {index}")
+        if shape.get("shape_type") is not None:
+            field(shape, "shape_type", str, f"{where}, shape {index}")
     kept = [shape for shape in shapes if not _is_void(shape["label"])]
     areas = [shape for shape in kept if shape.get("shape_type") not in WITHOUT_AREA]
     # On Windows labelme writes backslashes.

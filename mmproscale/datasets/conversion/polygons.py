@@ -18,6 +18,7 @@ from mmproscale.datasets.conversion.panoptic_output import (
     write_dataset,
 )
 from mmproscale.datasets.conversion.reading import field, image_size
+from mmproscale.datasets.instance_faults import rle_pixels
 from mmproscale.datasets.panoptic_files import read_panoptic_json
 from mmproscale.errors import InputError
 
@@ -184,14 +185,8 @@ def _rle(annotation: dict[str, Any], height: int, width: int, where: str) -> dic
     size = field(outline, "size", list, f"{where}, segmentation")
     if size != [height, width]:
         raise InputError(f"{where}: its mask's size is {size} but the image's [{height}, {width}]")
-    try:
-        if isinstance(counts, str):
-            rle = {"size": size, "counts": counts.encode()}
-        else:
-            rle = rle_tools.frPyObjects(outline, height, width)
-            if sum(counts) != height * width:
-                raise ValueError
-        rle_tools.decode(rle)
-    except (ValueError, TypeError, OverflowError):
-        raise InputError(f"{where}: 'counts' is no run-length code of {height}x{width}") from None
-    return rle
+    if rle_pixels(counts) != height * width:
+        raise InputError(f"{where}: 'counts' is no run-length code of {height}x{width}")
+    if isinstance(counts, str):
+        return {"size": size, "counts": counts.encode()}
+    return rle_tools.frPyObjects(outline, height, width)

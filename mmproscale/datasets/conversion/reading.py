@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
+from mmproscale.datasets.exif import SIDEWAYS, orientation
 from mmproscale.errors import InputError
-
-SIDEWAYS = (5, 6, 7, 8)  # values of Exif's orientation at which width and height change places
 
 
 def read_pixels(path: Path, what: str) -> np.ndarray:
@@ -53,9 +52,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     with _image(path, "image") as image:
         width, height = image.size
-        # Of a PNG Pillow reads all pixels to look for Exif, which cameras do not write there.
-        exif = {} if image.format == "PNG" else image.getexif()
-        if exif.get(ExifTags.Base.Orientation) in SIDEWAYS:
+        if orientation(image) in SIDEWAYS:
             width, height = height, width
     return height, width
 

@@ -127,6 +127,7 @@ def test_an_embedded_image_is_written_and_classes_come_from_a_file(folder, run_t
             shape("cat", [[1, 2], [9, 4]], "mask", mask=embedded(CORNER, "PNG")),
             ("mask 'cat'", "2x2"),
         ),
+        (shape("cat", [[1, 2], [3, 4]], []), ("shape 0", "'shape_type'")),
         (dict(points=[]), ("shape 0", "'label'")),
     ],
 )

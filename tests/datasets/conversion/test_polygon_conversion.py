@@ -133,6 +133,12 @@ def _spoil(key, value, index=0):
     return lambda content: content["annotations"][index].update({key: value})
 
 
+def _cut_code(content):
+    """Reading on behind its end may give the rest of an object, or crash."""
+    whole = rle(True, slice(1, 5), slice(2, 9))
+    content["annotations"][0]["segmentation"] = whole | {"counts": whole["counts"][:-1]}
+
+
 def _no_outline(content):
     del content["annotations"][1]["segmentation"]
 
@@ -168,6 +174,7 @@ def _other_height(content):
         (_spoil("segmentation", {"size": [2, 2], "counts": [4]}), ("annotation 1", "[2, 2]")),
         (_spoil("segmentation", {"size": [8, 12], "counts": [4]}), ("annotation 1", "'counts'")),
         (_spoil("segmentation", LARGER), ("annotation 1", "'counts'")),
+        (_cut_code, ("annotation 1", "'counts'")),
         (_spoil("category_id", 44), ("annotation 1", "category_id 44")),
         (_spoil("image_id", 44), ("annotation 1", "image_id 44")),
         (_no_height, ("image 7", "'height'")),
