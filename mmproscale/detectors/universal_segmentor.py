@@ -34,7 +34,7 @@ class UniversalSegmentor(Mask2Former):
             rescale: Whether results have the original images' size.
 
         Raises:
-            FloatingPointError: Logits that are not numbers.
+            FloatingPointError: Logits that are not finite numbers.
         """
         classes, masks = self.query_logits(batch_inputs)
         results = self.panoptic_fusion_head.predict(classes, masks, batch_data_samples, rescale)
