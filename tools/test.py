@@ -64,6 +64,8 @@ def main() -> None:
     config.load_from = args.checkpoint
     if args.instances and "instance" not in (args.kinds or ()):
         raise InputError("--instances is for AP: add --kinds panoptic semantic instance")
+    if args.out and args.kinds and "panoptic" not in args.kinds:
+        raise InputError("--out writes panoptic predictions: add panoptic to --kinds")
     if args.kinds:
         ask_for(config, args.kinds, args.instances)
     if args.out:

@@ -104,6 +104,9 @@ class Predictor:
         loaded = self._load({"img_path": str(path)})
         image = loaded["img"]
         item = self._prepare({"img": image, "img_path": str(path), "img_id": 0})
+        views = item["data_samples"]
+        for view in views if isinstance(views, list) else [views]:
+            view.set_metainfo({"img_path": str(path)})  # which LoadImageFromNDArray forgets
         result = self._tested.test_step(pseudo_collate([item]))[0]
         # OpenMMLab reads images as BGR.
         rgb = np.ascontiguousarray(image[..., ::-1])

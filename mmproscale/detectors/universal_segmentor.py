@@ -36,7 +36,7 @@ class UniversalSegmentor(Mask2Former):
             rescale: Whether results have the original images' size.
 
         Raises:
-            FloatingPointError: Logits that are not numbers.
+            FloatingPointError: Logits that are not finite numbers.
         """
         predictions = self.query_predictions(batch_inputs)
         for sample, exit_ in zip(batch_data_samples, predictions.exits or (), strict=False):

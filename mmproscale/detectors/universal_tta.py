@@ -47,7 +47,7 @@ class UniversalTTA(BaseTTAModel):
                 images: what ``TestTimeAug`` and ``pseudo_collate`` make.
 
         Raises:
-            FloatingPointError: Logits that are not numbers.
+            FloatingPointError: Logits that are not finite numbers.
             InputError: Views that do not say whether they are mirrored.
         """
         views = [dict(zip(data, view, strict=True)) for view in zip(*data.values(), strict=True)]

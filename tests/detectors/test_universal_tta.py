@@ -187,7 +187,7 @@ def test_diverged_weights_are_said(configs_dir):
     model = build_random(config)
     model.panoptic_head.mask_embed[0].weight.data.fill_(float("nan"))
     averaging = MODELS.build(dict(type="mmproscale.UniversalTTA", module=model))
-    with pytest.raises(FloatingPointError, match=r"mask logits of 10 are not numbers"):
+    with pytest.raises(FloatingPointError, match=r"mask logits of 10 are not finite numbers"):
         results(averaging, batch(ImageViews(), image()))
 
 
