@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mmproscale.analysis.activation_memory import training_memory
-from mmproscale.analysis.model_cost import Network, any_device
+from mmproscale.analysis.model_cost import Network, traceable
 from mmproscale.errors import InputError
 from mmproscale.new_config.choices import images_that_fit
 
@@ -51,7 +51,7 @@ def fit(
     Raises:
         InputError: not one image of the smallest crop fits.
     """
-    network = any_device(network)
+    network = traceable(network)
     fixed = BYTES_OF_LIBRARIES + BYTES_OF_PARAMETER * _num_params(network)
     for crop in crops:
         width, height = crop
