@@ -1,23 +1,38 @@
 # make demo and make test set up what they need; make install alone does that.
 # Another interpreter: make install PYTHON=python3.12
+# The onedl stack has an environment of its own: make install-onedl, make test-onedl
+# Some of the tests: make test TESTS=tests/compat
 VENV := .venv
+ONEDL := .venv-onedl
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ONEDL_STAMP := $(ONEDL)/.installed
+REQUIREMENTS := setup.py requirements.txt $(wildcard requirements/*.txt) requirements/install.sh
 PYTHON ?=
+TESTS ?=
 
-.PHONY: install demo test lint bench clean
+.PHONY: install install-onedl demo test test-onedl lint bench clean
 
 install: $(STAMP)
 
-$(STAMP): setup.py requirements.txt $(wildcard requirements/*.txt) requirements/install.sh
+install-onedl: $(ONEDL_STAMP)
+
+$(STAMP): $(REQUIREMENTS)
 	@PYTHON="$(PYTHON)" bash requirements/install.sh "$(VENV)"
+	@touch $@
+
+$(ONEDL_STAMP): $(REQUIREMENTS)
+	@PYTHON="$(PYTHON)" bash requirements/install.sh "$(ONEDL)" onedl
 	@touch $@
 
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py --out work_dirs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTS)
+
+test-onedl: $(ONEDL_STAMP)
+	$(ONEDL)/bin/python -m pytest $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -33,7 +48,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/fusion.py
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/panoptic_quality.py --threads 1
+	$(BIN)/python benchmarks/gate_fitting.py --rounds 3 --warm-up 0
 	$(BIN)/python benchmarks/page.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(ONEDL) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -22,6 +22,7 @@ ORDER = [
     "fusion",
     "training_step",
     "panoptic_quality",
+    "gate_fitting",
 ]
 HEADING = """\
 # Benchmarks

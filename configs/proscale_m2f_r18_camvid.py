@@ -4,7 +4,7 @@
 _base_ = [
     "_base_/models/m2f_r18.py",
     "_base_/datasets/camvid_panoptic.py",
-    "_base_/schedules/adamw_from_scratch.py",
+    "_base_/schedules/from_scratch_20k.py",
     "_base_/default_runtime.py",
 ]
 num_things_classes = 3
@@ -26,13 +26,4 @@ model = dict(
     ),
     train_cfg=dict(num_points=2048),
 )
-max_iters = 20000
-warm_up = 200
-optim_wrapper = dict(optimizer=dict(lr=4e-4))
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=warm_up),
-    dict(type="CosineAnnealingLR", eta_min=0, by_epoch=False, begin=warm_up, end=max_iters),
-]
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=500)
 default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1))
-del max_iters, warm_up

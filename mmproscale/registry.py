@@ -13,6 +13,7 @@ MODELS = Registry(
     scope="mmproscale",
     locations=[
         "mmproscale.pixel_decoders.deformable_pixel_decoder",
+        "mmproscale.pixel_decoders.exit_gate",
         "mmproscale.pixel_decoders.hybrid_pixel_decoder",
         "mmproscale.pixel_decoders.pixel_embedding",
         "mmproscale.pixel_decoders.token_recalibration",
@@ -28,6 +29,9 @@ TRANSFORMS = Registry(
     "transform", parent=MMENGINE_TRANSFORMS, scope="mmproscale", locations=["mmproscale.datasets"]
 )
 METRICS = Registry(
-    "metric", parent=MMENGINE_METRICS, scope="mmproscale", locations=["mmproscale.evaluation"]
+    "metric",
+    parent=MMENGINE_METRICS,
+    scope="mmproscale",
+    locations=["mmproscale.evaluation", "mmproscale.evaluation.encoder_exits"],
 )
 HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.engine"])

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Set up a virtual environment: install.sh FOLDER. Needs Python 3.10 to 3.12 and nothing else.
+# Set up a virtual environment: install.sh FOLDER [STACK]. Needs Python 3.10 to 3.12 and nothing else.
+# STACK is openmmlab (stock, the default) or onedl (its maintained fork), as requirements/ has them.
 # Safe to run again, also after it was interrupted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=${1:-.venv}
+stack=${2:-openmmlab}
 unfinished=$venv/.unfinished
 export PIP_DISABLE_PIP_VERSION_CHECK=1
+unset PIP_NO_BUILD_ISOLATION  # where its build finds torch, the fork's mmcv compiles for twenty minutes
 
 say() { printf 'install: %s\n' "$*"; }
 fail() { printf 'install: %s\n' "$*" >&2; exit 1; }
@@ -57,20 +60,21 @@ use_headless_opencv_without_libgl() {
     "$venv/bin/python" -c 'import cv2' 2>/dev/null && return
     say "OpenCV cannot be imported here (libGL is missing?): using its headless build"
     local version
-    version=$(sed -n 's/^opencv-python==//p' requirements/openmmlab.txt)
+    version=$(sed -n 's/^opencv-python==//p' requirements/common.txt)
     "$venv/bin/python" -m pip uninstall --quiet --yes opencv-python
     pip_install --no-deps --force-reinstall "opencv-python-headless==$version"
     "$venv/bin/python" -c 'import cv2' || fail "OpenCV cannot be imported; the reason is above"
 }
 
+[[ -f requirements/$stack.txt ]] || fail "no stack is named $stack: openmmlab or onedl"
 make_venv
 touch "$unfinished"
 # An error of pip's own leaves nothing half done; only being killed does.
 trap 'rm -f "$unfinished"' ERR
 say "installing PyTorch (the largest part; a few minutes on a slow line)"
 pip_install 'setuptools<81' wheel "$(grep '^torch==' requirements/runtime.txt)"
-say "installing OpenMMLab and the rest"
-pip_install -r requirements.txt -r requirements/dev.txt
+say "installing $stack and the rest"
+pip_install -r "requirements/$stack.txt" -r "requirements/$stack-dev.txt"
 # A path entry instead of setuptools' finder, which a folder named mmproscale beside the caller beats.
 pip_install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 use_headless_opencv_without_libgl

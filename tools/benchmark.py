@@ -52,7 +52,7 @@ def parse_args() -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "config", help="config file of ours or of mmdet, or of a package: mmdet::detr/NAME.py"
+        "config", help="config file, the name of one of ours, or of a package: mmdet::detr/NAME.py"
     )
     parser.add_argument("--against", metavar="CONFIG", help="another: ratios are to its times")
     parser.add_argument(

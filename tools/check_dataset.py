@@ -33,7 +33,9 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("config", nargs="?", metavar="CONFIG", help="config file")
+    parser.add_argument(
+        "config", nargs="?", metavar="CONFIG", help="config file, or the name of one of ours"
+    )
     add_cfg_options(parser)
     parser.add_argument("--ann", metavar="FILE", help="annotation file, instead of a config")
     parser.add_argument("--img", metavar="DIR", help="folder of its images")

@@ -4,7 +4,8 @@ Costs are of one image, from the padded image to class and mask logits, in GMACs
 multiply-accumulates by fvcore's rules, which papers call GFLOPs. The pixel decoder is what they
 call Tx. Enc. As run, a Mask2Former of ours makes most masks at the size in which they are used; the
 published form makes all ten at full size, as the papers count. Several configs stand side by side,
-with percentages of the first.
+with percentages of the first. A model with an exit gate is shown as all layers cost, and then at
+each exit.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mmproscale.analysis.cost_report import (
     ConfigCost,
     as_json,
     cost_of,
+    exits_table,
     side_by_side,
     single_table,
 )
@@ -39,7 +41,7 @@ def parse_args() -> argparse.Namespace:
         "configs",
         nargs="+",
         metavar="CONFIG",
-        help="config file of ours or of mmdet, or of a package: mmdet::detr/NAME.py",
+        help="config file, the name of one of ours, or of a package: mmdet::detr/NAME.py",
     )
     parser.add_argument(
         "--shape",
@@ -66,7 +68,11 @@ def main() -> None:
         print(json.dumps(as_json(costs), indent=1))
         return
     rows = side_by_side(costs) if len(costs) > 1 else single_table(costs[0])
-    Console().print(terminal(title(costs), rows))
+    console = Console()
+    console.print(terminal(title(costs), rows))
+    for one in costs:
+        if exits := exits_table(one):
+            console.print(terminal(f"{one.name}, GMACs at each exit", exits))
 
 
 def follow(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> list[ConfigCost]:

@@ -11,7 +11,6 @@ from mmproscale.apis.progress import make_shapes_with_progress
 from mmproscale.apis.runs import build_runner, set_up_run
 from mmproscale.datasets.shapes import ShapesSpec
 
-ROOT = Path(__file__).resolve().parents[1]
 NUM_PICTURES = 16
 
 
@@ -20,7 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "config",
         nargs="?",
-        default=str(ROOT / "configs/proscale_m2f_r18_shapes.py"),
+        default="proscale_m2f_r18_shapes",
         help="a config on Shapes",
     )
     parser.add_argument("--data", default="data/shapes", help="folder of the dataset")

@@ -14,18 +14,18 @@ from mmproscale.apis.progress import progress_bars
 from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import ImageScorer
-from mmproscale.evaluation.instance_quality import BACKENDS, InstanceGroundTruth
-from mmproscale.evaluation.panoptic_results import (
-    PanopticResults,
-    detections_by_image,
-    score_results,
-)
+from mmproscale.evaluation.instance_quality import BACKENDS
+from mmproscale.evaluation.instance_results import detections_by_image
+from mmproscale.evaluation.instance_truth import InstanceGroundTruth
+from mmproscale.evaluation.panoptic_results import PanopticResults, score_results
 from mmproscale.evaluation.universal_report import for_json, report_table
 
 EPILOG = """\
 The JSON has `all`, `things`, `stuff` and `per_class` (by category id, as text), each with `pq`,
-`sq` and `rq` in 0..1, null where nothing was counted; `semantic`, `instance` and `per_image` if
-asked for.
+`sq` and `rq` in 0..1; `semantic`, `instance` and `per_image` if asked for. A class that occurs on
+neither side has 0, as panopticapi says it, with `tp`, `fp` and `fn` of 0, and counts in no mean.
+Null is what is not defined: the mean over a group without such a class, the IoU of a class that
+occurs on neither side, the AP of one without an instance.
 """
 
 
@@ -68,15 +68,14 @@ def main() -> None:
     if args.instance_results and args.instances is None:
         raise InputError("--instance-results is for AP: add --instances")
     truth = PanopticGroundTruth(args.truth, args.gt_dir)
-    metrics = ["semantic"] * args.semantic + ["instance"] * (args.instances is not None)
-    things = truth.categories[: truth.num_things]
-    instances = InstanceGroundTruth(args.instances, things) if args.instances else None
+    more = ["semantic"] * args.semantic + ["instance"] * (args.instances is not None)
+    instances = InstanceGroundTruth(args.instances, truth) if args.instances else None
     detections = (
         detections_by_image(args.instance_results, truth) if args.instance_results else None
     )
     report = score_results(
         PanopticResults(args.predictions, args.pred_dir, truth),
-        ImageScorer(truth, metrics, instances) if metrics else None,
+        ImageScorer(truth, more, instances) if more else None,
         detections,
         args.per_image,
         args.ap_backend,

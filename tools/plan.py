@@ -32,12 +32,11 @@ from mmproscale.analysis.planning import (
 )
 from mmproscale.analysis.tables import terminal
 from mmproscale.apis.command_line import command_line
+from mmproscale.apis.config_files import CONFIGS
 from mmproscale.apis.predictor import choose_device
 from mmproscale.apis.progress import progress_bars
 from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.errors import InputError
-
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 def parse_args() -> argparse.Namespace:

@@ -22,8 +22,7 @@ def parse_args() -> Namespace:
         "--kinds",
         nargs="+",
         choices=["panoptic", "semantic", "instance"],
-        default=["panoptic"],
-        help="what to write, all from one forward pass; panoptic if not given",
+        help="what to write, all from one forward pass; if not given, what the model is for",
     )
     parser.add_argument("--no-pictures", action="store_true", help="write PNGs and JSON only")
     add_view_options(parser)

@@ -1,8 +1,9 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ.
+"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ, or mIoU.
 
 ``--kinds panoptic semantic instance`` adds mIoU and AP of the same forward pass, as papers report
-them. ``--tta`` averages over each image and its mirror image, with ``--scales`` over sizes too. All
-figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
+them. ``--tta`` averages over each image and its mirror image, with ``--scales`` over sizes too. Of
+a model that leaves its encoder early it prints too where images did, and their mean GFLOPs as run.
+All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
 """
 
 import argparse
@@ -16,21 +17,24 @@ from mmproscale.apis.image_views import add_view_options, asked_views, average_o
 from mmproscale.apis.runs import (
     ask_for,
     build_runner,
+    evaluate_and_report,
     keep_predictions,
     list_classes,
+    report_exits,
     set_up_run,
-    write_report,
 )
 from mmproscale.errors import InputError
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Evaluate a checkpoint")
-    parser.add_argument("config", help="config file")
+    parser.add_argument("config", help="config file, or the name of one of ours")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--work-dir", help="folder of the log and the metrics")
     parser.add_argument(
-        "--out", metavar="PREFIX", help="also write predictions: PREFIX.panoptic.json and PNGs"
+        "--out",
+        metavar="PREFIX",
+        help="also write predictions: PREFIX.panoptic.json and PNGs, or PNGs in PREFIX.semantic",
     )
     parser.add_argument(
         "--kinds",
@@ -60,6 +64,8 @@ def main() -> None:
     config.load_from = args.checkpoint
     if args.instances and "instance" not in (args.kinds or ()):
         raise InputError("--instances is for AP: add --kinds panoptic semantic instance")
+    if args.out and args.kinds and "panoptic" not in args.kinds:
+        raise InputError("--out writes panoptic predictions: add panoptic to --kinds")
     if args.kinds:
         ask_for(config, args.kinds, args.instances)
     if args.out:
@@ -68,9 +74,9 @@ def main() -> None:
         list_classes(config)
     if views:  # last: it wraps the model
         average_over(config, views)
-    runner = build_runner(config)
-    runner.test()
-    write_report(runner, Path(config.work_dir) / "metrics.json")
+    else:
+        report_exits(config)
+    evaluate_and_report(build_runner(config), Path(config.work_dir) / "metrics.json")
 
 
 if __name__ == "__main__":

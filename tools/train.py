@@ -11,7 +11,7 @@ from mmproscale.apis.runs import build_runner, scale_learning_rate, set_up_run, 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a model")
-    parser.add_argument("config", help="config file")
+    parser.add_argument("config", help="config file, or the name of one of ours")
     parser.add_argument("--work-dir", help="folder of logs and checkpoints")
     parser.add_argument("--amp", action="store_true", help="train in mixed precision")
     parser.add_argument(

@@ -13,6 +13,7 @@ default_hooks = dict(
 )
 custom_hooks = [
     dict(type="mmproscale.ClassCheckHook"),
+    dict(type="mmproscale.ClassNamesHook"),
     dict(type="mmproscale.CheckpointMatchHook"),
     dict(type="mmproscale.GroundTruthCheckHook"),
 ]

@@ -40,20 +40,13 @@ def activation_memory(network: nn.Module, size: tuple[int, int]) -> ActivationMe
     return ActivationMemory(
         inference=_peak(network, size, half=False),
         inference_half=_peak(network, size, half=True),
-        training=_kept(network, size, half=False),
-        training_half=_kept(network, size, half=True),
+        training=training_memory(network, size, half=False),
+        training_half=training_memory(network, size, half=True),
     )
 
 
-def _peak(network: nn.Module, size: tuple[int, int], half: bool) -> int:
-    with FakeTensorMode(allow_non_fake_inputs=True), _autocast(half), torch.no_grad():
-        images = torch.zeros(1, 3, *size)
-        with _LiveStorage() as live:
-            network(images)
-    return live.peak
-
-
-def _kept(network: nn.Module, size: tuple[int, int], half: bool) -> int:
+def training_memory(network: nn.Module, size: tuple[int, int], half: bool = False) -> int:
+    """Bytes that the forward pass of one image of ``size`` (H, W) keeps for the backward pass."""
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -70,6 +63,14 @@ def _kept(network: nn.Module, size: tuple[int, int], half: bool) -> int:
         for tensor in (*network.parameters(), *network.buffers(), images):
             kept.pop(tensor.untyped_storage()._cdata, None)
     return sum(storage.nbytes() for storage in kept.values())
+
+
+def _peak(network: nn.Module, size: tuple[int, int], half: bool) -> int:
+    with FakeTensorMode(allow_non_fake_inputs=True), _autocast(half), torch.no_grad():
+        images = torch.zeros(1, 3, *size)
+        with _LiveStorage() as live:
+            network(images)
+    return live.peak
 
 
 def _autocast(half: bool) -> torch.autocast:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from mmproscale.analysis.activation_memory import ActivationMemory, activation_memory
-from mmproscale.analysis.model_cost import ModelCost, Network, any_device, build_network, model_cost
+from mmproscale.analysis.exit_cost import ExitCost, exit_cost
+from mmproscale.analysis.model_cost import ModelCost, Network, build_network, model_cost, traceable
 from mmproscale.analysis.random_model import load_any_config
 from mmproscale.errors import InputError
 
@@ -65,7 +66,7 @@ def cost_of(config: str, shape: tuple[int, int], with_memory: bool = False) -> C
 def _memory(network: Network, size: tuple[int, int]) -> ActivationMemory | None:
     """None for a model that asks tensors for their values, which fake ones do not have."""
     try:
-        return activation_memory(any_device(network), size)
+        return activation_memory(traceable(network), size)
     except (NotImplementedError, RuntimeError):
         return None
 
@@ -81,6 +82,10 @@ def as_json(costs: Sequence[ConfigCost]) -> list[dict[str, Any]]:
             "pixel_decoder": one.cost.pixel_decoder / GIGA,
             "published_total": one.cost.published_total / GIGA,
             "published_pixel_decoder": one.cost.published_pixel_decoder / GIGA,
+            "exits": [
+                {"exit": k} | {name: macs / GIGA for name, macs in asdict(cost).items()}
+                for k, cost in _exit_costs(one).items()
+            ],
             "params": one.cost.params,
             "parts": [
                 {"name": part.name, "gmacs": part.macs / GIGA, "params": part.params}
@@ -107,6 +112,18 @@ def single_table(one: ConfigCost) -> list[list[str]]:
     for key, name in MEMORY_ROWS.items() if one.memory else ():
         rows.append([f"activations, {name}", f"{getattr(one.memory, key) / MIB:,.0f} MiB", "", ""])
     return rows
+
+
+def exits_table(one: ConfigCost) -> list[list[str]]:
+    """Rows of a model in which a gate chooses the exit, one for each; none of another model."""
+    rows = [["exit", "total as run", "pixel decoder", "published form", "its pixel decoder"]]
+    for exit_, cost in _exit_costs(one).items():
+        rows.append([str(exit_), *map(_giga, astuple(cost))])  # its fields are the columns
+    return rows if len(rows) > 1 else []
+
+
+def _exit_costs(one: ConfigCost) -> dict[int, ExitCost]:
+    return {exit_: exit_cost(one.cost, exit_) for exit_ in one.cost.saved}
 
 
 def side_by_side(costs: Sequence[ConfigCost]) -> list[list[str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 
 import torch
@@ -19,6 +19,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmproscale.analysis.model_parts import (
+    EXIT_GATE,
     MASK_PREDICTION,
     MASK_PROJECTION,
     REST_OF_PIXEL_DECODER,
@@ -54,11 +55,14 @@ class ModelCost:
         size: (H, W) that the network sees: the image padded as the model pads it.
         parts: In the order of computation.
         published: Parts in the papers' form where that is another; None for a model without masks.
+        saved: Where an exit gate chooses: what each exit does without, of the parts' costs, which
+            are those of the last layer's.
     """
 
     size: tuple[int, int]
     parts: tuple[PartCost, ...]
     published: Mapping[str, int] | None = None
+    saved: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -109,7 +113,10 @@ class Network(nn.Module):
             return predictions.class_logits[-1], predictions.masks()
         size = tuple(images.shape[-2:])
         meta = dict(img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size)
-        return self.model(images, [DetDataSample(metainfo=meta) for _ in images], mode="tensor")
+        samples = [DetDataSample(metainfo=meta) for _ in images]
+        if self.mask_head is not None:  # mmseg's segmentor keeps back the samples that it needs
+            return self.mask_head(self.model.extract_feat(images), samples)
+        return self.model(images, samples, mode="tensor")
 
 
 def build_network(config: Config) -> Network:
@@ -124,7 +131,9 @@ def build_network(config: Config) -> Network:
 
 def padded_size(network: Network, size: tuple[int, int]) -> tuple[int, int]:
     """An image's size (H, W) after the model's preprocessor has padded it."""
-    divisor = getattr(network.model.data_preprocessor, "pad_size_divisor", 1)
+    preprocessor = network.model.data_preprocessor
+    of_mmseg = (getattr(preprocessor, "test_cfg", None) or {}).get("size_divisor") or 1
+    divisor = getattr(preprocessor, "pad_size_divisor", of_mmseg)
     height, width = (ceil(length / divisor) * divisor for length in size)
     return height, width
 
@@ -137,7 +146,8 @@ def model_cost(network: Network, size: tuple[int, int]) -> ModelCost:
     """
     size = padded_size(network, size)
     traced = _trace(network, size)
-    return ModelCost(size, _part_costs(network, traced), _published(network, traced))
+    parts, published = _part_costs(network, traced), _published(network, traced)
+    return ModelCost(size, parts, published, _saved_at_exits(network, traced.network))
 
 
 @dataclass(frozen=True)
@@ -155,17 +165,22 @@ class _Trace:
     maps: tuple[Tensor, ...] = ()
 
 
-def any_device(network: Network) -> Network:
-    """A copy whose attention runs anywhere: costs are the same whatever will compute it."""
+def traceable(network: Network) -> Network:
+    """A copy that runs anywhere and by sizes alone: costs are the same whatever will compute them.
+
+    Where a gate would choose, all layers run.
+    """
     network = copy.deepcopy(network)
-    for attention in network.modules():
-        if hasattr(attention, "backend"):
-            attention.backend = "torch"
+    for module in network.modules():
+        if hasattr(module, "backend"):
+            module.backend = "torch"
+        if _has_gate(module):
+            module.exit = module.exits[-1]
     return network
 
 
 def _trace(network: Network, size: tuple[int, int]) -> _Trace:
-    network = any_device(network).requires_grad_(False)
+    network = traceable(network).requires_grad_(False)
     try:
         return _follow(copy.deepcopy(network).to("meta"), torch.zeros(1, 3, *size, device="meta"))
     except (NotImplementedError, RuntimeError):
@@ -194,6 +209,24 @@ def _published(network: Network, traced: _Trace) -> dict[str, int] | None:
     }
 
 
+def _has_gate(module: nn.Module) -> bool:
+    """Whether this is a pixel decoder in which a gate chooses each image's exit."""
+    return getattr(module, "exit_gate", None) is not None and module.exit is None
+
+
+def _saved_at_exits(network: Network, counts: OperationCounts) -> dict[int, int]:
+    """What each exit that a gate may choose does without."""
+    path = f"model.{mask_head_path(network.model)}.pixel_decoder"
+    decoder = getattr(network.mask_head, "pixel_decoder", None)
+    if decoder is None or not _has_gate(decoder):
+        return {}
+    skipped = {k: decoder.encoder.schedule.skipped_layers(k) for k in decoder.exits}
+    return {
+        k: sum(counts.of(f"{path}.encoder.layers.{index}") for index in layers)
+        for k, layers in skipped.items()
+    }
+
+
 def _published_masks(head: nn.Module, maps: Sequence[Tensor]) -> int:
     """All masks at full size, and their resizing to attention masks (Mask2Former section 3.2)."""
     mask_features, *encoded = maps
@@ -215,6 +248,9 @@ def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
         macs[MASK_PREDICTION] = counts.of("") - sum(macs.values())
         all_params = sum(p.numel() for p in network.parameters())
         params["query decoder"] += all_params - sum(params.values())
+        if _has_gate(network.mask_head.pixel_decoder):
+            # Traced without it; one linear layer of one vector.
+            macs[EXIT_GATE] = network.mask_head.pixel_decoder.exit_gate.linear.weight.numel()
     costs = [PartCost(p.name, macs[p.name], params[p.name], p.in_pixel_decoder) for p in parts]
     return tuple(cost for cost in costs if cost.macs or cost.params)
 

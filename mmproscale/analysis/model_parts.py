@@ -12,12 +12,14 @@ HEADS = ("panoptic_head", "decode_head")
 # In the order of computation; what else a pixel decoder computes makes the pixel embedding.
 PIXEL_DECODER_PARTS = {
     "input projections": ("input_convs", "level_encoding"),
+    "exit gate": ("exit_gate",),
     "token recalibration": ("recalibration",),
     "encoder": ("encoder",),
     "cross-scale fusion": ("fusion",),
     "pixel embedding": ("lateral_convs", "output_convs"),
     "mask projection": ("mask_feature",),
 }
+EXIT_GATE = "exit gate"
 MASK_PROJECTION = "mask projection"
 REST_OF_PIXEL_DECODER = "pixel embedding"
 MASK_PREDICTION = "mask prediction"
@@ -56,7 +58,8 @@ def model_parts(model: nn.Module) -> Iterator[ModelPart]:
 
 def _pixel_decoder_parts(decoder: nn.Module, head: str) -> Iterator[ModelPart]:
     for name, modules in PIXEL_DECODER_PARTS.items():
-        paths = [f"{head}.pixel_decoder.{module}" for module in modules if hasattr(decoder, module)]
+        present = [module for module in modules if getattr(decoder, module, None) is not None]
+        paths = [f"{head}.pixel_decoder.{module}" for module in present]
         if name == "encoder" and hasattr(decoder.encoder, "schedule"):
             yield from _stages(decoder.encoder, paths[0])
         elif paths:

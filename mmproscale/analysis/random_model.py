@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,27 +19,15 @@ LOGGER = "random model"
 
 
 def load_any_config(name: str) -> Config:
-    """A config by its path, or of an installed package as in ``mmdet::detr/NAME.py``.
+    """A config with a model, by its path or name, or of a package as in ``mmdet::detr/NAME.py``.
 
     Raises:
         InputError: There is none, or it has no model.
     """
-    config = load_config(_config_of_package(name) if "::" in name else name)
+    config = load_config(name)
     if "model" not in config:
         raise InputError(f"config {name} has no model: name one that has")
     return config
-
-
-def _config_of_package(name: str) -> Path:
-    package, _, file = name.partition("::")
-    # mmengine's own search, by way of pkg_resources, takes longer and warns of that.
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None or spec.origin is None:
-        raise InputError(f"config {name}: package '{package}' is not installed: name another")
-    configs = Path(spec.origin).parent / ".mim/configs"
-    if not (configs / file).is_file():
-        raise InputError(f"config {name} is not a file in {configs}: name one that is")
-    return configs / file
 
 
 def model_without_weights(config: Config) -> ConfigDict:

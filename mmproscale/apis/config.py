@@ -6,16 +6,18 @@ import os
 from collections.abc import Mapping
 from difflib import get_close_matches
 from inspect import signature
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmproscale.apis.config_files import find_config
 from mmproscale.errors import InputError
 
 # What Runner.from_cfg reads beyond Runner's own arguments.
 MORE_KEYS = ("auto_scale_lr", "compile", "find_unused_parameters", "runner_type", "sync_bn")
+# What provides a module of another name.
+PACKAGES = {"mmseg": "mmsegmentation"}
 
 
 def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = None) -> Config:
@@ -25,17 +27,16 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
     own ``data_root`` (datasets' and evaluators' alike).
 
     Args:
-        path: The config file.
+        path: The config's file or name, as :func:`mmproscale.apis.config_files.find_config` takes.
         options: Dotted key -> value.
 
     Raises:
         InputError: The file is missing, can't be read as a config or imports what is not installed;
             an option that it has no key for; ``data_root`` is given but the config has none.
     """
-    if not Path(path).is_file():
-        raise InputError(f"config {path} is not a file: name one, e.g. from configs/")
+    file = find_config(path)
     try:
-        config = Config.fromfile(path)
+        config = Config.fromfile(file)
     except ImportError as error:
         raise InputError(f"config {path} {_import_problem(error)}") from error
     except Exception as error:  # a config is a program: it may fail as it likes
@@ -57,9 +58,10 @@ def _import_problem(error: BaseException) -> str:
     while behind is not None:
         if isinstance(behind, ModuleNotFoundError) and behind.name and "." not in behind.name:
             name = behind.name
+            package = PACKAGES.get(name, name)
             return (
-                f"needs {name}, which is not installed: `pip install {name}`, or, if it is yours, "
-                "put its folder on PYTHONPATH"
+                f"needs {name}, which is not installed: `pip install {package}`, or, if it is "
+                "yours, put its folder on PYTHONPATH"
             )
         if isinstance(behind, ImportError):
             error = behind

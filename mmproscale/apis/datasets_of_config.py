@@ -34,8 +34,9 @@ def datasets_of_config(config: Config) -> list[DatasetFiles]:
     with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmdet")):
         for split in SPLITS:
             loader = config.get(f"{split}_dataloader") or {}
+            leaves = dataset_leaves(loader.get("dataset"), f"{split}_dataloader.dataset")
             scored = split != "train" and _scores_panoptic(config.get(f"{split}_evaluator"))
-            for dataset, key in _leaves(loader.get("dataset"), f"{split}_dataloader.dataset"):
+            for dataset, key in leaves:
                 files = replace(_files(dataset, key), scored=scored, model_classes=counts)
                 uses.setdefault(files, []).append(split)
     if not uses:
@@ -46,14 +47,14 @@ def datasets_of_config(config: Config) -> list[DatasetFiles]:
     ]
 
 
-def _leaves(node: Any, key: str) -> Iterator[tuple[Mapping, str]]:
+def dataset_leaves(node: Any, key: str) -> Iterator[tuple[Mapping, str]]:
     """The datasets with files, below RepeatDataset, ConcatDataset and their like."""
     if isinstance(node, (list, tuple)):
         for place, child in enumerate(node):
-            yield from _leaves(child, f"{key}[{place}]")
+            yield from dataset_leaves(child, f"{key}[{place}]")
     elif isinstance(node, Mapping) and (node.get("dataset") or node.get("datasets")):
         inner = "dataset" if node.get("dataset") else "datasets"
-        yield from _leaves(node[inner], f"{key}.{inner}")
+        yield from dataset_leaves(node[inner], f"{key}.{inner}")
     elif isinstance(node, Mapping):
         yield node, key
 

@@ -15,18 +15,21 @@ from mmproscale.engine.atomic_files import (
     ensure_writable_dir,
 )
 from mmproscale.evaluation.panoptic_format import encode_png
-from mmproscale.visualization.panoptic_picture import panoptic_picture
+from mmproscale.visualization.panoptic_picture import Panel, panoptic_picture
 
 
 class PredictionFolder:
     """A folder of results, by kind.
 
-    - panoptic: ``panoptic.json``, ``panoptic/NAME.png`` and, to look at, ``pictures/NAME.jpg``
+    - panoptic: ``panoptic.json``, ``panoptic/NAME.png``
     - semantic: ``semantic/NAME.png``, the category id of each pixel, in 8 bits or, for ids from 256
       on, 16
     - instance: ``instances.json``, COCO's detections
 
-    PNGs and pictures are written as predictions come; the JSONs by :meth:`finish`.
+    To look at there is ``pictures/NAME.jpg``, of the panoptic result or, where that was not asked
+    for, the semantic one. ``images.json`` has images and categories where ``panoptic.json`` does
+    not have them, and beside instances. PNGs and pictures are written as predictions come; the
+    JSONs by :meth:`finish`.
 
     Args:
         folder: Made if it is not there.
@@ -48,7 +51,7 @@ class PredictionFolder:
         self.folder = Path(folder)
         self.categories = categories
         self.kinds = tuple(kinds)
-        self.pictures = pictures and "panoptic" in kinds
+        self.pictures = pictures and bool({"panoptic", "semantic"} & {*kinds})
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
         self._detections: list[dict[str, Any]] = []
@@ -65,6 +68,9 @@ class PredictionFolder:
         if "semantic" in self.kinds:
             png = encode_category_png(prediction.category_map)
             atomic_write_bytes(self.folder / "semantic" / f"{name}.png", png)
+        if self.pictures:
+            picture = panoptic_picture(prediction.image, [panel_of(prediction)], self.categories)
+            atomic_write_bytes(self.folder / "pictures" / f"{name}.jpg", encode_jpg(picture))
         for detection in prediction.instances or ():
             self._detections.append({"image_id": image_id, **for_json(detection)})
         self._images.append(
@@ -74,10 +80,6 @@ class PredictionFolder:
     def _add_panoptic(self, prediction: Prediction, name: str, image_id: int) -> None:
         png = f"{name}.png"
         atomic_write_bytes(self.folder / "panoptic" / png, encode_png(prediction.id_map))
-        if self.pictures:
-            panel = ("prediction", prediction.id_map, prediction.segments)
-            picture = panoptic_picture(prediction.image, [panel], self.categories)
-            atomic_write_bytes(self.folder / "pictures" / f"{name}.jpg", encode_jpg(picture))
         self._annotations.append(
             {"image_id": image_id, "file_name": png, "segments_info": prediction.segments}
         )
@@ -91,11 +93,21 @@ class PredictionFolder:
         if "instance" in self.kinds:
             # COCO's results are a bare list, so what its image ids are stands beside it.
             atomic_write_text(self.folder / "instances.json", json.dumps(self._detections))
+        if "instance" in self.kinds or "panoptic" not in self.kinds:
             atomic_write_text(self.folder / "images.json", json.dumps(content))
         return self.folder
 
     def __len__(self) -> int:
         return len(self._images)
+
+
+def panel_of(prediction: Prediction) -> Panel:
+    """What a picture shows: the panoptic result, or of a semantic one a segment for each class."""
+    if prediction.id_map is not None:
+        return "prediction", prediction.id_map, prediction.segments
+    ids = prediction.category_map + 1  # 0 is void
+    segments = [{"id": int(i), "category_id": int(i) - 1, "iscrowd": 0} for i in np.unique(ids)]
+    return "prediction", ids, segments
 
 
 def for_json(detection: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.structures import BaseDataElement, PixelData
 
 from mmproscale.apis.config import load_config
 from mmproscale.apis.image_views import ImageViews
@@ -60,7 +60,7 @@ class Predictor:
         checkpoint: A checkpoint of that config's model.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
         kinds: Of ``'panoptic'``, ``'semantic'`` and ``'instance'``: results, all from one forward
-            pass.
+            pass; None for what the model is for, which is :func:`kinds_of`.
         views: Views of each image to average over; none where there is no test-time augmentation.
 
     Attributes:
@@ -76,13 +76,13 @@ class Predictor:
         config: str | Path | Config,
         checkpoint: str | Path,
         device: str | None = None,
-        kinds: Sequence[str] = ("panoptic",),
+        kinds: Sequence[str] | None = None,
         views: ImageViews | None = None,
     ) -> None:
         self.device = choose_device(device)
-        self.kinds = tuple(kinds)
         cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
-        give_kinds(cfg, kinds)
+        self.kinds = tuple(kinds or kinds_of(cfg))
+        give_kinds(cfg, self.kinds)
         init_default_scope(cfg.get("default_scope", "mmdet"))
         self.model = MODELS.build(cfg.model)
         meta = load_model_weights(self.model, checkpoint).get("meta") or {}
@@ -104,12 +104,15 @@ class Predictor:
         loaded = self._load({"img_path": str(path)})
         image = loaded["img"]
         item = self._prepare({"img": image, "img_path": str(path), "img_id": 0})
+        views = item["data_samples"]
+        for view in views if isinstance(views, list) else [views]:
+            view.set_metainfo({"img_path": str(path)})  # which LoadImageFromNDArray forgets
         result = self._tested.test_step(pseudo_collate([item]))[0]
         # OpenMMLab reads images as BGR.
         rgb = np.ascontiguousarray(image[..., ::-1])
         return Prediction(Path(path), rgb, **self._results(result))
 
-    def _results(self, sample: DetDataSample) -> dict[str, Any]:
+    def _results(self, sample: BaseDataElement) -> dict[str, Any]:
         """The fields of a :class:`Prediction` that were asked for."""
         for kind in self.kinds:
             if FIELDS[kind] not in sample:
@@ -120,7 +123,7 @@ class Predictor:
             results["id_map"], results["segments"] = segments_of(panoptic, self.categories)
         if "semantic" in self.kinds:
             ids = np.array([category["id"] for category in self.categories])
-            results["category_map"] = ids[sample.pred_sem_seg.sem_seg[0].cpu().numpy()]
+            results["category_map"] = ids[_labels(sample.pred_sem_seg)]
         if "instance" in self.kinds:
             found = sample.pred_instances.cpu().numpy()
             things = [category for category in self.categories if category["isthing"]]
@@ -130,13 +133,45 @@ class Predictor:
         return results
 
 
+def _labels(semantic: PixelData) -> np.ndarray:
+    """(H, W) labels: ours name them as mmdet names its panoptic ones, mmseg's models do not."""
+    labels = semantic.sem_seg if "sem_seg" in semantic else semantic.data
+    return labels[0].cpu().numpy()
+
+
+def kinds_of(config: Config) -> tuple[str, ...]:
+    """The kinds of results that a config's model is for: what its test_cfg turns on.
+
+    A segmentor of mmseg's is for semantic maps; where nothing is said, a model is for panoptic
+    results.
+    """
+    if _is_segmentor(config):
+        return ("semantic",)
+    test_cfg = config.model.get("test_cfg") or {}
+    kinds = tuple(kind for kind in FIELDS if test_cfg.get(f"{kind}_on"))
+    return kinds or ("panoptic",)
+
+
+def _is_segmentor(config: Config) -> bool:
+    return "decode_head" in config.model
+
+
 def give_kinds(config: Config, kinds: Sequence[str]) -> None:
     """Have a config's model give these kinds of results and no others; changed in place.
 
     Raises:
-        InputError: ``'semantic'``, and detector or fusion head are not ours, which alone have it.
+        InputError: ``'semantic'``, and detector or fusion head are not ours, which alone have it;
+            another kind, and the model is a segmentor of mmseg's.
     """
     model = config.model
+    if _is_segmentor(config):
+        others = [kind for kind in kinds if kind != "semantic"]
+        if others:
+            raise InputError(
+                f"mmseg's {model.type} gives semantic results alone, not {others[0]} ones: "
+                "leave --kinds out, or take a config with a panoptic_head"
+            )
+        return
     fusion = model.get("panoptic_fusion_head", {}).get("type", "")
     ours = fusion.endswith("UniversalFusionHead") and model.type.endswith("UniversalSegmentor")
     if "semantic" in kinds and not ours:
@@ -202,11 +237,10 @@ def known_categories(
     Raises:
         InputError: The checkpoint's classes are not as many as the model's.
     """
-    fusion = getattr(model, "panoptic_fusion_head", None)
-    things, total = (
-        getattr(fusion, "num_things_classes", None),
-        getattr(fusion, "num_classes", None),
-    )
+    decode_head = getattr(model, "decode_head", None)
+    head = decode_head or getattr(model, "panoptic_fusion_head", None)
+    total = getattr(head, "num_classes", None)
+    things = 0 if decode_head else getattr(head, "num_things_classes", None)
     meta = dataset_meta or {}
     if "classes" not in meta:
         if total is None:
@@ -217,16 +251,21 @@ def known_categories(
             f"checkpoint {checkpoint} knows {len(meta['classes'])} classes but the config's model "
             f"has {total}: use the config that it was trained with"
         )
-    return _categories_of(meta)
+    return _categories_of(meta, semantic=decode_head is not None)
 
 
-def _categories_of(meta: dict[str, Any]) -> list[dict[str, Any]]:
-    """Categories from a dataset's metainfo; things are those among ``thing_classes``."""
+def _categories_of(meta: dict[str, Any], semantic: bool) -> list[dict[str, Any]]:
+    """Categories from a dataset's metainfo; things are those among ``thing_classes``.
+
+    Where it names neither things nor stuff, all are things, or for a ``semantic`` model stuff.
+    """
     names: Sequence[str] = meta["classes"]
-    ids = [category["id"] for category in meta.get("categories", ())] or range(len(names))
+    # Datasets of label maps whose 0 is void, as ADE20K, count classes from 1.
+    first = int(bool(meta.get("reduce_zero_label")))
+    numbers = range(first, first + len(names))
+    ids = [category["id"] for category in meta.get("categories", ())] or numbers
     colors = meta.get("palette") or [None] * len(names)
-    # A dataset of instances names neither things nor stuff.
-    things = names if "stuff_classes" not in meta else ()
+    things = () if semantic or "stuff_classes" in meta else names
     n_things = len(meta.get("thing_classes", things))
     categories = []
     for label, (category_id, name, color) in enumerate(zip(ids, names, colors, strict=True)):

@@ -15,9 +15,12 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from mmproscale.apis.predictor import give_kinds
+from mmproscale.compat import describe_stack
 from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.errors import InputError
+from mmproscale.evaluation.class_figures import keep_class_figures
 from mmproscale.evaluation.universal_report import for_json
+from mmproscale.version import __version__
 
 
 def set_up_run(
@@ -56,18 +59,27 @@ def scale_learning_rate(config: Config) -> None:
 
 
 def keep_predictions(config: Config, prefix: str) -> None:
-    """Have the panoptic metrics of a config write ``PREFIX.panoptic.json`` and its PNGs.
+    """Have a config's metrics write predictions.
+
+    Panoptic ones go to ``PREFIX.panoptic.json`` and its PNGs, label maps of mmseg's metric to PNGs
+    in ``PREFIX.semantic``.
 
     Raises:
-        InputError: The config has no panoptic metric.
+        InputError: The config has no metric that does.
     """
     keeping = ("UniversalSegMetric", "CocoPanopticMetric")
     panoptic = [e for e in _evaluators(config) if e.type.endswith(keeping)]
-    if not panoptic:
-        raise InputError("--out keeps panoptic predictions, and test_evaluator has no such metric")
-    ensure_writable_dir(f"{prefix}.panoptic")
+    semantic = [e for e in _evaluators(config) if e.type.endswith("IoUMetric")]
+    if not panoptic + semantic:
+        raise InputError(
+            "--out keeps panoptic predictions or label maps, and test_evaluator has no metric that "
+            "writes them"
+        )
     for evaluator in panoptic:
+        ensure_writable_dir(f"{prefix}.panoptic")
         evaluator.outfile_prefix = prefix
+    for evaluator in semantic:
+        evaluator.output_dir = str(ensure_writable_dir(f"{prefix}.semantic"))
 
 
 def ask_for(config: Config, kinds: Sequence[str], instances_file: str | None = None) -> None:
@@ -99,16 +111,38 @@ def list_classes(config: Config) -> None:
             evaluator.classwise = True
 
 
-def write_report(runner: Runner, path: str | os.PathLike) -> None:
-    """Write all figures of the test's metric, in 0..1, as JSON, if it is ours.
+def report_exits(config: Config) -> None:
+    """Where images may leave the encoder early, have the test say where they do and what it costs.
 
     Args:
-        runner: It has tested.
+        config: Changed in place.
+    """
+    head = config.model.get("panoptic_head") or config.model.get("decode_head") or {}
+    decoder = head.get("pixel_decoder") or {}
+    if not decoder.get("exit_gate") and not decoder.get("exit"):
+        return
+    metric = dict(type="mmproscale.EncoderExitMetric", model=config.model)
+    config.test_evaluator = [*_evaluators(config), metric]
+
+
+def evaluate_and_report(runner: Runner, path: str | os.PathLike) -> None:
+    """Test, and write all figures as JSON.
+
+    Those of our metric and of mmseg's IoUMetric are in 0..1 and by class, too; those of another
+    are as it returns them; costs are in GMACs.
+
+    Args:
+        runner: Of a config that tests.
         path: The file, which the main process writes.
     """
-    reports = [m.report for m in runner.test_loop.evaluator.metrics if hasattr(m, "report")]
-    if reports and is_main_process():
-        atomic_write_text(path, json.dumps(for_json(reports[0]), indent=1) + "\n")
+    metrics = runner.test_loop.evaluator.metrics
+    for metric in metrics:
+        keep_class_figures(metric)
+    figures = runner.test()
+    reports = [metric.report for metric in metrics if hasattr(metric, "report")] or [figures]
+    if is_main_process():
+        merged = {key: value for report in reversed(reports) for key, value in report.items()}
+        atomic_write_text(path, json.dumps(for_json(merged), indent=1, default=float) + "\n")
 
 
 def _evaluators(config: Config) -> list:
@@ -126,18 +160,21 @@ def build_runner(config: Config) -> Runner:
     """
     _add_hooks(config)
     try:
-        return _build(config)
+        runner = _build(config)
     except (KeyError, TypeError) as error:
         message = " ".join(str(error).strip("'\"").split())
         if not re.search("is not in the .* registry|keyword argument|required positional", message):
             raise
         raise InputError(f"the config does not fit: {message.split('. Please')[0]}") from error
+    runner.logger.info(f"mmproscale {__version__} on {describe_stack()}")
+    return runner
 
 
 def _add_hooks(config: Config) -> None:
     hooks = list(config.get("custom_hooks") or [])
     present = {str(hook["type"]).rpartition(".")[2] for hook in hooks}
-    for name in ("ClassCheckHook", "CheckpointMatchHook", "GroundTruthCheckHook"):
+    names = ("ClassCheckHook", "ClassNamesHook", "CheckpointMatchHook", "GroundTruthCheckHook")
+    for name in names:
         if name not in present:
             hooks.append(dict(type=f"mmproscale.{name}"))
     config.custom_hooks = hooks

@@ -11,7 +11,7 @@ from mmproscale.checkpoints.safe_loading import load_checkpoint, state_dict_of
 from mmproscale.errors import InputError
 
 # Buffers that a model rebuilds by itself, so that files may or may not hold them.
-_REBUILT = ("num_batches_tracked", "relative_position_index")
+REBUILT = ("num_batches_tracked", "relative_position_index")
 _CLASS_LAYER = "cls_embed.weight"
 
 
@@ -42,13 +42,13 @@ class WeightMatch:
 
 def compare_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> WeightMatch:
     """Compare a file's weights with a model's by name and shape."""
-    own = {key: value for key, value in model.state_dict().items() if not key.endswith(_REBUILT)}
+    own = {key: value for key, value in model.state_dict().items() if not key.endswith(REBUILT)}
     shared = [key for key in own if key in weights]
     return WeightMatch(
         total=len(own),
         missing=tuple(key for key in own if key not in weights),
         reshaped=tuple(key for key in shared if own[key].shape != weights[key].shape),
-        unexpected=tuple(k for k in weights if k not in own and not k.endswith(_REBUILT)),
+        unexpected=tuple(k for k in weights if k not in own and not k.endswith(REBUILT)),
     )
 
 
@@ -65,8 +65,11 @@ def check_same_model(model: nn.Module, checkpoint: dict, source: str | Path) -> 
         raise InputError(f"{source} is not a checkpoint of this model: {differences}")
 
 
-def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
+def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> WeightMatch:
     """Check that fine-tuning from a checkpoint takes anything from it at all.
+
+    Returns:
+        How names and shapes compare.
 
     Raises:
         InputError: not one name and shape is the model's.
@@ -74,6 +77,32 @@ def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> N
     match = compare_weights(model, state_dict_of(checkpoint))
     if match.matched == 0:
         raise InputError(f"{source} has nothing to start this model from: {match.differences}")
+    return match
+
+
+def drop_class_layer(model: nn.Module, checkpoint: dict, source: str | Path) -> str | None:
+    """Leave the class layer out of a checkpoint that was trained for another number of classes.
+
+    Args:
+        model: what it starts.
+        checkpoint: its `state_dict` is replaced.
+        source: its file, for the line.
+
+    Returns:
+        A line that says so; None where the numbers are equal, or there is no such layer.
+    """
+    weights = state_dict_of(checkpoint)
+    for key, own in model.state_dict().items():
+        theirs = weights.get(key)
+        if key.endswith(_CLASS_LAYER) and theirs is not None and len(theirs) != len(own):
+            layer = key.removesuffix("weight")
+            kept = {k: value for k, value in weights.items() if not k.startswith(layer)}
+            checkpoint["state_dict"] = kept
+            return (
+                f"{source} was trained for {_classes_of_file(checkpoint, len(theirs) - 1)}, this "
+                f"model has {len(own) - 1}: its class layer ({layer}*) is left out and starts anew"
+            )
+    return None
 
 
 def load_model_weights(model: nn.Module, path: str | Path, map_location: Any = None) -> dict:
@@ -96,10 +125,12 @@ def _check_class_count(
         if not key.endswith(_CLASS_LAYER) or theirs is None or len(theirs) == len(own):
             continue
         head = model.get_submodule(key.rsplit(".", 2)[0]) if key.count(".") > 1 else model
+        semantic = key.startswith("decode_head.")
+        keys = "num_classes" if semantic else "num_things_classes and num_stuff_classes"
+        count = f"{len(own) - 1}" if semantic else _classes_of_head(head, len(own) - 1)
         raise InputError(
             f"{source} was trained for {_classes_of_file(checkpoint, len(theirs) - 1)}, the config "
-            f"has {_classes_of_head(head, len(own) - 1)}: set the model's num_things_classes and "
-            "num_stuff_classes, or take another checkpoint"
+            f"has {count}: set the model's {keys}, or take another checkpoint"
         )
 
 

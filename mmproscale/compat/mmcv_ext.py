@@ -1,4 +1,4 @@
-"""Stand-in for `mmcv._ext`, the compiled ops that mmcv-lite does not have.
+"""Stand-in for `mmcv._ext`, the compiled ops that mmcv-lite and an uncompiled onedl-mmcv lack.
 
 mmdet imports `mmcv.ops` as a whole, and mmcv asks there only that every op has a name. So each name
 is a function that says, when it is called, what is missing. Deformable attention is the one op that
@@ -11,12 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmproscale.compat.stacks import stack
+
+HOW_TO_COMPILE = {
+    "openmmlab": "install mmcv 2.1.0 in place of mmcv-lite",
+    "onedl": "compile them by `pip install --no-deps --force-reinstall --no-cache-dir "
+    "--no-build-isolation onedl-mmcv`",
+}
+
 
 def _missing_op(name: str) -> Callable[..., Any]:
     def op(*args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
-            f"mmcv was installed without its compiled ops (mmcv-lite); `{name}` needs them: "
-            "install mmcv 2.1.0 in place of mmcv-lite"
+            f"mmcv was installed without its compiled ops; `{name}` needs them: "
+            f"{HOW_TO_COMPILE[stack()]}"
         )
 
     op.__name__ = op.__qualname__ = name
@@ -31,12 +39,12 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 def get_compiler_version() -> str:
     """Return what mmcv's environment report prints for its compiler."""
-    return "n/a (mmcv-lite)"
+    return "n/a (no compiled ops)"
 
 
 def get_compiling_cuda_version() -> str:
     """Return what mmcv's environment report prints for its CUDA compiler."""
-    return "n/a (mmcv-lite)"
+    return "n/a (no compiled ops)"
 
 
 def ms_deform_attn_forward(

@@ -1,4 +1,4 @@
-"""One line at import that says what is missing or too old, before anything heavy is imported.
+"""One line at import that says what is missing, too old or mixed, before anything heavy is there.
 
 Packages are looked up by import name: the stock stack and its maintained fork have different
 distribution names and the same import names.
@@ -11,24 +11,50 @@ from collections.abc import Iterator
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
+from mmproscale.compat.stacks import (
+    STACKS,
+    distributions_of,
+    how_to_install,
+    installed_stacks,
+    mixture,
+    stack,
+)
+
 MINIMUM_PYTHON = (3, 10)
 # torch 2.6 is the first whose weights-only loading can be given a name of its own for a safe type.
 MINIMUM = {"torch": "2.6", "mmengine": "0.10.4", "mmcv": "2.0.0", "mmdet": "3.3.0"}
 NEEDED = ("hotcoco", "matplotlib", "PIL", "pycocotools", "rich", "safetensors")
 # The stock releases that refuse mmcv 2.2.0 and later when they are imported.
 REFUSES_MMCV_2_2 = {"mmdet": "3.4", "mmseg": "1.3"}
-_ADVICE = "run `make install`, or `pip install -r requirements.txt`"
 
 
 def check_versions() -> None:
     """Check Python and the packages that mmproscale stands on.
 
     Raises:
-        ImportError: one line that names everything missing or too old.
+        ImportError: one line that names everything missing or too old, or both stacks where they
+            are mixed.
     """
+    mixed = mixture()
+    if mixed:
+        raise ImportError(f"mmproscale cannot run here: {mixed}")
     problems = [*_python_problems(), *_package_problems()]
     if problems:
-        raise ImportError(f"mmproscale cannot run here: {'; '.join(problems)} ({_ADVICE})")
+        raise ImportError(f"mmproscale cannot run here: {'; '.join(problems)} ({_advice()})")
+
+
+def _advice() -> str:
+    begun = installed_stacks() or STACKS
+    return f"`make install` in a checkout, or {how_to_install(*begun)}"
+
+
+def describe_stack() -> str:
+    """Return which stack runs, with its versions: ``'onedl: mmengine 0.10.12, ...'``."""
+    names = (*STACKS[stack()], "torch")
+    versions = {name: installed_version(name) for name in names}
+    return f"{stack()}: " + ", ".join(
+        f"{name} {found}" for name, found in versions.items() if found
+    )
 
 
 def installed_version(import_name: str) -> str | None:
@@ -36,12 +62,14 @@ def installed_version(import_name: str) -> str | None:
     spec = importlib.util.find_spec(import_name)
     if spec is None:
         return None
+    for distributions in distributions_of(import_name).values():
+        return distributions[0].version
     return _version_in_source(spec.origin) or _version_in_metadata(import_name)
 
 
 def _version_in_source(origin: str | None) -> str | None:
-    # OpenMMLab and torch keep `__version__ = '...'` in version.py: 100 times faster to read than
-    # the metadata of every distribution, which alone knows what provides an import name.
+    # torch and OpenMMLab's sources keep `__version__ = '...'` in version.py: 100 times faster to
+    # read than the metadata of every distribution, which alone knows what provides an import name.
     file = Path(origin).with_name("version.py") if origin else None
     if file is None or not file.is_file():
         return None

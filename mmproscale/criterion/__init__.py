@@ -1,4 +1,9 @@
 from mmproscale.criterion.mask_criterion import MaskCriterion
-from mmproscale.criterion.targets import QueryPredictions, Targets, panoptic_targets
+from mmproscale.criterion.targets import (
+    QueryPredictions,
+    Targets,
+    panoptic_targets,
+    semantic_targets,
+)
 
-__all__ = ["MaskCriterion", "QueryPredictions", "Targets", "panoptic_targets"]
+__all__ = ["MaskCriterion", "QueryPredictions", "Targets", "panoptic_targets", "semantic_targets"]

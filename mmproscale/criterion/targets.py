@@ -8,6 +8,7 @@ import torch
 from mmdet.structures.mask import BaseInstanceMasks
 from torch import Tensor
 
+from mmproscale.errors import InputError
 from mmproscale.transformer_decoders.masked_attention import mask_logits
 
 
@@ -33,17 +34,20 @@ class QueryPredictions:
         mask_embeddings: (layers + 1, B, Q, C).
         mask_features: (B, C, H, W). A mask's logits are an embedding times these.
         mask_bias: (layers + 1, B, Q, 1), added to a mask's logits; None for nothing.
+        exits: After how many encoder layers each image left the encoder, where that is known.
     """
 
     class_logits: Tensor
     mask_embeddings: Tensor
     mask_features: Tensor
     mask_bias: Tensor | None = None
+    exits: tuple[int, ...] | None = None
 
     def float(self) -> QueryPredictions:
         """The same in fp32."""
         parts = (self.class_logits, self.mask_embeddings, self.mask_features, self.mask_bias)
-        return QueryPredictions(*(None if part is None else part.float() for part in parts))
+        in_fp32 = (None if part is None else part.float() for part in parts)
+        return QueryPredictions(*in_fp32, exits=self.exits)
 
     def masks(self, layer: int = -1) -> Tensor:
         """All mask logits after one layer, (B, Q, H, W)."""
@@ -76,3 +80,25 @@ def panoptic_targets(
     stuff = present[(present >= num_things) & (present < num_things + num_stuff)]
     stuff_masks = semantic_map == stuff[:, None, None]  # 1xHxW, Sx1x1 -> SxHxW
     return Targets(torch.cat([labels, stuff.to(labels)]), torch.cat([things, stuff_masks]))
+
+
+def semantic_targets(semantic_map: Tensor, num_classes: int, ignore_index: int = 255) -> Targets:
+    """A mask for each class that a semantic map shows.
+
+    Args:
+        semantic_map: (1, H, W) class of each pixel.
+        num_classes: Classes are 0 to num_classes - 1.
+        ignore_index: What the map holds where nothing is annotated.
+
+    Raises:
+        InputError: The map holds what is neither a class nor ``ignore_index``.
+    """
+    present = semantic_map.unique()
+    labels = present[present != ignore_index]
+    wrong = labels[(labels < 0) | (labels >= num_classes)]
+    if len(wrong):
+        raise InputError(
+            f"label {int(wrong[0])} is none of the model's {num_classes} classes (0 to "
+            f"{num_classes - 1}) nor ignore_index ({ignore_index}): correct the map, or num_classes"
+        )
+    return Targets(labels, semantic_map == labels[:, None, None])  # 1xHxW, Gx1x1 -> GxHxW

@@ -2,6 +2,18 @@
 
 from mmproscale.datasets.instance_dataset import InstanceDataset
 from mmproscale.datasets.panoptic_dataset import PanopticDataset
-from mmproscale.datasets.transforms import LoadImage, LoadInstances, LoadPanoptic
+from mmproscale.datasets.transforms import (
+    LoadImage,
+    LoadInstances,
+    LoadPanoptic,
+    LoadSemanticFromPanoptic,
+)
 
-__all__ = ["InstanceDataset", "LoadImage", "LoadInstances", "LoadPanoptic", "PanopticDataset"]
+__all__ = [
+    "InstanceDataset",
+    "LoadImage",
+    "LoadInstances",
+    "LoadPanoptic",
+    "LoadSemanticFromPanoptic",
+    "PanopticDataset",
+]

@@ -43,14 +43,15 @@ def read_ids(path: str, backend_args: dict | None = None) -> np.ndarray | Fault:
         data = bytes(get(path, backend_args=backend_args))
     except OSError as error:
         return unreadable("png", path, error)
-    fault = _form_fault(data, path)
+    fault = form_fault(data, path)
     if fault is not None:
         return fault
     bgr = _decode(data)
     if bgr is None:
         return unreadable("png", path, None)
-    b, g, r = (bgr[..., channel].astype(np.int32) for channel in range(3))
-    return r + 256 * g + 65536 * b
+    # Four bytes R, G, B, 255 are one little-endian number.
+    rgba = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA).view("<i4")[..., 0]
+    return np.bitwise_and(rgba, 0xFFFFFF, dtype=np.int32)
 
 
 def _decode(data: bytes) -> np.ndarray | None:
@@ -78,8 +79,13 @@ def unreadable(what: str, path: str, error: Exception | None) -> Fault:
     return Fault(f"{what}-{kind}", path, "", problem, "replace or remove it")
 
 
-def _form_fault(data: bytes, path: str) -> Fault | None:
-    """The fault of a file that is no PNG of 8-bit RGB, in which alone ids are what they were."""
+def form_fault(data: bytes, path: str) -> Fault | None:
+    """The fault of a file that is no PNG of 8-bit RGB, in which alone ids are what they were.
+
+    Args:
+        data: the file's bytes.
+        path: its name.
+    """
     action = "write ids as 8-bit RGB PNG: id = R + 256 G + 65536 B"
     if not data.startswith(SIGNATURE) and _decode(data) is not None:
         problem = "is another format than PNG: if with loss, as JPEG, its ids are lost"

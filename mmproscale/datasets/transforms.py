@@ -15,6 +15,7 @@ from mmproscale.datasets.png_faults import (
     size_faults,
     unreadable,
 )
+from mmproscale.errors import InputError
 from mmproscale.registry import TRANSFORMS
 
 IGNORE_LABEL = 255
@@ -86,6 +87,32 @@ class LoadPanoptic(LoadPanopticAnnotations):
         if self.with_seg:
             labels = [IGNORE_LABEL, *(s["category"] for s in segments), IGNORE_LABEL]
             results["gt_seg_map"] = np.array(labels, ids.dtype)[found.places]
+
+
+@TRANSFORMS.register_module()
+class LoadSemanticFromPanoptic(LoadPanoptic):
+    """The classes of a panoptic PNG for mmseg's pipelines: no semantic maps need be made.
+
+    Adds `gt_seg_map` as `LoadPanoptic` does, and names it in `seg_fields`. In mmseg's test
+    pipelines it comes after `Resize`, since ground truth keeps its size.
+
+    Raises:
+        InputError: what `LoadPanoptic` refuses, and an image that has no panoptic PNG.
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(with_bbox=False, with_label=False, with_mask=False, **kwargs)
+
+    def transform(self, results: dict) -> dict:
+        """Load the PNG at `results['seg_map_path']`; see the class."""
+        if results.get("seg_map_path") is None:
+            raise InputError(
+                f"image '{results['img_path']}' has no panoptic PNG, so no classes to learn or to "
+                "test: annotate it, set data_prefix.seg, or leave it out of ann_file"
+            )
+        results = super().transform(results)
+        results["seg_fields"] = ["gt_seg_map"]
+        return results
 
 
 @TRANSFORMS.register_module()

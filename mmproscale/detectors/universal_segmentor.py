@@ -8,6 +8,7 @@ from mmdet.models import Mask2Former
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
+from mmproscale.criterion import QueryPredictions
 from mmproscale.registry import MODELS
 
 
@@ -26,7 +27,8 @@ class UniversalSegmentor(Mask2Former):
         rescale: bool = True,
     ) -> Sequence[DetDataSample]:
         """The data samples with ``pred_panoptic_seg``, ``pred_instances``, ``pred_sem_seg``, as the
-        test_cfg asks for them.
+        test_cfg asks for them, and in their metainfo ``encoder_exit``, the layers of the encoder
+        that each image took.
 
         Args:
             batch_inputs: (B, 3, H, W), normalised and padded.
@@ -34,16 +36,19 @@ class UniversalSegmentor(Mask2Former):
             rescale: Whether results have the original images' size.
 
         Raises:
-            FloatingPointError: Logits that are not numbers.
+            FloatingPointError: Logits that are not finite numbers.
         """
-        classes, masks = self.query_logits(batch_inputs)
-        results = self.panoptic_fusion_head.predict(classes, masks, batch_data_samples, rescale)
+        predictions = self.query_predictions(batch_inputs)
+        for sample, exit_ in zip(batch_data_samples, predictions.exits or (), strict=False):
+            sample.set_field(exit_, "encoder_exit", field_type="metainfo")
+        results = self.panoptic_fusion_head.predict(
+            predictions.class_logits[-1], predictions.masks(), batch_data_samples, rescale
+        )
         return self.add_pred_to_datasample(batch_data_samples, results)
 
-    def query_logits(self, batch_inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Class logits (B, Q, classes + 1) and mask logits (B, Q, h, w) of (B, 3, H, W)."""
-        predictions = self.panoptic_head.decode(self.extract_feat(batch_inputs))
-        return predictions.class_logits[-1], predictions.masks()
+    def query_predictions(self, batch_inputs: Tensor) -> QueryPredictions:
+        """What the queries predict for images (B, 3, H, W), normalised and padded."""
+        return self.panoptic_head.decode(self.extract_feat(batch_inputs))
 
     def add_pred_to_datasample(
         self, data_samples: Sequence[DetDataSample], results_list: Sequence[dict]

@@ -47,7 +47,7 @@ class UniversalTTA(BaseTTAModel):
                 images: what ``TestTimeAug`` and ``pseudo_collate`` make.
 
         Raises:
-            FloatingPointError: Logits that are not numbers.
+            FloatingPointError: Logits that are not finite numbers.
             InputError: Views that do not say whether they are mirrored.
         """
         views = [dict(zip(data, view, strict=True)) for view in zip(*data.values(), strict=True)]
@@ -67,7 +67,8 @@ class UniversalTTA(BaseTTAModel):
 
     def _see(self, view: Mapping[str, Any]) -> Sequence[DetDataSample]:
         samples: Sequence[DetDataSample] = view["data_samples"]
-        logits = self.module.query_logits(view["inputs"])
+        predictions = self.module.query_predictions(view["inputs"])
+        logits = predictions.class_logits[-1], predictions.masks()
         for sample, classes, masks in zip(samples, *logits, strict=True):
             check_numbers(classes, masks, sample.metainfo)
             sample.pred_queries = InstanceData(classes=classes, masks=masks)

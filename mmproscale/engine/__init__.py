@@ -3,6 +3,13 @@
 from mmproscale.engine.checkpoint_hook import AtomicCheckpointHook
 from mmproscale.engine.checkpoint_match_hook import CheckpointMatchHook
 from mmproscale.engine.class_check_hook import ClassCheckHook
+from mmproscale.engine.class_names_hook import ClassNamesHook
 from mmproscale.engine.ground_truth_check_hook import GroundTruthCheckHook
 
-__all__ = ["AtomicCheckpointHook", "CheckpointMatchHook", "ClassCheckHook", "GroundTruthCheckHook"]
+__all__ = [
+    "AtomicCheckpointHook",
+    "CheckpointMatchHook",
+    "ClassCheckHook",
+    "ClassNamesHook",
+    "GroundTruthCheckHook",
+]

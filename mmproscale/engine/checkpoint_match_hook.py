@@ -3,7 +3,11 @@
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 
-from mmproscale.checkpoints.matching import check_any_match, check_same_model
+from mmproscale.checkpoints.matching import (
+    check_any_match,
+    check_same_model,
+    drop_class_layer,
+)
 from mmproscale.engine.model_wrappers import unwrapped
 from mmproscale.registry import HOOKS
 
@@ -12,8 +16,8 @@ from mmproscale.registry import HOOKS
 class CheckpointMatchHook(Hook):
     """Check every checkpoint that the runner loads.
 
-    To test and to resume, it must be this very model's. Fine-tuning may take a part of it, and
-    change the classes, but not nothing.
+    To test and to resume, it must be this very model's. Fine-tuning may take a part of it, but not
+    nothing; a class layer for another number of classes is left out. What differs is in the log.
     """
 
     priority = "VERY_HIGH"
@@ -27,5 +31,12 @@ class CheckpointMatchHook(Hook):
         source = runner._load_from or find_latest_checkpoint(runner.work_dir)
         # The loop is built before a checkpoint is loaded for training, and never for testing.
         fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
-        check = check_any_match if fine_tuning else check_same_model
-        check(unwrapped(runner.model), checkpoint, source)
+        model = unwrapped(runner.model)
+        if not fine_tuning:
+            check_same_model(model, checkpoint, source)
+            return
+        left_out = drop_class_layer(model, checkpoint, source)
+        if left_out:
+            runner.logger.warning(left_out)
+        if differences := check_any_match(model, checkpoint, source).differences:
+            runner.logger.warning(f"Fine-tuning from {source}: {differences}")

@@ -16,7 +16,7 @@ from mmproscale.registry import HOOKS
 class ClassCheckHook(Hook):
     """Compare the classes of model, training set, validation or test set, and checkpoint.
 
-    Their numbers must be the panoptic head's. Their names and order must be those that the model
+    Their numbers must be the head's. Their names and order must be those that the model
     is or was trained with: a file that lists its categories in another order would score near zero
     without a word.
     """
@@ -44,7 +44,7 @@ class ClassCheckHook(Hook):
         if runner.val_loop is not None:
             val = runner.val_loop.dataloader.dataset
             check_class_counts(runner.model, val)
-            check_class_names(val, _class_names(_metainfo(train)), _annotation_file(train))
+            check_class_names(val, class_names(train), _annotation_file(train))
 
     def before_val(self, runner) -> None:
         """Check the validation set.
@@ -71,7 +71,7 @@ def check_class_names(dataset: Any, learned: tuple[str, ...] | None, source: str
     Raises:
         InputError: names or order differ; names the file and the first difference.
     """
-    found = _class_names(_metainfo(dataset))
+    found = class_names(dataset)
     if learned is None or found is None:
         return
     difference = label_difference(found, learned)
@@ -92,6 +92,8 @@ def check_class_counts(model: nn.Module, dataset: Any) -> None:
             have; names both counts and the annotation file.
     """
     _check_annotated_classes(dataset)
+    model = unwrapped(model)
+    _check_semantic_count(model, dataset)
     wanted = _counts_of_model(model)
     found = _counts_of_dataset(dataset, all_things=wanted is not None and wanted[1] == 0)
     if wanted is None or found is None or wanted == found:
@@ -103,10 +105,23 @@ def check_class_counts(model: nn.Module, dataset: Any) -> None:
     )
 
 
+def _check_semantic_count(model: nn.Module, dataset: Any) -> None:
+    """A decode head of mmseg's knows no things and no stuff, only classes."""
+    wanted = getattr(getattr(model, "decode_head", None), "num_classes", None)
+    names = class_names(dataset)
+    # Heads that regress, as those of mmseg's depth models, say that they have one.
+    if wanted in (None, 1) or names is None or wanted == len(names):
+        return
+    raise InputError(
+        f"model.decode_head has {wanted} classes, but {_annotation_file(dataset)} has "
+        f"{len(names)}: set num_classes in the config to that of the dataset"
+    )
+
+
 def _check_annotated_classes(dataset: Any) -> None:
     """mmdet's COCO datasets number the classes that they find, whatever `metainfo` names."""
     inner = _innermost(dataset)
-    ids, names = getattr(inner, "cat_ids", None), _class_names(_metainfo(inner))
+    ids, names = getattr(inner, "cat_ids", None), class_names(inner)
     if ids is not None and names is not None and len(ids) != len(names):
         raise InputError(
             f"{_annotation_file(dataset)} has {len(ids)} of its dataset's {len(names)} classes: "
@@ -115,7 +130,7 @@ def _check_annotated_classes(dataset: Any) -> None:
 
 
 def _counts_of_model(model: nn.Module) -> tuple[int, int] | None:
-    head = getattr(unwrapped(model), "panoptic_head", None)
+    head = getattr(model, "panoptic_head", None)
     things = getattr(head, "num_things_classes", None)
     stuff = getattr(head, "num_stuff_classes", None)
     return None if things is None or stuff is None else (things, stuff)
@@ -130,6 +145,11 @@ def _counts_of_dataset(dataset: Any, all_things: bool) -> tuple[int, int] | None
     return len(known["thing_classes"]), len(known["stuff_classes"])
 
 
+def class_names(dataset: Any) -> tuple[str, ...] | None:
+    """The classes of a dataset in the order of labels, or None where it does not say them."""
+    return _class_names(_metainfo(dataset))
+
+
 def _metainfo(dataset: Any) -> dict:
     # mmdet writes its keys in either case.
     metainfo = getattr(dataset, "metainfo", None) or {}
@@ -142,7 +162,10 @@ def _class_names(metainfo: dict | None) -> tuple[str, ...] | None:
 
 
 def _annotation_file(dataset: Any) -> str:
-    return str(getattr(_innermost(dataset), "ann_file", None) or "the dataset")
+    inner = _innermost(dataset)
+    folders = getattr(inner, "data_prefix", None) or {}  # mmseg's datasets are often folders alone
+    named = getattr(inner, "ann_file", None) or folders.get("seg_map_path")
+    return str(named or "the dataset")
 
 
 def _innermost(dataset: Any) -> Any:

@@ -1,14 +1,20 @@
 """Panoptic ground truth on disk: the classes, the images, and each image's segments."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.panoptic_files import order_categories, read_panoptic_json
+from mmproscale.datasets.faults import refuse
+from mmproscale.datasets.panoptic_files import order_categories, png_name, read_panoptic_json
+from mmproscale.datasets.png_faults import map_segments, segment_faults, size_faults
 from mmproscale.errors import InputError
-from mmproscale.evaluation.panoptic_format import read_png
+from mmproscale.evaluation.file_comparison import StoredMap, is_sound
+from mmproscale.evaluation.file_faults import truth_faults
+from mmproscale.evaluation.panoptic_format import VOID, png_shape, read_png
 from mmproscale.evaluation.panoptic_quality import Segments
+from mmproscale.evaluation.pixel_pairs import count_pairs
 
 
 class PanopticGroundTruth:
@@ -25,47 +31,44 @@ class PanopticGroundTruth:
         seg_prefix: The folder; by default the JSON's path without ``.json``.
 
     Raises:
-        InputError: The JSON or the folder is missing or is not what it should be.
+        InputError: The JSON or the folder is missing; the JSON has a fault that bears on figures.
     """
 
     def __init__(self, ann_file: str | Path, seg_prefix: str | Path | None = None) -> None:
         self.ann_file = Path(ann_file)
         self.folder = Path(seg_prefix) if seg_prefix else self.ann_file.with_suffix("")
         content = read_panoptic_json(str(ann_file))
+        refuse(truth_faults(content, str(ann_file)))
         if not self.folder.is_dir():
             raise InputError(f"seg_prefix {self.folder} is not a folder: name that of the PNGs")
         self.categories = order_categories(content["categories"], str(ann_file))
         self.label_of = {c["id"]: label for label, c in enumerate(self.categories)}
         self.images: dict[Any, dict] = {image["id"]: image for image in content["images"]}
-        self.annotations = {a.get("image_id"): self._checked(a) for a in content["annotations"]}
-        if len(self.annotations) < len(content["annotations"]):
-            raise InputError(f"{ann_file} has two annotations of one image: correct it")
+        self.annotations: dict[Any, dict] = {
+            a["image_id"]: a | {"file_name": png_name(self.images[a["image_id"]], a)}
+            for a in content["annotations"]
+        }
 
     @property
     def num_things(self) -> int:
         """How many classes are things; their labels come first."""
         return sum(bool(category["isthing"]) for category in self.categories)
 
-    def _checked(self, annotation: dict) -> dict:
-        """An annotation with a ``file_name``, by default its image's as PNG."""
-        image_id = annotation.get("image_id")
-        problem = None
-        if image_id not in self.images:
-            problem = "no such image"
-        elif "segments_info" not in annotation:
-            problem = "no segments_info"
-        elif unknown := self._unknown_categories(annotation):
-            problem = f"category_id {unknown[0]}, which is not in 'categories'"
-        if problem:
-            raise InputError(
-                f"{self.ann_file}: annotation of image {image_id} has {problem}: correct it"
-            )
-        png = Path(self.images[image_id]["file_name"]).with_suffix(".png")
-        return {"file_name": str(png)} | annotation
+    def shape_of(self, image_id: Any) -> tuple[int, int]:
+        """(H, W) of an annotated image: the JSON's, or where that does not say the PNG's.
 
-    def _unknown_categories(self, annotation: dict) -> list:
-        ids = [segment.get("category_id") for segment in annotation["segments_info"]]
-        return [category_id for category_id in ids if category_id not in self.label_of]
+        Raises:
+            InputError: The JSON does not say, and the PNG is missing or no 8-bit RGB.
+        """
+        image = self.images[image_id]
+        if {"height", "width"} <= image.keys():
+            return image["height"], image["width"]
+        return png_shape(self.stored(image_id).path)
+
+    def stored(self, image_id: Any) -> StoredMap:
+        """The PNG of an annotated image, and its segments as the JSON has them."""
+        annotation = self.annotations[image_id]
+        return StoredMap(self.folder, annotation["file_name"], annotation["segments_info"])
 
     def check_image(self, image_id: Any, shape: tuple[int, ...]) -> None:
         """Check that an image is annotated and that a prediction has its size.
@@ -99,28 +102,53 @@ class PanopticGroundTruth:
             shape: (H, W) of the prediction, which must be the PNG's.
 
         Raises:
-            InputError: The PNG is missing, or has another size.
+            InputError: The PNG is missing, no 8-bit RGB, or of another size; it and the JSON
+                differ in the segments or their areas.
         """
-        annotation = self.annotations[image_id]
-        path = self.folder / annotation["file_name"]
-        id_map = read_png(path)
+        stored = self.stored(image_id)
+        id_map = read_png(stored.path)
         if id_map.shape != tuple(shape):
             raise InputError(
-                f"panoptic PNG {path} is {id_map.shape[0]}x{id_map.shape[1]} but the prediction "
-                f"is {shape[0]}x{shape[1]} (height x width): correct the file"
+                f"panoptic PNG {stored.path} is {id_map.shape[0]}x{id_map.shape[1]} but the "
+                f"prediction is {shape[0]}x{shape[1]} (height x width): correct the file"
             )
-        return id_map, self._segments(annotation)
+        segments = self._segments(stored.segments)
+        check_segments(id_map, segments, stored.path)
+        return id_map, segments
 
-    def _segments(self, annotation: dict) -> Segments:
-        infos = annotation["segments_info"]
-        try:
-            return Segments(
-                ids=np.array([info["id"] for info in infos], np.int64),
-                labels=np.array([self.label_of[info["category_id"]] for info in infos], np.int64),
-                areas=np.array([info["area"] for info in infos], np.int64),
-                crowds=np.array([info.get("iscrowd", 0) for info in infos], bool),
-            )
-        except KeyError as error:
-            raise InputError(
-                f"{self.ann_file}: a segment of image {annotation['image_id']} has no {error}"
-            ) from None
+    def check_png(self, image_id: Any) -> None:
+        """Check an annotated image's PNG as :meth:`read` does, in less time.
+
+        Raises:
+            InputError: As :meth:`read`; the size is the JSON's, if that says one.
+        """
+        stored = self.stored(image_id)
+        shape, path = png_shape(stored.path), str(stored.path)
+        refuse(size_faults("png", path, shape, self.shape_of(image_id), "its image in the JSON"))
+        if not is_sound(stored, self.categories):
+            self.read(image_id, shape)
+
+    def _segments(self, infos: Sequence[dict[str, Any]]) -> Segments:
+        return Segments(
+            ids=np.array([info["id"] for info in infos], np.int64),
+            labels=np.array([self.label_of[info["category_id"]] for info in infos], np.int64),
+            areas=np.array([info["area"] for info in infos], np.int64),
+            crowds=np.array([info.get("iscrowd", 0) for info in infos], bool),
+        )
+
+
+def check_segments(id_map: np.ndarray, segments: Segments, path: str | Path) -> None:
+    """Check that an id map (H, W) holds the JSON's segments, no others, with their areas.
+
+    Raises:
+        InputError: It does not; ``path``, its PNG, is named.
+    """
+    values, _, pixels = count_pairs(id_map, id_map)
+    drawn = dict(zip(values.tolist(), pixels.tolist(), strict=True))
+    drawn.pop(VOID, None)
+    stated = dict(zip(segments.ids.tolist(), segments.areas.tolist(), strict=True))
+    if drawn == stated:
+        return
+    found = map_segments(id_map, segments.ids)
+    of_json = [{"id": segment_id, "area": area} for segment_id, area in stated.items()]
+    refuse(segment_faults(id_map, found, of_json, str(path)))

@@ -36,9 +36,9 @@ def own_images(
 ) -> list[int]:
     """Which results of a process count, so that each image counts once.
 
-    Samplers fill up the last round of batches with the first images: those results count on the
-    first process that has them. Anything else that is missing or there twice is an error; every
-    process raises the same.
+    Samplers fill up the last round with the first images, so that each process gets as many: those
+    results count on the first process that has them. Anything else that is missing or there twice
+    is an error; every process raises the same.
 
     Args:
         ids_of_ranks: For each process, ids of the images that it has results of, in order.
@@ -58,7 +58,7 @@ def own_images(
     if not _is_filled_up(ids_of_ranks, size):
         raise InputError(
             f"image {_doubled(ids_of_ranks)} has several results, other than a sampler that fills "
-            "up the last batch would give: use one that gives each image once (DefaultSampler)"
+            "up the last round would give: use one that gives each image once (DefaultSampler)"
         )
     seen = set(chain(*ids_of_ranks[:rank]))
     own: list[int] = []
@@ -79,11 +79,10 @@ def _is_filled_up(ids_of_ranks: Sequence[Sequence[Any]], size: int) -> bool:
     """Whether some sampler deals so: each image once, then again from the first, until it fits."""
     extra = sum(map(len, ids_of_ranks)) - size
     in_turn, in_blocks = _interleaved(ids_of_ranks), list(chain(*ids_of_ranks))
-    if extra >= max(size, len(ids_of_ranks)):
+    # Dealing as many to each takes fewer than one more for each; one process needs none.
+    if extra >= len(ids_of_ranks):
         return False
-    return _begins_again(in_turn, size) or (
-        extra < len(ids_of_ranks) and _begins_again(in_blocks, size)
-    )
+    return _begins_again(in_turn, size) or _begins_again(in_blocks, size)
 
 
 def _begins_again(order: Sequence[Any], size: int) -> bool:

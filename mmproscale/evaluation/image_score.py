@@ -8,7 +8,8 @@ import numpy as np
 
 from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
-from mmproscale.evaluation.instance_quality import InstanceGroundTruth, encode_segments
+from mmproscale.evaluation.instance_quality import encode_segments
+from mmproscale.evaluation.instance_truth import InstanceGroundTruth
 from mmproscale.evaluation.panoptic_quality import Pairs, Segments, match_segments
 from mmproscale.evaluation.pixel_pairs import count_pairs
 from mmproscale.evaluation.semantic_quality import class_areas
@@ -74,7 +75,7 @@ class ImageScorer:
         instances: Ground truth of AP; by default the things of the panoptic one.
 
     Raises:
-        InputError: Another metric, or none.
+        InputError: Another kind, or none.
     """
 
     def __init__(

@@ -4,13 +4,11 @@ import importlib
 import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hotcoco import mask as mask_utils
 
-from mmproscale.datasets.panoptic_files import read_json
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_quality import Segments
 
@@ -86,47 +84,6 @@ def described(rle: dict[str, Any]) -> dict[str, Any]:
         "area": float(mask_utils.area(rle)),
         "bbox": [float(side) for side in mask_utils.to_bbox(rle)],
     }
-
-
-class InstanceGroundTruth:
-    """Instances of a COCO instances JSON, by image.
-
-    Args:
-        path: The JSON.
-        categories: Those of things, as the panoptic ground truth has them; the JSON must have
-            each, and what it has beyond them is left out.
-
-    Raises:
-        InputError: The file is missing, is no COCO instances JSON, or lacks a thing.
-    """
-
-    def __init__(self, path: str | Path, categories: Sequence[dict]) -> None:
-        self.path = Path(path)
-        content = read_json(path, "the file's name")
-        try:
-            names = {c["id"]: c["name"] for c in content["categories"]}
-            self._of_image: dict[Any, list[dict]] = {i["id"]: [] for i in content["images"]}
-            for annotation in content["annotations"]:
-                self._of_image[annotation["image_id"]].append(annotation)
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path} is not COCO's instances JSON: {error!r}") from None
-        for category in categories:
-            if names.get(category["id"]) != category["name"]:
-                raise InputError(
-                    f"instances file {path} has no category {category['id']} named "
-                    f"{category['name']!r}, which the panoptic ground truth has: use its instances"
-                )
-        self._things = {category["id"] for category in categories}
-
-    def of_image(self, image_id: Any) -> list[dict[str, Any]]:
-        """The annotations of one image.
-
-        Raises:
-            InputError: The file does not have it.
-        """
-        if image_id not in self._of_image:
-            raise InputError(f"image {image_id} is not in {self.path}: use the panoptic JSON's set")
-        return [a for a in self._of_image[image_id] if a["category_id"] in self._things]
 
 
 def check_backend(name: str) -> None:

@@ -1,5 +1,6 @@
 """From mmdet's panoptic result to COCO's: an id map, its segments, and the PNG that stores it."""
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 from mmdet.evaluation.functional import INSTANCE_OFFSET
 from scipy import ndimage
 
+from mmproscale.datasets.faults import Fault, refuse
+from mmproscale.datasets.png_faults import form_fault, read_ids, unreadable
 from mmproscale.errors import InputError
 
 VOID = 0
@@ -109,13 +112,26 @@ def read_png(path: str | Path) -> np.ndarray:
     """Read a COCO panoptic PNG into an id map, (H, W) int32.
 
     Raises:
-        InputError: The file is absent or is no image.
+        InputError: The file is absent, is no image, or no 8-bit RGB.
     """
-    path = Path(path)
-    data = path.read_bytes() if path.is_file() else b""
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if bgr is None:
-        raise InputError(f"cannot read panoptic PNG {path}: check that it exists and is a PNG")
-    # Four bytes R, G, B, 255 are one little-endian number.
-    rgba = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGBA).view("<i4")[..., 0]
-    return np.bitwise_and(rgba, 0xFFFFFF, dtype=np.int32)
+    ids = read_ids(str(path))
+    if isinstance(ids, Fault):
+        refuse([ids])
+    return ids
+
+
+def png_shape(path: str | Path) -> tuple[int, int]:
+    """(H, W) of a COCO panoptic PNG, from its header.
+
+    Raises:
+        InputError: The file is absent, is no PNG, or no 8-bit RGB.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        refuse([unreadable("png", str(path), error)])
+    fault = form_fault(data, str(path))
+    if fault is not None:
+        refuse([fault])
+    width, height = struct.unpack(">2I", data[16:24])  # IHDR
+    return height, width

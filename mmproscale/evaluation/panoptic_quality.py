@@ -132,7 +132,8 @@ def panoptic_quality(counts: np.ndarray, categories: Sequence[dict[str, Any]]) -
         ``all``, ``things``, ``stuff``: dicts of ``pq``, ``sq``, ``rq`` in 0..1 and ``n``, the
         number of classes averaged (those that occur on neither side are left out; NaN if that
         leaves none). ``per_class``: category id as text -> ``name``, ``isthing``, ``pq``, ``sq``,
-        ``rq`` and the sums behind them, ``iou``, ``tp``, ``fp``, ``fn``.
+        ``rq`` (0 of a class that occurs on neither side, as panopticapi says it) and the sums
+        behind them, ``iou``, ``tp``, ``fp``, ``fn``.
     """
     quality = quality_of_classes(counts)
     is_thing = np.array([bool(category["isthing"]) for category in categories])
@@ -143,7 +144,7 @@ def panoptic_quality(counts: np.ndarray, categories: Sequence[dict[str, Any]]) -
             str(category["id"]): {
                 "name": category["name"],
                 "isthing": int(category["isthing"]),
-                **{key: float(values[label]) for key, values in quality.items()},
+                **{key: float(np.nan_to_num(values[label])) for key, values in quality.items()},
                 "iou": float(counts[label, 0] * IOU_UNIT),
                 **{key: int(n) for key, n in zip(COUNTS[1:], counts[label, 1:], strict=True)},
             }

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hotcoco.panoptic import PanopticEval
 
+from mmproscale.datasets.faults import refuse
 from mmproscale.datasets.panoptic_files import read_json
 from mmproscale.errors import InputError
+from mmproscale.evaluation.file_comparison import StoredMap, count_files
+from mmproscale.evaluation.file_faults import first_of, prediction_faults
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import (
     ImagePrediction,
@@ -21,8 +23,8 @@ from mmproscale.evaluation.image_score import (
     LabelledMap,
 )
 from mmproscale.evaluation.instance_quality import average_precision, described, encode_segments
-from mmproscale.evaluation.panoptic_format import read_png
-from mmproscale.evaluation.panoptic_quality import COUNTS, IOU_UNIT, Segments, positions
+from mmproscale.evaluation.panoptic_format import png_shape, read_png
+from mmproscale.evaluation.panoptic_quality import Segments, positions
 from mmproscale.evaluation.universal_report import add_up, make_report, zero_totals
 
 
@@ -36,8 +38,8 @@ class PanopticResults:
             out.
 
     Raises:
-        InputError: A file or folder is missing or is not what it should be, an image is not
-            predicted or twice, a category is unknown.
+        InputError: A file or folder is missing; the JSON has a fault that bears on figures; an
+            image is not predicted, a category is unknown.
     """
 
     def __init__(
@@ -51,14 +53,13 @@ class PanopticResults:
         annotations = content.get("annotations") if isinstance(content, dict) else None
         if not isinstance(annotations, list):
             raise InputError(f"{json_file} is not COCO panoptic: no list 'annotations'")
-        self._of_image: dict[Any, dict] = {}
-        # As hotcoco wants them: with names that are text.
-        self.categories = [
-            dict(id=c["id"], name=str(c["name"]), isthing=int(c["isthing"]))
-            for c in truth.categories
-        ]
-        for annotation in annotations:
-            self._add(annotation)
+        sides = {"images": list(truth.images.values()), "categories": truth.categories}
+        refuse(first_of(prediction_faults(annotations, sides, str(json_file))))
+        self._of_image: dict[Any, StoredMap] = {
+            a["image_id"]: self._stored(a)
+            for a in annotations
+            if a["image_id"] in truth.annotations
+        }
         lost = [i for i in truth.annotations if i not in self._of_image]
         if lost:
             raise InputError(
@@ -66,55 +67,35 @@ class PanopticResults:
                 f"{len(truth.annotations)} are missing)"
             )
 
-    def _add(self, annotation: dict[str, Any]) -> None:
-        image_id = annotation.get("image_id")
-        if image_id in self._of_image:
-            raise InputError(f"{self.json_file} has two predictions for image {image_id}")
-        if image_id not in self.truth.annotations:
-            return
-        try:
-            categories = {s["id"]: s["category_id"] for s in annotation["segments_info"]}
-        except (KeyError, TypeError) as error:
-            raise InputError(
-                f"{self.json_file}: prediction for image {image_id} is not COCO panoptic: {error!r}"
-            ) from None
-        unknown = [c for c in categories.values() if c not in self.truth.label_of]
+    def _stored(self, annotation: dict[str, Any]) -> StoredMap:
+        image_id, segments = annotation["image_id"], annotation["segments_info"]
+        ids = [segment["category_id"] for segment in segments]
+        unknown = [category_id for category_id in ids if category_id not in self.truth.label_of]
         if unknown:
             raise InputError(
                 f"{self.json_file}: image {image_id} has category_id {unknown[0]}, which is not in "
                 f"{self.truth.ann_file}"
             )
         png = Path(self.truth.annotations[image_id]["file_name"]).with_suffix(".png")
-        self._of_image[image_id] = {"file_name": str(png)} | annotation
+        return StoredMap(self.folder, annotation.get("file_name") or str(png), segments)
 
     def count(self, image_id: Any) -> np.ndarray:
         """PQ's counts of one image, (C, 4) as ``match_segments``, by hotcoco from the files.
 
         Raises:
-            InputError: A PNG is missing; PNG and JSON, or both sides, contradict each other.
+            InputError: A PNG is missing or no 8-bit RGB; PNG and JSON of either side, or both
+                sides, contradict each other.
         """
-        truth, prediction = self.truth.annotations[image_id], self._of_image[image_id]
-        # Ids of images may be names; hotcoco takes whole numbers only.
-        number = {"id": 0, "image_id": 0}
-        image = {"file_name": truth["file_name"], **number}
-        sides = (
-            {"images": [image], "annotations": [truth | number], "categories": self.categories},
-            {"annotations": [prediction | number]},
-        )
-        folders = dict(gt_folder=str(self.truth.folder), pred_folder=str(self.folder))
+        prediction = self._of_image[image_id]
+        self.truth.check_png(image_id)
+        png_shape(prediction.path)
         try:
-            evaluation = PanopticEval(*sides, **folders)
-            evaluation.evaluate()
-        except (ValueError, KeyError, TypeError, OSError) as error:
+            return count_files(self.truth.stored(image_id), prediction, self.truth.categories)
+        except ValueError as error:
             problem = str(error).removeprefix("image 0: ")
-            path = self.folder / prediction["file_name"]
-            raise InputError(f"image {image_id}, predicted in {path}: {problem}") from error
-        per_class = evaluation.results()["per_class"]
-        counts = np.zeros((len(self.categories), len(COUNTS)), np.int64)
-        for category_id, label in self.truth.label_of.items():
-            found = per_class[category_id]
-            counts[label] = [round(found["iou"] / IOU_UNIT), *(found[key] for key in COUNTS[1:])]
-        return counts
+            raise InputError(
+                f"image {image_id}, predicted in {prediction.path}: {problem}"
+            ) from error
 
     def read(self, image_id: Any, need_instances: bool) -> ImagePrediction:
         """Read one image's prediction; void is no class, and a miss for mIoU.
@@ -124,14 +105,15 @@ class PanopticResults:
             need_instances: Whether the things are wanted as detections, by their ``score`` in the
                 JSON, 1 where it has none.
         """
-        infos = self._of_image[image_id]["segments_info"]
+        stored = self._of_image[image_id]
+        infos = stored.segments
         ids = np.array([info["id"] for info in infos], np.int64)
         labels = np.array([self.truth.label_of[info["category_id"]] for info in infos], np.int64)
 
         def labels_of(values: np.ndarray) -> np.ndarray:
             return np.append(labels, -1)[positions(ids, values)]
 
-        id_map = read_png(self.folder / self._of_image[image_id]["file_name"])
+        id_map = read_png(stored.path)
         none = np.zeros(len(ids), np.int64)
         segments = Segments(ids, labels, none, none.astype(bool))
         scores = [info.get("score", 1.0) for info in infos]
@@ -149,29 +131,6 @@ class PanopticResults:
             {**instance, **described(instance["segmentation"]), "score": float(score)}
             for instance, score in zip(instances, of_things, strict=True)
         ]
-
-
-def detections_by_image(
-    path: str | Path, truth: PanopticGroundTruth
-) -> Callable[[Any], list[dict[str, Any]]]:
-    """Read detections of masks in COCO's results format; return what finds those of an image.
-
-    Raises:
-        InputError: The file is missing or is no such list; a category is no thing.
-    """
-    content = read_json(path, "the file's name")
-    things = {c["id"] for c in truth.categories if c["isthing"]}
-    found: dict[Any, list[dict[str, Any]]] = {}
-    try:
-        for entry in content:
-            if entry["category_id"] not in things:
-                raise InputError(f"{path}: category_id {entry['category_id']} is no thing")
-            detection = {"category_id": entry["category_id"], "score": float(entry["score"])}
-            detection |= described(entry["segmentation"])
-            found.setdefault(entry["image_id"], []).append(detection)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is no list of COCO results with RLE masks: {error!r}") from None
-    return lambda image_id: found.get(image_id, [])
 
 
 def score_results(

@@ -98,7 +98,9 @@ def _part(sample: dict, key: str) -> dict:
 
 
 def _array(values: Any) -> np.ndarray:
-    return torch.as_tensor(values).cpu().numpy()
+    values = torch.as_tensor(values).cpu()
+    # NumPy knows no bfloat16, in which other fusion heads give scores under autocast.
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
 
 
 def _classes(values: np.ndarray, num_classes: int) -> np.ndarray:

@@ -23,11 +23,8 @@ from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_accounting import check_batch, own_images
 from mmproscale.evaluation.image_score import ImageScore, ImageScorer
-from mmproscale.evaluation.instance_quality import (
-    InstanceGroundTruth,
-    average_precision,
-    check_backend,
-)
+from mmproscale.evaluation.instance_quality import average_precision, check_backend
+from mmproscale.evaluation.instance_truth import InstanceGroundTruth
 from mmproscale.evaluation.panoptic_format import encode_png, segments_of
 from mmproscale.evaluation.sample_prediction import batch_ids, panoptic_map, prediction_of
 from mmproscale.evaluation.universal_report import (
@@ -70,8 +67,8 @@ class UniversalSegMetric(BaseMetric):
         prefix: Put before the names of the figures instead of ``universal``.
 
     Raises:
-        InputError: A file or folder is missing or is not what it should be; an unknown metric or
-            backend; an option without the metric that it is for.
+        InputError: A file or folder is missing or is not what it should be; an unknown kind or
+            backend; an option without the kind that it is for.
     """
 
     default_prefix = "universal"
@@ -95,8 +92,7 @@ class UniversalSegMetric(BaseMetric):
         if instances_file and "instance" not in kinds:
             raise InputError("instances_file is for AP: add 'instance' to kinds")
         self.truth = PanopticGroundTruth(ann_file, seg_prefix)
-        things = self.truth.categories[: self.truth.num_things]
-        instances = InstanceGroundTruth(instances_file, things) if instances_file else None
+        instances = InstanceGroundTruth(instances_file, self.truth) if instances_file else None
         self.scorer = ImageScorer(self.truth, kinds, instances)
         self.ap_backend, self.per_image, self.classwise = ap_backend, per_image, classwise
         self.outfile_prefix = outfile_prefix

@@ -35,7 +35,7 @@ def make_report(
     per_image: Mapping[Any, np.ndarray] | None,
     categories: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    """All figures in 0..1, NaN where nothing was counted.
+    """All figures in 0..1, NaN where there is none: over no class, of an IoU or AP of nothing.
 
     Args:
         num_images: How many images were scored.
@@ -80,6 +80,8 @@ def for_json(value: Any) -> Any:
     """The same with null for NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {key: for_json(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [for_json(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
@@ -123,6 +125,8 @@ def _group_row(report: Mapping[str, Any], group: str, members: Sequence[dict]) -
 def _class_row(report: Mapping[str, Any], category: Mapping[str, Any]) -> list[str]:
     key = str(category["id"])
     quality = report["per_class"][key] if "all" in report else None
+    if quality and not quality["tp"] + quality["fp"] + quality["fn"]:
+        quality = quality | dict.fromkeys(("pq", "sq", "rq"), math.nan)
     iou = report["semantic"]["per_class"][key] if "semantic" in report else math.nan
     ap = report["instance"]["per_class"].get(key, math.nan) if "instance" in report else math.nan
     name = f"{category['name']} ({_group(category)})"

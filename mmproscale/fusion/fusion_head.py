@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from mmdet.models.seg_heads.panoptic_fusion_heads import MaskFormerFusionHead
 from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
@@ -37,13 +38,13 @@ class UniversalFusionHead(MaskFormerFusionHead):
         """Results of each image, as mmdet's: ``pan_results``, ``ins_results``, ``sem_results``.
 
         Args:
-            mask_cls_results: (B, Q, classes + 1) logits.
-            mask_pred_results: (B, Q, h, w) logits of the padded images, at any size.
+            mask_cls_results: (B, Q, classes + 1) logits of any precision; results are made in fp32.
+            mask_pred_results: (B, Q, h, w) logits of the padded images, at any size; likewise.
             batch_data_samples: One for each image.
             rescale: Whether results have the original images' size.
 
         Raises:
-            FloatingPointError: Mask or class logits that are not numbers.
+            FloatingPointError: Mask or class logits that are not finite numbers.
         """
         return [
             self._fuse(classes, masks, sample.metainfo, rescale)
@@ -73,13 +74,33 @@ class UniversalFusionHead(MaskFormerFusionHead):
 def check_numbers(classes: Tensor, masks: Tensor, metainfo: dict) -> None:
     """A mask of NaN would win no pixel and lose none: the image would be void without a word.
 
+    Resizing makes NaN of infinite mask logits. Class logits may be minus infinity, which leaves a
+    class out.
+
+    Args:
+        classes: (Q, classes + 1) logits.
+        masks: (Q, h, w) logits.
+        metainfo: That of the data sample.
+
     Raises:
         FloatingPointError: Names the image.
     """
-    for logits, name in ((classes, "class logits"), (masks, "mask logits")):
-        if logits.isnan().any():
+    shares = classes.float().softmax(-1)
+    for finite, name in (
+        (shares.isfinite().all(), "class logits"),
+        (_finite(masks), "mask logits"),
+    ):
+        if not finite:
             image = metainfo.get("img_path") or metainfo.get("img_id", "an image")
             raise FloatingPointError(
-                f"{name} of {image} are not numbers: the model's weights may have diverged, or "
-                "half precision may be too little for it"
+                f"{name} of {image} are not finite numbers: the model's weights may have diverged, "
+                "or half precision may be too little for it"
             )
+
+
+def _finite(values: Tensor) -> Tensor | bool:
+    """Whether all are: both ends of the range say it far faster than a look at each number."""
+    if not values.numel():
+        return True
+    low, high = torch.aminmax(values)  # NaN if any is
+    return low.isfinite() & high.isfinite()

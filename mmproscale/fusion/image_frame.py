@@ -12,6 +12,8 @@ from torch import Tensor
 # Pixels of the masks that are at the image's size at once: 16 MiB in fp32. On a CPU that much stays
 # with the process, while larger pieces come anew from the system, page by page.
 PIXELS_AT_ONCE = 2**22
+# `panoptic` ranks the masks of a chunk in 16 bits.
+MASKS_AT_ONCE = 2**15 - 1
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,12 @@ class ImageFrame:
         return cls(tuple(metainfo["batch_input_shape"]), image, output)
 
     def resize(self, masks: Tensor) -> Tensor:
-        """Mask logits (N, h, w) of the batch at the results' size, (N, H, W).
+        """Mask logits (N, h, w) of the batch at the results' size, (N, H, W) fp32.
 
         In two steps, as mmdet's: to the batch's size, and the image's part of that to the results'.
+        Half precision ends here: it can't add up the pixels of a mask.
         """
-        masks = _resize(masks, self.padded)
+        masks = _resize(masks.float(), self.padded)
         return _resize(masks[:, : self.image[0], : self.image[1]], self.output)
 
     def resized_chunks(self, masks: Tensor) -> Iterator[tuple[slice, Tensor]]:
@@ -50,7 +53,7 @@ class ImageFrame:
         What is yielded may be overwritten.
         """
         height, width = self.output
-        step = max(1, PIXELS_AT_ONCE // (height * width))
+        step = min(max(1, PIXELS_AT_ONCE // (height * width)), MASKS_AT_ONCE)
         for start in range(0, len(masks), step):
             part = slice(start, start + step)
             resized = self.resize(masks[part])

@@ -26,11 +26,11 @@ def instances(
         max_per_image: Pairs, stuff included; all where there are fewer.
 
     Returns:
-        ``scores`` (N,): class score times mean probability within the mask; ``labels`` (N,);
+        ``scores`` (N,) fp32: class score times mean probability within the mask; ``labels`` (N,);
         ``masks`` (N, H, W) bool; ``bboxes`` (N, 4) as x1, y1, x2, y2 in pixels, zeros for an empty
         mask.
     """
-    scores = class_logits.softmax(-1)[:, :-1]
+    scores = class_logits.float().softmax(-1)[:, :-1]
     num_classes = scores.shape[-1]
     best, pairs = scores.flatten().topk(min(max_per_image, scores.numel()), sorted=False)
     is_thing = pairs % num_classes < num_things
@@ -49,8 +49,8 @@ def instances(
 def _binarize(masks: Tensor, frame: ImageFrame) -> tuple[Tensor, Tensor, Tensor]:
     """Masks (N, H, W) as booleans, mean probability within each (N,), and boxes (N, 4)."""
     binary = torch.zeros((len(masks), *frame.output), dtype=torch.bool, device=masks.device)
-    quality = masks.new_zeros(len(masks))
-    boxes = masks.new_zeros(len(masks), 4)
+    quality = torch.zeros(len(masks), device=masks.device)
+    boxes = torch.zeros(len(masks), 4, device=masks.device)
     for part, resized in frame.resized_chunks(masks):
         inside = resized > 0
         binary[part], boxes[part] = inside, mask_boxes(inside)

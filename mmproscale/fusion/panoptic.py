@@ -34,7 +34,7 @@ def panoptic_map(
         (H, W) int32: label + INSTANCE_OFFSET * number of the thing; void is the number of classes.
     """
     void = class_logits.shape[-1] - 1
-    scores, labels = class_logits.softmax(-1).max(-1)
+    scores, labels = class_logits.float().softmax(-1).max(-1)
     kept = ((labels != void) & (scores > object_mask_thr)).nonzero().flatten()
     if len(kept) == 0:
         return torch.full(frame.output, void, dtype=torch.int32, device=masks.device)

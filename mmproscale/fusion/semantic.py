@@ -16,10 +16,10 @@ def class_scores(class_logits: Tensor, masks: Tensor, frame: ImageFrame) -> Tens
         frame: Sizes of batch, image and result.
 
     Returns:
-        (classes, H, W).
+        (classes, H, W) fp32.
     """
-    shares = class_logits.softmax(-1)[:, :-1]
-    scores = masks.new_zeros(shares.shape[-1], frame.output[0] * frame.output[1])
+    shares = class_logits.float().softmax(-1)[:, :-1]
+    scores = shares.new_zeros(shares.shape[-1], frame.output[0] * frame.output[1])
     for part, resized in frame.resized_chunks(masks):
         scores.addmm_(shares[part].T, resized.sigmoid().flatten(1))
     return scores.unflatten(1, frame.output)

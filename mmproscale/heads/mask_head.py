@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch.nn.functional as F
 from mmdet.models.dense_heads import Mask2FormerHead
 from mmengine.config import ConfigDict
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from mmproscale.criterion import MaskCriterion, QueryPredictions
+from mmproscale.criterion import MaskCriterion, QueryPredictions, Targets
+from mmproscale.criterion.class_weights import weights_by_name
 from mmproscale.errors import InputError
+from mmproscale.heads.multi_exit_loss import MultiExitLoss
 from mmproscale.pixel_decoders.token_layout import to_tokens
+from mmproscale.registry import MODELS
 from mmproscale.transformer_decoders import QueryDecoder
+
+MaskEmbed = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 class MaskHead(Mask2FormerHead):
@@ -21,9 +29,15 @@ class MaskHead(Mask2FormerHead):
     Attention masks are computed at the size in which they are used, full-size masks only where a
     result is asked for, and in training those of matched queries alone.
 
+    Args:
+        class_weight: Weights of classes by their names, for the class loss, in the place of those
+            in ``loss_cls.class_weight``. Names are the dataset's: see :meth:`name_classes`.
+        exit_loss: Config of what trains several exits of the pixel decoder, as
+            ``dict(type='mmproscale.MultiExitLoss')``; None for the loss after all layers.
+
     Raises:
         InputError: A ``train_cfg`` whose assigner has no ``match_costs``; numbers of levels that
-            differ.
+            differ; an ``exit_loss``, and a pixel decoder with a single exit.
     """
 
     def __init__(
@@ -32,6 +46,8 @@ class MaskHead(Mask2FormerHead):
         pixel_decoder: ConfigDict,
         transformer_decoder: dict,
         num_transformer_feat_level: int = 3,
+        class_weight: Mapping[str, float] | None = None,
+        exit_loss: dict | None = None,
         **kwargs,
     ) -> None:
         _check_levels(pixel_decoder, num_transformer_feat_level)
@@ -44,6 +60,52 @@ class MaskHead(Mask2FormerHead):
         )
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.criterion = self._build_criterion() if self.train_cfg else None
+        self.exit_loss = self._build_exit_loss(exit_loss) if exit_loss else None
+        self._unnamed_weights = dict(class_weight or {})
+
+    def name_classes(self, names: Sequence[str]) -> None:
+        """Say the classes' names, in the order of labels: what is stated by name takes effect.
+
+        Raises:
+            InputError: ``class_weight`` has a name that is no class, or what is no weight.
+        """
+        if not self._unnamed_weights or self.criterion is None:
+            return
+        weights = weights_by_name(self._unnamed_weights, names, self.class_weight)
+        self._unnamed_weights = {}
+        self.class_weight = self.loss_cls.class_weight = weights
+        self.criterion = replace(self.criterion, class_weight=weights)
+
+    def forward(
+        self, x: Sequence[Tensor], batch_data_samples: object = None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Class logits (B, Q, classes + 1) and masks (B, Q, H, W) of each layer, as mmdet's."""
+        predictions = self.decode(x)
+        layers = range(len(predictions.class_logits))
+        return list(predictions.class_logits), [predictions.masks(layer) for layer in layers]
+
+    def losses(self, feats: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
+        """Losses of backbone maps by mmdet's names, those of an exit after its own: ``exit4.``.
+
+        Args:
+            feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
+            targets: Ground truth of each image.
+
+        Raises:
+            InputError: A model without ``train_cfg``, or one that weighs classes by names that
+                nobody has told it; not one target for each image.
+            FloatingPointError: A matching cost that is not a number.
+        """
+        if self.criterion is None:
+            raise InputError("the model has no train_cfg, so it has no losses: give it one")
+        if self._unnamed_weights:
+            raise InputError(
+                "the head's class_weight names classes, and nobody has told it which they are: add "
+                "dict(type='mmproscale.ClassNamesHook') to custom_hooks"
+            )
+        if self.exit_loss is not None:
+            return self.exit_loss(self, feats, targets)
+        return self.criterion(self.decode(feats, project_queries=False), targets)
 
     def decode(self, feats: Sequence[Tensor], project_queries: bool = True) -> QueryPredictions:
         """What the queries predict for backbone maps (B, C_i, H_i, W_i), high resolution first.
@@ -54,12 +116,47 @@ class MaskHead(Mask2FormerHead):
                 pixels, of which there are a thousand times more: (W x + b) q = x (W' q) + b q.
                 Losses, which look at some points alone, take the pixels'.
         """
-        if project_queries and hasattr(self.pixel_decoder, "embed"):
-            maps, pixels = self.pixel_decoder.embed(feats)
-            mask_embed = self._embed_through_projection
-        else:
+        if not hasattr(self.pixel_decoder, "embed"):  # stock's
             pixels, maps = self.pixel_decoder(feats)
-            mask_embed = self._embed
+            return self._query(maps, pixels, self._embed)
+        exits, maps, embedding = self.pixel_decoder.embed(feats)
+        return replace(self._read(maps, embedding, project_queries), exits=exits)
+
+    def decode_exits(
+        self,
+        feats: Sequence[Tensor],
+        exits: Sequence[int],
+        project_queries: bool = True,
+        with_cp: bool = False,
+    ) -> Iterator[tuple[int, QueryPredictions]]:
+        """Yield (exit, predictions) where all images leave the encoder at one exit, ascending.
+
+        The encoder runs once, the query decoder once for each exit.
+
+        Args:
+            feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
+            exits: Some of the pixel decoder's.
+            project_queries: As :meth:`decode`'s.
+            with_cp: Whether all that an exit adds is computed again in the backward pass, which
+                saves memory.
+        """
+        read = partial(checkpoint, self._read, use_reentrant=False) if with_cp else self._read
+        for exit_, maps, embedding in self.pixel_decoder.encode(feats, exits, with_cp):
+            predictions = read(maps, embedding, project_queries)
+            yield exit_, replace(predictions, exits=(exit_,) * len(embedding))
+
+    def _read(
+        self, maps: Sequence[Tensor], embedding: Tensor, project_queries: bool
+    ) -> QueryPredictions:
+        """Predictions from encoded maps and the embedding before the mask projection."""
+        if project_queries:
+            return self._query(maps, embedding, self._embed_through_projection)
+        return self._query(maps, self.pixel_decoder.mask_feature(embedding), self._embed)
+
+    def _query(
+        self, maps: Sequence[Tensor], pixels: Tensor, mask_embed: MaskEmbed
+    ) -> QueryPredictions:
+        """What the queries predict from maps and what their mask embeddings are multiplied by."""
         maps = maps[: self.num_transformer_feat_level]
         outputs, mask_embeddings, bias = self.transformer_decoder(
             queries=self.query_feat.weight.expand(len(pixels), -1, -1),
@@ -92,6 +189,15 @@ class MaskHead(Mask2FormerHead):
     def _position(self, feature_map: Tensor) -> Tensor:
         no_padding = feature_map.new_zeros((1, *feature_map.shape[-2:]), dtype=bool)
         return to_tokens(self.decoder_positional_encoding(no_padding)).to(feature_map.dtype)
+
+    def _build_exit_loss(self, config: dict) -> MultiExitLoss:
+        exits = getattr(self.pixel_decoder, "exits", ())
+        if len(exits) < 2:
+            raise InputError(
+                f"exit_loss trains several exits, and the pixel decoder has {exits or 'none'}: "
+                "set pixel_decoder.exits or a schedule that has more, or exit_loss=None"
+            )
+        return MODELS.build(config)
 
     def _build_criterion(self) -> MaskCriterion:
         costs = getattr(self.assigner, "match_costs", None)

@@ -9,7 +9,6 @@ from mmdet.structures import DetDataSample
 from torch import Tensor
 
 from mmproscale.criterion import Targets, panoptic_targets
-from mmproscale.errors import InputError
 from mmproscale.heads.mask_head import MaskHead
 from mmproscale.registry import MODELS
 
@@ -18,27 +17,11 @@ from mmproscale.registry import MODELS
 class PanopticHead(MaskHead):
     """In the place of mmdet's ``Mask2FormerHead``, for panoptic and instance segmentation."""
 
-    def forward(
-        self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample] | None = None
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """Class logits (B, Q, classes + 1) and masks (B, Q, H, W) of each layer, as mmdet's."""
-        predictions = self.decode(x)
-        layers = range(len(predictions.class_logits))
-        return list(predictions.class_logits), [predictions.masks(layer) for layer in layers]
-
     def loss(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]
     ) -> dict[str, Tensor]:
-        """Losses of backbone maps ``x`` by mmdet's names.
-
-        Raises:
-            InputError: A model without ``train_cfg``; not one data sample for each image.
-            FloatingPointError: A matching cost that is not a number.
-        """
-        if self.criterion is None:
-            raise InputError("the model has no train_cfg, so it has no losses: give it one")
-        predictions = self.decode(x, project_queries=False)
-        return self.criterion(predictions, [self._targets(s) for s in batch_data_samples])
+        """Losses of backbone maps ``x``, as :meth:`losses`."""
+        return self.losses(x, [self._targets(s) for s in batch_data_samples])
 
     def predict(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]

@@ -15,7 +15,7 @@ def refuses(value: Tensor) -> str | None:
     if not value.is_cuda or value.dtype not in (torch.float32, torch.float16):
         return f"takes fp32 and fp16 on CUDA, not {value.dtype} on {value.device}"
     if not _is_compiled():
-        return "needs mmcv's compiled ops, which mmcv-lite does not have"
+        return "needs mmcv's compiled ops, which this mmcv does not have"
     return None
 
 

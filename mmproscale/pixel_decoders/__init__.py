@@ -9,6 +9,7 @@ from typing import Any
 _MODULES = {
     "ConvPixelEmbedding": "pixel_embedding",
     "DeformablePixelDecoder": "deformable_pixel_decoder",
+    "ExitGate": "exit_gate",
     "HybridPixelDecoder": "hybrid_pixel_decoder",
     "LightPixelEmbedding": "pixel_embedding",
     "PixelDecoder": "pixel_decoder",

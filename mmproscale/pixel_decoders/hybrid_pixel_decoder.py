@@ -20,6 +20,9 @@ from mmproscale.pixel_decoders.token_layout import TokenLayout, to_tokens
 from mmproscale.registry import MODELS
 from mmproscale.transformer_decoders.masked_attention import Attention
 
+# What stock configs say of deformable attention, and plain attention does not take.
+DEFORMABLE = ("num_levels", "num_points", "im2col_step", "norm_cfg", "value_proj_ratio")
+
 
 @MODELS.register_module()
 class HybridPixelDecoder(PixelDecoder):
@@ -28,7 +31,8 @@ class HybridPixelDecoder(PixelDecoder):
     Args:
         encoder: ``dict(num_layers=..., layer_cfg=...)``. ``layer_cfg`` is that of a deformable
             layer: of ``self_attn_cfg``, ``num_levels`` says how many levels are fused, the coarsest
-            ones, and ``num_points`` is not used. ``schedule`` must be None.
+            ones, and what else is of sampling is not used. ``schedule`` and ``init_cfg`` must be
+            None.
         fusion: Arguments of :class:`CrossScaleFusion`.
         arguments: :class:`PixelDecoder`'s.
 
@@ -93,15 +97,17 @@ class AttentionLayer(DetrTransformerEncoderLayer):
 
 def _read(encoder: Mapping, strides: Sequence[int]) -> tuple[int, dict, int]:
     """Number of layers, a layer's config, and number of levels."""
-    unknown = set(encoder) - {"num_layers", "layer_cfg", "schedule"}
+    unknown = set(encoder) - {"num_layers", "layer_cfg", "schedule", "init_cfg"}
     num_layers, layer_cfg = encoder.get("num_layers"), encoder.get("layer_cfg")
-    if unknown or encoder.get("schedule") or not layer_cfg or type(num_layers) is not int:
+    unknown |= {key for key in ("schedule", "init_cfg") if encoder.get(key)}
+    if unknown or not layer_cfg or type(num_layers) is not int:
         raise InputError(
             "pixel_decoder.encoder of a HybridPixelDecoder takes num_layers and layer_cfg, and "
-            f"schedule=None; it is {dict(encoder)}"
+            f"schedule=None, init_cfg=None; it is {dict(encoder)}"
         )
-    attention = dict(layer_cfg["self_attn_cfg"])
-    num_levels, _ = attention.pop("num_levels"), attention.pop("num_points", None)
+    given = layer_cfg["self_attn_cfg"]
+    num_levels = given["num_levels"]
+    attention = {key: value for key, value in given.items() if key not in DEFORMABLE}
     if num_layers < 1 or not 2 <= num_levels <= len(strides):
         raise InputError(
             f"pixel_decoder.encoder has num_layers={num_layers} and num_levels={num_levels}: it "

@@ -8,6 +8,7 @@ pair returned.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from mmcv.cnn import ConvModule
 from mmdet.models.layers import SinePositionalEncoding
 from mmengine.model import BaseModule, ModuleList, caffe2_xavier_init, xavier_init
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.token_layout import to_tokens
@@ -117,40 +119,38 @@ class PixelDecoder(BaseModule):
             Mask features (B, out_channels, H, W) at the finest stride, and ``num_outs`` maps
             (B, C, H_i, W_i), low resolution first.
         """
-        maps, embedding = self.embed(feats)
+        _, maps, embedding = self.embed(feats)
         return self.mask_feature(embedding), maps
 
-    def embed(self, feats: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
-        """Encoded maps, and the embedding before the mask projection, after all layers.
+    def embed(self, feats: Sequence[Tensor]) -> tuple[tuple[int, ...], list[Tensor], Tensor]:
+        """Each image's exit, encoded maps, and the embedding before the mask projection.
 
         Arguments and maps are those of :meth:`forward`.
         """
-        _, maps, embedding = next(self.encode(feats, exits=self.exits[-1:]))
-        return maps, embedding
+        backbone, projected = self._project(feats)
+        exits, maps = self.encode_images(projected)
+        return exits, *self._fuse(maps, self._laterals(backbone))
 
     def encode(
-        self, feats: Sequence[Tensor], exits: Sequence[int]
+        self, feats: Sequence[Tensor], exits: Sequence[int], with_cp: bool = False
     ) -> Iterator[tuple[int, list[Tensor], Tensor]]:
         """Yield (exit, maps, embedding before the mask projection) at each exit, ascending.
 
         Args:
             feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
-            exits: Some of ``self.exits``; layers that exits share run once.
+            exits: Some of the encoder's; layers that exits share run once.
+            with_cp: Whether the pixel embedding is computed again in the backward pass, which saves
+                memory.
 
         Raises:
             InputError: An exit that the encoder does not have.
         """
-        # Tokens keep their channels together, so every map does: on a CPU norms, pooling and 1x1
-        # convolutions are up to three times faster so, and no layer turns a map around.
-        feats = [feat.contiguous(memory_format=torch.channels_last) for feat in feats]
-        backbone = dict(zip(self.strides, feats, strict=True))
-        projected = {
-            stride: project(backbone[stride])
-            for stride, project in zip(self.encoded_strides, self.input_convs, strict=True)
-        }
+        fuse = partial(checkpoint, self._fuse, use_reentrant=False) if with_cp else self._fuse
+        backbone, projected = self._project(feats)
+        laterals: list[Tensor] = []
         for exit_, maps in self.encode_maps(projected, exits):
-            maps += self._fuse(maps[-1], backbone)
-            yield exit_, maps[: self.num_outs], maps[-1]
+            laterals = laterals or self._laterals(backbone)
+            yield exit_, *fuse(maps, laterals)
 
     def encode_maps(
         self, projected: dict[int, Tensor], exits: Sequence[int]
@@ -163,24 +163,49 @@ class PixelDecoder(BaseModule):
         """
         raise NotImplementedError
 
+    def encode_images(self, projected: dict[int, Tensor]) -> tuple[tuple[int, ...], list[Tensor]]:
+        """Each image's exit, and encoded maps low resolution first: here all layers for all.
+
+        Args:
+            projected: stride -> (B, C, H, W), low resolution first.
+        """
+        last, maps = next(self.encode_maps(projected, self.exits[-1:]))
+        return (last,) * len(maps[0]), maps
+
     def sine_position(self, feature_map: Tensor) -> Tensor:
         """Position of a map's tokens, (1, N, C)."""
         no_padding = feature_map.new_zeros((1, *feature_map.shape[-2:]), dtype=torch.bool)
         return to_tokens(self.positional_encoding(no_padding).to(feature_map.dtype))
 
-    def _fuse(self, coarse: Tensor, backbone: dict[int, Tensor]) -> list[Tensor]:
-        """Top-down through the maps that the encoder leaves out, low resolution first."""
-        fused = []
-        for stride, lateral, embed in zip(
-            self.fused_strides, self.lateral_convs, self.output_convs, strict=True
-        ):
-            lateral_map = lateral(backbone[stride])
-            size = lateral_map.shape[-2:]
-            coarse = embed(
-                lateral_map + F.interpolate(coarse, size, mode="bilinear", align_corners=False)
-            )
-            fused.append(coarse)
-        return fused
+    def _project(self, feats: Sequence[Tensor]) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """Maps by stride: the backbone's, and those to encode, low resolution first."""
+        # Tokens keep their channels together, so every map does: on a CPU norms, pooling and 1x1
+        # convolutions are up to three times faster so, and no layer turns a map around.
+        feats = [feat.contiguous(memory_format=torch.channels_last) for feat in feats]
+        backbone = dict(zip(self.strides, feats, strict=True))
+        projected = {
+            stride: project(backbone[stride])
+            for stride, project in zip(self.encoded_strides, self.input_convs, strict=True)
+        }
+        return backbone, projected
+
+    def _laterals(self, backbone: dict[int, Tensor]) -> list[Tensor]:
+        """Projections of the maps that the encoder leaves out, low resolution first."""
+        return [
+            lateral(backbone[stride])
+            for stride, lateral in zip(self.fused_strides, self.lateral_convs, strict=True)
+        ]
+
+    def _fuse(
+        self, maps: Sequence[Tensor], laterals: Sequence[Tensor]
+    ) -> tuple[list[Tensor], Tensor]:
+        """Top-down through the maps that the encoder leaves out: maps, and the finest of all."""
+        maps = list(maps)
+        for lateral, embed in zip(laterals, self.output_convs, strict=True):
+            size = lateral.shape[-2:]
+            coarse = F.interpolate(maps[-1], size, mode="bilinear", align_corners=False)
+            maps.append(embed(lateral + coarse))
+        return maps[: self.num_outs], maps[-1]
 
 
 def build_part(config: dict, **defaults: object) -> BaseModule:

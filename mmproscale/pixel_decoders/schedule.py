@@ -145,6 +145,10 @@ class Schedule:
                 legal.append(k)
         return tuple(legal)
 
+    def skipped_layers(self, exit_: int) -> range:
+        """Indices of the layers that an image does without that leaves after ``exit_`` layers."""
+        return range(exit_, self.num_layers - self.tail)
+
     def check_exits(self, exits: Sequence[int]) -> tuple[int, ...]:
         """``exits`` in ascending order; InputError where one is not legal."""
         wrong = [k for k in exits if k not in self.exits]

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
+import torch
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
@@ -94,13 +95,46 @@ class ScheduledEncoder(BaseModule):
                 query (PRO-SCALE eq. 4).
             exits: Numbers of layers after which to yield, ascending.
         """
-        tail = range(self.schedule.num_layers - self.schedule.tail, self.schedule.num_layers)
         gates = gates or {}
         start = 0
         for stop in exits:
             tokens, gates = self._run(range(start, stop), tokens, pos, layout, gates)
-            yield stop, self._run(tail, tokens, pos, layout, gates)[0]
+            yield stop, self._run(self._tail, tokens, pos, layout, gates)[0]
             start = stop
+
+    def encode_images(
+        self,
+        tokens: Levels,
+        pos: Levels,
+        layout: TokenLayout,
+        gates: Levels | None,
+        exits: Sequence[int],
+    ) -> Levels:
+        """Each image's tokens after its own exit, the tail included.
+
+        A layer runs once, for all images that reach it. Arguments are those of :meth:`encode`, but
+        for ``exits``: B of them, one for each image.
+        """
+        if len(set(exits)) == 1:
+            return next(self.encode(tokens, pos, layout, gates, exits[:1]))[1]
+        order = sorted(range(len(exits)), key=exits.__getitem__)
+        # In this order, those that leave are always the first.
+        tokens, gates = _pick(tokens, order), _pick(gates or {}, order)
+        left, start = [], 0
+        for stop, leaving in groupby(exits[image] for image in order):
+            tokens, gates = self._run(range(start, stop), tokens, pos, layout, gates)
+            n = len(list(leaving))
+            first, first_gates = _pick(tokens, slice(n)), _pick(gates, slice(n))
+            left.append(self._run(self._tail, first, pos, layout, first_gates)[0])
+            tokens, gates = _pick(tokens, slice(n, None)), _pick(gates, slice(n, None))
+            start = stop
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return {s: torch.cat([levels[s] for levels in left])[back] for s in tokens}
+
+    @property
+    def _tail(self) -> range:
+        """Indices of the layers that always run."""
+        return range(self.schedule.num_layers - self.schedule.tail, self.schedule.num_layers)
 
     def _run(
         self, indices: range, tokens: Levels, pos: Levels, layout: TokenLayout, gates: Levels
@@ -125,6 +159,11 @@ class ScheduledEncoder(BaseModule):
                 )
             tokens |= layout.split(x, queries)
         return tokens, gates
+
+
+def _pick(levels: Levels, images: list[int] | slice) -> Levels:
+    """Some images of each level."""
+    return {stride: tensor[images] for stride, tensor in levels.items()}
 
 
 def _with_num_levels(layer_cfg: dict, num_levels: int) -> dict:

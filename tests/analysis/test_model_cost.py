@@ -211,3 +211,11 @@ DETECTOR = dict(
 def test_a_type_that_nobody_registers_is_named_in_a_line():
     with pytest.raises(InputError, match=r"can't be built.*NoSuchDetector"):
         build_network(Config(dict(model=dict(type="NoSuchDetector"))))
+
+
+def test_a_segmentor_costs_what_the_panoptic_model_does(configs):
+    costs = [
+        model_cost(build_network(load_config(configs / f"m2f_r18_camvid{kind}.py")), (100, 130))
+        for kind in ("", "-semantic")
+    ]
+    assert costs[0].parts == costs[1].parts and costs[1].size == (128, 160)

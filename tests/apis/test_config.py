@@ -8,21 +8,36 @@ from mmproscale.apis.config import load_config
 from mmproscale.errors import InputError
 
 
-class NoMMPretrain:
+class Without:
+    """In ``sys.meta_path``: one package is not installed."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
     def find_spec(self, fullname, path=None, target=None):
-        if fullname == "mmpretrain":
+        if fullname == self.package:
             raise ModuleNotFoundError(f"No module named '{fullname}'", name=fullname)
 
 
-def test_a_backbone_of_mmpretrain_says_how_to_install_it(configs, monkeypatch):
-    for name in [m for m in sys.modules if m.partition(".")[0] == "mmpretrain"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [NoMMPretrain(), *sys.meta_path])
+@pytest.mark.parametrize(
+    ("module", "package", "config"),
+    [
+        ("mmpretrain", "mmpretrain", "proscale_m2f_mvitv2-t_coco.py"),
+        ("mmseg", "mmsegmentation", "proscale_m2f_r18_camvid-semantic.py"),
+    ],
+)
+def test_a_package_that_is_not_there_says_how_to_install_it(
+    module, package, config, configs, monkeypatch
+):
+    for name in list(sys.modules):
+        if name.partition(".")[0] == module or name == "mmproscale.datasets.label_maps":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "meta_path", [Without(module), *sys.meta_path])
     with pytest.raises(InputError) as caught:
-        load_config(configs / "proscale_m2f_mvitv2-t_coco.py")
+        load_config(configs / config)
     line = str(caught.value)
-    assert "proscale_m2f_mvitv2-t_coco.py needs mmpretrain, which is not installed" in line
-    assert "`pip install mmpretrain`" in line and "\n" not in line
+    assert f"{config} needs {module}, which is not installed" in line
+    assert f"`pip install {package}`" in line and "\n" not in line
 
 
 def test_a_custom_import_that_fails_is_one_line(tmp_path):

@@ -17,7 +17,13 @@ from pycocotools import mask as mask_utils
 from mmproscale.apis.config import load_config
 from mmproscale.apis.image_views import ImageViews
 from mmproscale.apis.prediction_files import PredictionFolder, encode_category_png
-from mmproscale.apis.predictor import Predictor, choose_device, known_categories
+from mmproscale.apis.predictor import (
+    Predictor,
+    choose_device,
+    give_kinds,
+    kinds_of,
+    known_categories,
+)
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_format import read_png
 
@@ -195,6 +201,43 @@ def test_classes_come_from_the_checkpoint(predictor):
     assert [c["isthing"] for c in unnamed] == [1] * 4 + [0] * 4
     with pytest.raises(InputError, match=r"c\.pth knows 2 classes but the config's model has 8"):
         known_categories({"classes": ("a", "b")}, model, "c.pth")
+
+
+def test_classes_of_a_segmentor_are_neither_things_nor_counted_from_0_where_0_is_void():
+    model = torch.nn.Module()
+    model.decode_head = torch.nn.Module()
+    model.decode_head.num_classes = 8
+    known = known_categories({"classes": NAMES}, model, "c.pth")
+    assert [c["id"] for c in known] == list(range(8)) and not any(c["isthing"] for c in known)
+    voids = known_categories({"classes": NAMES, "reduce_zero_label": True}, model, "c.pth")
+    assert [c["id"] for c in voids] == list(range(1, 9))
+    of_panoptic = known_categories(META, model, "c.pth")
+    assert [c["id"] for c in of_panoptic] == [10 * (i + 1) for i in range(8)]
+    assert [c["isthing"] for c in of_panoptic] == [1] * 4 + [0] * 4
+    with pytest.raises(InputError, match=r"c\.pth knows 2 classes but the config's model has 8"):
+        known_categories({"classes": ("a", "b")}, model, "c.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("m2f_r50_coco", ("panoptic",)),
+        ("m2f_r50_coco-instance", ("instance",)),
+        ("m2f_r50_ade20k-semantic", ("semantic",)),
+    ],
+)
+def test_a_model_is_for_what_its_config_says(name, kinds, configs):
+    config = load_config(configs / f"{name}.py")
+    assert kinds_of(config) == kinds
+    before = config.model.test_cfg.to_dict()
+    give_kinds(config, kinds)
+    assert before.items() <= config.model.test_cfg.to_dict().items()
+
+
+def test_a_segmentor_gives_no_instances(configs):
+    config = load_config(configs / "m2f_r50_ade20k-semantic.py")
+    with pytest.raises(InputError, match="EncoderDecoder gives semantic results alone, not inst"):
+        give_kinds(config, ["semantic", "instance"])
 
 
 def test_devices():

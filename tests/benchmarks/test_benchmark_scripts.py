@@ -120,6 +120,18 @@ def test_panoptic_quality_of_maps_and_files(run_script, tmp_path):
     assert "PNG files, 32x48, 4 things" in shown
 
 
+def test_gate_fitting_by_either_way(run_script, tmp_path):
+    options = ["--images", 60, "--channels", 3, "--betas", 0, 0.01, "--loss", "soft-ce", *SHORT]
+    out = tmp_path / "results.json"
+    status, shown, errors = run_script("gate_fitting", *options, "--out", out)
+    assert status == 0, errors
+    results = json.loads(out.read_text())
+    check_fields(results, "gate_fitting", options)
+    (case,) = results["cases"]
+    assert [c["name"] for c in case["candidates"]] == ["Adam, 2 epochs", "mmproscale"]
+    assert "2 gates, 60 vectors of 3, soft-ce" in shown
+
+
 def test_attention_has_the_largest_maps_and_smaller_ones(load_script):
     script = load_script("attention")
     first, *others = script.SIZES

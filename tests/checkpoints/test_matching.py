@@ -4,10 +4,13 @@ import pytest
 import torch
 from torch import nn
 
+from mmproscale.analysis.model_cost import build_network
+from mmproscale.apis.config import load_config
 from mmproscale.checkpoints.matching import (
     check_any_match,
     check_same_model,
     compare_weights,
+    drop_class_layer,
     load_model_weights,
 )
 from mmproscale.errors import InputError
@@ -88,3 +91,50 @@ def test_fine_tuning_needs_one_match():
     check_any_match(Network(), partly, "a.pth")
     with pytest.raises(InputError, match=r"a\.pth has nothing to start this model from: 8 of 8"):
         check_any_match(Network(), {"state_dict": {"x": torch.zeros(1)}}, "a.pth")
+
+
+@pytest.mark.parametrize(
+    ("config", "head", "options"),
+    [
+        ("proscale_m2f_r18_camvid.py", "panoptic_head", dict(num_things_classes=1)),
+        ("proscale_m2f_r50_coco-instance.py", "panoptic_head", dict(num_things_classes=2)),
+        ("proscale_m2f_r18_camvid-semantic.py", "decode_head", dict(num_classes=4)),
+    ],
+)
+def test_fine_tuning_leaves_the_class_layer_of_other_classes_out(configs, config, head, options):
+    loaded = load_config(configs / config)
+    model = build_network(loaded).model
+    classes = options.get("num_classes") or options["num_things_classes"]
+    classes += loaded.get("num_stuff_classes", 0)
+    options["loss_cls"] = dict(class_weight=[1.0] * classes + [0.1])
+    loaded.merge_from_dict(dict(model={head: options}))
+    checkpoint = checkpoint_of(build_network(loaded).model)
+    before = set(checkpoint["state_dict"])
+
+    line = drop_class_layer(model, checkpoint, "a.pth")
+
+    layer = f"{head}.cls_embed."
+    assert before - set(checkpoint["state_dict"]) == {f"{layer}weight", f"{layer}bias"}
+    assert f"a.pth was trained for {classes} classes" in line and f"({layer}*) is left out" in line
+    assert compare_weights(model, checkpoint["state_dict"]).reshaped == ()
+
+
+def test_a_class_layer_of_as_many_classes_stays():
+    checkpoint = checkpoint_of(Network(things=5, stuff=3))
+    assert drop_class_layer(Network(), checkpoint, "a.pth") is None
+    assert "panoptic_head.cls_embed.weight" in checkpoint["state_dict"]
+
+
+def test_the_class_layer_is_found_under_a_wrapper_too():
+    weights = {f"module.{k}": v for k, v in Network(things=9).state_dict().items()}
+    checkpoint = {"state_dict": weights, "meta": {}}
+    assert "13 classes, this model has 8" in drop_class_layer(Network(), checkpoint, "a.pth")
+    assert not any("cls_embed" in key for key in checkpoint["state_dict"])
+
+
+def test_classes_of_a_decode_head_are_counted_as_one():
+    models = [nn.Module(), nn.Module()]
+    for model, count in zip(models, (3, 5), strict=True):
+        model.decode_head = Head(0, count)
+    text = refusal(models[0], checkpoint_of(models[1]))
+    assert "trained for 5 classes, the config has 3: set the model's num_classes, or" in text

@@ -31,8 +31,14 @@ def reference(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     )
 
 
-def test_a_missing_op_says_so_when_called():
-    with pytest.raises(RuntimeError, match=r"mmcv-lite\); `nms` needs them: install mmcv"):
+@pytest.mark.parametrize(
+    "stack, advice", [("openmmlab", "install mmcv 2.1.0"), ("onedl", "pip install .* onedl-mmcv")]
+)
+def test_a_missing_op_says_so_when_called(monkeypatch, stack, advice):
+    monkeypatch.setattr(mmcv_ext, "stack", lambda: stack)
+    with pytest.raises(
+        RuntimeError, match=f"without its compiled ops; `nms` needs them: .*{advice}"
+    ):
         mmcv_ext.nms(torch.zeros(1, 4), torch.zeros(1), iou_threshold=0.5)
 
 
@@ -41,8 +47,8 @@ def test_has_no_dunder_names():
 
 
 def test_mmcv_can_report_its_compiler():
-    assert mmcv_ext.get_compiler_version() == "n/a (mmcv-lite)"
-    assert mmcv_ext.get_compiling_cuda_version() == "n/a (mmcv-lite)"
+    assert mmcv_ext.get_compiler_version() == "n/a (no compiled ops)"
+    assert mmcv_ext.get_compiling_cuda_version() == "n/a (no compiled ops)"
 
 
 def test_deformable_attention_forward_is_mmcvs():

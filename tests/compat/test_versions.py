@@ -62,8 +62,17 @@ def test_the_fork_goes_through(installed):
     versions.check_versions()
 
 
+def test_advice_goes_on_with_the_stack_that_is_there(installed, monkeypatch):
+    installed(mmdet=None)
+    monkeypatch.setattr(versions, "installed_stacks", dict)
+    assert message().endswith("'mmproscale[openmmlab]' or 'mmproscale[onedl]')")
+    monkeypatch.setattr(versions, "installed_stacks", lambda: {"onedl": []})
+    assert message().endswith("pip install 'mmproscale[onedl]')")
+
+
 def test_says_when_setuptools_is_too_new(installed, monkeypatch):
     installed()
+    monkeypatch.setattr(versions, "_mmengine_uses_pkg_resources", lambda: True)
     find_spec = versions.importlib.util.find_spec
     monkeypatch.setattr(
         versions.importlib.util,

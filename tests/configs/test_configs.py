@@ -12,8 +12,11 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
 
 from mmproscale.apis.config import load_config
+from mmproscale.pixel_decoders.deformable_pixel_decoder import choose_exits
+from mmproscale.pixel_decoders.schedule import build_schedule
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.py"))
 NO_MMPRETRAIN = pytest.mark.skipif(find_spec("mmpretrain") is None, reason="no mmpretrain")
@@ -23,13 +26,20 @@ SMALL = {
     "model.train_cfg.num_points": 64,
     "model.data_preprocessor.batch_augments": None,
 }
+SMALL_SEMANTIC = {
+    "model.backbone.init_cfg": None,
+    "model.decode_head.train_cfg.num_points": 64,
+    "model.data_preprocessor.size": (64, 64),
+}
 # Of each kind one is tested at its full size, as it starts to train; the others at less.
 WHOLE = {
+    "eco_m2f_r18_shapes",
     "lite_m2f_swin-t_coco-instance",
     "m2f_r18_camvid",
     "m2f_r50_coco",
     "proscale_m2f_mvitv2-t_coco",
     "proscale_m2f_r18_shapes",
+    "proscale_m2f_r18_camvid-semantic",
     "proscale_m2f_r50_coco",
     "proscale_m2f_swin-t_coco",
 }
@@ -53,16 +63,26 @@ def leaves(condition=lambda name: True) -> list:
     ]
 
 
+def is_semantic(path: Path) -> bool:
+    return path.stem.endswith("-semantic")
+
+
+def head_of(path: Path) -> str:
+    """Where a config's model has its mask head: mmdet's place, or mmseg's."""
+    return "decode_head" if is_semantic(path) else "panoptic_head"
+
+
 def build(path: Path, more: dict | None = None):
-    config = load_config(path, SMALL | (more or {}))
-    init_default_scope("mmdet")
+    config = load_config(path, (SMALL_SEMANTIC if is_semantic(path) else SMALL) | (more or {}))
+    assert config.default_scope == ("mmseg" if is_semantic(path) else "mmdet")
+    init_default_scope(config.default_scope)
     return config, MODELS.build(config.model)
 
 
 @pytest.fixture(scope="module", params=leaves())
 def small(request):
     """A config and its model, which is as wide as it says but less deep."""
-    less = {"model.panoptic_head.transformer_decoder.num_layers": 1}
+    less = {f"model.{head_of(request.param)}.transformer_decoder.num_layers": 1}
     if "swin" in request.param.stem:
         less["model.backbone.depths"] = [1, 1, 1, 1]
     return request.param, *build(request.param, less)
@@ -85,7 +105,20 @@ def two_images(num_things: int, size: int = 64) -> dict:
     return dict(inputs=[image] * 2, data_samples=[sample] * 2)
 
 
+def two_maps(size: int = 64) -> dict:
+    """Noise with the first class on the left, the second elsewhere and some void."""
+    labels = torch.ones((1, size, size), dtype=torch.long)
+    labels[:, :, : size // 2] = 0
+    labels[:, :4] = 255
+    sample = SegDataSample(metainfo=dict(img_shape=(size, size), ori_shape=(size, size)))
+    sample.gt_sem_seg = PixelData(data=labels)
+    image = torch.randint(0, 255, (3, size, size), dtype=torch.uint8)
+    return dict(inputs=[image] * 2, data_samples=[sample] * 2)
+
+
 def images_for(config: Config) -> dict:
+    if config.default_scope == "mmseg":
+        return two_maps()
     batch = two_images(config.num_things_classes)
     if config.num_stuff_classes == 0:
         for sample in batch["data_samples"]:
@@ -95,6 +128,8 @@ def images_for(config: Config) -> dict:
 
 def result_of(model, batch: dict) -> torch.Tensor:
     result = model.test_step(batch)[0]
+    if hasattr(model, "decode_head"):
+        return result.pred_sem_seg.data
     wanted = model.test_cfg["panoptic_on"], model.test_cfg["instance_on"]
     assert wanted == ("pred_panoptic_seg" in result, "pred_instances" in result)
     return result.pred_panoptic_seg.sem_seg if wanted[0] else result.pred_instances.masks
@@ -156,7 +191,7 @@ def test_neither_norms_nor_embeddings_decay_and_a_pretrained_backbone_learns_slo
     rate, pretrained = config.optim_wrapper.optimizer.lr, "r18" not in path.stem
     for part, expected in [
         (model.backbone, rate * (0.1 if pretrained else 1.0)),
-        (model.panoptic_head, rate),
+        (getattr(model, head_of(path)), rate),
     ]:
         assert {settings[id(p)]["lr"] for p in part.parameters() if p.requires_grad} == {expected}
 
@@ -178,7 +213,7 @@ def test_backbones_have_their_published_size(backbone, monkeypatch):
 def test_a_twin_differs_in_the_pixel_decoder_alone(path):
     twin = Config.fromfile(path).to_dict()
     ours = Config.fromfile(path.with_name(f"proscale_{path.name}")).to_dict()
-    decoders = [c["model"]["panoptic_head"].pop("pixel_decoder") for c in (twin, ours)]
+    decoders = [c["model"][head_of(path)].pop("pixel_decoder") for c in (twin, ours)]
     assert twin == ours
     schedules = [decoder["encoder"].pop("schedule")["type"] for decoder in decoders]
     types = [decoder.pop("type").rpartition(".")[2] for decoder in decoders]
@@ -218,6 +253,32 @@ def test_variants_are_their_schedule(path):
     assert schedule.type == "pro_scale"
     assert "".join(map(str, schedule.repeats)) == path.stem[len("proscale-") :][:3]
     assert len(path.read_text().splitlines()) <= 3
+
+
+@pytest.mark.parametrize("path", leaves(lambda name: name.startswith("eco")))
+def test_an_eco_config_has_exits_a_gate_and_step_as_loss(path):
+    head = load_config(path).model.panoptic_head
+    assert head.exit_loss == dict(type="mmproscale.MultiExitLoss")
+    assert head.pixel_decoder.exit_gate == dict(type="ExitGate")
+    kind = path.stem.partition("_")[0]
+    schedule = build_schedule(head.pixel_decoder.encoder.schedule)
+    expected = {"eco": (2, 3, 4, 5, 6), "eco-lite": (2, 3, 4, 5), "eco-proscale": (7, 8, 9)}[kind]
+    if path.stem == "eco-proscale_m2f_r18_shapes":
+        expected = (3, 4, 5, 6)
+    assert choose_exits(schedule, None, gated=True) == expected
+
+
+@pytest.mark.parametrize("path", leaves(lambda name: name.startswith(("eco_", "eco-proscale_"))))
+def test_an_eco_config_differs_from_its_model_in_early_exits_alone(path):
+    eco = load_config(path).to_dict()
+    model = load_config(path.with_name(path.name.replace("eco_", "").replace("eco-", ""))).to_dict()
+    eco["model"]["panoptic_head"].pop("exit_loss")
+    decoders = [config["model"]["panoptic_head"]["pixel_decoder"] for config in (eco, model)]
+    decoders[0].pop("exit_gate")
+    if path.stem.endswith("_shapes"):  # which has more layers, for exits to choose from
+        for decoder in decoders:
+            decoder["encoder"].pop("schedule")
+    assert eco == model
 
 
 def test_configs_are_short_but_for_those_that_begin_a_family():

@@ -1,8 +1,9 @@
-"""Configs of Cityscapes and ADE20K: classes, schedule and paths are those of their dataset."""
+"""Configs of Cityscapes, ADE20K, CamVid: classes, schedule, paths are those of their dataset."""
 
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from mmproscale.apis.config import load_config
 
@@ -43,3 +44,62 @@ def test_classes_schedule_crops_and_paths(method, dataset, things, stuff, iterat
     moved = [text for text in strings(config.to_dict()) if text.startswith("/elsewhere/")]
     assert len(moved) == 8  # data_root, three loaders', and two paths of each evaluator
     assert not [text for text in strings(config.to_dict()) if text.startswith("data/")]
+
+
+@pytest.mark.parametrize("method", [*METHODS, "lite_m2f_r50", "lite_m2f_swin-t"])
+@pytest.mark.parametrize(
+    ("dataset", "stock"),
+    [("cityscapes", "90k_cityscapes-512x1024"), ("ade20k", "160k_ade20k-512x512")],
+)
+def test_semantic_recipes_are_mmsegs(method, dataset, stock):
+    """All but where the data lie, and the parts of ours that say more of bad input."""
+    config = load_config(CONFIGS / f"{method}_{dataset}-semantic.py", {"data_root": "/elsewhere"})
+    backbone = method.rpartition("_")[2]
+    theirs = Config.fromfile(_stock_config(f"mask2former_{backbone}_8xb2-{stock}.py"))
+
+    assert config.model.type == theirs.model.type == "EncoderDecoder"
+    assert config.default_scope == theirs.default_scope == "mmseg"
+    head, other = config.model.decode_head, theirs.model.decode_head
+    assert head.type == "mmproscale.MaskDecodeHead"
+    for key in ("num_classes", "in_channels", "num_queries", "loss_mask", "loss_dice"):
+        assert head[key] == other[key], key
+    assert head.loss_cls.class_weight == other.loss_cls.class_weight
+    assert head.train_cfg == other.train_cfg
+    assert config.model.data_preprocessor == theirs.model.data_preprocessor
+    assert config.model.test_cfg.mode == "whole"
+
+    assert config.train_cfg.max_iters == config.param_scheduler.end == theirs.train_cfg.max_iters
+    (rate,) = theirs.param_scheduler
+    assert config.param_scheduler == rate
+    for key in ("optimizer", "clip_grad"):
+        assert config.optim_wrapper[key] == theirs.optim_wrapper[key]
+    for split in ("train", "test"):
+        ours, stocks = (_random_steps(c[f"{split}_dataloader"]) for c in (config, theirs))
+        assert ours == stocks
+    assert config.test_evaluator == dict(type="IoUMetric", iou_metrics=["mIoU"])
+    assert config.test_dataloader == config.val_dataloader
+    assert not [text for text in strings(config.to_dict()) if text.startswith("data/")]
+
+
+def _stock_config(name):
+    import mmseg
+
+    return Path(mmseg.__file__).parent / ".mim/configs/mask2former" / name
+
+
+def _random_steps(loader):
+    """Steps of a pipeline but for those that load."""
+    return [step for step in loader.dataset.pipeline if "Load" not in step["type"]]
+
+
+@pytest.mark.parametrize("method", ["m2f_r18", "proscale_m2f_r18", "lite_m2f_r18"])
+def test_camvids_classes_come_from_its_panoptic_files(method):
+    config = load_config(CONFIGS / f"{method}_camvid-semantic.py", {"data_root": "/elsewhere"})
+    panoptic = load_config(CONFIGS / "m2f_r18_camvid.py", {"data_root": "/elsewhere"})
+    head = config.model.decode_head
+    assert head.num_classes == panoptic.num_things_classes + panoptic.num_stuff_classes == 11
+    assert head.loss_cls.class_weight == [1.0] * 11 + [0.1]
+    for key in ("type", "ann_file", "data_prefix", "data_root"):
+        assert config.train_dataloader.dataset[key] == panoptic.train_dataloader.dataset[key]
+    for key in ("optim_wrapper", "param_scheduler", "train_cfg"):
+        assert config[key] == panoptic[key]

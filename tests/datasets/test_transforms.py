@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from mmdet.datasets.transforms import LoadPanopticAnnotations
 
-from mmproscale.datasets import LoadImage, LoadPanoptic
+from mmproscale.datasets import LoadImage, LoadPanoptic, LoadSemanticFromPanoptic
 from mmproscale.errors import InputError
 
 SEGMENTS = [
@@ -83,3 +83,19 @@ def test_png_of_another_size(results):
     cv2.imwrite(results["seg_map_path"], np.zeros((20, 31, 3), np.uint8))
     with pytest.raises(InputError, match=r"\A.*truth.png' is 31x20.*photo.jpg' is 30x20.*\Z"):
         LoadPanoptic()(LoadImage()(results))
+
+
+def test_semantic_map_is_the_panoptic_files_alone(results):
+    loaded = LoadImage()(results)
+    expected = LoadPanoptic()(dict(loaded))["gt_seg_map"]
+    semantic = LoadSemanticFromPanoptic()(dict(loaded))
+    assert (semantic["gt_seg_map"] == expected).all()
+    assert semantic["seg_fields"] == ["gt_seg_map"]
+    assert not {"gt_masks", "gt_bboxes"} & semantic.keys()
+
+
+def test_without_a_panoptic_png_there_are_no_classes(results):
+    loaded = LoadImage()(results) | {"seg_map_path": None}
+    with pytest.raises(InputError, match="has no panoptic PNG") as error:
+        LoadSemanticFromPanoptic()(loaded)
+    assert results["img_path"] in str(error.value) and "\n" not in str(error.value)

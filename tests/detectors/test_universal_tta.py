@@ -29,7 +29,7 @@ def with_sure_masks(model):
     """A random model's masks are hardly the image's: take from each what all pixels share."""
     decoder = model.panoptic_head.pixel_decoder
     data = model.data_preprocessor(batch(None, image(9)), False)
-    _, embedding = decoder.embed(model.extract_feat(data["inputs"]))
+    _, _, embedding = decoder.embed(model.extract_feat(data["inputs"]))
     decoder.mask_feature.weight *= 1000
     decoder.mask_feature.bias.copy_(-decoder.mask_feature(embedding).mean((0, 2, 3)))
     return model
@@ -187,7 +187,7 @@ def test_diverged_weights_are_said(configs_dir):
     model = build_random(config)
     model.panoptic_head.mask_embed[0].weight.data.fill_(float("nan"))
     averaging = MODELS.build(dict(type="mmproscale.UniversalTTA", module=model))
-    with pytest.raises(FloatingPointError, match=r"mask logits of 10 are not numbers"):
+    with pytest.raises(FloatingPointError, match=r"mask logits of 10 are not finite numbers"):
         results(averaging, batch(ImageViews(), image()))
 
 

@@ -78,6 +78,20 @@ def test_a_class_that_the_file_lacks_would_shift_the_labels_of_the_others():
         check_class_counts(model_for(2, 0), SimpleNamespace(dataset=dataset, metainfo={}))
 
 
+def test_a_decode_head_has_as_many_classes_as_the_dataset():
+    model = nn.Module()
+    model.decode_head = nn.Module()
+    model.decode_head.num_classes = 19
+    maps = dict(data_prefix=dict(img_path="img", seg_map_path="data/maps"), ann_file="")
+    check_class_counts(model, SimpleNamespace(metainfo={"classes": ("c",) * 19}, **maps))
+    check_class_counts(model, SimpleNamespace(metainfo={}, **maps))
+    three = SimpleNamespace(metainfo={"classes": ("c",) * 3}, **maps)
+    with pytest.raises(InputError, match=r"decode_head has 19 classes, but data/maps has 3"):
+        check_class_counts(model, three)
+    model.decode_head.num_classes = 1  # of a depth model
+    check_class_counts(model, three)
+
+
 def runner_with(model, **datasets) -> SimpleNamespace:
     """What the hook sees of a runner."""
     loaders = {phase: SimpleNamespace(dataset=dataset) for phase, dataset in datasets.items()}

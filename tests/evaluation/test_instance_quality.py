@@ -117,8 +117,8 @@ def test_bad_instances(tmp_path):
             options = dict(kinds=["instance"], instances_file=str(path))
             evaluate(UniversalSegMetric(ann_file, **options), range(2))
 
-    refused([], "is not COCO's instances JSON")
-    content = {"images": [], "annotations": [], "categories": THINGS[:1]}
+    refused([], r"\[not-coco\] .*instances.json")
+    content = {"images": [{"id": 1}], "annotations": [], "categories": THINGS[:1]}
     refused(content, "no category 70 named 'cow'")
     refused(content | {"categories": THINGS}, "image 0 is not in .*instances.json")
     with pytest.raises(InputError, match="ap_backend='coco' is unknown: choose from hotcoco"):

@@ -90,12 +90,14 @@ def test_wrong_class_and_void(tmp_path):
     assert figures["universal/PQ_st"] == pytest.approx(100 / 1.5 / 2)
 
 
-def test_subset_and_repeated_images(tmp_path):
+def test_a_subset_and_a_repeated_image(tmp_path):
     metric = UniversalSegMetric(write_ground_truth(tmp_path, ids=(1, 2, 3)))
     wrong, perfect = halves(3, 3), halves(1000, 1)
-    # The third image is never predicted; the padding repeats the first.
-    figures = evaluate(metric, [sample(1, perfect), sample(2, wrong), sample(1, perfect)])
+    # The third image is never predicted.
+    figures = evaluate(metric, [sample(1, perfect), sample(2, wrong)])
     assert figures["universal/PQ"] == pytest.approx(100 / 1.5)
+    with pytest.raises(InputError, match="image 1 has several results"):
+        evaluate(metric, [sample(1, perfect), sample(2, wrong), sample(1, perfect)])
 
 
 def test_label_zero_without_instance_is_no_void(tmp_path):
@@ -275,10 +277,10 @@ def test_ground_truth_that_contradicts_itself(tmp_path):
             evaluate(UniversalSegMetric(ann_file), [sample(1, halves(1000, 1))])
 
     segments = "annotations", 0, "segments_info", 0
-    refused(lambda c: dig(c, *segments).update(category_id=77), "category_id 77, which is not in")
-    refused(lambda c: dig(c, *segments).pop("area"), "a segment of image 1 has no 'area'")
+    refused(lambda c: dig(c, *segments).update(category_id=77), "category_id 77. is not in")
+    refused(lambda c: dig(c, *segments).pop("area"), r"segments_info\[0\].area is missing")
     refused(lambda c: c["annotations"].append(c["annotations"][0]), "two annotations of one image")
-    refused(lambda c: c["annotations"][0].update(image_id=5), "image 5 has no such image")
+    refused(lambda c: c["annotations"][0].update(image_id=5), "no image has this id")
     shorter = np.zeros((4, 8), np.int64)
     (tmp_path / "val" / "1.png").write_bytes(encode_png(shorter))
     refused(lambda c: None, r"panoptic PNG .*1.png is 4x8 but the prediction is 8x8")

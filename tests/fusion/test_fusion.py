@@ -197,8 +197,56 @@ def test_numbers_that_are_none_are_an_error_that_names_the_image(which):
     (masks if which == "mask logits" else classes)[1, 1] = float("nan")
     head = both_heads(2, 1)[0]
     sample = DetDataSample(metainfo=metainfo(FRAME) | dict(img_path="street.jpg"))
-    with pytest.raises(FloatingPointError, match=rf"{which} of street\.jpg are not numbers"):
+    with pytest.raises(FloatingPointError, match=rf"{which} of street\.jpg are not finite numbers"):
         head.predict(classes[None], masks[None], [sample])
+
+
+@pytest.mark.parametrize("infinite", [float("inf"), -float("inf")])
+def test_infinite_masks_are_an_error_and_a_class_may_be_left_out(infinite):
+    classes, masks = torch.randn(4, 4), torch.randn(4, 2, 3)
+    head = both_heads(2, 1, instance_on=True, semantic_on=True)[0]
+    classes[:, 0] = -float("inf")
+    assert not (fuse(head, classes, masks, FRAME)["ins_results"].scores[:4].isnan()).any()
+    masks[1, 1, 1] = infinite
+    with pytest.raises(FloatingPointError, match="mask logits of an image are not finite"):
+        fuse(head, classes, masks, FRAME)
+    with pytest.raises(FloatingPointError, match="class logits of an image are not finite"):
+        fuse(head, torch.full((4, 4), infinite), masks.nan_to_num(), FRAME)
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["", "autocast"])
+@pytest.mark.parametrize(
+    "precisions", [(torch.float16,) * 2, (torch.bfloat16,) * 2, (torch.bfloat16, torch.float32)]
+)
+def test_half_precision_gives_the_results_of_its_numbers(precisions, autocast):
+    head = both_heads(3, 2, object_mask_thr=0.3, instance_on=True, semantic_on=True)[0]
+    frame = ImageFrame((256, 512), (250, 500), (700, 1400))  # masks of more than 65,504 pixels
+    generator = torch.Generator().manual_seed(0)
+    coarse = 4 * torch.randn(1, 20, 2, 3, generator=generator)
+    masks = F.interpolate(coarse, (64, 128), mode="bicubic")[0].to(precisions[1])
+    classes = (6 * torch.randn(20, 6, generator=generator)).to(precisions[0])
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        half = fuse(head, classes, masks, frame)
+    full = fuse(head, classes.float(), masks.float(), frame)
+    assert full["ins_results"].masks.flatten(1).sum(1).max() > 65504
+    for key in full["ins_results"].keys():  # noqa: SIM118
+        mine, theirs = half["ins_results"][key], full["ins_results"][key]
+        assert mine.dtype == theirs.dtype and torch.equal(mine, theirs), key
+    for kind in ("pan_results", "sem_results"):
+        assert torch.equal(half[kind].sem_seg, full[kind].sem_seg), kind
+
+
+def test_more_queries_than_sixteen_bits_count():
+    """At a small size all masks would fit in one piece."""
+    queries = 40000
+    classes = torch.tensor([[9.0, 0, 0]]).repeat(queries, 1)
+    masks = torch.full((queries, 2, 2), -5.0)
+    masks[-1] = 5.0
+    frame = ImageFrame((8, 8), (8, 8), (8, 8))
+    assert panoptic_map(classes, masks, frame, 1).unique().tolist() == [INSTANCE_OFFSET]
+    masks[0] = 5.0
+    found = panoptic_map(classes, masks, frame, 1, iou_thr=0.0, object_mask_thr=0.0)
+    assert found.unique().tolist() == [INSTANCE_OFFSET], "of equals the first wins"
 
 
 def test_what_is_given_is_left_as_it_was():

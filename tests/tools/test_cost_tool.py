@@ -51,6 +51,25 @@ def test_several_stand_side_by_side_with_percentages_of_the_first(run_tool, conf
     assert lines["token"].split("│")[2].strip() == "-"  # recalibration, which the first lacks
 
 
+def test_a_model_with_a_gate_is_shown_at_each_exit(run_tool, configs):
+    gated = configs / "eco_m2f_r18_shapes.py"
+    status, out, _ = run_tool("cost.py", configs / TWIN, gated, "--shape", 64, 96)
+    assert status == 0
+    title = out.index("eco_m2f_r18_shapes, GMACs at each exit")
+    exits = [line.split("│")[1].strip() for line in out[title:].splitlines() if "│" in line]
+    assert exits == ["2", "3", "4", "5", "6"]
+    assert "m2f_r18_shapes, GMACs at each exit" not in out[:title]
+
+    status, out, _ = run_tool("cost.py", configs / TWIN, gated, "--shape", 64, 96, "--json")
+    without, with_gate = json.loads(out)
+    assert without["exits"] == [] and len(with_gate["exits"]) == 5
+    last = with_gate["exits"][-1]
+    names = ("total", "pixel_decoder", "published_total", "published_pixel_decoder")
+    assert last == {"exit": 6} | {name: with_gate[name] for name in names}
+    totals = [entry["total"] for entry in with_gate["exits"]]
+    assert totals == sorted(set(totals))
+
+
 def test_a_stock_config_of_the_installed_mmdet(run_tool):
     name = "mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py"
     status, out, err = run_tool("cost.py", name, "--shape", 128, 128, "--json")

@@ -45,7 +45,8 @@ def test_json(evaluate, pair):
     for category_id in expected["totals"]:
         ours = report["per_class"][category_id]["pq"]
         assert ours == pytest.approx(expected["per_class"][category_id]["pq"], abs=1e-6)
-    assert report["per_class"]["200"]["pq"] is None, "the class occurs nowhere"
+    unseen = report["per_class"]["200"]
+    assert [unseen[key] for key in ("pq", "sq", "rq", "tp", "fp", "fn")] == [0] * 6
     assert len(report["per_image"]) == report["images"] == expected["n_images"]
     assert "semantic" not in report and "instance" not in report
 
@@ -81,7 +82,9 @@ def test_ground_truth_against_itself(run_tool, pair):
 
 def test_detections_and_instances_of_files(evaluate, pair, tmp_path):
     truth = json.loads((pair / "gt.json").read_text())
-    box = mask_utils.encode(np.asfortranarray([[1, 1], [0, 1]], np.uint8))
+    mask = np.zeros((96, 128), np.uint8, order="F")
+    mask[:2, :2] = [[1, 1], [0, 1]]
+    box = mask_utils.encode(mask)
     rle = box | {"counts": box["counts"].decode()}
     instances = {
         "images": [{"id": i["id"]} for i in truth["images"]],
@@ -102,7 +105,7 @@ def test_detections_and_instances_of_files(evaluate, pair, tmp_path):
     assert "add --instances" in evaluate(*found)[2]
     detections[0]["category_id"] = 92
     (tmp_path / "detections.json").write_text(json.dumps(detections))
-    assert "category_id 92 is no thing" in evaluate(*options, *found)[2]
+    assert "category_id is 92, which is no thing of" in evaluate(*options, *found)[2]
 
 
 def drop_prediction(pair):
@@ -157,11 +160,11 @@ def no_annotations(pair):
     ("spoil", "says"),
     [
         (drop_prediction, ("pred.json has no prediction for image 0", "1 of ")),
-        (repeat_prediction, ("two predictions for image 0",)),
+        (repeat_prediction, ("pred.json", "annotations[20].image_id is 0, as is", "of one image")),
         (unknown_category, ("image 0 has category_id 12345", "gt.json")),
         (not_in_the_png, ("image 0, ", "000.png", "segment 4321", "not in the mask")),
         (not_in_the_json, ("000.png", "is in the PNG but not in segments_info")),
-        (no_png, ("image 3, ", "003.png", "No such file")),
+        (no_png, ("[png-missing]", "pred/003.png")),
         (other_size, ("image 1, ", "001.png", "ground truth is 96")),
         (no_folder, ("pred is not a folder",)),
         (no_json, ("pred.json", "not valid JSON")),

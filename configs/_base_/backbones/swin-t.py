@@ -1,6 +1,6 @@
 # Swin-T, pretrained on ImageNet-1k. A config takes both variables into its model.
 backbone = dict(
-    type="SwinTransformer",
+    type="mmdet.SwinTransformer",
     embed_dims=96,
     depths=[2, 2, 6, 2],
     num_heads=[3, 6, 12, 24],

@@ -10,7 +10,7 @@ relu = dict(type="ReLU", inplace=True)
 model = dict(
     type="mmproscale.UniversalSegmentor",
     data_preprocessor=dict(
-        type="DetDataPreprocessor",
+        type="mmdet.DetDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
@@ -21,7 +21,7 @@ model = dict(
         seg_pad_value=255,
     ),
     backbone=dict(
-        type="ResNet",
+        type="mmdet.ResNet",
         depth=50,
         num_stages=4,
         out_indices=(0, 1, 2, 3),
@@ -78,13 +78,13 @@ model = dict(
             init_cfg=None,
         ),
         loss_cls=dict(
-            type="CrossEntropyLoss", use_sigmoid=False, loss_weight=2.0, reduction="mean"
+            type="mmdet.CrossEntropyLoss", use_sigmoid=False, loss_weight=2.0, reduction="mean"
         ),
         loss_mask=dict(
-            type="CrossEntropyLoss", use_sigmoid=True, reduction="mean", loss_weight=5.0
+            type="mmdet.CrossEntropyLoss", use_sigmoid=True, reduction="mean", loss_weight=5.0
         ),
         loss_dice=dict(
-            type="DiceLoss",
+            type="mmdet.DiceLoss",
             use_sigmoid=True,
             activate=True,
             reduction="mean",
@@ -101,14 +101,14 @@ model = dict(
         oversample_ratio=3.0,
         importance_sample_ratio=0.75,
         assigner=dict(
-            type="HungarianAssigner",
+            type="mmdet.HungarianAssigner",
             match_costs=[
-                dict(type="ClassificationCost", weight=2.0),
-                dict(type="CrossEntropyLossCost", weight=5.0, use_sigmoid=True),
-                dict(type="DiceCost", weight=5.0, pred_act=True, eps=1.0),
+                dict(type="mmdet.ClassificationCost", weight=2.0),
+                dict(type="mmdet.CrossEntropyLossCost", weight=5.0, use_sigmoid=True),
+                dict(type="mmdet.DiceCost", weight=5.0, pred_act=True, eps=1.0),
             ],
         ),
-        sampler=dict(type="MaskPseudoSampler"),
+        sampler=dict(type="mmdet.MaskPseudoSampler"),
     ),
     # filter_low_score drops mask pixels under 0.5, as Mask2Former's own fusion does.
     test_cfg=dict(

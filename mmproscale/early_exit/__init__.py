@@ -1,0 +1,1 @@
+"""ECO-M2F's steps B and C: what each exit is worth to each image, and the gate learnt from that."""

@@ -1,0 +1,181 @@
+"""Step B of ECO-M2F (section 3.2): the derived dataset of a config's training images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.datasets.base_det_dataset import BaseDetDataset
+from mmdet.utils import get_test_pipeline_cfg
+from mmengine.config import Config
+from mmengine.dist import all_gather_object, get_rank, get_world_size
+from mmengine.registry import init_default_scope
+from torch.utils.data import DataLoader, Subset
+
+from mmproscale.apis.datasets_of_config import dataset_leaves
+from mmproscale.apis.predictor import give_kinds
+from mmproscale.checkpoints.matching import load_model_weights
+from mmproscale.checkpoints.safe_loading import state_dict_of
+from mmproscale.detectors import UniversalSegmentor
+from mmproscale.early_exit.derived_parts import DerivedParts
+from mmproscale.early_exit.derived_table import Origin
+from mmproscale.early_exit.fingerprint import fingerprint
+from mmproscale.early_exit.image_derivation import ImageDerivation, check_gated
+from mmproscale.early_exit.image_quality import QUALITIES
+from mmproscale.engine.class_check_hook import check_class_counts, check_class_names
+from mmproscale.errors import InputError
+from mmproscale.registry import DATASETS, MODELS
+
+Progress = Callable[[int, int], object]
+"""Told how many images are derived, by all processes, and of how many."""
+
+GATE = "panoptic_head.pixel_decoder.exit_gate.linear"
+
+
+def derive(
+    config: Config,
+    checkpoint: str | Path,
+    out: str | Path,
+    device: torch.device,
+    quality: str = "pq",
+    restart: bool = False,
+    progress: Progress = lambda done, total: None,
+) -> None:
+    """Write a derived file of a config's training images, unaugmented; or go on where one stopped.
+
+    Each process of ``torch.distributed``, if there are several, takes a share.
+
+    Args:
+        config: As ``load_config`` gives it; changed in place.
+        checkpoint: Of step A.
+        out: The file.
+        device: Of this process.
+        quality: A name in ``QUALITIES``.
+        restart: Whether to begin anew.
+        progress: Told after every image of this process, and when all are done.
+
+    Raises:
+        InputError: Config, checkpoint and data do not go together; the file is there; parts beside
+            it are of something else. On every process, whichever found it.
+    """
+    init_default_scope(config.get("default_scope", "mmdet"))
+    dataset = training_images(config)
+    model, weights = load_gated_model(config, checkpoint, dataset, QUALITIES[quality].kind)
+    judge = QUALITIES[quality](dataset)
+    origin = _origin(config, model, weights, quality, judge.categories)
+    parts = DerivedParts(out, origin, [dataset.get_data_info(i)["img_id"] for i in _all(dataset)])
+    is_first = get_rank() == 0
+    _together(lambda: is_first and parts.prepare(restart))
+    images = ImageDerivation(model.to(device).eval(), judge)
+    workers = config.test_dataloader.get("num_workers", 0)
+    _together(lambda: _derive_share(parts, images, dataset, workers, progress))
+    progress(parts.num_images, parts.num_images)
+    _together(lambda: is_first and parts.finish())
+
+
+def training_images(config: Config) -> BaseDetDataset:
+    """The training set of a config, seen through its test pipeline.
+
+    Raises:
+        InputError: No training set, several, or one that can't be built; no test pipeline.
+    """
+    loader = config.get("train_dataloader") or {}
+    leaves = list(dataset_leaves(loader.get("dataset") or {}, "train_dataloader.dataset"))
+    if len(leaves) != 1 or not leaves[0][0]:
+        raise InputError(f"config {config.filename} has no single training set to derive from")
+    try:
+        pipeline = get_test_pipeline_cfg(config)
+    except (AttributeError, RuntimeError) as error:
+        raise InputError(f"config {config.filename} has no test pipeline: add one") from error
+    return DATASETS.build(dict(leaves[0][0]) | dict(pipeline=pipeline))
+
+
+def load_gated_model(
+    config: Config, checkpoint: str | Path, dataset: BaseDetDataset, kind: str
+) -> tuple[UniversalSegmentor, dict[str, torch.Tensor]]:
+    """The model with a checkpoint's weights, which gives one kind of results, and those weights.
+
+    Raises:
+        InputError: A model without a gate; a checkpoint that is another model's or was trained for
+            other classes than the dataset has.
+    """
+    give_kinds(config, [kind])
+    model = MODELS.build(config.model)
+    check_gated(model)
+    content = load_model_weights(model, checkpoint)
+    check_class_counts(model, dataset)
+    learned = ((content.get("meta") or {}).get("dataset_meta") or {}).get("classes")
+    check_class_names(dataset, learned and tuple(learned), str(checkpoint))
+    return model, state_dict_of(content)
+
+
+def _origin(
+    config: Config,
+    model: UniversalSegmentor,
+    weights: dict[str, torch.Tensor],
+    quality: str,
+    categories: Sequence[dict[str, Any]],
+) -> Origin:
+    decoder = model.panoptic_head.pixel_decoder
+    schedule = decoder.encoder.schedule
+    return Origin(
+        config=Path(config.filename).name,
+        fingerprint=fingerprint(weights, GATE),
+        gate=GATE,
+        exits=decoder.exits,
+        num_layers=schedule.num_layers,
+        tail=schedule.tail,
+        schedule=str(schedule),
+        quality=quality,
+        categories=tuple(categories),
+    )
+
+
+def _derive_share(
+    parts: DerivedParts,
+    images: ImageDerivation,
+    dataset: BaseDetDataset,
+    workers: int,
+    progress: Progress,
+) -> None:
+    """Write this process's parts that are not there."""
+    share = parts.share(get_rank(), get_world_size())
+    items = _load(dataset, [index for part in share for index in parts.images(part)], workers)
+    progress(parts.num_written(), parts.num_images)
+    for part in share:
+        rows, written = [], parts.num_written()
+        for _ in parts.images(part):
+            rows.append(images.derive(next(items)))
+            progress(written + len(rows), parts.num_images)
+        parts.write(part, rows)
+
+
+def _load(dataset: BaseDetDataset, indices: Sequence[int], workers: int) -> Iterator[Any]:
+    """Items of a dataset one by one, in this order, read ahead by ``workers`` processes."""
+    chosen = Subset(dataset, indices)
+    return iter(DataLoader(chosen, batch_size=None, num_workers=workers, collate_fn=_as_it_is))
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _all(dataset: BaseDetDataset) -> range:
+    return range(len(dataset))
+
+
+def _together(action: Callable[[], object]) -> None:
+    """Do something on every process and wait for all; one's InputError is everyone's.
+
+    Otherwise a process that is not the first would end without a word.
+    """
+    message = None
+    try:
+        action()
+    except InputError as error:
+        message = str(error)
+    messages = [said for said in all_gather_object(message) if said is not None]
+    if messages:
+        raise InputError(messages[0])

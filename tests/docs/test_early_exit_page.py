@@ -1,0 +1,38 @@
+"""docs/early_exit.md against the code: the file's columns and keys, the tool's options."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from mmproscale.early_exit.derived_file import KEY, SCHEMA, VERSION
+from mmproscale.early_exit.derived_table import Origin
+from mmproscale.early_exit.gate_losses import LOSSES
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/early_exit.md").read_text()
+
+
+def first_cells(heading):
+    """What stands in the first column of the table with that heading."""
+    rows = PAGE.partition(f"| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
+    return [name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1])]
+
+
+def test_the_derived_file_is_as_the_page_says():
+    assert first_cells("column | type") == SCHEMA.names
+    assert first_cells("key") == _in_page_order(["version", *(f.name for f in fields(Origin))])
+    assert f"`{KEY.decode()}`" in PAGE and f"version is {VERSION};" in PAGE
+
+
+def _in_page_order(names):
+    assert all(f"`{name}`" in PAGE for name in names)
+    return sorted(names, key=lambda name: PAGE.rpartition("| key |")[2].index(f"`{name}`"))
+
+
+def test_losses_and_commands_are_the_tools():
+    assert first_cells("`--loss`") == list(LOSSES)
+    tool = (ROOT / "tools/eco.py").read_text()
+    for option in set(re.findall(r"eco\.py .*?(--[a-z-]+)", PAGE)) - {"--cfg-options"}:
+        assert f'"{option}"' in tool
+    for config in re.findall(r"configs/\w+\.py", PAGE):
+        assert (ROOT / config).is_file()

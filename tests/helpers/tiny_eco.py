@@ -1,0 +1,86 @@
+"""A small model with exits and a gate, images for it, and processes that derive from them."""
+
+import multiprocessing
+from pathlib import Path
+
+import torch
+from mmengine.registry import init_default_scope
+
+from mmproscale.apis.config import load_config
+from mmproscale.datasets.shapes import ShapesSpec, make_shapes
+from mmproscale.registry import MODELS
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "eco_m2f_r18_shapes.py"
+IMAGES, PART = 10, 4
+PATIENCE = 200
+
+
+def options(shapes: Path) -> dict:
+    """Config options for images in ``shapes``."""
+    # Untrained queries are sure of nothing: with these thresholds they have results at all.
+    return {
+        "data_root": str(shapes),
+        "test_dataloader.num_workers": 0,
+        "test_dataloader.persistent_workers": False,
+        "model.test_cfg.object_mask_thr": 0.0,
+        "model.test_cfg.iou_thr": 0.0,
+    }
+
+
+def write_shapes(folder: Path) -> Path:
+    """Ten training images of 64 pixels."""
+    make_shapes(folder, ShapesSpec(train=IMAGES, val=2, size=64))
+    return folder
+
+
+def write_checkpoint(path: Path, seed: int = 0) -> Path:
+    """A checkpoint of the model with random weights."""
+    torch.manual_seed(seed)
+    init_default_scope("mmdet")
+    model = MODELS.build(load_config(CONFIG).model)
+    model.init_weights()
+    torch.save({"meta": {}, "state_dict": model.state_dict()}, path)
+    return path
+
+
+def derive_once(shapes: Path, checkpoint: Path, out: Path, **settings) -> None:
+    """Step B as the tool does it, in parts of four images."""
+    from mmproscale.early_exit import derivation, derived_parts
+
+    derived_parts.PART = PART
+    config = load_config(CONFIG, options(shapes))
+    derivation.derive(config, checkpoint, out, torch.device("cpu"), **settings)
+
+
+def derive_on(world: int, shapes: Path, checkpoint: Path, out: Path) -> list[str]:
+    """What each of several processes says in the end: nothing, or its InputError."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mmproscale.early_exit.derivation"])
+    said = out.parent / f"said_{out.stem}"
+    said.mkdir()
+    workers = [
+        context.Process(target=_work, args=(rank, world, said, (shapes, checkpoint, out)))
+        for rank in range(world)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(PATIENCE)
+        worker.kill()
+    return [(said / str(rank)).read_text() for rank in range(world)]
+
+
+def _work(rank: int, world: int, said: Path, arguments: tuple) -> None:
+    import mmproscale  # noqa: F401
+    from mmproscale.errors import InputError
+
+    torch.set_num_threads(1)
+    address = f"file://{said}/meeting"
+    torch.distributed.init_process_group("gloo", address, rank=rank, world_size=world)
+    try:
+        derive_once(*arguments)
+        text = ""
+    except InputError as error:
+        text = str(error)
+    (said / str(rank)).write_text(text)
+    torch.distributed.destroy_process_group()
