@@ -32,14 +32,14 @@ LONGEST_COUNT = 7
 
 
 def instance_faults(
-    content: Mapping[str, list[dict]], file: str, need_annotations: bool = True
+    content: Mapping[str, list[dict]], file: str, need_annotations: bool = False
 ) -> Iterator[Fault]:
     """All faults of an instance file that the JSON tells without drawing a mask.
 
     Args:
         content: the parsed file, whose three lists are there (see `list_faults`).
         file: its name.
-        need_annotations: False where images without ground truth will do (a test set).
+        need_annotations: whether there must be an instance, as to train on.
     """
     if any("segments_info" in annotation for annotation in content["annotations"][:1]):
         problem = "has 'segments_info': this is COCO panoptic, not instances"

@@ -43,7 +43,7 @@ test_pipeline = [
 """
 LOAD = {
     PANOPTIC: 'dict(type="mmproscale.LoadPanoptic")',
-    INSTANCE: 'dict(type="LoadAnnotations", with_bbox=True, with_mask=True)',
+    INSTANCE: 'dict(type="mmproscale.LoadInstances")',
 }
 FILTER = """\
     # Instances of which the crop left no pixel; an image without any is replaced by another.
@@ -106,7 +106,7 @@ test_evaluator = val_evaluator
 """
 TYPES = {
     PANOPTIC: "mmproscale.PanopticDataset",
-    INSTANCE: "CocoDataset",
+    INSTANCE: "mmproscale.InstanceDataset",
     SEMANTIC: "mmproscale.SemanticDataset",
 }
 WORKERS_OF_GPU, WORKERS_OF_CPU = 4, 2

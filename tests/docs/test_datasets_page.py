@@ -25,7 +25,7 @@ def test_every_converter_and_config_of_the_page_is_there():
     converters = {f"datasets/{path.name}" for path in (ROOT / "tools/datasets").glob("*.py")}
     assert converters - set(TOOLS) == {"datasets/make_shapes.py"}
     configs = re.findall(r"configs/\S+\.py", PAGE)
-    assert len(configs) == 2 and all((ROOT / config).is_file() for config in configs)
+    assert len(configs) == 3 and all((ROOT / config).is_file() for config in configs)
 
 
 def thresholds_of_the_page() -> dict[str, dict[str, str]]:
