@@ -12,6 +12,8 @@ from mmproscale.datasets.panoptic_faults import annotation_list_faults, panoptic
 # Keys that no figure reads. Predictions are measured by their PNGs.
 _UNREAD = {"bbox", "color"}
 _UNREAD_OF_PREDICTIONS = _UNREAD | {"area", "iscrowd"}
+# `PanopticResults` looks up the categories of the images that are scored.
+_ALLOWED_OF_PREDICTIONS = ("annotation-without-image", "category-unknown", "png-named-twice")
 _UNREAD_OF_INSTANCES = _UNREAD | {"file_name"}
 
 
@@ -47,7 +49,7 @@ def prediction_faults(
     if wrong:
         return
     for fault in _bearing(annotation_list_faults(content, file), _UNREAD_OF_PREDICTIONS):
-        if fault.kind not in ("annotation-without-image", "category-unknown"):
+        if fault.kind not in _ALLOWED_OF_PREDICTIONS:
             yield fault
     for record, segment in _segments(annotations):
         yield from score_faults(segment.get("score", 1.0), file, f"{record}.score")

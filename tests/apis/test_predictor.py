@@ -95,6 +95,15 @@ def test_prediction_is_at_the_size_of_the_image(predictor, photo):
         assert segment["isthing"] == (segment["label"] < 4)
 
 
+@pytest.mark.parametrize("views", [None, ImageViews()], ids=["", "views"])
+def test_logits_that_are_no_numbers_name_the_file(config, checkpoint, photo, views):
+    predictor = Predictor(config, checkpoint, "cpu", views=views)
+    with torch.no_grad():
+        predictor.model.panoptic_head.pixel_decoder.mask_feature.bias.fill_(float("inf"))
+    with pytest.raises(FloatingPointError, match=r"logits of .*photo\.png are not finite"):
+        predictor.predict(photo)
+
+
 def test_files_hold_the_prediction(predictor, photo, tmp_path):
     results = PredictionFolder(tmp_path / "out", predictor.categories)
     prediction = predictor.predict(photo)

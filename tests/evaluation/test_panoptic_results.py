@@ -66,9 +66,9 @@ def test_faults_of_the_json(pair, change, says):
 
 def test_what_no_figure_reads_may_be_anything(pair, clean):
     def strange(content, annotation, segments):
+        content["annotations"].append({**annotation, "image_id": 999})
         annotation["file_name"] = None
         segments[0].update(area="many", bbox=None, iscrowd=1)
-        content["annotations"].append({**annotation, "image_id": 999})
 
     edit(pair, strange)
     assert score(pair) == clean

@@ -187,17 +187,25 @@ def universal(tmp_path_factory) -> Path:
     return write_universal(tmp_path_factory.mktemp("universal"), 6)
 
 
-@pytest.mark.parametrize("metrics", [(m,) for m in ALL] + [ALL[:2], ALL[1:], ALL])
-def test_any_subset_gives_the_figures_of_all(universal, metrics):
+@pytest.mark.parametrize("kinds", [(kind,) for kind in ALL] + [ALL[:2], ALL[1:], ALL])
+def test_any_subset_gives_the_figures_of_all(universal, kinds):
     def figures_of(names):
         metric = UniversalSegMetric(universal, kinds=names, prefix="mine")
         metric.process(None, [predicted(number) for number in range(6)])
         return metric.evaluate(6)
 
-    everything, figures = figures_of(ALL), figures_of(metrics)
+    everything, figures = figures_of(ALL), figures_of(kinds)
     assert len(everything) == 9 + 1 + 6
-    assert len(figures) == sum({"panoptic": 9, "semantic": 1, "instance": 6}[m] for m in metrics)
+    assert len(figures) == sum({"panoptic": 9, "semantic": 1, "instance": 6}[k] for k in kinds)
     np.testing.assert_equal({k: v for k, v in everything.items() if k in figures}, figures)
+
+
+def test_scores_in_bfloat16_are_scored(universal):
+    """So stock fusion heads give them under autocast."""
+    metric = UniversalSegMetric(universal, kinds=["instance"])
+    scores = predicted(0)["pred_instances"]["scores"].bfloat16()
+    metric.process(None, [changed("pred_instances", scores=scores)])
+    assert metric.evaluate(1)["universal/AP"] > 0
 
 
 def test_figures_of_each_image(universal, tmp_path):
@@ -256,9 +264,9 @@ def test_bad_parts_of_a_prediction(universal, bad, says):
 
 
 def test_bad_options(universal):
-    for metrics in (["pq"], "panoptic", []):
+    for kinds in (["pq"], "panoptic", []):
         with pytest.raises(InputError, match="expected a list of some of panoptic, semantic"):
-            UniversalSegMetric(universal, kinds=metrics)
+            UniversalSegMetric(universal, kinds=kinds)
     with pytest.raises(InputError, match="need 'panoptic' among kinds"):
         UniversalSegMetric(universal, kinds=["semantic"], per_image=True)
     with pytest.raises(InputError, match="add 'instance' to kinds"):
