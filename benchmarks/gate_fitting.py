@@ -34,7 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--betas", nargs="+", type=float, default=[0.0, 0.0005, 0.001, 0.005, 0.02, 0.1]
     )
-    parser.add_argument("--loss", choices=list(LOSSES), default="hard-ce")
+    parser.add_argument("--loss", choices=list(LOSSES), default="u-ce")
     return parser.parse_args()
 
 

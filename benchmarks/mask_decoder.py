@@ -38,8 +38,8 @@ class Encoded(nn.Module):
     def forward(self, feats: None) -> tuple[Tensor, list[Tensor]]:
         return self.mask_features, self.maps
 
-    def embed(self, feats: None) -> tuple[list[Tensor], Tensor]:
-        return self.maps, self.embedding
+    def embed(self, feats: None) -> tuple[None, list[Tensor], Tensor]:
+        return None, self.maps, self.embedding
 
 
 def parse_args() -> argparse.Namespace:

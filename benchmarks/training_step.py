@@ -105,12 +105,13 @@ def train_step(
     head = model.panoptic_head
     # Ours keeps the network apart from the losses by a method of its own.
     network = "decode" if hasattr(head, "decode") else "forward"
+    encode = "embed" if hasattr(head.pixel_decoder, "embed") else "forward"
     with watch.part("whole"):
         with autocast(args), attention():
             with watch.part("backbone"):
                 feats = model.extract_feat(batch["inputs"])
             with (
-                watch.method(head.pixel_decoder, "forward", "pixel decoder"),
+                watch.method(head.pixel_decoder, encode, "pixel decoder"),
                 watch.method(head, network, "network"),
                 watch.part("head"),
             ):

@@ -88,7 +88,7 @@ def add_curve(parser: argparse.ArgumentParser) -> None:
 def add_step_c(parser: argparse.ArgumentParser) -> None:
     """What fit and curve share."""
     parser.add_argument("derived", metavar="FILE", help="what `derive` wrote")
-    parser.add_argument("--loss", choices=list(LOSSES), default="hard-ce", help="hard-ce")
+    parser.add_argument("--loss", choices=list(LOSSES), default="u-ce", help="u-ce")
     parser.add_argument(
         "--held-out",
         type=share,
@@ -153,7 +153,7 @@ def fit(args: argparse.Namespace) -> None:
     gate = sweep.fit(beta, args.max_layers)
     point = sweep.judge_gate(gate, beta, args.max_layers)
     show_points([*sweep.judge.fixed_exits(), point, sweep.oracle(beta, args.max_layers)], sweep)
-    if said := warning_of(point):
+    if said := warning_of(point, args.budget):
         print(f"warning: {said}", file=sys.stderr)
     how = dict(beta=beta, loss=args.loss, max_layers=args.max_layers, budget=args.budget)
     how |= dict(held_out=args.held_out, seed=args.seed, gmacs=point.gmacs, quality=point.quality)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def derive(
     model, weights = load_gated_model(config, checkpoint, dataset, QUALITIES[quality].kind)
     judge = QUALITIES[quality](dataset)
     origin = _origin(config, model, weights, quality, judge.categories)
-    parts = DerivedParts(out, origin, [dataset.get_data_info(i)["img_id"] for i in _all(dataset)])
+    image_ids = [dataset.get_data_info(i)["img_id"] for i in _all(dataset)]
+    parts = DerivedParts(out, origin, image_ids, _settings(config, dataset))
     is_first = get_rank() == 0
     _together(lambda: is_first and parts.prepare(restart))
     images = ImageDerivation(model.to(device).eval(), judge)
@@ -131,6 +133,20 @@ def _origin(
         quality=quality,
         categories=tuple(categories),
     )
+
+
+def _settings(config: Config, dataset: BaseDetDataset) -> dict[str, str]:
+    """Digests of what quality depends on beside the weights."""
+    said = {
+        "model.test_cfg": repr(config.model.get("test_cfg")),
+        "model.data_preprocessor": repr(config.model.get("data_preprocessor")),
+        "test pipeline": repr(get_test_pipeline_cfg(config)),
+        "annotation file": Path(dataset.ann_file).read_bytes(),
+    }
+    return {
+        name: sha256(value if isinstance(value, bytes) else value.encode()).hexdigest()
+        for name, value in said.items()
+    }
 
 
 def _derive_share(

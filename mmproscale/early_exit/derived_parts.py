@@ -30,13 +30,20 @@ class DerivedParts:
         out: The file to be.
         origin: What it is made from.
         image_ids: Of the dataset, in its order.
+        settings: What else a row depends on: name -> a digest.
     """
 
-    def __init__(self, out: str | Path, origin: Origin, image_ids: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        out: str | Path,
+        origin: Origin,
+        image_ids: Sequence[Any],
+        settings: Mapping[str, str],
+    ) -> None:
         self.out, self.origin, self.num_images = Path(out), origin, len(image_ids)
         self.folder = self.out.with_name(f"{self.out.name}.parts")
         ids = hashlib.sha256(json.dumps([str(i) for i in image_ids]).encode()).hexdigest()
-        self._said = dict(origin=asdict(origin), images=ids, part=PART)
+        self._said = dict(origin=asdict(origin), images=ids, part=PART, settings=dict(settings))
 
     def prepare(self, restart: bool) -> None:
         """Make the folder, or check that what is in it goes on.
@@ -103,5 +110,8 @@ def _difference(found: Mapping[str, Any], said: Mapping[str, Any]) -> str:
         return f"another model ({old.get('config')})"
     if found.get("images") != said["images"]:
         return "other images"
+    for name, digest in said["settings"].items():
+        if found.get("settings", {}).get(name) != digest:
+            return f"another run, which had another {name}"
     key = next((key for key in new if old.get(key) != new[key]), "part")
     return f"another run ({key} {old.get(key)}, now {new.get(key)})"

@@ -43,7 +43,7 @@ class FittedGate:
 
 
 def fit_gate(
-    gate_inputs: np.ndarray, utilities: np.ndarray, loss: str = "hard-ce", strength: float = 1.0
+    gate_inputs: np.ndarray, utilities: np.ndarray, loss: str = "u-ce", strength: float = 1.0
 ) -> FittedGate:
     """Minimise a loss over images, plus a ridge penalty that keeps few images from being learnt
     by heart.
@@ -107,7 +107,7 @@ def _with_closed_exits(weight: np.ndarray, bias: np.ndarray, is_open: np.ndarray
 def choose_strength(
     gate_inputs: np.ndarray,
     utilities: np.ndarray,
-    loss: str = "hard-ce",
+    loss: str = "u-ce",
     strengths: Sequence[float] = STRENGTHS,
 ) -> float:
     """The penalty by which images that were left out fare best: five folds, mean utility.
@@ -137,9 +137,7 @@ def _gained(
     return float(utilities[fold, gate.choose(gate_inputs[fold])].sum())
 
 
-def fit_best_gate(
-    gate_inputs: np.ndarray, utilities: np.ndarray, loss: str = "hard-ce"
-) -> FittedGate:
+def fit_best_gate(gate_inputs: np.ndarray, utilities: np.ndarray, loss: str = "u-ce") -> FittedGate:
     """:func:`fit_gate` with the penalty that :func:`choose_strength` finds.
 
     Where all images have one target there is nothing to weigh.

@@ -28,7 +28,7 @@ class GateSweep:
         loss: A name in ``LOSSES``.
     """
 
-    def __init__(self, fitting: DerivedTable, judge: TradeOff, loss: str = "hard-ce") -> None:
+    def __init__(self, fitting: DerivedTable, judge: TradeOff, loss: str = "u-ce") -> None:
         self.fitting, self.judge, self.loss = fitting, judge, loss
 
     def fit(self, beta: float, max_layers: int | None = None) -> FittedGate:
@@ -103,17 +103,28 @@ class GateSweep:
         return beta_for_budget(cost, budget, 2 * largest_useful_beta(self.fitting))
 
 
-def warning_of(point: Point) -> str | None:
-    """What there is to say of a gate that does not choose; None of one that does."""
+def warning_of(point: Point, budget: float | None = None) -> str | None:
+    """What there is to say of a gate that does not choose; None of one that does.
+
+    Args:
+        point: What it does.
+        budget: By which its beta was found, if it was.
+    """
     taken = [exit_ for exit_, number in point.exits.items() if number]
     if len(taken) > 1:
         return None
+    cheapest = taken[0] == min(point.exits)
+    if budget is not None:
+        return (
+            f"the gate sends every image to exit {taken[0]}, which is within {budget:g} GFLOPs: a "
+            f"{'larger' if cheapest else 'smaller'} budget lets it choose"
+        )
     return (
         f"with beta {point.beta:g} the gate sends every image to exit {taken[0]}: a "
-        f"{'smaller' if taken[0] == min(point.exits) else 'larger'} beta lets it choose"
+        f"{'smaller' if cheapest else 'larger'} beta lets it choose"
     )
 
 
 def _name(kind: str, beta: float | None, max_layers: int | None) -> str:
     parts = [kind] if beta is None else [f"{kind}, beta {beta:g}"]
-    return ", ".join(parts + ([f"{max_layers} layers"] if max_layers else []))
+    return ", ".join(parts + ([f"{max_layers} layers"] if max_layers is not None else []))

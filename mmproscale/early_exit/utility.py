@@ -36,7 +36,7 @@ def open_exits(exits: tuple[int, ...], max_layers: int | None = None) -> np.ndar
         raise InputError(
             f"the derived file has one exit, {exits[0]}: a gate needs two or more to choose from"
         )
-    allowed = np.array(exits) <= (max_layers or exits[-1])
+    allowed = np.array(exits) <= (exits[-1] if max_layers is None else max_layers)
     if allowed.sum() < 2:
         raise InputError(
             f"at most {max_layers} layers leave {allowed.sum()} of the exits {exits}: a gate needs "

@@ -197,7 +197,10 @@ class MaskHead(Mask2FormerHead):
                 f"exit_loss trains several exits, and the pixel decoder has {exits or 'none'}: "
                 "set pixel_decoder.exits or a schedule that has more, or exit_loss=None"
             )
-        return MODELS.build(config)
+        try:
+            return MODELS.build(config)
+        except TypeError as error:
+            raise InputError(f"exit_loss={dict(config)}: {error}") from error
 
     def _build_criterion(self) -> MaskCriterion:
         costs = getattr(self.assigner, "match_costs", None)

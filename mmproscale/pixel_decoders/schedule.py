@@ -151,7 +151,7 @@ class Schedule:
 
     def check_exits(self, exits: Sequence[int]) -> tuple[int, ...]:
         """``exits`` in ascending order; InputError where one is not legal."""
-        wrong = [k for k in exits if k not in self.exits]
+        wrong = [k for k in exits if type(k) is not int or k not in self.exits]
         if wrong or not exits:
             raise InputError(
                 f"schedule {self} has no exit {wrong}: its legal exits are {self.exits}"

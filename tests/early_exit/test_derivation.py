@@ -20,7 +20,7 @@ from mmproscale.analysis.exit_cost import exit_cost
 from mmproscale.analysis.model_cost import Network, model_cost
 from mmproscale.apis.config import load_config
 from mmproscale.early_exit import derived_parts
-from mmproscale.early_exit.derivation import load_gated_model, training_images
+from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
 from mmproscale.early_exit.derived_file import read_table
 from mmproscale.early_exit.image_derivation import ImageDerivation
 from mmproscale.errors import InputError
@@ -174,6 +174,9 @@ def test_parts_of_another_model_or_other_images_are_refused(
     other = write_checkpoint(tmp_path / "other.pth", seed=1)
     with pytest.raises(InputError, match=r"parts of another model \(eco_m2f_r18_shapes.py\)"):
         derive_once(shapes, other, out)
+    changed = load_config(CONFIG, options(shapes) | {"model.test_cfg.object_mask_thr": 0.01})
+    with pytest.raises(InputError, match=r"another run, which had another model\.test_cfg"):
+        derive(changed, checkpoint, out, torch.device("cpu"))
     monkeypatch.setattr(derived_parts, "PART", 5)
     with pytest.raises(KeyboardInterrupt):
         derive_once(shapes, other, out, restart=True)

@@ -245,6 +245,7 @@ def test_exits(schedule, arguments, exits):
         (dict(type="m2f", layers=2), dict(exit_gate=GATE), r"legal exits \(1, 2\), and exits=None"),
         (dict(type="lite", coarse_layers=5), dict(exits=(2, 6)), r"no exit \[6\]"),
         (M2F, dict(exit=7), r"no exit \[7\]: its legal exits are \(1, 2, 3, 4, 5, 6\)"),
+        (M2F, dict(exit=4.0), r"no exit \[4.0\]"),
         (M2F, dict(exits=()), "no exit"),
         (M2F, dict(exit_gate=dict(num_exits=3)), "without a type"),
     ],

@@ -61,7 +61,7 @@ def test_fit_by_beta_and_by_budget(step_c, run_tool):
     assert (status, error) == (0, "")
     assert "gate, beta 0.02" in out and "oracle, beta 0.02" in out and "written" in out
     how = torch.load(step_c[2])["meta"]["early_exit"]
-    assert (how["beta"], how["loss"], how["budget"]) == (0.02, "hard-ce", None)
+    assert (how["beta"], how["loss"], how["budget"]) == (0.02, "u-ce", None)
     by_budget = fit_arguments(step_c, "--budget", 8.5, "--loss", "u-ce")
     status, out, error = run_tool("eco.py", *by_budget)
     assert (status, error) == (0, "")

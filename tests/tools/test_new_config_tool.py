@@ -195,7 +195,7 @@ def test_maps_without_names_must_be_numbered(write, tmp_path):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (["--base", "vgg"], "--base vgg has no config for panoptic data; there are lite"),
+        (["--base", "vgg"], "--base vgg has no config for panoptic data; there are eco-lite"),
         (["--amp"], "--amp needs a GPU"),
         (["--out", "mine.txt"], "give a name that ends in .py"),
         (["--memory", 0.5], "--memory 0.5 is too little"),
