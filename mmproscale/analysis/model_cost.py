@@ -132,8 +132,9 @@ def build_network(config: Config) -> Network:
 def padded_size(network: Network, size: tuple[int, int]) -> tuple[int, int]:
     """An image's size (H, W) after the model's preprocessor has padded it."""
     preprocessor = network.model.data_preprocessor
-    of_mmseg = (getattr(preprocessor, "test_cfg", None) or {}).get("size_divisor") or 1
-    divisor = getattr(preprocessor, "pad_size_divisor", of_mmseg)
+    # Of mmseg's, what it pads to when it tests; of the fork's one is mmdet's too, for training.
+    of_mmseg = (getattr(preprocessor, "test_cfg", None) or {}).get("size_divisor")
+    divisor = of_mmseg or getattr(preprocessor, "pad_size_divisor", 1)
     height, width = (ceil(length / divisor) * divisor for length in size)
     return height, width
 
