@@ -1,4 +1,4 @@
-"""Where the fork finds `_base_ = "mmseg::..."`: mmengine knows the name of stock's package alone."""
+"""Where the fork finds `mmseg::...` configs: mmengine knows the name of stock's package alone."""
 
 from types import ModuleType
 
