@@ -12,8 +12,6 @@ from torch import Tensor
 # Pixels of the masks that are at the image's size at once: 16 MiB in fp32. On a CPU that much stays
 # with the process, while larger pieces come anew from the system, page by page.
 PIXELS_AT_ONCE = 2**22
-# `panoptic` ranks the masks of a chunk in 16 bits.
-MASKS_AT_ONCE = 2**15 - 1
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class ImageFrame:
         What is yielded may be overwritten.
         """
         height, width = self.output
-        step = min(max(1, PIXELS_AT_ONCE // (height * width)), MASKS_AT_ONCE)
+        step = max(1, PIXELS_AT_ONCE // (height * width))
         for start in range(0, len(masks), step):
             part = slice(start, start + step)
             resized = self.resize(masks[part])
