@@ -10,6 +10,8 @@ ONEDL_STAMP := $(ONEDL)/.installed
 REQUIREMENTS := setup.py requirements.txt $(wildcard requirements/*.txt) requirements/install.sh
 PYTHON ?=
 TESTS ?=
+# Models in tests are small: two processes of one thread take half the time of one process of two.
+PYTEST := -m pytest -n 2 --dist worksteal
 
 .PHONY: install install-onedl demo test test-onedl lint bench clean
 
@@ -29,10 +31,10 @@ demo: $(STAMP)
 	$(BIN)/python tools/demo.py --out work_dirs/demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(TESTS)
 
 test-onedl: $(ONEDL_STAMP)
-	$(ONEDL)/bin/python -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(ONEDL)/bin/python $(PYTEST) $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
