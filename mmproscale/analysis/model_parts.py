@@ -11,7 +11,9 @@ from torch import nn
 HEADS = ("panoptic_head", "decode_head")
 # In the order of computation; what else a pixel decoder computes makes the pixel embedding.
 PIXEL_DECODER_PARTS = {
-    "input projections": ("input_convs", "level_encoding"),
+    "input projections": ("input_convs", "context_conv", "level_encoding"),
+    "context modulation": ("modulations",),
+    "feature aggregation": ("aggregations", "upsamplings"),
     "exit gate": ("exit_gate",),
     "token recalibration": ("recalibration",),
     "encoder": ("encoder",),
