@@ -246,7 +246,8 @@ def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
     if traced.pixel_decoder is not None:
         own = traced.pixel_decoder
         named = sum(own.of(name) for name, _ in network.mask_head.pixel_decoder.named_children())
-        macs[REST_OF_PIXEL_DECODER] += own.of("") - named
+        if rest := own.of("") - named:
+            macs[REST_OF_PIXEL_DECODER] += rest
         macs[MASK_PREDICTION] = counts.of("") - sum(macs.values())
         all_params = sum(p.numel() for p in network.parameters())
         params["query decoder"] += all_params - sum(params.values())

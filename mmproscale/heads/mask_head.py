@@ -166,7 +166,7 @@ class MaskHead(Mask2FormerHead):
         self, maps: Sequence[Tensor], pixels: Tensor, mask_embed: MaskEmbed
     ) -> QueryPredictions:
         """What the queries predict from maps and what their mask embeddings are multiplied by."""
-        maps = maps[: self.num_transformer_feat_level]
+        maps = maps[: self._levels_read]
         outputs, mask_embeddings, bias = self.transformer_decoder(
             queries=self.query_feat.weight.expand(len(pixels), -1, -1),
             query_pos=self.query_embed.weight[None],
@@ -192,15 +192,19 @@ class MaskHead(Mask2FormerHead):
         width = self.transformer_decoder.embed_dims
         if channels not in (None, width):
             self.decoder_input_projs = ModuleList(
-                nn.Conv2d(channels, width, kernel_size=1)
-                for _ in range(self.num_transformer_feat_level)
+                nn.Conv2d(channels, width, kernel_size=1) for _ in range(self._levels_read)
             )
+
+    @property
+    def _levels_read(self) -> int:
+        """How many maps the decoder's layers get to, lowest resolution first."""
+        return min(self.num_transformer_feat_level, self.num_transformer_decoder_layers)
 
     def _memories(self, maps: Sequence[Tensor]) -> list[Tensor]:
         return [
             to_tokens(project(m)) + level
             for m, project, level in zip(
-                maps, self.decoder_input_projs, self.level_embed.weight, strict=True
+                maps, self.decoder_input_projs, self.level_embed.weight, strict=False
             )
         ]
 
