@@ -108,28 +108,42 @@ CONVOLUTION_BACKENDS = tuple(_FINDERS)
 
 def _sample_and_multiply(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
     B, C, H, W = x.shape
-    taps = weight.shape[-1] ** 2
+    # Outside a map zeros are read, so zeros may follow it. Locations are shares of a side: of one
+    # that is a power of two they are as exact as pixels.
+    sides = _power_of_two(H), _power_of_two(W)
+    x = F.pad(x, (0, sides[1] - W, 0, sides[0] - H))
     sampled = multi_scale_deformable_attention(
         x.flatten(2).transpose(1, 2)[:, :, None],  # BxCxHxW -> BxNx1xC
-        [(H, W)],
-        _locations(offsets, weight.shape[-1])[:, :, None, None, None],
+        [sides],
+        _locations(offsets, weight.shape[-1], sides)[:, :, None, None, None],
         _tap_last(modulation).flatten(1)[:, :, None, None, None],
     )  # BxNkkxC, the taps of a pixel side by side
     kernel = weight.permute(0, 2, 3, 1).flatten(1)  # OxCxkxk -> OxkkC
-    out = F.linear(sampled.reshape(B, H * W, taps * C), kernel)
+    out = F.linear(sampled.reshape(B, H * W, -1), kernel)
     return out.unflatten(1, (H, W)).permute(0, 3, 1, 2)
 
 
-def _locations(offsets: Tensor, size: int) -> Tensor:
-    """Where the taps lie, (B, N k k, 2) as (x, y) in 0..1, from (B, 2 k k, H, W) as (dy, dx)."""
+def _power_of_two(side: int) -> int:
+    """The least one that is no less."""
+    return 1 << (side - 1).bit_length()
+
+
+def _locations(offsets: Tensor, size: int, sides: tuple[int, int]) -> Tensor:
+    """Where the taps lie, (B, N k k, 2) as (x, y) in shares of the sides (H', W').
+
+    Args:
+        offsets: (B, 2 k k, H, W), (dy, dx) of each tap in pixels.
+        size: k.
+        sides: Those of the map that is read.
+    """
     H, W = offsets.shape[-2:]
     # Half precision, as under autocast, could not tell the pixels of a large map.
     dtype = torch.promote_types(offsets.dtype, torch.float32)
     y, x = (torch.arange(n, device=offsets.device, dtype=dtype) + 0.5 for n in (H, W))
     taps = torch.arange(size, device=offsets.device, dtype=dtype) - size // 2
     dy, dx = _tap_last(offsets.to(dtype)).unflatten(3, (-1, 2)).unbind(4)  # BxHxWxkk
-    y = (y[:, None, None] + taps.repeat_interleave(size) + dy) / H
-    x = (x[:, None] + taps.repeat(size) + dx) / W
+    y = (y[:, None, None] + taps.repeat_interleave(size) + dy) / sides[0]
+    x = (x[:, None] + taps.repeat(size) + dx) / sides[1]
     return torch.stack([x, y], dim=-1).flatten(1, 3)
 
 
