@@ -231,7 +231,8 @@ def _saved_at_exits(network: Network, counts: OperationCounts) -> dict[int, int]
 def _published_masks(head: nn.Module, maps: Sequence[Tensor]) -> int:
     """All masks at full size, and their resizing to attention masks (Mask2Former section 3.2)."""
     mask_features, *encoded = maps
-    masks = head.num_transformer_decoder_layers + 1
+    layers = getattr(head.transformer_decoder, "layers", ())
+    masks = 1 + sum(getattr(layer, "reads_masks", True) for layer in layers)
     levels = [encoded[i % head.num_transformer_feat_level] for i in range(masks)]
     resized = sum(level.shape[-2] * level.shape[-1] for level in levels)
     return head.num_queries * (masks * mask_features[0].numel() + 4 * resized)
@@ -245,7 +246,8 @@ def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
     if traced.pixel_decoder is not None:
         own = traced.pixel_decoder
         named = sum(own.of(name) for name, _ in network.mask_head.pixel_decoder.named_children())
-        macs[REST_OF_PIXEL_DECODER] += own.of("") - named
+        if rest := own.of("") - named:
+            macs[REST_OF_PIXEL_DECODER] += rest
         macs[MASK_PREDICTION] = counts.of("") - sum(macs.values())
         all_params = sum(p.numel() for p in network.parameters())
         params["query decoder"] += all_params - sum(params.values())

@@ -11,7 +11,9 @@ from torch import nn
 HEADS = ("panoptic_head", "decode_head")
 # In the order of computation; what else a pixel decoder computes makes the pixel embedding.
 PIXEL_DECODER_PARTS = {
-    "input projections": ("input_convs", "level_encoding"),
+    "input projections": ("input_convs", "context_conv", "level_encoding"),
+    "context modulation": ("modulations",),
+    "feature aggregation": ("aggregations", "upsamplings"),
     "exit gate": ("exit_gate",),
     "token recalibration": ("recalibration",),
     "encoder": ("encoder",),
@@ -60,7 +62,7 @@ def _pixel_decoder_parts(decoder: nn.Module, head: str) -> Iterator[ModelPart]:
     for name, modules in PIXEL_DECODER_PARTS.items():
         present = [module for module in modules if getattr(decoder, module, None) is not None]
         paths = [f"{head}.pixel_decoder.{module}" for module in present]
-        if name == "encoder" and hasattr(decoder.encoder, "schedule"):
+        if name == "encoder" and paths and hasattr(decoder.encoder, "schedule"):
             yield from _stages(decoder.encoder, paths[0])
         elif paths:
             yield ModelPart(name, tuple(paths), in_pixel_decoder=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,7 +10,8 @@ from functools import partial
 import torch.nn.functional as F
 from mmdet.models.dense_heads import Mask2FormerHead
 from mmengine.config import ConfigDict
-from torch import Tensor
+from mmengine.model import ModuleList
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmproscale.criterion import MaskCriterion, QueryPredictions, Targets
@@ -19,6 +21,9 @@ from mmproscale.heads.multi_exit_loss import MultiExitLoss
 from mmproscale.pixel_decoders.token_layout import to_tokens
 from mmproscale.registry import MODELS
 from mmproscale.transformer_decoders import QueryDecoder
+
+# What mmdet's own attention takes, of what a layer's cross_attn_cfg may have.
+PLAIN_ATTENTION = ("embed_dims", "num_heads", "attn_drop", "proj_drop", "dropout", "batch_first")
 
 MaskEmbed = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
@@ -50,15 +55,18 @@ class MaskHead(Mask2FormerHead):
         exit_loss: dict | None = None,
         **kwargs,
     ) -> None:
+        pixel_decoder = _with_levels(pixel_decoder, num_transformer_feat_level)
         _check_levels(pixel_decoder, num_transformer_feat_level)
         super().__init__(
             *args,
             pixel_decoder=pixel_decoder,
-            transformer_decoder=ConfigDict(transformer_decoder),
+            transformer_decoder=_stock_decoder(transformer_decoder),
             num_transformer_feat_level=num_transformer_feat_level,
             **kwargs,
         )
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
+        self.num_transformer_decoder_layers = self.transformer_decoder.num_layers
+        self._project_maps(getattr(self.pixel_decoder, "map_channels", None))
         self.criterion = self._build_criterion() if self.train_cfg else None
         self.exit_loss = self._build_exit_loss(exit_loss) if exit_loss else None
         self._unnamed_weights = dict(class_weight or {})
@@ -149,7 +157,8 @@ class MaskHead(Mask2FormerHead):
         self, maps: Sequence[Tensor], embedding: Tensor, project_queries: bool
     ) -> QueryPredictions:
         """Predictions from encoded maps and the embedding before the mask projection."""
-        if project_queries:
+        # A projection that ends in an activation, as PEM's, is of pixels alone.
+        if project_queries and isinstance(self.pixel_decoder.mask_feature, nn.Conv2d):
             return self._query(maps, embedding, self._embed_through_projection)
         return self._query(maps, self.pixel_decoder.mask_feature(embedding), self._embed)
 
@@ -157,7 +166,7 @@ class MaskHead(Mask2FormerHead):
         self, maps: Sequence[Tensor], pixels: Tensor, mask_embed: MaskEmbed
     ) -> QueryPredictions:
         """What the queries predict from maps and what their mask embeddings are multiplied by."""
-        maps = maps[: self.num_transformer_feat_level]
+        maps = maps[: self._levels_read]
         outputs, mask_embeddings, bias = self.transformer_decoder(
             queries=self.query_feat.weight.expand(len(pixels), -1, -1),
             query_pos=self.query_embed.weight[None],
@@ -178,11 +187,24 @@ class MaskHead(Mask2FormerHead):
         embedding, projection = self.mask_embed(queries), self.pixel_decoder.mask_feature
         return embedding @ projection.weight.flatten(1), embedding @ projection.bias[:, None]
 
+    def _project_maps(self, channels: int | None) -> None:
+        """Have maps of so many channels projected to the queries' width; mmdet's know one width."""
+        width = self.transformer_decoder.embed_dims
+        if channels not in (None, width):
+            self.decoder_input_projs = ModuleList(
+                nn.Conv2d(channels, width, kernel_size=1) for _ in range(self._levels_read)
+            )
+
+    @property
+    def _levels_read(self) -> int:
+        """How many maps the decoder's layers get to, lowest resolution first."""
+        return min(self.num_transformer_feat_level, self.num_transformer_decoder_layers)
+
     def _memories(self, maps: Sequence[Tensor]) -> list[Tensor]:
         return [
             to_tokens(project(m)) + level
             for m, project, level in zip(
-                maps, self.decoder_input_projs, self.level_embed.weight, strict=True
+                maps, self.decoder_input_projs, self.level_embed.weight, strict=False
             )
         ]
 
@@ -219,6 +241,25 @@ class MaskHead(Mask2FormerHead):
             oversample_ratio=self.oversample_ratio,
             importance_ratio=self.importance_sample_ratio,
         )
+
+
+def _with_levels(pixel_decoder: Mapping, num_levels: int) -> ConfigDict:
+    """With what mmdet reads the number of levels from, where there is no encoder to say it."""
+    levels = dict(layer_cfg=dict(self_attn_cfg=dict(num_levels=num_levels)))
+    return ConfigDict(dict(encoder=levels) | dict(pixel_decoder))
+
+
+def _stock_decoder(config: Mapping) -> ConfigDict:
+    """A decoder that mmdet can build, in whose place ours comes: plain layers, one at least."""
+    config = ConfigDict(copy.deepcopy(dict(config)))
+    for key in ("type", "norm_order"):
+        config.layer_cfg.pop(key, None)
+    attention = config.layer_cfg.cross_attn_cfg
+    config.layer_cfg.cross_attn_cfg = {
+        key: value for key, value in attention.items() if key in PLAIN_ATTENTION
+    }
+    config.num_layers = max(1, config.num_layers)
+    return config
 
 
 def _check_levels(pixel_decoder: ConfigDict, wanted: int) -> None:

@@ -7,11 +7,14 @@ from importlib import import_module
 from typing import Any
 
 _MODULES = {
+    "ContextModulation": "context_modulation",
     "ConvPixelEmbedding": "pixel_embedding",
+    "DeformableConvolution": "deformable_convolution",
     "DeformablePixelDecoder": "deformable_pixel_decoder",
     "ExitGate": "exit_gate",
     "HybridPixelDecoder": "hybrid_pixel_decoder",
     "LightPixelEmbedding": "pixel_embedding",
+    "PEMPixelDecoder": "pem_pixel_decoder",
     "PixelDecoder": "pixel_decoder",
     "ScheduledEncoder": "scheduled_encoder",
     "TokenRecalibration": "token_recalibration",

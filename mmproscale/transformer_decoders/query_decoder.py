@@ -5,21 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+from mmcv.cnn import build_norm_layer
 from mmdet.models.layers import Mask2FormerTransformerDecoder
 from mmengine.model import ModuleList
 from torch import Tensor
 
-from mmproscale.transformer_decoders.masked_attention import MaskedAttentionLayer, attention_mask
+from mmproscale.registry import MODELS
 
 
 class QueryDecoder(Mask2FormerTransformerDecoder):
-    """Mask2Former's transformer decoder; weights by mmdet's names."""
+    """Mask2Former's transformer decoder; weights by mmdet's names.
+
+    ``layer_cfg.type`` is a layer of ours by its plain name: ``'MaskedAttentionLayer'``, if none is
+    given, or ``'PrototypeAttentionLayer'``. Without layers queries predict what they have learnt.
+    """
 
     def _init_layers(self) -> None:
-        super()._init_layers()
-        self.layers = ModuleList(
-            MaskedAttentionLayer(**self.layer_cfg) for _ in range(self.num_layers)
-        )
+        config = dict(type="MaskedAttentionLayer", _scope_="mmproscale") | dict(self.layer_cfg)
+        self.layers = ModuleList(MODELS.build(config) for _ in range(self.num_layers))
+        self.embed_dims = self.layer_cfg["self_attn_cfg"]["embed_dims"]
+        self.post_norm = build_norm_layer(self.post_norm_cfg, self.embed_dims)[1]
 
     def forward(
         self,
@@ -48,14 +53,13 @@ class QueryDecoder(Mask2FormerTransformerDecoder):
         embeddings = [mask_embed(outputs[0])]
         for index, layer in enumerate(self.layers):
             level = index % len(memories)
-            embedding, bias = embeddings[-1]
-            queries = layer(
-                query=queries,
-                key=memories[level],
-                value=memories[level],
-                query_pos=query_pos,
-                key_pos=memory_pos[level],
-                cross_attn_mask=attention_mask(embedding, mask_features[level], bias),
+            queries = layer.read(
+                queries,
+                query_pos,
+                memories[level],
+                memory_pos[level],
+                mask_features[level],
+                *embeddings[-1],
             )
             outputs.append(self.post_norm(queries))
             embeddings.append(mask_embed(outputs[-1]))

@@ -1,0 +1,169 @@
+"""Modulated deformable convolution (Deformable ConvNets v2, eq. 1), by whatever is there to do it.
+
+`mmcv` is its compiled op, `torchvision` the op of that name, `torch` plain PyTorch: a tap of the
+kernel is a point of deformable attention with one head, so what computes that samples here too, and
+a matrix product follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmproscale.errors import InputError
+from mmproscale.ops.multi_scale_deformable_attention import multi_scale_deformable_attention
+
+Convolution = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def deformable_convolution(
+    x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, backend: str | None = None
+) -> Tensor:
+    """Convolution whose taps are moved and weighed at each pixel; stride 1, the size stays.
+
+    Args:
+        x: (B, C, H, W); taps outside it read zeros.
+        offsets: (B, 2 k k, H, W), (dy, dx) of each tap in pixels, taps row-major.
+        modulation: (B, k k, H, W), the weight of each tap.
+        weight: (O, C, k, k), k odd.
+        backend: One of :data:`CONVOLUTION_BACKENDS`; None for the first of them that is there.
+
+    Returns:
+        (B, O, H, W).
+
+    Raises:
+        InputError: Shapes that do not belong together; a backend that is not known or not there.
+    """
+    _check(x, offsets, modulation, weight)
+    return _convolution(backend)(x, offsets, modulation, weight)
+
+
+def _convolution(backend: str | None) -> Convolution:
+    if backend is None:
+        return next(found for find in _FINDERS.values() if (found := find()))
+    if backend not in _FINDERS:
+        raise InputError(
+            f"deformable convolution's backend={backend!r} must be one of {CONVOLUTION_BACKENDS}, "
+            "or None"
+        )
+    found = _FINDERS[backend]()
+    if found is None:
+        raise InputError(
+            f"deformable convolution's backend {backend!r} is not there: install {backend} with "
+            "its compiled ops, or name another, or none"
+        )
+    return found
+
+
+@cache
+def _mmcv() -> Convolution | None:
+    import mmcv._ext
+
+    if not (mmcv._ext.__file__ or "").endswith((".so", ".pyd")):
+        return None  # compat's stand-in
+    from mmcv.ops import modulated_deform_conv2d
+
+    def convolve(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
+        offsets, modulation = offsets.to(x.dtype), modulation.to(x.dtype)
+        padding = weight.shape[-1] // 2
+        return modulated_deform_conv2d(x, offsets, modulation, weight, None, 1, padding, 1, 1, 1)
+
+    return convolve
+
+
+@cache
+def _torchvision() -> Convolution | None:
+    try:
+        from torchvision.extension import _has_ops
+        from torchvision.ops import deform_conv2d
+    except (ImportError, RuntimeError):  # absent, or built for another torch
+        return None
+    if not _has_ops():
+        return None
+
+    def convolve(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
+        padding = weight.shape[-1] // 2
+        offsets, modulation = offsets.to(x.dtype), modulation.to(x.dtype)
+        return deform_conv2d(x, offsets, weight.to(x.dtype), padding=padding, mask=modulation)
+
+    return convolve
+
+
+def _torch() -> Convolution:
+    return _sample_and_multiply
+
+
+# In the order of preference.
+_FINDERS: dict[str, Callable[[], Convolution | None]] = {
+    "mmcv": _mmcv,
+    "torchvision": _torchvision,
+    "torch": _torch,
+}
+CONVOLUTION_BACKENDS = tuple(_FINDERS)
+
+
+def _sample_and_multiply(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
+    B, C, H, W = x.shape
+    # Outside a map zeros are read, so zeros may follow it. Locations are shares of a side: of one
+    # that is a power of two they are as exact as pixels.
+    sides = _power_of_two(H), _power_of_two(W)
+    x = F.pad(x, (0, sides[1] - W, 0, sides[0] - H))
+    sampled = multi_scale_deformable_attention(
+        x.flatten(2).transpose(1, 2)[:, :, None],  # BxCxHxW -> BxNx1xC
+        [sides],
+        _locations(offsets, weight.shape[-1], sides)[:, :, None, None, None],
+        _tap_last(modulation).flatten(1)[:, :, None, None, None],
+    )  # BxNkkxC, the taps of a pixel side by side
+    kernel = weight.permute(0, 2, 3, 1).flatten(1)  # OxCxkxk -> OxkkC
+    out = F.linear(sampled.reshape(B, H * W, -1), kernel)
+    return out.unflatten(1, (H, W)).permute(0, 3, 1, 2)
+
+
+def _power_of_two(side: int) -> int:
+    """The least one that is no less."""
+    return 1 << (side - 1).bit_length()
+
+
+def _locations(offsets: Tensor, size: int, sides: tuple[int, int]) -> Tensor:
+    """Where the taps lie, (B, N k k, 2) as (x, y) in shares of the sides (H', W').
+
+    Args:
+        offsets: (B, 2 k k, H, W), (dy, dx) of each tap in pixels.
+        size: k.
+        sides: Those of the map that is read.
+    """
+    H, W = offsets.shape[-2:]
+    # Half precision, as under autocast, could not tell the pixels of a large map.
+    dtype = torch.promote_types(offsets.dtype, torch.float32)
+    y, x = (torch.arange(n, device=offsets.device, dtype=dtype) + 0.5 for n in (H, W))
+    taps = torch.arange(size, device=offsets.device, dtype=dtype) - size // 2
+    dy, dx = _tap_last(offsets.to(dtype)).unflatten(3, (-1, 2)).unbind(4)  # BxHxWxkk
+    y = (y[:, None, None] + taps.repeat_interleave(size) + dy) / sides[0]
+    x = (x[:, None] + taps.repeat(size) + dx) / sides[1]
+    return torch.stack([x, y], dim=-1).flatten(1, 3)
+
+
+def _tap_last(per_tap: Tensor) -> Tensor:
+    """BxKxHxW -> BxHxWxK."""
+    return per_tap.permute(0, 2, 3, 1)
+
+
+def _check(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> None:
+    size = weight.shape[-1] if weight.dim() == 4 else 0
+    fits = (
+        x.dim() == 4
+        and size % 2 == 1
+        and weight.shape[1:] == (x.shape[1], size, size)
+        and offsets.shape == (len(x), 2 * size**2, *x.shape[2:])
+        and modulation.shape == (len(x), size**2, *x.shape[2:])
+    )
+    if not fits:
+        raise InputError(
+            f"deformable convolution of {tuple(x.shape)} got offsets {tuple(offsets.shape)}, "
+            f"modulation {tuple(modulation.shape)} and weight {tuple(weight.shape)}: these must be "
+            "(B, 2 k k, H, W), (B, k k, H, W) and (O, C, k, k), k odd"
+        )

@@ -1,0 +1,164 @@
+"""Deformable convolution: every backend against a loop over pixels and taps, and one another."""
+
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmproscale.errors import InputError
+from mmproscale.ops import deformable_convolution as module
+from mmproscale.ops.deformable_convolution import CONVOLUTION_BACKENDS, deformable_convolution
+
+THERE = [name for name in CONVOLUTION_BACKENDS if module._FINDERS[name]() is not None]
+
+
+def inputs(size=3, shape=(7, 6), dtype=torch.float64, batch=2, channels=3, out=4, reach=2.0):
+    """Offsets lead far beyond the borders."""
+    taps = size**2
+    tensors = (
+        torch.randn(batch, channels, *shape),
+        torch.randn(batch, 2 * taps, *shape) * reach,
+        torch.rand(batch, taps, *shape),
+        torch.randn(out, channels, size, size) / taps,
+    )
+    return [tensor.to(dtype).requires_grad_() for tensor in tensors]
+
+
+def pixel(image, y, x):
+    """Bilinear value of (C, H, W) at a place, zeros outside."""
+    top, left = int(torch.floor(y)), int(torch.floor(x))
+    value = torch.zeros_like(image[:, 0, 0])
+    for row in (top, top + 1):
+        for column in (left, left + 1):
+            if 0 <= row < image.shape[1] and 0 <= column < image.shape[2]:
+                share = (1 - (y - row).abs()) * (1 - (x - column).abs())
+                value = value + share * image[:, row, column]
+    return value
+
+
+def by_hand(x, offsets, modulation, weight):
+    size = weight.shape[-1]
+    out = x.new_zeros(len(x), len(weight), *x.shape[2:])
+    for b in range(len(x)):
+        for i in range(x.shape[2]):
+            for j in range(x.shape[3]):
+                for tap in range(size**2):
+                    row, column = divmod(tap, size)
+                    y = i + row - size // 2 + offsets[b, 2 * tap, i, j]
+                    across = j + column - size // 2 + offsets[b, 2 * tap + 1, i, j]
+                    sample = modulation[b, tap, i, j] * pixel(x[b], y, across)
+                    out[b, :, i, j] += weight[:, :, row, column] @ sample
+    return out
+
+
+@pytest.mark.parametrize("backend", THERE)
+@pytest.mark.parametrize("size", [1, 3])
+def test_is_the_sum_over_moved_taps(backend, size):
+    given = inputs(size, shape=(4, 3), batch=2)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            deformable_convolution(*given, backend), by_hand(*given), rtol=0, atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("backend", THERE)
+def test_gradients_are_those_of_the_sum(backend):
+    given = inputs(shape=(3, 4), batch=1, channels=2, out=2, reach=0.7)
+    assert torch.autograd.gradcheck(
+        lambda *tensors: deformable_convolution(*tensors, backend), given, eps=1e-6, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("backend", THERE)
+def test_without_offsets_it_is_a_convolution(backend):
+    x, offsets, modulation, weight = inputs(dtype=torch.float32, shape=(40, 56), channels=32)
+    out = deformable_convolution(x, offsets * 0, modulation * 0 + 1, weight, backend)
+    torch.testing.assert_close(out, F.conv2d(x, weight, padding=1), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("other", THERE)
+def test_backends_agree_in_fp32(other):
+    given = inputs(dtype=torch.float32, shape=(40, 56), channels=32, out=16)
+    reference = deformable_convolution(*(tensor.double() for tensor in given), "torch")
+    out = deformable_convolution(*given, other)
+    assert out.dtype == torch.float32
+    torch.testing.assert_close(out, reference.float(), rtol=0, atol=1e-5)
+
+
+@pytest.fixture
+def found_torchvision(monkeypatch):
+    """A torchvision whose op notes what it is called with, and computes it as ours does."""
+    seen = []
+
+    def deform_conv2d(x, offset, weight, padding, mask):
+        seen.append(padding)
+        return module._sample_and_multiply(x, offset, mask, weight)
+
+    packages = {name: ModuleType(name) for name in ("torchvision", "torchvision.extension")}
+    packages["torchvision.ops"] = ModuleType("torchvision.ops")
+    packages["torchvision.extension"]._has_ops = lambda: True
+    packages["torchvision.ops"].deform_conv2d = deform_conv2d
+    for name, package in packages.items():
+        monkeypatch.setitem(sys.modules, name, package)
+    module._torchvision.cache_clear()
+    yield seen, packages
+    module._torchvision.cache_clear()
+
+
+def test_torchvision_comes_before_torch_and_gets_its_own_order_of_arguments(
+    found_torchvision, monkeypatch
+):
+    seen, _ = found_torchvision
+    monkeypatch.setitem(module._FINDERS, "mmcv", lambda: None)
+    given = inputs(shape=(4, 3))
+    out = deformable_convolution(*given)
+    assert seen == [1]
+    torch.testing.assert_close(out, by_hand(*given), rtol=0, atol=1e-10)
+
+
+def test_a_torchvision_without_its_ops_is_not_taken(found_torchvision, monkeypatch):
+    seen, packages = found_torchvision
+    packages["torchvision.extension"]._has_ops = lambda: False
+    monkeypatch.setitem(module._FINDERS, "mmcv", lambda: None)
+    given = inputs(shape=(4, 3))
+    assert deformable_convolution(*given).shape == (2, 4, 4, 3) and not seen
+    with pytest.raises(InputError, match=r"'torchvision' is not there: install torchvision"):
+        deformable_convolution(*given, "torchvision")
+
+
+def test_mmcv_without_compiled_ops_is_not_taken():
+    import mmcv._ext
+
+    compiled = (mmcv._ext.__file__ or "").endswith((".so", ".pyd"))
+    assert ("mmcv" in THERE) == compiled
+
+
+@torch.no_grad()
+def test_half_precision_offsets_still_tell_the_pixels_of_a_wide_map():
+    x, offsets, modulation, weight = inputs(dtype=torch.float32, shape=(2, 3000), batch=1)
+    half = deformable_convolution(x, offsets.half(), modulation, weight, "torch")
+    whole = deformable_convolution(x, offsets.half().float(), modulation, weight, "torch")
+    torch.testing.assert_close(half, whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("index", "change", "fault"),
+    [
+        (1, lambda t: t[:, :9], "offsets"),
+        (2, lambda t: t[:, :8], "modulation"),
+        (3, lambda t: t[..., :2, :2], "k odd"),
+        (0, lambda t: t[:, :2], "weight"),
+    ],
+)
+def test_shapes_that_do_not_belong_together_are_refused(index, change, fault):
+    given = inputs()
+    given[index] = change(given[index])
+    with pytest.raises(InputError, match=fault):
+        deformable_convolution(*given)
+
+
+def test_an_unknown_backend_is_refused():
+    with pytest.raises(InputError, match=r"backend='cuda' must be one of \('mmcv', "):
+        deformable_convolution(*inputs(), backend="cuda")
