@@ -6,13 +6,14 @@ Input projections -> token recalibration -> scheduled encoder -> pixel embedding
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from mmengine.model import normal_init
 from torch import Tensor, nn
 
 from mmproscale.errors import InputError
-from mmproscale.pixel_decoders.exit_gate import pool
+from mmproscale.pixel_decoders.exit_gate import image_exits, pool
 from mmproscale.pixel_decoders.pixel_decoder import PixelDecoder, build_part
 from mmproscale.pixel_decoders.schedule import Schedule
 from mmproscale.pixel_decoders.scheduled_encoder import Levels, ScheduledEncoder
@@ -76,8 +77,6 @@ class DeformablePixelDecoder(PixelDecoder):
             self.exit_gate = build_part(
                 exit_gate, embed_dims=feat_channels, num_exits=len(self.exits)
             )
-            # It learns from what step B derives, never by a model's losses.
-            self.exit_gate.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Mask2Former's initialisation."""
@@ -117,12 +116,7 @@ class DeformablePixelDecoder(PixelDecoder):
 
     def _image_exits(self, coarsest: Tensor) -> tuple[int, ...]:
         """The exit of each image, by its coarsest projected map (B, C, H, W)."""
-        if not self.training and self.exit is not None:
-            return (self.exit,) * len(coarsest)
-        if self.training or self.exit_gate is None:
-            return self.exits[-1:] * len(coarsest)
-        chosen = self.exit_gate(pool(coarsest)).argmax(1)
-        return tuple(self.exits[index] for index in chosen.tolist())
+        return image_exits(self, len(coarsest), partial(pool, coarsest))
 
     def _tokens(self, projected: dict[int, Tensor]) -> tuple[Levels, Levels, TokenLayout, Levels]:
         """What the encoder takes: tokens, positions, layout and gates."""
@@ -166,7 +160,7 @@ def pro_scale_pixel_decoder(
 
 
 def choose_exits(schedule: Schedule, exits: Sequence[int] | None, gated: bool) -> tuple[int, ...]:
-    """The exits of a pixel decoder, ascending: those that are given, or its schedule's.
+    """The exits of a pixel decoder or detector, ascending: those given, or its schedule's.
 
     Raises:
         InputError: One that the schedule does not have; a single one, and a gate to choose from it.
@@ -178,7 +172,7 @@ def choose_exits(schedule: Schedule, exits: Sequence[int] | None, gated: bool) -
         chosen = tuple(k for k in schedule.exits if k >= 2 or not gated)
     if gated and len(chosen) < 2:
         raise InputError(
-            f"pixel_decoder.exit_gate has no choice: schedule {schedule} has the legal exits "
+            f"exit_gate has no choice: schedule {schedule} has the legal exits "
             f"{schedule.exits}, and exits={exits} leaves {chosen}: take a schedule with more, or "
             "exit_gate=None"
         )
