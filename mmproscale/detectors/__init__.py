@@ -1,6 +1,17 @@
-"""Whole models around our heads."""
+"""Whole models around our heads and encoders."""
 
+from mmproscale.detectors.scheduled_detectors import (
+    ScheduledDDQDETR,
+    ScheduledDeformableDETR,
+    ScheduledDINO,
+)
 from mmproscale.detectors.universal_segmentor import UniversalSegmentor
 from mmproscale.detectors.universal_tta import UniversalTTA
 
-__all__ = ["UniversalSegmentor", "UniversalTTA"]
+__all__ = [
+    "ScheduledDDQDETR",
+    "ScheduledDINO",
+    "ScheduledDeformableDETR",
+    "UniversalSegmentor",
+    "UniversalTTA",
+]
