@@ -16,7 +16,7 @@ from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.exit_gate import image_exits, pool
 from mmproscale.pixel_decoders.pixel_decoder import PixelDecoder, build_part
 from mmproscale.pixel_decoders.schedule import Schedule
-from mmproscale.pixel_decoders.scheduled_encoder import Levels, ScheduledEncoder
+from mmproscale.pixel_decoders.scheduled_encoder import Levels, build_encoder
 from mmproscale.pixel_decoders.token_layout import TokenLayout, to_tokens
 from mmproscale.registry import MODELS
 
@@ -53,9 +53,8 @@ class DeformablePixelDecoder(PixelDecoder):
         exit: int | None = None,
         **arguments,
     ) -> None:
-        built = build_encoder(encoder)
+        built = build_encoder(encoder, "pixel_decoder.encoder", strides)
         schedule = built.schedule
-        schedule.check_maps(strides)
         super().__init__(
             schedule.strides,
             choose_exits(schedule, exits, gated=bool(exit_gate)),
@@ -177,29 +176,3 @@ def choose_exits(schedule: Schedule, exits: Sequence[int] | None, gated: bool) -
             "exit_gate=None"
         )
     return chosen
-
-
-def build_encoder(config: dict | None) -> ScheduledEncoder:
-    """The encoder of ``dict(schedule=..., layer_cfg=...)`` or stock's ``num_layers``.
-
-    Raises:
-        InputError: Both ``schedule`` and ``num_layers``, or neither; an unknown key.
-    """
-    config = dict(config or {})
-    num_layers, schedule = config.pop("num_layers", None), config.pop("schedule", None)
-    if (num_layers is None) == (schedule is None):
-        raise InputError(
-            f"pixel_decoder.encoder has num_layers={num_layers} and schedule={schedule}: give one "
-            "(where a base config brings num_layers, set it to None)"
-        )
-    layer_cfg = config.pop("layer_cfg", None)
-    if layer_cfg is None or set(config) - {"init_cfg"}:
-        raise InputError(
-            "pixel_decoder.encoder takes schedule or num_layers, layer_cfg and init_cfg; it has "
-            f"{sorted(config)} and {'no' if layer_cfg is None else 'a'} layer_cfg"
-        )
-    if schedule is None:
-        # Stock levels are the coarsest num_levels of Mask2Former's strides.
-        levels = [32 // 2**i for i in range(layer_cfg["self_attn_cfg"]["num_levels"])]
-        schedule = dict(type="m2f", layers=num_layers, levels=levels)
-    return ScheduledEncoder(schedule, layer_cfg, config.get("init_cfg"))
