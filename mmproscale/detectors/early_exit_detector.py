@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from mmdet.models import DINO
 from mmdet.structures import DetDataSample
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -27,8 +28,9 @@ Samples = Sequence[DetDataSample]
 class EarlyExitDetector:
     """What a detection transformer needs so that each image leaves its encoder at its own exit.
 
-    The class beside it has ``encoder.schedule``, :meth:`encode_exits` and a ``forward_encoder``
-    that takes ``exits``, one for each image.
+    The class beside it has an ``encoder`` with ``schedule`` and ``layer_costs``, an
+    :meth:`encode_exits`
+    and a ``forward_encoder`` that also takes ``exits``, one for each image.
 
     Args:
         exits: Numbers of layers after which an image may leave the encoder: by default all that the
@@ -65,7 +67,7 @@ class EarlyExitDetector:
     def pre_transformer(
         self, img_feats: Sequence[Tensor], batch_data_samples: Samples | None = None
     ) -> tuple[Inputs, Inputs]:
-        """mmdet's, and among the encoder's inputs ``exits``, the exit of each image.
+        """mmdet's; among the encoder's inputs are ``exits`` where an image leaves before the last.
 
         When the model is evaluated, the data samples' metainfo gets it as ``encoder_exit``.
 
@@ -78,7 +80,9 @@ class EarlyExitDetector:
         if not self.training:
             for sample, exit_ in zip(batch_data_samples, exits, strict=True):
                 sample.set_field(exit_, "encoder_exit", field_type="metainfo")
-        return encoder_inputs | dict(exits=exits), decoder_inputs
+        if set(exits) != {self.encoder.schedule.exits[-1]}:
+            encoder_inputs |= dict(exits=exits)
+        return encoder_inputs, decoder_inputs
 
     def gate_input(self, feats: Sequence[Tensor], batch_data_samples: Samples) -> Tensor:
         """What a gate sees of each image, (B, C): the mean of its coarsest tokens but for padding.
@@ -159,13 +163,11 @@ class EarlyExitDetector:
         """
         raise NotImplementedError
 
-    def start_decoding(self, encoded: Inputs, batch_data_samples: Samples) -> tuple[Inputs, Inputs]:
-        """mmdet's ``pre_decoder``, which in DINO asks for the data samples too."""
-        return self.pre_decoder(**encoded)
-
     def _decode(self, encoded: Inputs, decoder_inputs: Inputs, samples: Samples) -> Inputs:
         """The end of mmdet's ``forward_transformer``."""
-        started, head_inputs = self.start_decoding(encoded, samples)
+        # DINO and what comes of it make noisy queries of the ground truth.
+        more = dict(batch_data_samples=samples) if isinstance(self, DINO) else {}
+        started, head_inputs = self.pre_decoder(**encoded, **more)
         return head_inputs | self.forward_decoder(**(decoder_inputs | started))
 
     def _losses_at(

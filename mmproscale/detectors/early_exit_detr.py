@@ -32,7 +32,13 @@ class EarlyExitDETR(EarlyExitDetector, DETR):
             yield exit_, dict(memory=memory)
 
     def forward_encoder(
-        self, feat: Tensor, feat_mask: Tensor | None, feat_pos: Tensor, exits: Sequence[int]
+        self,
+        feat: Tensor,
+        feat_mask: Tensor | None,
+        feat_pos: Tensor,
+        exits: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
-        """mmdet's, each image as far as its exit."""
+        """mmdet's; with ``exits``, each image as far as its own."""
+        if exits is None:
+            return super().forward_encoder(feat, feat_mask, feat_pos)
         return dict(memory=self.encoder.encode_images(feat, feat_pos, feat_mask, exits))

@@ -7,12 +7,14 @@ else is mmdet's: arguments, weights by name, losses, results.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from mmdet.models import DDQDETR, DINO, DeformableDETR
 from torch import Tensor
 
+from mmproscale.detectors.early_exit_detector import EarlyExitDetector
 from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.pixel_decoder import build_part
 from mmproscale.pixel_decoders.scheduled_encoder import Levels, ScheduledEncoder, build_encoder
@@ -29,7 +31,7 @@ class EncoderInputs(NamedTuple):
     gates: Levels
 
 
-class ScheduledEncoderMixin:
+class ScheduledEncoderMixin(EarlyExitDetector):
     """Comes before a detector of mmdet's whose encoder is Deformable DETR's, and replaces that.
 
     Args:
@@ -37,7 +39,7 @@ class ScheduledEncoderMixin:
             stock's encoder, every layer over every level.
         strides: Stride of each of the neck's maps, high resolution first; 8, 16, ... by default.
         recalibration: Config of TRC, ``dict(type='TRC')``, or None for none.
-        args, arguments: mmdet's.
+        args, arguments: mmdet's, and of early exits :class:`EarlyExitDetector`'s.
 
     Raises:
         InputError: A schedule that can't be or that names a level without a map; ``num_layers``
@@ -91,6 +93,7 @@ class ScheduledEncoderMixin:
         spatial_shapes: Tensor,
         level_start_index: Tensor,
         valid_ratios: Tensor,
+        exits: Sequence[int] | None = None,
     ) -> dict:
         """mmdet's, by the scheduled encoder: ``memory`` (B, N, C), its mask and map sizes.
 
@@ -101,14 +104,35 @@ class ScheduledEncoderMixin:
             spatial_shapes: (L, 2), rows (H, W).
             level_start_index: Not needed: the sizes say it.
             valid_ratios: (B, L, 2), the part (w, h) of each map that is image.
+            exits: Each image's; None where all go through all layers.
         """
         inputs = self.encoder_inputs(feat, feat_mask, feat_pos, spatial_shapes, valid_ratios)
-        encoded = self.encoder(*inputs)
-        return dict(
-            memory=concat(encoded, inputs.layout.strides),
-            memory_mask=feat_mask,
-            spatial_shapes=spatial_shapes,
-        )
+        encode = self.encoder if exits is None else partial(self.encoder.encode_images, exits=exits)
+        memory = concat(encode(*inputs), inputs.layout.strides)
+        return dict(memory=memory, memory_mask=feat_mask, spatial_shapes=spatial_shapes)
+
+    def encode_exits(
+        self,
+        exits: Sequence[int],
+        feat: Tensor,
+        feat_mask: Tensor | None,
+        feat_pos: Tensor,
+        spatial_shapes: Tensor,
+        level_start_index: Tensor,
+        valid_ratios: Tensor,
+    ) -> Iterator[tuple[int, dict]]:
+        """Yield (exit, what :meth:`forward_encoder` returns) where all images leave there.
+
+        Arguments are that one's, but for ``exits``: some of the schedule's.
+        """
+        exits = self.encoder.schedule.check_exits(exits)
+        inputs = self.encoder_inputs(feat, feat_mask, feat_pos, spatial_shapes, valid_ratios)
+        for exit_, encoded in self.encoder.encode(*inputs, exits):
+            memory = concat(encoded, inputs.layout.strides)
+            yield (
+                exit_,
+                dict(memory=memory, memory_mask=feat_mask, spatial_shapes=spatial_shapes),
+            )
 
     def encoder_inputs(
         self,

@@ -81,7 +81,7 @@ class UniversalSegmentor(Mask2Former):
             stride: (feat.shape[-2], feat.shape[-1])
             for stride, feat in zip(decoder.strides, feats, strict=True)
         }
-        return decoder.encoder.schedule.cost(shapes, **decoder.encoder.widths)
+        return decoder.encoder.layer_costs(shapes)
 
     def add_pred_to_datasample(
         self, data_samples: Samples, results_list: Sequence[dict]

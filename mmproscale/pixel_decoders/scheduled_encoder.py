@@ -62,6 +62,10 @@ class ScheduledEncoder(BaseModule):
             feedforward_channels=layer.ffn.feedforward_channels,
         )
 
+    def layer_costs(self, shapes: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
+        """Multiply-accumulates of each layer for one image, for map sizes (H, W) by stride."""
+        return self.schedule.cost(shapes, **self.widths)
+
     def init_weights(self) -> None:
         """Mask2Former's: Xavier for every matrix, then mmcv's own for the attention."""
         for parameter in self.parameters():
