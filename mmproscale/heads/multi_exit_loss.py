@@ -55,7 +55,7 @@ class MultiExitLoss:
         weights = exit_weights(exits, self.weighting)
         trained = exits if self.exits == "all" else (draw(exits),)
         losses = {
-            f"exit{exit_}.{name}": weights[exit_] * value
+            f"exit{exit_}.{name}": _times(weights[exit_], value)
             for exit_, of_exit in losses_at(trained, self.with_cp)
             for name, value in of_exit.items()
         }
@@ -86,6 +86,11 @@ def exit_weights(exits: Sequence[int], weighting: str) -> dict[int, float]:
     if weighting == "USD":
         return dict.fromkeys(exits, 1.0)
     return {k: k * len(exits) / sum(exits) for k in exits}
+
+
+def _times(weight: float, value: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """A weighted loss; of DDQ, which has lists of them, the list."""
+    return weight * value if isinstance(value, Tensor) else [weight * one for one in value]
 
 
 def draw(exits: Sequence[int]) -> int:
