@@ -5,9 +5,7 @@ _base_ = [
     "_base_/schedules/adamw_from_scratch.py",
     "_base_/default_runtime.py",
 ]
-schedule = dict(
-    _delete_=True, type="pro_scale", repeats=(1, 1, 1), levels=((64, 32), 16, 8)
-)
+schedule = dict(_delete_=True, type="pro_scale", repeats=(1, 1, 1), levels=((64, 32), 16, 8))
 model = dict(
     encoder=dict(schedule=schedule),
     recalibration=dict(type="TRC"),

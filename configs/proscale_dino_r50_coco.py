@@ -8,4 +8,5 @@ _base_ = [
 levels = (64, 32, 16, 8)
 schedule = dict(_delete_=True, type="pro_scale", repeats=(3, 3, 3, 3), levels=levels)
 model = dict(encoder=dict(schedule=schedule), recalibration=dict(type="TRC"))
+default_hooks = dict(checkpoint=dict(interval=7393))  # an epoch
 del levels, schedule

@@ -7,10 +7,17 @@ optim_wrapper = dict(
     paramwise_cfg=dict(custom_keys={"backbone": dict(lr_mult=0.1)}),
     clip_grad=dict(max_norm=0.1, norm_type=2),
 )
-param_scheduler = dict(
-    type="MultiStepLR", begin=0, end=max_iters, by_epoch=False, milestones=[11 * epoch], gamma=0.1
-)
+milestones = [11 * epoch]
+param_scheduler = [
+    dict(
+        type="MultiStepLR",
+        begin=0,
+        end=max_iters,
+        by_epoch=False,
+        milestones=milestones,
+        gamma=0.1,
+    )
+]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=epoch)
-default_hooks = dict(checkpoint=dict(interval=epoch))
 auto_scale_lr = dict(enable=False, base_batch_size=16)
-del epoch, max_iters
+del epoch, max_iters, milestones
