@@ -1,9 +1,10 @@
 """ECO-M2F after its step A: what every exit is worth to each image, and a gate that knows it.
 
-derive (step B) runs a trained model over its training images and keeps, for every exit, PQ and
-cost, and what the gate sees. fit and curve (step C) need that file alone, no image and no GPU: fit
-writes a gate into a checkpoint, curve shows what gates cost and reach. docs/early_exit.md tells it
-from the beginning. GFLOPs are GMACs of the whole model as run, as tools/cost.py counts them.
+derive (step B) runs a trained model over its training images and keeps, for every exit, quality (PQ
+of a segmentor, AP of a detector) and cost, and what the gate sees. fit and curve (step C) need that
+file alone, no image and no GPU: fit writes a gate into a checkpoint, curve shows what gates cost
+and reach. docs/early_exit.md tells it from the beginning. GFLOPs are GMACs of the whole model as
+run, as tools/cost.py counts them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from mmproscale.apis.predictor import choose_device
 from mmproscale.apis.processes import joined_processes, own_device
 from mmproscale.apis.progress import bars_by_name
 from mmproscale.early_exit import report
-from mmproscale.early_exit.derived_file import read_table
+from mmproscale.early_exit.derived_file import BOX_IOUS, read_table
 from mmproscale.early_exit.derived_table import split
 from mmproscale.early_exit.gate_checkpoint import gate_of, load_same_model, write_gate
 from mmproscale.early_exit.gate_losses import LOSSES
@@ -53,6 +54,11 @@ def add_derive(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", metavar="CONFIG", help="config file of a model with an exit gate")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of step A")
     parser.add_argument("--out", required=True, metavar="FILE", help="derived.parquet")
+    parser.add_argument(
+        "--quality",
+        choices=list(BOX_IOUS) + ["pq"],
+        help="of an image; pq of a segmentor, ap (of boxes) of a detector",
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU, if there is one")
     parser.add_argument(
         "--restart", action="store_true", help="remove what is there, and begin anew"
@@ -136,7 +142,13 @@ def derive(args: argparse.Namespace) -> None:
                 bar("images", done, total)
 
         derivation.derive(
-            config, args.checkpoint, args.out, device, restart=args.restart, progress=show
+            config,
+            args.checkpoint,
+            args.out,
+            device,
+            quality=args.quality,
+            restart=args.restart,
+            progress=show,
         )
         if is_main_process():
             print(f"written: {args.out}")

@@ -23,6 +23,7 @@ from mmproscale.analysis.model_parts import (
     MASK_PREDICTION,
     MASK_PROJECTION,
     REST_OF_PIXEL_DECODER,
+    exit_holder,
     mask_head_path,
     model_parts,
 )
@@ -210,21 +211,21 @@ def _published(network: Network, traced: _Trace) -> dict[str, int] | None:
     }
 
 
-def _has_gate(module: nn.Module) -> bool:
-    """Whether this is a pixel decoder in which a gate chooses each image's exit."""
+def _has_gate(module: nn.Module | None) -> bool:
+    """Whether this is a pixel decoder or a detector in which a gate chooses each image's exit."""
     return getattr(module, "exit_gate", None) is not None and module.exit is None
 
 
 def _saved_at_exits(network: Network, counts: OperationCounts) -> dict[int, int]:
     """What each exit that a gate may choose does without."""
-    path = f"model.{mask_head_path(network.model)}.pixel_decoder"
-    decoder = getattr(network.mask_head, "pixel_decoder", None)
-    if decoder is None or not _has_gate(decoder):
+    path, holder = exit_holder(network.model) or ("", None)
+    if not _has_gate(holder):
         return {}
-    skipped = {k: decoder.encoder.schedule.skipped_layers(k) for k in decoder.exits}
+    layers = ".".join(filter(None, ("model", path, "encoder.layers")))
+    skipped = {k: holder.encoder.schedule.skipped_layers(k) for k in holder.exits}
     return {
-        k: sum(counts.of(f"{path}.encoder.layers.{index}") for index in layers)
-        for k, layers in skipped.items()
+        k: sum(counts.of(f"{layers}.{index}") for index in indices)
+        for k, indices in skipped.items()
     }
 
 
@@ -251,9 +252,10 @@ def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
         macs[MASK_PREDICTION] = counts.of("") - sum(macs.values())
         all_params = sum(p.numel() for p in network.parameters())
         params["query decoder"] += all_params - sum(params.values())
-        if _has_gate(network.mask_head.pixel_decoder):
-            # Traced without it; one linear layer of one vector.
-            macs[EXIT_GATE] = network.mask_head.pixel_decoder.exit_gate.linear.weight.numel()
+    _, holder = exit_holder(network.model) or ("", None)
+    if _has_gate(holder):
+        # Traced without it; one linear layer of one vector.
+        macs[EXIT_GATE] = holder.exit_gate.linear.weight.numel()
     costs = [PartCost(p.name, macs[p.name], params[p.name], p.in_pixel_decoder) for p in parts]
     return tuple(cost for cost in costs if cost.macs or cost.params)
 

@@ -45,6 +45,17 @@ def mask_head_path(model: nn.Module) -> str | None:
     return next((name for name in HEADS if hasattr(getattr(model, name, None), wanted)), None)
 
 
+def exit_holder(model: nn.Module) -> tuple[str, nn.Module] | None:
+    """Path and module of what has an encoder with exits: the pixel decoder, or a detector itself.
+
+    None where there is none.
+    """
+    head = mask_head_path(model)
+    path = f"{head}.pixel_decoder" if head else ""
+    holder = model.get_submodule(path)
+    return (path, holder) if hasattr(holder, "exits") and hasattr(holder, "exit") else None
+
+
 def model_parts(model: nn.Module) -> Iterator[ModelPart]:
     """The parts of a model in the order of computation."""
     head = mask_head_path(model)
@@ -53,9 +64,12 @@ def model_parts(model: nn.Module) -> Iterator[ModelPart]:
         yield from _pixel_decoder_parts(model.get_submodule(f"{head}.pixel_decoder"), head)
         yield ModelPart("query decoder", tuple(_query_decoder(model.get_submodule(head), head)))
         yield ModelPart(MASK_PREDICTION, ())
-    for name, _ in model.named_children():
-        if name not in ("backbone", "neck", "data_preprocessor", head):
-            yield ModelPart(name.replace("_", " "), (name,))
+    for name, module in model.named_children():
+        if name == "encoder" and hasattr(module, "schedule"):
+            yield from _stages(module, name)
+        elif name not in ("backbone", "neck", "data_preprocessor", head):
+            # A detection transformer's encoder is the papers' Enc.
+            yield ModelPart(name.replace("_", " "), (name,), in_pixel_decoder=name == "encoder")
 
 
 def _pixel_decoder_parts(decoder: nn.Module, head: str) -> Iterator[ModelPart]:

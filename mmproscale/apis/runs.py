@@ -117,9 +117,10 @@ def report_exits(config: Config) -> None:
     Args:
         config: Changed in place.
     """
-    head = config.model.get("panoptic_head") or config.model.get("decode_head") or {}
-    decoder = head.get("pixel_decoder") or {}
-    if not decoder.get("exit_gate") and not decoder.get("exit"):
+    model = config.model
+    head = model.get("panoptic_head") or model.get("decode_head")
+    holder = model if head is None else head.get("pixel_decoder") or {}
+    if not holder.get("exit_gate") and not holder.get("exit"):
         return
     metric = dict(type="mmproscale.EncoderExitMetric", model=config.model)
     config.test_evaluator = [*_evaluators(config), metric]

@@ -2,7 +2,8 @@
 
 mmdet imports `mmcv.ops` as a whole, and mmcv asks there only that every op has a name. So each name
 is a function that says, when it is called, what is missing. Deformable attention is the one op that
-Mask2Former cannot do without on a GPU: it calls ours.
+Mask2Former cannot do without on a GPU, non-maximum suppression that DDQ needs anywhere: they call
+ours.
 """
 
 from collections.abc import Callable
@@ -108,6 +109,13 @@ def ms_deform_attn_backward(
     grads = torch.autograd.grad(output, inputs, grad_output)
     for target, grad in zip((grad_value, grad_sampling_loc, grad_attn_weight), grads, strict=True):
         target.copy_(grad)
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
+    """Indices of the boxes that stay, by descending score; mmcv's arguments."""
+    from mmproscale.ops.non_maximum_suppression import nms
+
+    return nms(boxes, scores, iou_threshold, offset)
 
 
 def _as_pairs(shapes: Tensor) -> list[tuple[int, int]]:

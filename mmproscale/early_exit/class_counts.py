@@ -62,6 +62,14 @@ class ClassCounts:
         )
         return (weights @ matrix).reshape(len(weights), self.num_classes, len(COUNTS))
 
+    def quality(self, choice: np.ndarray) -> float:
+        """PQ in 0..1 of all images, each at its place in the exits, ``choice`` (N,)."""
+        return float(dataset_quality(self.totals(choice)))
+
+    def qualities(self, choice: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The same, (S,), where sample s has image n ``weights[s, n]`` times."""
+        return dataset_quality(self.weighted_totals(choice, weights))
+
     def _at(self, choice: np.ndarray) -> np.ndarray:
         return self.values[np.arange(len(self.images)), choice[self.images]]
 

@@ -19,12 +19,11 @@ from mmproscale.apis.datasets_of_config import dataset_leaves
 from mmproscale.apis.predictor import give_kinds
 from mmproscale.checkpoints.matching import load_model_weights
 from mmproscale.checkpoints.safe_loading import state_dict_of
-from mmproscale.detectors import UniversalSegmentor
 from mmproscale.early_exit.derived_parts import DerivedParts
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.fingerprint import fingerprint
 from mmproscale.early_exit.image_derivation import ImageDerivation, check_gated
-from mmproscale.early_exit.image_quality import QUALITIES
+from mmproscale.early_exit.image_quality import QUALITIES, usual_quality
 from mmproscale.engine.class_check_hook import check_class_counts, check_class_names
 from mmproscale.errors import InputError
 from mmproscale.registry import DATASETS, MODELS
@@ -32,15 +31,13 @@ from mmproscale.registry import DATASETS, MODELS
 Progress = Callable[[int, int], object]
 """Told how many images are derived, by all processes, and of how many."""
 
-GATE = "panoptic_head.pixel_decoder.exit_gate.linear"
-
 
 def derive(
     config: Config,
     checkpoint: str | Path,
     out: str | Path,
     device: torch.device,
-    quality: str = "pq",
+    quality: str | None = None,
     restart: bool = False,
     progress: Progress = lambda done, total: None,
 ) -> None:
@@ -53,7 +50,7 @@ def derive(
         checkpoint: Of step A.
         out: The file.
         device: Of this process.
-        quality: A name in ``QUALITIES``.
+        quality: A name in ``QUALITIES``; None for PQ of a segmentor and AP of a detector.
         restart: Whether to begin anew.
         progress: Told after every image of this process, and when all are done.
 
@@ -63,8 +60,9 @@ def derive(
     """
     init_default_scope(config.get("default_scope", "mmdet"))
     dataset = training_images(config)
-    model, weights = load_gated_model(config, checkpoint, dataset, QUALITIES[quality].kind)
+    quality = quality or usual_quality(is_detector="panoptic_head" not in config.model)
     judge = QUALITIES[quality](dataset)
+    model, weights = load_gated_model(config, checkpoint, dataset, judge.kind)
     origin = _origin(config, model, weights, quality, judge.categories)
     image_ids = [dataset.get_data_info(i)["img_id"] for i in _all(dataset)]
     parts = DerivedParts(out, origin, image_ids, _settings(config, dataset))
@@ -95,15 +93,18 @@ def training_images(config: Config) -> BaseDetDataset:
 
 
 def load_gated_model(
-    config: Config, checkpoint: str | Path, dataset: BaseDetDataset, kind: str
-) -> tuple[UniversalSegmentor, dict[str, torch.Tensor]]:
+    config: Config, checkpoint: str | Path, dataset: BaseDetDataset, kind: str | None
+) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
     """The model with a checkpoint's weights, which gives one kind of results, and those weights.
+
+    A detector has but one: its kind is None.
 
     Raises:
         InputError: A model without a gate; a checkpoint that is another model's or was trained for
             other classes than the dataset has.
     """
-    give_kinds(config, [kind])
+    if kind:
+        give_kinds(config, [kind])
     model = MODELS.build(config.model)
     check_gated(model)
     content = load_model_weights(model, checkpoint)
@@ -115,18 +116,19 @@ def load_gated_model(
 
 def _origin(
     config: Config,
-    model: UniversalSegmentor,
+    model: torch.nn.Module,
     weights: dict[str, torch.Tensor],
     quality: str,
     categories: Sequence[dict[str, Any]],
 ) -> Origin:
-    decoder = model.panoptic_head.pixel_decoder
-    schedule = decoder.encoder.schedule
+    path, holder = check_gated(model)
+    gate = ".".join(filter(None, (path, "exit_gate.linear")))
+    schedule = holder.encoder.schedule
     return Origin(
         config=Path(config.filename).name,
-        fingerprint=fingerprint(weights, GATE),
-        gate=GATE,
-        exits=decoder.exits,
+        fingerprint=fingerprint(weights, gate),
+        gate=gate,
+        exits=holder.exits,
         num_layers=schedule.num_layers,
         tail=schedule.tail,
         schedule=str(schedule),

@@ -5,11 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from mmproscale.early_exit.class_counts import ClassCounts
+
+class Evidence(Protocol):
+    """From which a dataset's quality follows, for any choice of exits."""
+
+    def take(self, indices: np.ndarray) -> Evidence:
+        """That of some images, each at most once; they are numbered afresh in that order."""
+
+    def quality(self, choice: np.ndarray) -> float:
+        """Quality in 0..1 of all images, each at its place in the exits, ``choice`` (N,)."""
+
+    def qualities(self, choice: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The same, (S,), where sample s has image n ``weights[s, n]`` times."""
 
 
 @dataclass(frozen=True)
@@ -24,9 +35,9 @@ class Origin:
         num_layers: Layers of the schedule, the tail included.
         tail: How many of the last layers always run.
         schedule: As it prints itself.
-        quality: What was measured: ``pq``, ...
-        categories: ``id``, ``name`` and ``isthing`` of each class, in the order of labels; none
-            for a quality that has no counts by class.
+        quality: What was measured: ``pq``, ``ap``, ...
+        categories: ``id``, ``name`` and of PQ ``isthing`` of each class, in the order of labels;
+            none for a quality from which no dataset's follows.
     """
 
     config: str
@@ -52,7 +63,8 @@ class DerivedTable:
         gate_inputs: (N, C) float32.
         layer_macs: (N, L) int64, multiply-accumulates of each layer of the encoder.
         fixed_macs: (N,) int64, of everything else, up to class and mask logits.
-        counts: PQ's counts, for a quality that has them.
+        counts: From which a dataset's quality follows: PQ's counts, AP's matches; None for another
+            quality.
     """
 
     origin: Origin
@@ -62,7 +74,7 @@ class DerivedTable:
     gate_inputs: np.ndarray
     layer_macs: np.ndarray
     fixed_macs: np.ndarray
-    counts: ClassCounts | None = None
+    counts: Evidence | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.dataset import pseudo_collate
-from torch import Tensor
 
 from mmproscale.analysis.model_cost import Network, model_cost
-from mmproscale.criterion import QueryPredictions
-from mmproscale.detectors import UniversalSegmentor
-from mmproscale.early_exit.image_quality import PanopticImageQuality
+from mmproscale.analysis.model_parts import exit_holder
+from mmproscale.early_exit.image_quality import ImageQuality
 from mmproscale.errors import InputError
 
 
@@ -32,12 +27,11 @@ class ImageDerivation:
         InputError: A model without a gate.
     """
 
-    def __init__(self, model: UniversalSegmentor, quality: PanopticImageQuality) -> None:
-        check_gated(model)
+    def __init__(self, model: torch.nn.Module, quality: ImageQuality) -> None:
+        _, self.holder = check_gated(model)
         self.model, self.quality = model, quality
-        self.decoder = model.panoptic_head.pixel_decoder
         # All exits are looked at, also where a config forces one.
-        self.decoder.exit = None
+        self.holder.exit = None
         self._fixed_macs: dict[tuple[int, int], int] = {}
 
     @torch.no_grad()
@@ -53,67 +47,48 @@ class ImageDerivation:
         """
         batch = self.model.data_preprocessor(pseudo_collate([item]), False)
         samples, feats = batch["data_samples"], self.model.extract_feat(batch["inputs"])
-        head = self.model.panoptic_head
         measured = [
-            self._measure(predictions, samples)
-            for _, predictions in head.decode_exits(feats, self.decoder.exits)
+            self.quality.measure(sample.to_dict())
+            for _, (sample,) in self.model.predict_exits(feats, samples, self.holder.exits)
         ]
         size = (batch["inputs"].shape[-2], batch["inputs"].shape[-1])
-        layer_macs = self._layer_macs(feats)
+        layer_macs = self.model.layer_costs(feats)
         return dict(
             image_id=str(samples[0].img_id),
             height=size[0],
             width=size[1],
             quality=[quality for quality, _ in measured],
-            gate_input=self.decoder.gate_input(feats)[0].float().cpu().numpy(),
+            gate_input=self.model.gate_input(feats, samples)[0].float().cpu().numpy(),
             layer_macs=layer_macs,
             fixed_macs=self._fixed(size, layer_macs),
-            **sparse_counts(np.stack([counts for _, counts in measured])),
+            **self.quality.columns([kept for _, kept in measured]),
         )
-
-    def _measure(
-        self, predictions: QueryPredictions, samples: Sequence[DetDataSample]
-    ) -> tuple[float, np.ndarray]:
-        samples = copy.deepcopy(samples)
-        results = self.model.panoptic_fusion_head.predict(
-            predictions.class_logits[-1], predictions.masks(), samples, rescale=True
-        )
-        (sample,) = self.model.add_pred_to_datasample(samples, results)
-        return self.quality.measure(sample.to_dict())
-
-    def _layer_macs(self, feats: Sequence[Tensor]) -> tuple[int, ...]:
-        encoder, strides = self.decoder.encoder, self.decoder.strides
-        shapes = {
-            stride: (feat.shape[-2], feat.shape[-1])
-            for stride, feat in zip(strides, feats, strict=True)
-        }
-        return encoder.schedule.cost(shapes, **encoder.widths)
 
     def _fixed(self, size: tuple[int, int], layer_macs: Sequence[int]) -> int:
         """Multiply-accumulates beside the encoder's layers; traced once for each size (H, W)."""
         if size not in self._fixed_macs:
-            skipped = self.decoder.encoder.schedule.skipped_layers(self.decoder.exits[-1])
+            skipped = self.holder.encoder.schedule.skipped_layers(self.holder.exits[-1])
             layers = sum(layer_macs) - sum(layer_macs[index] for index in skipped)
             # Traced as the gate's last exit runs.
             self._fixed_macs[size] = model_cost(Network(self.model), size).total - layers
         return self._fixed_macs[size]
 
 
-def sparse_counts(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Counts (E, C, 4) as the classes that occur at any exit, and theirs, class by class."""
-    occurring = np.flatnonzero(counts[..., 1:].any(axis=(0, 2)))
-    return dict(labels=occurring, counts=counts[:, occurring].transpose(1, 0, 2).ravel())
+def check_gated(model: torch.nn.Module) -> tuple[str, torch.nn.Module]:
+    """Path and module of what has the exits and a gate whose choice can be learnt.
 
-
-def check_gated(model: torch.nn.Module) -> None:
-    """Raise InputError where a model has no gate whose choice could be learnt."""
-    if not isinstance(model, UniversalSegmentor):
+    Raises:
+        InputError: There is none, or the model can't be looked at exit by exit.
+    """
+    if not hasattr(model, "predict_exits"):
         raise InputError(
             f"the model is a {type(model).__name__}: exits are derived for "
-            "mmproscale.UniversalSegmentor"
+            "mmproscale.UniversalSegmentor, and for detectors of ours"
         )
-    if getattr(model.panoptic_head.pixel_decoder, "exit_gate", None) is None:
+    path, holder = exit_holder(model) or ("", None)
+    if getattr(holder, "exit_gate", None) is None:
         raise InputError(
             "the model has no exit gate: name a config that has one (configs/eco*), or set "
-            "pixel_decoder.exit_gate=dict(type='ExitGate')"
+            f"{'pixel_decoder' if path else 'model'}.exit_gate=dict(type='ExitGate')"
         )
+    return path, holder

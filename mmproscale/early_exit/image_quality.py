@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from mmdet.datasets import CocoPanopticDataset
 
+from mmproscale.early_exit.box_quality import BoxImageQuality
 from mmproscale.early_exit.class_counts import dataset_quality
+from mmproscale.early_exit.derived_file import BOX_IOUS
 from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import ImageScorer
 from mmproscale.evaluation.sample_prediction import prediction_of
+
+
+class ImageQuality(Protocol):
+    """What judges one image's result.
+
+    Attributes:
+        kind: Which of a segmentor's results is looked at; None of a detector.
+        categories: In the order of labels; none for a quality from which no dataset's follows.
+    """
+
+    kind: str | None
+    categories: tuple[dict[str, Any], ...]
+
+    def measure(self, sample: dict[str, Any]) -> tuple[float, Any]:
+        """Quality in 0..1 of a prediction, NaN where there is none, and what is kept of it."""
+
+    def columns(self, measured: Sequence[Any]) -> dict[str, Any]:
+        """An image's part of the derived file, of what was kept at each exit."""
 
 
 class PanopticImageQuality:
@@ -54,7 +76,20 @@ class PanopticImageQuality:
         counts = score.counts[self.kind]
         return float(dataset_quality(counts)), counts
 
+    def columns(self, measured: Sequence[np.ndarray]) -> dict[str, Any]:
+        """The classes that occur at any exit, and their counts, class by class."""
+        counts = np.stack(measured)
+        occurring = np.flatnonzero(counts[..., 1:].any(axis=(0, 2)))
+        return dict(labels=occurring, counts=counts[:, occurring].transpose(1, 0, 2).ravel())
 
-QUALITIES = {"pq": PanopticImageQuality}
-"""By the name that a derived file has. Another takes the dataset and has the same attributes; one
-without counts by class has no categories and returns counts (0, 4)."""
+
+QUALITIES: dict[str, Callable[..., ImageQuality]] = {
+    "pq": PanopticImageQuality,
+    **{name: partial(BoxImageQuality, ious=ious) for name, ious in BOX_IOUS.items()},
+}
+"""By the name that a derived file has: PQ of segments, AP of boxes over COCO's ten IoUs, at 0.5."""
+
+
+def usual_quality(is_detector: bool) -> str:
+    """The name of what is measured unless another is asked for."""
+    return "ap" if is_detector else "pq"

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.early_exit.class_counts import dataset_quality
 from mmproscale.early_exit.derived_table import DerivedTable
 from mmproscale.errors import InputError
 
@@ -142,7 +141,7 @@ class TradeOff:
         if self.table.counts is None:
             quality = _mean(_at(self.table.quality, choice))
         else:
-            quality = float(dataset_quality(self.table.counts.totals(choice)))
+            quality = self.table.counts.quality(choice)
         return self._measure_cost(choice), quality
 
     def _resample(self, choice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,7 +158,7 @@ class TradeOff:
             values = _at(self.table.quality, choice)
             known = ~np.isnan(values)
             return weights[:, known] @ values[known] / np.maximum(weights[:, known].sum(1), 1)
-        return dataset_quality(self.table.counts.weighted_totals(choice, weights))
+        return self.table.counts.qualities(choice, weights)
 
     @staticmethod
     def _over_fixed(cost: float, quality: float, fixed: Sequence[tuple[float, float]]) -> float:

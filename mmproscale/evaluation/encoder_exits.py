@@ -14,6 +14,7 @@ from terminaltables import AsciiTable
 
 from mmproscale.analysis.exit_cost import ExitCost, exit_cost, mean_cost
 from mmproscale.analysis.model_cost import ModelCost, Network, model_cost
+from mmproscale.analysis.model_parts import exit_holder
 from mmproscale.analysis.random_model import model_without_weights
 from mmproscale.apis.progress import progress_bars
 from mmproscale.errors import InputError
@@ -56,7 +57,7 @@ class EncoderExitMetric(BaseMetric):
             if "encoder_exit" not in sample:
                 raise InputError(
                     f"the model does not say where image {sample['img_id']} left the encoder: take "
-                    "mmproscale.UniversalSegmentor as its type"
+                    "mmproscale.UniversalSegmentor, or a detector of ours, as its type"
                 )
             taken = sample["encoder_exit"], tuple(sample["batch_input_shape"])
             self.results.append((sample["img_id"], taken))
@@ -67,8 +68,8 @@ class EncoderExitMetric(BaseMetric):
         if not taken:
             return {}
         costs = self._costs({size for _, size in taken})
-        decoder = self.network.mask_head.pixel_decoder
-        exits = decoder.exits if decoder.exit is None else (decoder.exit,)
+        _, holder = exit_holder(self.network.model)
+        exits = holder.exits if holder.exit is None else (holder.exit,)
         of_images = [(exit_, exit_cost(costs[size], exit_)) for exit_, size in taken]
         self.report = {"early_exit": exit_report(of_images, exits)}
         MMLogger.get_current_instance().info(exit_table(self.report["early_exit"]))

@@ -71,10 +71,15 @@ def encode_segments(
         instance = {
             "category_id": categories[segments.labels[index]]["id"],
             "iscrowd": int(segments.crowds[index]),
-            **described(mask_utils.encode(id_map == segments.ids[index])),
+            **described(encode_mask(id_map == segments.ids[index])),
         }
         instances.append(instance | {"area": int(segments.areas[index])})
     return instances
+
+
+def encode_mask(mask: np.ndarray) -> dict[str, Any]:
+    """COCO's run-length code of a mask (H, W)."""
+    return mask_utils.encode(mask)
 
 
 def described(rle: dict[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from torch.utils.checkpoint import checkpoint
 from mmproscale.criterion import MaskCriterion, QueryPredictions, Targets
 from mmproscale.criterion.class_weights import weights_by_name
 from mmproscale.errors import InputError
-from mmproscale.heads.multi_exit_loss import MultiExitLoss
+from mmproscale.heads.multi_exit_loss import build_exit_loss
 from mmproscale.pixel_decoders.token_layout import to_tokens
-from mmproscale.registry import MODELS
 from mmproscale.transformer_decoders import QueryDecoder
 
 # What mmdet's own attention takes, of what a layer's cross_attn_cfg may have.
@@ -68,7 +67,8 @@ class MaskHead(Mask2FormerHead):
         self.num_transformer_decoder_layers = self.transformer_decoder.num_layers
         self._project_maps(getattr(self.pixel_decoder, "map_channels", None))
         self.criterion = self._build_criterion() if self.train_cfg else None
-        self.exit_loss = self._build_exit_loss(exit_loss) if exit_loss else None
+        exits = getattr(self.pixel_decoder, "exits", ())
+        self.exit_loss = build_exit_loss(exit_loss, exits) if exit_loss else None
         self._unnamed_weights = dict(class_weight or {})
 
     def name_classes(self, names: Sequence[str]) -> None:
@@ -112,7 +112,8 @@ class MaskHead(Mask2FormerHead):
                 "dict(type='mmproscale.ClassNamesHook') to custom_hooks"
             )
         if self.exit_loss is not None:
-            return self.exit_loss(self, feats, targets)
+            decoder, losses_at = self.pixel_decoder, partial(self._losses_at, feats, targets)
+            return self.exit_loss(decoder.exits, decoder.encoder, losses_at)
         return self.criterion(self.decode(feats, project_queries=False), targets)
 
     def decode(self, feats: Sequence[Tensor], project_queries: bool = True) -> QueryPredictions:
@@ -152,6 +153,16 @@ class MaskHead(Mask2FormerHead):
         for exit_, maps, embedding in self.pixel_decoder.encode(feats, exits, with_cp):
             predictions = read(maps, embedding, project_queries)
             yield exit_, replace(predictions, exits=(exit_,) * len(embedding))
+
+    def _losses_at(
+        self,
+        feats: Sequence[Tensor],
+        targets: Sequence[Targets],
+        exits: Sequence[int],
+        with_cp: bool,
+    ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        for exit_, predictions in self.decode_exits(feats, exits, False, with_cp):
+            yield exit_, self.criterion(predictions, targets)
 
     def _read(
         self, maps: Sequence[Tensor], embedding: Tensor, project_queries: bool
@@ -211,18 +222,6 @@ class MaskHead(Mask2FormerHead):
     def _position(self, feature_map: Tensor) -> Tensor:
         no_padding = feature_map.new_zeros((1, *feature_map.shape[-2:]), dtype=bool)
         return to_tokens(self.decoder_positional_encoding(no_padding)).to(feature_map.dtype)
-
-    def _build_exit_loss(self, config: dict) -> MultiExitLoss:
-        exits = getattr(self.pixel_decoder, "exits", ())
-        if len(exits) < 2:
-            raise InputError(
-                f"exit_loss trains several exits, and the pixel decoder has {exits or 'none'}: "
-                "set pixel_decoder.exits or a schedule that has more, or exit_loss=None"
-            )
-        try:
-            return MODELS.build(config)
-        except TypeError as error:
-            raise InputError(f"exit_loss={dict(config)}: {error}") from error
 
     def _build_criterion(self) -> MaskCriterion:
         costs = getattr(self.assigner, "match_costs", None)

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from mmengine.dist import broadcast
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmproscale.criterion import Targets
 from mmproscale.errors import InputError
-from mmproscale.pixel_decoders.scheduled_encoder import ScheduledEncoder
 from mmproscale.registry import MODELS
 
-if TYPE_CHECKING:
-    from mmproscale.heads.mask_head import MaskHead
-
+Losses = dict[str, Tensor]
+LossesAt = Callable[[Sequence[int], bool], Iterator[tuple[int, Losses]]]
 EXITS = ("all", "sample")
 WEIGHTINGS = ("WSD", "USD")
 
 
 @MODELS.register_module()
 class MultiExitLoss:
-    """The losses of a mask head at the exits of its pixel decoder, in the place of the last one's.
+    """A model's losses at the exits of its encoder, in the place of those after all layers.
 
     Args:
         exits: ``'all'`` in every step, or ``'sample'``: one, drawn anew for each step and the same
             in all processes. Layers after it then have gradients of zero.
         weighting: ``'WSD'`` weighs exit k by k, scaled to mean 1 (weighted stochastic depth),
             ``'USD'`` weighs all alike (Table 5).
-        with_cp: Whether all that an exit adds, from the pixel embedding to the queries, is computed
-            again in the backward pass: slower, in less memory.
+        with_cp: Whether all that an exit adds, from the encoder to the queries, is computed again
+            in the backward pass: slower, in less memory.
 
     Raises:
         InputError: Another ``exits`` or ``weighting``.
@@ -46,26 +42,43 @@ class MultiExitLoss:
         self.exits, self.weighting, self.with_cp = exits, weighting, with_cp
 
     def __call__(
-        self, head: MaskHead, feats: Sequence[Tensor], targets: Sequence[Targets]
+        self, exits: Sequence[int], encoder: nn.Module, losses_at: LossesAt
     ) -> dict[str, Tensor]:
         """Weighted losses by mmdet's names after the exit's: ``exit4.d0.loss_dice``.
 
         Args:
-            head: With a criterion, and a pixel decoder that has exits.
-            feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
-            targets: Ground truth of each image.
+            exits: Those of the model, ascending.
+            encoder: Has ``layers`` and their ``schedule``.
+            losses_at: Yields (exit, losses, ``loss_cls`` among them) at some exits, ascending; told
+                whether to compute again in the backward pass what an exit adds.
         """
-        decoder = head.pixel_decoder
-        weights = exit_weights(decoder.exits, self.weighting)
-        exits = decoder.exits if self.exits == "all" else (draw(decoder.exits),)
+        weights = exit_weights(exits, self.weighting)
+        trained = exits if self.exits == "all" else (draw(exits),)
         losses = {
-            f"exit{exit_}.{name}": weights[exit_] * loss
-            for exit_, predictions in head.decode_exits(feats, exits, False, self.with_cp)
-            for name, loss in head.criterion(predictions, targets).items()
+            f"exit{exit_}.{name}": _times(weights[exit_], value)
+            for exit_, of_exit in losses_at(trained, self.with_cp)
+            for name, value in of_exit.items()
         }
-        last = f"exit{exits[-1]}.loss_cls"
-        losses[last] = losses[last] + _nothing_of(decoder.encoder, exits[-1])
+        last = f"exit{trained[-1]}.loss_cls"
+        losses[last] = losses[last] + _nothing_of(encoder, trained[-1])
         return losses
+
+
+def build_exit_loss(config: dict, exits: Sequence[int]) -> MultiExitLoss:
+    """The loss of a config, for a model with these exits.
+
+    Raises:
+        InputError: Fewer than two exits; an argument that can't be.
+    """
+    if len(exits) < 2:
+        raise InputError(
+            f"exit_loss trains several exits, and the encoder has {tuple(exits) or 'none'}: set "
+            "exits or a schedule that has more, or exit_loss=None"
+        )
+    try:
+        return MODELS.build(config)
+    except TypeError as error:
+        raise InputError(f"exit_loss={dict(config)}: {error}") from error
 
 
 def exit_weights(exits: Sequence[int], weighting: str) -> dict[int, float]:
@@ -75,6 +88,11 @@ def exit_weights(exits: Sequence[int], weighting: str) -> dict[int, float]:
     return {k: k * len(exits) / sum(exits) for k in exits}
 
 
+def _times(weight: float, value: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """A weighted loss; of DDQ, which has lists of them, the list."""
+    return weight * value if isinstance(value, Tensor) else [weight * one for one in value]
+
+
 def draw(exits: Sequence[int]) -> int:
     """One of the exits, the same in all processes."""
     index = torch.randint(len(exits), (1,))
@@ -82,7 +100,7 @@ def draw(exits: Sequence[int]) -> int:
     return exits[int(index)]
 
 
-def _nothing_of(encoder: ScheduledEncoder, exit_: int) -> Tensor | float:
+def _nothing_of(encoder: nn.Module, exit_: int) -> Tensor | float:
     """Zero, by way of the layers that an exit does without.
 
     So their gradient is what it is, zero, and not missing: processes wait for one another's

@@ -43,29 +43,35 @@ class DeformableAttention(MultiScaleDeformableAttention):
         query_pos: Tensor,
         reference_points: Tensor,
         key_shapes: Sequence[tuple[int, int]],
+        key_padding: Tensor | None = None,
     ) -> Tensor:
         """What the queries gather from the keys, before the residual.
 
         Args:
             queries: (B, Q, C).
             keys: (B, N, C), the key levels' tokens one after the other.
-            query_pos: (1, Q, C), added to the queries alone.
-            reference_points: (Q, 2) as (x, y) in 0..1, the same for every key level.
+            query_pos: (1 or B, Q, C), added to the queries alone.
+            reference_points: (1 or B, Q, 1 or L, 2) as (x, y) in 0..1 of each key level's map.
             key_shapes: (H, W) of each key level.
+            key_padding: (B, N), True for keys that are read as zero; None for none.
 
         Returns:
             (B, Q, C).
         """
         B, Q, _ = queries.shape
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
-        value = self.value_proj(keys).unflatten(-1, (heads, -1))  # BxNxC -> BxNxHxD
+        value = self.value_proj(keys)
+        if key_padding is not None:
+            value = value.masked_fill(key_padding[..., None], 0.0)
+        value = value.unflatten(-1, (heads, -1))  # BxNxC -> BxNxHxD
         queries = queries + query_pos
         offsets = self.sampling_offsets(queries)  # BxQx(HLP2)
         weights = self.attention_weights(queries).view(B, Q, heads, levels * points)
         weights = weights.softmax(-1).view(B, Q, heads, levels, points)
         # Offsets are in pixels of each level, locations in 0..1. Both factors are written out in
         # the offsets' shape: on a CPU a sum with a short last dimension is far slower.
-        centres = reference_points.repeat(1, heads * levels * points)  # Qx2 -> Qx(HLP2)
+        centres = reference_points[:, :, None, :, None]  # BxQx1xLx1x2
+        centres = centres.expand(-1, -1, heads, levels, points, -1).flatten(2)  # BxQx(HLP2)
         pixels = centres.new_tensor([(1 / w, 1 / h) for h, w in key_shapes])[:, None]  # Lx1x2
         pixels = pixels.expand(heads, -1, points, -1).flatten()
         locations = torch.addcmul(centres, offsets.to(centres.dtype), pixels)
@@ -109,6 +115,7 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
         reference_points: Tensor,
         key_shapes: Sequence[tuple[int, int]],
         feedforwards: Sequence[tuple[int, int]],
+        key_padding: Tensor | None = None,
     ) -> Tensor:
         """Updated queries (B, Q, C).
 
@@ -116,8 +123,11 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
             queries: And what follows: as :meth:`DeformableAttention.forward`.
             feedforwards: (which, number of tokens) for the queries' levels in order: 0 is the
                 layer's feed-forward, k the k-th of ``own_channels``.
+            key_padding: As there.
         """
-        attended = self.self_attn(queries, keys, query_pos, reference_points, key_shapes)
+        attended = self.self_attn(
+            queries, keys, query_pos, reference_points, key_shapes, key_padding
+        )
         x = self.norms[0](queries + self.self_attn.dropout(attended))
         runs = [
             (which, sum(n for _, n in run)) for which, run in groupby(feedforwards, itemgetter(0))

@@ -6,16 +6,17 @@ Input projections -> token recalibration -> scheduled encoder -> pixel embedding
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from mmengine.model import normal_init
 from torch import Tensor, nn
 
 from mmproscale.errors import InputError
-from mmproscale.pixel_decoders.exit_gate import pool
+from mmproscale.pixel_decoders.exit_gate import image_exits, pool
 from mmproscale.pixel_decoders.pixel_decoder import PixelDecoder, build_part
 from mmproscale.pixel_decoders.schedule import Schedule
-from mmproscale.pixel_decoders.scheduled_encoder import Levels, ScheduledEncoder
+from mmproscale.pixel_decoders.scheduled_encoder import Levels, build_encoder
 from mmproscale.pixel_decoders.token_layout import TokenLayout, to_tokens
 from mmproscale.registry import MODELS
 
@@ -52,9 +53,8 @@ class DeformablePixelDecoder(PixelDecoder):
         exit: int | None = None,
         **arguments,
     ) -> None:
-        built = build_encoder(encoder)
+        built = build_encoder(encoder, "pixel_decoder.encoder", strides)
         schedule = built.schedule
-        schedule.check_maps(strides)
         super().__init__(
             schedule.strides,
             choose_exits(schedule, exits, gated=bool(exit_gate)),
@@ -76,8 +76,6 @@ class DeformablePixelDecoder(PixelDecoder):
             self.exit_gate = build_part(
                 exit_gate, embed_dims=feat_channels, num_exits=len(self.exits)
             )
-            # It learns from what step B derives, never by a model's losses.
-            self.exit_gate.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Mask2Former's initialisation."""
@@ -117,12 +115,7 @@ class DeformablePixelDecoder(PixelDecoder):
 
     def _image_exits(self, coarsest: Tensor) -> tuple[int, ...]:
         """The exit of each image, by its coarsest projected map (B, C, H, W)."""
-        if not self.training and self.exit is not None:
-            return (self.exit,) * len(coarsest)
-        if self.training or self.exit_gate is None:
-            return self.exits[-1:] * len(coarsest)
-        chosen = self.exit_gate(pool(coarsest)).argmax(1)
-        return tuple(self.exits[index] for index in chosen.tolist())
+        return image_exits(self, len(coarsest), partial(pool, coarsest))
 
     def _tokens(self, projected: dict[int, Tensor]) -> tuple[Levels, Levels, TokenLayout, Levels]:
         """What the encoder takes: tokens, positions, layout and gates."""
@@ -166,7 +159,7 @@ def pro_scale_pixel_decoder(
 
 
 def choose_exits(schedule: Schedule, exits: Sequence[int] | None, gated: bool) -> tuple[int, ...]:
-    """The exits of a pixel decoder, ascending: those that are given, or its schedule's.
+    """The exits of a pixel decoder or detector, ascending: those given, or its schedule's.
 
     Raises:
         InputError: One that the schedule does not have; a single one, and a gate to choose from it.
@@ -178,34 +171,8 @@ def choose_exits(schedule: Schedule, exits: Sequence[int] | None, gated: bool) -
         chosen = tuple(k for k in schedule.exits if k >= 2 or not gated)
     if gated and len(chosen) < 2:
         raise InputError(
-            f"pixel_decoder.exit_gate has no choice: schedule {schedule} has the legal exits "
+            f"exit_gate has no choice: schedule {schedule} has the legal exits "
             f"{schedule.exits}, and exits={exits} leaves {chosen}: take a schedule with more, or "
             "exit_gate=None"
         )
     return chosen
-
-
-def build_encoder(config: dict | None) -> ScheduledEncoder:
-    """The encoder of ``dict(schedule=..., layer_cfg=...)`` or stock's ``num_layers``.
-
-    Raises:
-        InputError: Both ``schedule`` and ``num_layers``, or neither; an unknown key.
-    """
-    config = dict(config or {})
-    num_layers, schedule = config.pop("num_layers", None), config.pop("schedule", None)
-    if (num_layers is None) == (schedule is None):
-        raise InputError(
-            f"pixel_decoder.encoder has num_layers={num_layers} and schedule={schedule}: give one "
-            "(where a base config brings num_layers, set it to None)"
-        )
-    layer_cfg = config.pop("layer_cfg", None)
-    if layer_cfg is None or set(config) - {"init_cfg"}:
-        raise InputError(
-            "pixel_decoder.encoder takes schedule or num_layers, layer_cfg and init_cfg; it has "
-            f"{sorted(config)} and {'no' if layer_cfg is None else 'a'} layer_cfg"
-        )
-    if schedule is None:
-        # Stock levels are the coarsest num_levels of Mask2Former's strides.
-        levels = [32 // 2**i for i in range(layer_cfg["self_attn_cfg"]["num_levels"])]
-        schedule = dict(type="m2f", layers=num_layers, levels=levels)
-    return ScheduledEncoder(schedule, layer_cfg, config.get("init_cfg"))

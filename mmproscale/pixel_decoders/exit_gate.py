@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Protocol
+
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmproscale.registry import MODELS
+
+
+class ExitHolder(Protocol):
+    """What has an encoder with exits: a pixel decoder, or a detector itself.
+
+    Attributes:
+        training: Of the module.
+        exits: After which layers an image may leave, ascending.
+        exit: The one of all images when the model is evaluated, whatever a gate would choose.
+        exit_gate: What chooses; None for the last.
+    """
+
+    training: bool
+    exits: tuple[int, ...]
+    exit: int | None
+    exit_gate: ExitGate | None
 
 
 @MODELS.register_module()
@@ -24,6 +43,8 @@ class ExitGate(BaseModule):
         super().__init__(init_cfg=init_cfg)
         self.linear = nn.Linear(embed_dims, num_exits)
         self.init_weights()
+        # It learns from what step B derives, never by a model's losses.
+        self.requires_grad_(False)
 
     def init_weights(self) -> None:
         nn.init.zeros_(self.linear.weight)
@@ -40,7 +61,32 @@ class ExitGate(BaseModule):
             return self.linear(features.to(self.linear.weight.dtype))
 
 
-def pool(feature_map: Tensor) -> Tensor:
-    """What the gate sees of a map (B, C, H, W): the mean over its tokens, (B, C)."""
+def pool(feature_map: Tensor, padding: Tensor | None = None) -> Tensor:
+    """What the gate sees of a map (B, C, H, W): the mean over its tokens, (B, C).
+
+    Args:
+        feature_map: The map.
+        padding: (B, H * W) bool, the tokens that are left out; None for none.
+    """
     dtype = torch.promote_types(feature_map.dtype, torch.float32)
-    return feature_map.flatten(2).mean(2, dtype=dtype)
+    tokens = feature_map.flatten(2)
+    if padding is None:
+        return tokens.mean(2, dtype=dtype)
+    valid = (~padding)[:, None].to(dtype)
+    return (tokens * valid).sum(2, dtype=dtype) / valid.sum(2)
+
+
+def image_exits(holder: ExitHolder, images: int, features: Callable[[], Tensor]) -> tuple[int, ...]:
+    """The exit of each image: in training the last, else the forced one or what the gate chooses.
+
+    Args:
+        holder: What has the exits.
+        images: B.
+        features: Gives what the gate sees, (B, C); called where it is asked.
+    """
+    if not holder.training and holder.exit is not None:
+        return (holder.exit,) * images
+    if holder.training or holder.exit_gate is None:
+        return holder.exits[-1:] * images
+    chosen = holder.exit_gate(features()).argmax(1)
+    return tuple(holder.exits[index] for index in chosen.tolist())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -19,10 +19,17 @@ class TokenLayout:
     Args:
         strides: Stride of each level, in order.
         shapes: Map size (H, W) of each level, in the same order.
+        padding: (B, N) over all levels' tokens in order, True where a token is padding: it is read
+            as zero. None where tokens are read whatever they are, as in Mask2Former.
+        valid_ratios: (B, L, 2), the part (w, h) of each level's map that is image. A token's
+            reference point is then its place in the image, on each level that it reads. None for
+            the whole map.
     """
 
     strides: tuple[int, ...]
     shapes: tuple[tuple[int, int], ...]
+    padding: Tensor | None = field(default=None, compare=False)
+    valid_ratios: Tensor | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, maps: Mapping[int, Tensor]) -> TokenLayout:
@@ -48,7 +55,7 @@ class TokenLayout:
         return tuple(self.shape(stride) for stride in strides)
 
     def split(self, tokens: Tensor, strides: Sequence[int]) -> dict[int, Tensor]:
-        """Tokens (B, N, C) of ``strides``, one after the other, as stride -> (B, N_level, C)."""
+        """Tokens (B, N, ...) of ``strides`` one after the other, stride -> (B, N_level, ...)."""
         parts = tokens.split([self.num_tokens(stride) for stride in strides], dim=1)
         return dict(zip(strides, parts, strict=True))
 
@@ -57,12 +64,39 @@ class TokenLayout:
         # In this order a single image's map has the strides by which torch knows channels_last.
         return tokens.unflatten(1, self.shape(stride)).permute(0, 3, 1, 2)
 
-    def reference_points(self, strides: Sequence[int], like: Tensor) -> Tensor:
-        """Pixel centres of the levels' tokens, (N, 2) as (x, y) in 0..1, in fp32 or wider.
+    def of_images(self, images: list[int] | slice) -> TokenLayout:
+        """The layout of some images of the batch."""
+        padding, ratios = self.padding, self.valid_ratios
+        return replace(
+            self,
+            padding=None if padding is None else padding[images],
+            valid_ratios=None if ratios is None else ratios[images],
+        )
 
-        They are on ``like``'s device.
+    def padding_of(self, strides: Sequence[int]) -> Tensor | None:
+        """Which tokens of ``strides``, one after the other, are padding: (B, N), or None."""
+        if self.padding is None:
+            return None
+        return concat(self.split(self.padding, self.strides), strides)
+
+    def reference_points(self, queries: Sequence[int], keys: Sequence[int], like: Tensor) -> Tensor:
+        """Where the tokens of ``queries`` lie on the maps of ``keys``, as (x, y) in 0..1.
+
+        Pixel centres, the same for every image and map: (1, N, 1, 2). With valid ratios, their
+        places in each image carried over to each map: (B, N, L, 2). In fp32 or wider, on
+        ``like``'s device.
         """
-        return torch.cat([_pixel_centres(self.shape(stride), like) for stride in strides])
+        centres = [_pixel_centres(self.shape(stride), like) for stride in queries]
+        points = torch.cat(centres)[None, :, None]  # Nx2 -> 1xNx1x2
+        if self.valid_ratios is None:
+            return points
+        ratios = self.valid_ratios.to(points.dtype)
+        counts = points.new_tensor([len(level) for level in centres], dtype=torch.long)
+        own = ratios[:, self._indices(queries)].repeat_interleave(counts, dim=1)  # BxNx2
+        return points / own[:, :, None] * ratios[:, None, self._indices(keys)]
+
+    def _indices(self, strides: Sequence[int]) -> list[int]:
+        return [self.strides.index(stride) for stride in strides]
 
 
 def to_tokens(feature_map: Tensor) -> Tensor:
@@ -71,7 +105,7 @@ def to_tokens(feature_map: Tensor) -> Tensor:
 
 
 def concat(levels: Mapping[int, Tensor], strides: Sequence[int]) -> Tensor:
-    """Tokens of ``strides`` one after the other, (B, N, C); a single level is not copied."""
+    """Tokens of ``strides`` one after the other, (B, N, ...); a single level is not copied."""
     parts = [levels[stride] for stride in strides]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 

@@ -37,9 +37,9 @@ def reference(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
 def test_a_missing_op_says_so_when_called(monkeypatch, stack, advice):
     monkeypatch.setattr(mmcv_ext, "stack", lambda: stack)
     with pytest.raises(
-        RuntimeError, match=f"without its compiled ops; `nms` needs them: .*{advice}"
+        RuntimeError, match=f"without its compiled ops; `softnms` needs them: .*{advice}"
     ):
-        mmcv_ext.nms(torch.zeros(1, 4), torch.zeros(1), iou_threshold=0.5)
+        mmcv_ext.softnms(torch.zeros(1, 4), torch.zeros(1), iou_threshold=0.5)
 
 
 def test_has_no_dunder_names():

@@ -178,5 +178,5 @@ def test_a_pixel_decoder_without_exits_is_said_when_built():
     encoder.num_layers = encoder.pop("schedule")["layers"]
     config.pixel_decoder.type = "mmdet.MSDeformAttnPixelDecoder"
     config.exit_loss = dict(type="mmproscale.MultiExitLoss")
-    with pytest.raises(InputError, match="the pixel decoder has none"):
+    with pytest.raises(InputError, match="the encoder has none"):
         PanopticHead(**config)

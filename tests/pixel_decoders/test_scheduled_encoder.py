@@ -67,7 +67,7 @@ def plain(encoder, tokens, pos, gates, layers):
             queries,
             keys,
             torch.cat([pos[s] for s in stage.queries], 1),
-            LAYOUT.reference_points(stage.queries, like=queries),
+            LAYOUT.reference_points(stage.queries, stage.keys, like=queries),
             LAYOUT.shapes_of(stage.keys),
             [(stage.feedforward_of(s), LAYOUT.num_tokens(s)) for s in stage.queries],
         )
@@ -189,3 +189,24 @@ def test_lite_detr_is_a_schedule_with_a_small_feed_forward_on_low_level_tokens(s
 def test_num_levels_that_are_not_the_schedules_are_refused():
     with pytest.raises(InputError, match=r"num_levels=3.*has 4 levels"):
         ScheduledEncoder(dict(type="m2f", layers=1, levels=(64, 32, 16, 8)), LAYER)
+
+
+@torch.no_grad()
+def test_images_of_several_sizes_leave_by_their_own_exits_as_alone():
+    encoder, tokens, _, gates = make(dict(type="lite", coarse_layers=3))
+    count = sum(h * w for h, w in SHAPES.values())
+    pos = {s: torch.randn(2, h * w, 32) for s, (h, w) in SHAPES.items()}
+    layout = TokenLayout(
+        LAYOUT.strides,
+        LAYOUT.shapes,
+        padding=torch.rand(2, count) < 0.3,
+        valid_ratios=torch.rand(2, 3, 2) / 2 + 0.5,
+    )
+    together = encoder.encode_images(tokens, pos, layout, gates, exits=(3, 1))
+    for image, exit_ in enumerate((3, 1)):
+        one = slice(image, image + 1)
+        alone = [{s: t[one] for s, t in levels.items()} for levels in (tokens, pos)]
+        gate = {s: g[one] for s, g in gates.items()}
+        _, expected = next(encoder.encode(*alone, layout.of_images(one), gate, (exit_,)))
+        for stride in SHAPES:
+            torch.testing.assert_close(together[stride][one], expected[stride], rtol=0, atol=1e-5)

@@ -1,0 +1,3 @@
+# Lite-DINO (2+1)x3: three times one layer over strides 64 to 16 and one over all.
+_base_ = "./lite_dino_r50_coco.py"
+model = dict(encoder=dict(schedule=dict(coarse_layers=1, blocks=3)))
