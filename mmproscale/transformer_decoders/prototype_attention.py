@@ -1,29 +1,36 @@
-"""PEM's cross-attention: each query reads a single token of its mask (PEM section 3.2, eq. 1-7)."""
+"""PEM's cross-attention: each query reads a single token of its mask (PEM section 3.2, eq. 1-7).
+
+A token is chosen, and nothing is learnt through the choice. So tokens are compared stripe by stripe
+and not kept; what a choice reads is computed once more, with its gradient, of the chosen alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
-from mmcv.cnn.bricks.transformer import FFN
-from mmdet.models.layers import Mask2FormerTransformerDecoderLayer
-from mmengine.model import BaseModule, ModuleList
+from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmproscale.errors import InputError
-from mmproscale.registry import MODELS
+from mmproscale.pixel_decoders.token_layout import to_tokens
 from mmproscale.transformer_decoders.masked_attention import (
-    Attention,
-    attention_mask,
     drop_of_query,
     drop_where_image_has_none,
 )
 
-# The axis of (B, Q, C) over which eq. 6 normalises: as the paper says, or as the release does.
+# The axis of (B, Q, C) over which eq. 6 normalises.
 AXES = {"channels": -1, "queries": 1}
 EMPTY_MASKS = {"query": drop_of_query, "image": drop_where_image_has_none}
+PROTOTYPES = ("masked", "any", "sum")
+# Tokens compared together on a CPU: what is computed of them stays in its cache.
+TOKENS_PER_STRIPE = 4096
+
+# Takes what chooses tokens of a (B, C, H, W) map, and gives those of the normalised memory.
+Memory = Callable[[Callable[[Tensor], Tensor]], Tensor]
 
 
 class PrototypeAttention(BaseModule):
@@ -97,7 +104,7 @@ class PrototypeAttention(BaseModule):
             queries: (B, Q, C).
             query_pos: Broadcasts to (B, Q, C).
             memory: (B, H * W, C).
-            memory_pos: Broadcasts to (B, H * W, C).
+            memory_pos: (1, H * W, C).
             shape: (H, W).
             reads: Booleans (B, 1, Q, H * W), true where a query may choose; None for everywhere.
 
@@ -105,132 +112,83 @@ class PrototypeAttention(BaseModule):
             (B, Q, C).
         """
         q = F.normalize(self.query_proj(self.query_norm(queries + query_pos)), dim=-1)
-        k = F.normalize(self._keys(memory + memory_pos, shape), dim=-1)
-        prototypes = PROTOTYPES[self.prototypes](q, k, reads, self.num_heads)
+        normed = self._memory(memory, memory_pos, shape)
+        if self.prototypes == "sum":
+            prototypes = self._rows(normed, 0, shape[0]).sum(1, keepdim=True)
+        else:
+            prototypes = self._tokens(normed, self._choose(q, normed, shape, reads), shape)
         strength = F.normalize(self.interaction(q * prototypes), dim=AXES[self.normalised_over])
         return queries + self.out_proj(self.alpha * strength + prototypes)
 
-    def _keys(self, memory: Tensor, shape: tuple[int, int]) -> Tensor:
-        """(B, H * W, C) to the same."""
-        feature_map = memory.unflatten(1, shape).permute(0, 3, 1, 2)  # -> BxCxHxW
-        feature_map = self.memory_conv(self.memory_norm(feature_map))
-        return self.memory_proj(feature_map.flatten(2).transpose(1, 2))
-
-
-def chosen_tokens(q: Tensor, k: Tensor, reads: Tensor | None, num_heads: int) -> Tensor:
-    """For each query and head the token most like it, of those that it may choose (eq. 1-4).
-
-    Args:
-        q: Queries (B, Q, C).
-        k: Tokens (B, N, C).
-        reads: Booleans (B, 1, Q, N), or None.
-        num_heads: Of how many channels' groups each chooses for itself.
-
-    Returns:
-        (B, Q, C).
-    """
-    k = k.unflatten(-1, (num_heads, -1)).transpose(1, 2)  # BxNxC -> BxHxNxD
-    index = _most_similar(q.unflatten(-1, (num_heads, -1)).transpose(1, 2), k, reads)
-    chosen = k.gather(2, index.unsqueeze(-1).expand(-1, -1, -1, k.shape[-1]))
-    return chosen.transpose(1, 2).flatten(2)
-
-
-@torch.no_grad()
-def _most_similar(q: Tensor, k: Tensor, reads: Tensor | None) -> Tensor:
-    """Token of the largest product, (B, heads, Q); a choice, so nothing is learnt through it."""
-    similarity = q @ k.transpose(2, 3)
-    if reads is not None:
-        similarity = similarity.masked_fill(~reads, float("-inf"))
-    return similarity.argmax(-1)
-
-
-def sum_of_tokens(q: Tensor, k: Tensor, reads: Tensor | None, num_heads: int) -> Tensor:
-    """The same for all queries, (B, 1, C); arguments as :func:`chosen_tokens`'."""
-    return k.sum(1, keepdim=True)
-
-
-PROTOTYPES: dict[str, Callable[[Tensor, Tensor, Tensor | None, int], Tensor]] = {
-    "masked": chosen_tokens,
-    "any": chosen_tokens,
-    "sum": sum_of_tokens,
-}
-
-
-@MODELS.register_module()
-class PrototypeAttentionLayer(Mask2FormerTransformerDecoderLayer):
-    """PEM's decoder layer: prototype attention, self-attention, feed-forward.
-
-    Args:
-        norm_order: Where self-attention and feed-forward have their norms: ``'post'``, after what
-            they add, as in Mask2Former, or ``'pre'``, before it.
-        arguments: mmdet's; ``cross_attn_cfg`` has :class:`PrototypeAttention`'s.
-
-    Raises:
-        InputError: Another ``norm_order``; a ``dropout`` in ``cross_attn_cfg``.
-    """
-
-    def __init__(self, *args, norm_order: str = "post", **arguments) -> None:
-        if norm_order not in ("pre", "post"):
-            raise InputError(f"layer_cfg.norm_order={norm_order!r} must be 'pre' or 'post'")
-        self.norm_order = norm_order
-        super().__init__(*args, **arguments)
-
-    def _init_layers(self) -> None:
-        self.self_attn = Attention(**self.self_attn_cfg)
-        self.cross_attn = PrototypeAttention(**_without_plain(self.cross_attn_cfg))
-        self.embed_dims = self.self_attn.embed_dims
-        self.ffn = FFN(**self.ffn_cfg)
-        self.norms = ModuleList(
-            build_norm_layer(self.norm_cfg, self.embed_dims)[1] for _ in range(2)
+    def _memory(self, memory: Tensor, position: Tensor, shape: tuple[int, int]) -> Memory:
+        """The normalised memory, of which only what is asked for is computed if it can be."""
+        given, place = (  # BxNxC -> BxCxHxW
+            tokens.unflatten(1, shape).permute(0, 3, 1, 2)
+            for tokens in (memory, position.expand(len(memory), -1, -1))
         )
+        if isinstance(self.memory_norm, _BatchNorm) and not self.memory_norm.training:
+            return lambda choose: self.memory_norm(choose(given) + choose(place))
+        normed = self.memory_norm(given + place)
+        return lambda choose: choose(normed)
 
-    @property
-    def reads_masks(self) -> bool:
-        """Whether masks steer what a query reads."""
-        return self.cross_attn.prototypes == "masked"
+    def _rows(self, normed: Memory, first: int, last: int) -> Tensor:
+        """Tokens of rows of the map, as queries are compared with them, (B, rows * W, C)."""
+        above = max(first - 1, 0)
+        around = normed(lambda feature_map: feature_map[:, :, above : last + 1])
+        rows = self.memory_conv(around)[:, :, first - above :][:, :, : last - first]
+        return self._project(to_tokens(rows))
 
-    def read(
-        self,
-        queries: Tensor,
-        query_pos: Tensor,
-        memory: Tensor,
-        memory_pos: Tensor,
-        mask_features: Tensor,
-        mask_embedding: Tensor,
-        mask_bias: Tensor | None,
+    def _tokens(self, normed: Memory, index: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Each head's channels of the tokens ``index`` (B, heads, Q), as (B, Q, C)."""
+        places, inside = neighbours(index.flatten(1), shape)  # BxNx9
+        image = torch.arange(len(index), device=index.device)[:, None]
+
+        def choose(feature_map: Tensor) -> Tensor:
+            chosen = to_tokens(feature_map)[image, places.flatten(1)]
+            return chosen.transpose(1, 2).unsqueeze(-1)  # -> BxCxN9x1, a map for its norm
+
+        around = normed(choose).squeeze(-1).transpose(1, 2).unflatten(1, (-1, 9))  # BxNx9xC
+        taps = self.memory_conv.weight.flatten(1).T * inside.unsqueeze(-1)  # BxNx9xC
+        tokens = self._project((around * taps).sum(2) + self.memory_conv.bias)
+        tokens = tokens.unflatten(1, index.shape[1:]).unflatten(-1, (self.num_heads, -1))
+        own = tokens.diagonal(dim1=1, dim2=3)  # BxHxQxHxD -> BxQxDxH
+        return own.transpose(2, 3).flatten(2)
+
+    def _project(self, tokens: Tensor) -> Tensor:
+        return F.normalize(self.memory_proj(tokens), dim=-1)
+
+    @torch.no_grad()
+    def _choose(
+        self, q: Tensor, normed: Memory, shape: tuple[int, int], reads: Tensor | None
     ) -> Tensor:
-        """As :meth:`MaskedAttentionLayer.read`."""
-        reads = None
-        if self.reads_masks:
-            drop_empty = EMPTY_MASKS[self.cross_attn.empty_masks]
-            reads = attention_mask(mask_embedding, mask_features, mask_bias, drop_empty)
-        return self(queries, query_pos, memory, memory_pos, mask_features.shape[-2:], reads)
-
-    def forward(
-        self,
-        queries: Tensor,
-        query_pos: Tensor,
-        memory: Tensor,
-        memory_pos: Tensor,
-        shape: tuple[int, int],
-        reads: Tensor | None,
-    ) -> Tensor:
-        """As :meth:`PrototypeAttention.forward`."""
-        queries = self.cross_attn(queries, query_pos, memory, memory_pos, shape, reads)
-        of_attention, of_ffn = self.norms
-        if self.norm_order == "post":
-            return of_ffn(self.ffn(of_attention(self._among_themselves(queries, query_pos))))
-        queries = self._among_themselves(of_attention(queries), query_pos, identity=queries)
-        return self.ffn(of_ffn(queries), identity=queries)
-
-    def _among_themselves(self, x: Tensor, pos: Tensor, identity: Tensor | None = None) -> Tensor:
-        return self.self_attn(x, x, x, query_pos=pos, key_pos=pos, identity=identity)
+        """The token most like each query, of those that it may choose, (B, heads, Q) (eq. 1-4)."""
+        q = q.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # BxQxC -> BxHxQxD
+        best = []
+        for first, last in stripes(len(q), shape, q.device):
+            tokens = self._rows(normed, first, last).unflatten(-1, (self.num_heads, -1))
+            similarity = q @ tokens.permute(0, 2, 3, 1)  # BxHxQxN
+            if reads is not None:
+                allowed = reads[..., first * shape[1] : last * shape[1]]
+                # Adding is ten times faster than filling.
+                similarity += similarity.new_zeros(()).where(allowed, float("-inf"))
+            value, index = similarity.max(-1)
+            best.append((value, index + first * shape[1]))
+        values, indices = (torch.stack(parts, dim=-1) for parts in zip(*best, strict=True))
+        return indices.gather(-1, values.argmax(-1, keepdim=True)).squeeze(-1)
 
 
-def _without_plain(config: Mapping) -> dict:
-    """Without what stock configs say of plain attention."""
-    config = dict(config)
-    config.pop("batch_first", None)
-    if config.pop("dropout", 0.0):
-        raise InputError("cross_attn_cfg.dropout: prototype attention has none, set it to 0.0")
-    return config
+def stripes(images: int, shape: tuple[int, int], device: torch.device) -> Iterator[tuple[int, int]]:
+    """(first, last) rows of a map that are compared together; on a GPU all."""
+    height, width = shape
+    rows = max(1, TOKENS_PER_STRIPE // (images * width)) if device.type == "cpu" else height
+    return ((first, min(first + rows, height)) for first in range(0, height, rows))
+
+
+def neighbours(index: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """The 3x3 tokens around each, (..., 9), row-major, and which of them are on the map."""
+    height, width = shape
+    steps = torch.arange(-1, 2, device=index.device)
+    y = index.div(width, rounding_mode="floor").unsqueeze(-1) + steps.repeat_interleave(3)
+    x = index.remainder(width).unsqueeze(-1) + steps.repeat(3)
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    return y.clamp(0, height - 1) * width + x.clamp(0, width - 1), inside
