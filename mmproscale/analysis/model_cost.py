@@ -19,10 +19,13 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmproscale.analysis.model_parts import (
+    DECODER,
     EXIT_GATE,
     MASK_PREDICTION,
     MASK_PROJECTION,
+    REST,
     REST_OF_PIXEL_DECODER,
+    ModelPart,
     mask_head_path,
     model_parts,
 )
@@ -38,7 +41,7 @@ class PartCost:
         name: Its name.
         macs: Multiply-accumulates as run.
         params: Parameters.
-        in_pixel_decoder: Whether it belongs to the papers' 'Tx. Enc.'.
+        in_pixel_decoder: Whether it belongs to the papers' 'Tx. Enc.': of a detector its encoder.
     """
 
     name: str
@@ -76,7 +79,7 @@ class ModelCost:
 
     @property
     def pixel_decoder(self) -> int:
-        """Multiply-accumulates of the pixel decoder as run."""
+        """Multiply-accumulates of the pixel decoder, or a detector's encoder, as run."""
         return sum(part.macs for part in self.parts if part.in_pixel_decoder)
 
     @property
@@ -252,6 +255,14 @@ def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
         if _has_gate(network.mask_head.pixel_decoder):
             # Traced without it; one linear layer of one vector.
             macs[EXIT_GATE] = network.mask_head.pixel_decoder.exit_gate.linear.weight.numel()
+    else:
+        if DECODER not in macs:
+            parts.append(ModelPart(REST, ()))
+        # A decoder of mmdet's calls the head's branches, which would count twice.
+        rest = DECODER if DECODER in macs else REST
+        all_params = sum(p.numel() for p in network.parameters())
+        macs[rest] = macs.get(rest, 0) + counts.of("") - sum(macs.values())
+        params[rest] = params.get(rest, 0) + all_params - sum(params.values())
     costs = [PartCost(p.name, macs[p.name], params[p.name], p.in_pixel_decoder) for p in parts]
     return tuple(cost for cost in costs if cost.macs or cost.params)
 
