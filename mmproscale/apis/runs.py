@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -122,7 +123,8 @@ def report_exits(config: Config) -> None:
     holder = model if head is None else head.get("pixel_decoder") or {}
     if not holder.get("exit_gate") and not holder.get("exit"):
         return
-    metric = dict(type="mmproscale.EncoderExitMetric", model=config.model)
+    # A copy: mmdet's DETRHead writes into the config that it is built from.
+    metric = dict(type="mmproscale.EncoderExitMetric", model=copy.deepcopy(model))
     config.test_evaluator = [*_evaluators(config), metric]
 
 
@@ -140,7 +142,9 @@ def evaluate_and_report(runner: Runner, path: str | os.PathLike) -> None:
     for metric in metrics:
         keep_class_figures(metric)
     figures = runner.test()
-    reports = [metric.report for metric in metrics if hasattr(metric, "report")] or [figures]
+    reports = [metric.report for metric in metrics if hasattr(metric, "report")]
+    if len(reports) < len(metrics):
+        reports.append(figures)
     if is_main_process():
         merged = {key: value for report in reversed(reports) for key, value in report.items()}
         atomic_write_text(path, json.dumps(for_json(merged), indent=1, default=float) + "\n")

@@ -72,7 +72,8 @@ class EncoderExitMetric(BaseMetric):
         exits = holder.exits if holder.exit is None else (holder.exit,)
         of_images = [(exit_, exit_cost(costs[size], exit_)) for exit_, size in taken]
         self.report = {"early_exit": exit_report(of_images, exits)}
-        MMLogger.get_current_instance().info(exit_table(self.report["early_exit"]))
+        is_detector = self.network.mask_head is None
+        MMLogger.get_current_instance().info(exit_table(self.report["early_exit"], is_detector))
         mean = self.report["early_exit"]["gmacs"]
         return {
             "mean_exit": sum(exit_ for exit_, _ in taken) / len(taken),
@@ -110,8 +111,8 @@ def exit_report(
     }
 
 
-def exit_table(report: Mapping[str, Any]) -> str:
-    """The histogram and the mean, for people."""
+def exit_table(report: Mapping[str, Any], is_detector: bool = False) -> str:
+    """The histogram and the mean, for people; a detector's costs have no other form."""
     number = sum(entry["images"] for entry in report["exits"].values())
     rows = [["exit", "images", "share", "GFLOPs as run"]]
     for exit_, entry in report["exits"].items():
@@ -121,9 +122,12 @@ def exit_table(report: Mapping[str, Any]) -> str:
     rows.append(["mean", str(number), "", _figure(mean["total"])])
     table = AsciiTable(rows)
     table.justify_columns = dict.fromkeys(range(1, 4), "right")
+    histogram, encoder = table.table, _figure(mean["pixel_decoder"])
+    if is_detector:
+        return f"Where images left the encoder:\n{histogram}\nencoder {encoder} GFLOPs"
     return (
-        f"Where images left the encoder:\n{table.table}\npixel decoder "
-        f"{_figure(mean['pixel_decoder'])} GFLOPs; in the papers' form "
+        f"Where images left the encoder:\n{histogram}\npixel decoder "
+        f"{encoder} GFLOPs; in the papers' form "
         f"{_figure(mean['published_pixel_decoder'])}, in all {_figure(mean['published_total'])}"
     )
 

@@ -1,0 +1,116 @@
+"""Step B of detectors: AP, what was matched and costs at every exit, as where it is forced."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from helpers.tiny_eco import IMAGES, write_shapes
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+
+from mmproscale.analysis.exit_cost import exit_cost
+from mmproscale.analysis.model_cost import Network, model_cost
+from mmproscale.apis.config import load_config
+from mmproscale.datasets.conversion.instances import convert_to_instances
+from mmproscale.early_exit.box_quality import BoxImageQuality
+from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
+from mmproscale.early_exit.derived_file import read_table
+from mmproscale.errors import InputError
+from mmproscale.registry import MODELS
+
+NAMES = ("eco_detr_r18_shapes", "eco_dino_r18_shapes")
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    root = write_shapes(tmp_path_factory.mktemp("data") / "shapes")
+    annotations = root / "annotations"
+    for split in ("train", "val"):
+        panoptic = annotations / f"panoptic_{split}.json"
+        convert_to_instances(
+            panoptic, panoptic.with_suffix(""), annotations / f"instances_{split}.json"
+        )
+    return root
+
+
+def config_of(name, shapes, configs, **more):
+    options = {"data_root": str(shapes), "test_dataloader.num_workers": 0}
+    options |= {"test_dataloader.persistent_workers": False}
+    return load_config(configs / f"{name}.py", options | more)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def derived(request, shapes, configs, tmp_path_factory):
+    """A model, its dataset and what was derived of it."""
+    config = config_of(request.param, shapes, configs)
+    folder = tmp_path_factory.mktemp(request.param)
+    torch.manual_seed(0)
+    init_default_scope("mmdet")
+    model = MODELS.build(copy.deepcopy(config.model))
+    model.init_weights()
+    torch.save(dict(meta={}, state_dict=model.state_dict()), folder / "step_a.pth")
+    out = folder / "derived.parquet"
+    derive(copy.deepcopy(config), folder / "step_a.pth", out, torch.device("cpu"))
+    dataset = training_images(config)
+    model, _ = load_gated_model(config, folder / "step_a.pth", dataset, None)
+    return model.eval(), dataset, read_table(out)
+
+
+def test_the_file_says_what_it_is_of(derived):
+    model, _, table = derived
+    origin = table.origin
+    assert (origin.quality, origin.exits, origin.gate) == (
+        "ap",
+        (2, 3, 4, 5, 6),
+        "exit_gate.linear",
+    )
+    assert [category["name"] for category in origin.categories] == list(training_names(derived[1]))
+    assert origin.schedule == str(model.encoder.schedule) and origin.num_layers == 6
+    assert len(table) == len(derived[1]) > 0.5 * IMAGES
+    assert (table.sizes == 128).all(), "as the test pipeline resizes them"
+
+
+def training_names(dataset):
+    return dataset.metainfo["classes"]
+
+
+@torch.no_grad()
+def test_each_exit_is_what_the_model_finds_where_it_is_forced(derived):
+    model, dataset, table = derived
+    judge, matches = BoxImageQuality(dataset), table.counts
+    for place, exit_ in enumerate(table.origin.exits):
+        forced = copy.deepcopy(model)
+        forced.exit = exit_
+        for image in (0, 3):
+            (found,) = forced.test_step(pseudo_collate([dataset[image]]))
+            quality, expected = judge.measure(found.to_dict())
+            assert table.quality[image, place] == pytest.approx(quality, nan_ok=True)
+            own = (matches.images == image) & (matches.exits == place)
+            np.testing.assert_allclose(matches.scores[own], expected.scores, atol=1e-5)
+            assert (matches.labels[own] == expected.labels).mean() > 0.9
+            truths = matches.truth_labels[matches.truth_images == image]
+            assert truths.tolist() == expected.truths.tolist() != []
+    assert len(matches.scores) == len(table) * 5 * 40
+
+
+@torch.no_grad()
+def test_gate_inputs_and_costs_are_those_of_the_model_as_run(derived):
+    model, dataset, table = derived
+    seen = []
+    hook = model.exit_gate.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model.test_step(pseudo_collate([dataset[3]]))
+    hook.remove()
+    np.testing.assert_allclose(table.gate_inputs[3], seen[0][0], atol=1e-5)
+    cost = model_cost(Network(model), tuple(table.sizes[0]))
+    expected = [exit_cost(cost, exit_).total for exit_ in table.origin.exits]
+    assert (table.costs == expected).all()
+
+
+def test_another_quality_and_one_that_does_not_fit(shapes, configs, tmp_path):
+    config = config_of("eco_detr_r18_shapes", shapes, configs)
+    with pytest.raises(InputError, match="quality pq needs panoptic images"):
+        derive(config, tmp_path / "none.pth", tmp_path / "out", torch.device("cpu"), "pq")
+    plain = config_of("detr_r18_shapes", shapes, configs)
+    with pytest.raises(InputError, match="has no exit gate: name a config.*model.exit_gate="):
+        derive(plain, tmp_path / "none.pth", tmp_path / "out", torch.device("cpu"), "ap50")
