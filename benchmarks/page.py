@@ -19,6 +19,7 @@ ORDER = [
     "attention",
     "inference",
     "mask_decoder",
+    "prototype_attention",
     "fusion",
     "training_step",
     "panoptic_quality",
