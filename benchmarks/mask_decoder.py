@@ -12,6 +12,7 @@ from functools import partial
 
 import torch
 from common.benchmark import make_parser, run_benchmark
+from common.encoded import Encoded
 from common.models import build, model_config, stock_twin, weights_of_stock
 from mmdet.models import Mask2Former
 from mmdet.structures import DetDataSample
@@ -25,21 +26,6 @@ from mmproscale.apis.command_line import command_line
 from mmproscale.errors import InputError
 
 CONFIG = "m2f_r50_coco"
-
-
-class Encoded(nn.Module):
-    """In a pixel decoder's place: what it would return, made once."""
-
-    def __init__(self, projection: nn.Module, maps: list[Tensor], embedding: Tensor) -> None:
-        super().__init__()
-        self.mask_feature, self.maps, self.embedding = projection, maps, embedding
-        self.mask_features = projection(embedding)
-
-    def forward(self, feats: None) -> tuple[Tensor, list[Tensor]]:
-        return self.mask_features, self.maps
-
-    def embed(self, feats: None) -> tuple[None, list[Tensor], Tensor]:
-        return None, self.maps, self.embedding
 
 
 def parse_args() -> argparse.Namespace:

@@ -20,6 +20,7 @@ ORDER = [
     "inference",
     "detection_encoder",
     "mask_decoder",
+    "prototype_attention",
     "fusion",
     "training_step",
     "panoptic_quality",

@@ -1,7 +1,7 @@
 """PEM's cross-attention: each query reads a single token of its mask (PEM section 3.2, eq. 1-7).
 
 A token is chosen, and nothing is learnt through the choice. So tokens are compared stripe by stripe
-and not kept; what a choice reads is computed once more, with its gradient, of the chosen alone.
+and not kept; where there is a gradient, the chosen ones alone are computed once more, with theirs.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class PrototypeAttention(BaseModule):
         if self.prototypes == "sum":
             prototypes = self._rows(normed, 0, shape[0]).sum(1, keepdim=True)
         else:
-            prototypes = self._tokens(normed, self._choose(q, normed, shape, reads), shape)
+            index, prototypes = self._choose(q, normed, shape, reads)
+            if torch.is_grad_enabled():
+                prototypes = self._tokens(normed, index, shape)
         strength = F.normalize(self.interaction(q * prototypes), dim=AXES[self.normalised_over])
         return queries + self.out_proj(self.alpha * strength + prototypes)
 
@@ -160,21 +162,33 @@ class PrototypeAttention(BaseModule):
     @torch.no_grad()
     def _choose(
         self, q: Tensor, normed: Memory, shape: tuple[int, int], reads: Tensor | None
-    ) -> Tensor:
-        """The token most like each query, of those that it may choose, (B, heads, Q) (eq. 1-4)."""
+    ) -> tuple[Tensor, Tensor]:
+        """The token most like each query, of those that it may choose (eq. 1-4).
+
+        Returns:
+            Its number for each head, (B, heads, Q), and what heads have of it, (B, Q, C).
+        """
         q = q.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # BxQxC -> BxHxQxD
         best = []
         for first, last in stripes(len(q), shape, q.device):
             tokens = self._rows(normed, first, last).unflatten(-1, (self.num_heads, -1))
-            similarity = q @ tokens.permute(0, 2, 3, 1)  # BxHxQxN
+            tokens = tokens.transpose(1, 2)  # BxNxHxD -> BxHxNxD
+            similarity = q @ tokens.transpose(2, 3)  # BxHxQxN
             if reads is not None:
                 allowed = reads[..., first * shape[1] : last * shape[1]]
                 # Adding is ten times faster than filling.
                 similarity += similarity.new_zeros(()).where(allowed, float("-inf"))
             value, index = similarity.max(-1)
-            best.append((value, index + first * shape[1]))
-        values, indices = (torch.stack(parts, dim=-1) for parts in zip(*best, strict=True))
-        return indices.gather(-1, values.argmax(-1, keepdim=True)).squeeze(-1)
+            best.append((value, index + first * shape[1], _take(tokens, index)))
+        values, indices, chosen = (torch.stack(parts, dim=3) for parts in zip(*best, strict=True))
+        which = values.argmax(-1, keepdim=True)  # of the stripes
+        prototypes = _take(chosen.flatten(0, 2), which.flatten(0, 2)).view_as(chosen[:, :, :, 0])
+        return indices.gather(-1, which).squeeze(-1), prototypes.transpose(1, 2).flatten(2)
+
+
+def _take(tokens: Tensor, index: Tensor) -> Tensor:
+    """The tokens (..., N, D) of numbers (..., Q), as (..., Q, D)."""
+    return tokens.gather(-2, index.unsqueeze(-1).expand(*index.shape, tokens.shape[-1]))
 
 
 def stripes(images: int, shape: tuple[int, int], device: torch.device) -> Iterator[tuple[int, int]]:

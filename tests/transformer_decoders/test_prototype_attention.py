@@ -72,6 +72,9 @@ def test_is_the_papers_equations_forward_and_backward(masked, training, norm_cfg
     out = attention(*given, SHAPE, reads)
     expected = plainly(attention, *given, reads)
     torch.testing.assert_close(out, expected, rtol=0, atol=1e-5)
+    with torch.no_grad():
+        ungraded = attention(*given, SHAPE, reads)
+    torch.testing.assert_close(ungraded, expected, rtol=0, atol=1e-5)
     ours, theirs = (
         torch.autograd.grad(result, [*given, *parameters], probe) for result in (out, expected)
     )

@@ -1,0 +1,148 @@
+"""PEM's prototype attention against Mask2Former's masked attention, over sizes of the map.
+
+One cross-attention of 100 queries on maps of 1024x2048 images, strides 32 to 4 (PEM's Figure 4), of
+the same shapes and the same masks; then the whole mask decoder, six layers of each on maps at
+strides 32, 16 and 8, up to the masks at stride 4.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+import torch
+from common.benchmark import make_parser, run_benchmark
+from common.encoded import Encoded
+from common.models import build, model_config
+from torch import Tensor, nn
+
+from mmproscale.analysis.comparison import Case, Prepared
+from mmproscale.analysis.measurement import Stopwatch
+from mmproscale.analysis.measuring_options import at_least, autocast, set_up
+from mmproscale.apis.command_line import command_line
+from mmproscale.transformer_decoders.masked_attention import Attention
+from mmproscale.transformer_decoders.prototype_attention import PrototypeAttention
+
+CONFIG = "pem_m2f_r50_cityscapes"
+LAYERS = {"masked attention": "MaskedAttentionLayer", "prototypes": "PrototypeAttentionLayer"}
+CHANNELS, HEADS, STRIDES = 256, 8, (32, 16, 8, 4)
+TINY = (4, 4)
+
+
+def parse_args() -> argparse.Namespace:
+    parser = make_parser(__doc__)
+    parser.add_argument(
+        "--size", nargs=2, type=at_least(32), default=(1024, 2048), metavar=("H", "W")
+    )
+    parser.add_argument("--queries", type=at_least(1), default=100)
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    set_up(args)
+    height, width = args.size
+    cases = [attention_case((height // s, width // s), args) for s in STRIDES]
+    sizes = [(height // 4, width // 4), (height // 2, width // 2), (height, width)]
+    cases += [decoder_case(size, args) for size in sizes]
+    run_benchmark(__file__, args, cases, "Prototype attention against masked attention")
+
+
+def attention_case(shape: tuple[int, int], args: argparse.Namespace) -> Case:
+    return Case(
+        name="One cross-attention, {} queries, a map of {}x{}".format(args.queries, *shape),
+        settings=dict(shape=list(shape), queries=args.queries, channels=CHANNELS),
+        candidates={
+            "masked attention": partial(prepare_attention, masked_attention, shape, args),
+            "prototypes": partial(prepare_attention, prototype_attention, shape, args),
+        },
+    )
+
+
+def masked_attention() -> nn.Module:
+    """With the arguments of prototype attention."""
+    attention = Attention(CHANNELS, HEADS, batch_first=True)
+
+    class OfMaps(nn.Module):
+        def forward(self, queries, query_pos, memory, memory_pos, shape, reads):
+            return attention(queries, memory, memory, query_pos, memory_pos, reads)
+
+    return OfMaps()
+
+
+def prototype_attention() -> nn.Module:
+    return PrototypeAttention(CHANNELS, HEADS)
+
+
+def prepare_attention(make, shape: tuple[int, int], args: argparse.Namespace) -> Prepared:
+    attention = make().eval().to(args.device)
+
+    @torch.no_grad()
+    def attend(inputs: tuple, watch: Stopwatch) -> None:
+        with autocast(args), watch.part("whole"):
+            attention(*inputs)
+
+    own, tiny = (attention_inputs(size, args) for size in (shape, TINY))
+    return Prepared(run=partial(attend, own), warm_up=lambda: attend(tiny, Stopwatch()))
+
+
+def attention_inputs(shape: tuple[int, int], args: argparse.Namespace) -> tuple:
+    """Queries, memory and positions of noise; masks of rectangles, a ninth of the map at most."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = shape[0] * shape[1]
+    tensors = (
+        torch.randn(1, n, CHANNELS, generator=generator).to(args.device)
+        for n in (args.queries, args.queries, tokens, tokens)
+    )
+    return *tensors, shape, rectangles(shape, args.queries, generator).to(args.device)
+
+
+def rectangles(shape: tuple[int, int], queries: int, generator: torch.Generator) -> Tensor:
+    """Booleans (1, 1, Q, H * W)."""
+    reads = torch.zeros(queries, *shape, dtype=torch.bool)
+    for mask in reads:
+        y, x = (int(torch.randint(side, (1,), generator=generator)) for side in shape)
+        mask[y : y + max(1, shape[0] // 3), x : x + max(1, shape[1] // 3)] = True
+    return reads.flatten(1)[None, None]
+
+
+def decoder_case(size: tuple[int, int], args: argparse.Namespace) -> Case:
+    return Case(
+        name="Mask decoder, six layers, {}x{}, {} queries".format(*size, args.queries),
+        settings=dict(config=CONFIG, size=list(size), queries=args.queries),
+        candidates={
+            name: partial(prepare_decoder, layer, size, args) for name, layer in LAYERS.items()
+        },
+    )
+
+
+def prepare_decoder(layer: str, size: tuple[int, int], args: argparse.Namespace) -> Prepared:
+    @torch.no_grad()
+    def decode(head: nn.Module, watch: Stopwatch) -> Tensor:
+        with autocast(args), watch.part("whole"):
+            return head.decode(None).masks()
+
+    own, small = (head_for(layer, shape, args) for shape in (size, (128, 192)))
+    return Prepared(run=partial(decode, own), warm_up=lambda: decode(small, Stopwatch()))
+
+
+@torch.no_grad()
+def head_for(layer: str, size: tuple[int, int], args: argparse.Namespace) -> nn.Module:
+    """The config's head with a kind of layer, on maps of noise as its pixel decoder gives them."""
+    model = model_config(CONFIG)
+    head = model.panoptic_head
+    head.num_queries, head.transformer_decoder.layer_cfg.type = args.queries, layer
+    built = build(model).eval().to(args.device).panoptic_head
+    generator = torch.Generator().manual_seed(0)
+    channels = head.pixel_decoder.channels
+    *maps, embedding = (
+        torch.randn(1, channels, size[0] // s, size[1] // s, generator=generator).to(args.device)
+        for s in sorted(STRIDES, reverse=True)
+    )
+    built.pixel_decoder = Encoded(built.pixel_decoder.mask_feature, maps, embedding)
+    return built
+
+
+if __name__ == "__main__":
+    main()
