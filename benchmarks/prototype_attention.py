@@ -1,8 +1,9 @@
 """PEM's prototype attention against Mask2Former's masked attention, over sizes of the map.
 
 One cross-attention of 100 queries on maps of 1024x2048 images, strides 32 to 4 (PEM's Figure 4), of
-the same shapes and the same masks; then the whole mask decoder, six layers of each on maps at
-strides 32, 16 and 8, up to the masks at stride 4.
+the same shapes and the same masks; then the whole mask decoder up to the masks at stride 4: six
+layers of each on the same maps of PEM's width, beside mmdet's nine on maps of Mask2Former's, which
+computes all masks at full size.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from functools import partial
 import torch
 from common.benchmark import make_parser, run_benchmark
 from common.encoded import Encoded
-from common.models import build, model_config
+from common.models import build, model_config, stock_twin
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from mmproscale.analysis.comparison import Case, Prepared
@@ -23,7 +26,7 @@ from mmproscale.apis.command_line import command_line
 from mmproscale.transformer_decoders.masked_attention import Attention
 from mmproscale.transformer_decoders.prototype_attention import PrototypeAttention
 
-CONFIG = "pem_m2f_r50_cityscapes"
+CONFIG, MASK2FORMER = "pem_m2f_r50_cityscapes", "m2f_r50_cityscapes"
 LAYERS = {"masked attention": "MaskedAttentionLayer", "prototypes": "PrototypeAttentionLayer"}
 CHANNELS, HEADS, STRIDES = 256, 8, (32, 16, 8, 4)
 TINY = (4, 4)
@@ -108,40 +111,57 @@ def rectangles(shape: tuple[int, int], queries: int, generator: torch.Generator)
 
 
 def decoder_case(size: tuple[int, int], args: argparse.Namespace) -> Case:
+    heads = {
+        "mmdet, 9 layers": stock_twin(model_config(MASK2FORMER)),
+        **{f"{name}, 6 layers": model_with(layer) for name, layer in LAYERS.items()},
+    }
     return Case(
-        name="Mask decoder, six layers, {}x{}, {} queries".format(*size, args.queries),
-        settings=dict(config=CONFIG, size=list(size), queries=args.queries),
+        name="Mask decoder, {}x{}, {} queries".format(*size, args.queries),
+        settings=dict(configs=[MASK2FORMER, CONFIG], size=list(size), queries=args.queries),
         candidates={
-            name: partial(prepare_decoder, layer, size, args) for name, layer in LAYERS.items()
+            name: partial(prepare_decoder, model, size, args) for name, model in heads.items()
         },
     )
 
 
-def prepare_decoder(layer: str, size: tuple[int, int], args: argparse.Namespace) -> Prepared:
-    @torch.no_grad()
-    def decode(head: nn.Module, watch: Stopwatch) -> Tensor:
-        with autocast(args), watch.part("whole"):
-            return head.decode(None).masks()
+def model_with(layer: str) -> ConfigDict:
+    """PEM's, with a kind of decoder layer."""
+    model = model_config(CONFIG)
+    model.panoptic_head.transformer_decoder.layer_cfg.type = layer
+    return model
 
-    own, small = (head_for(layer, shape, args) for shape in (size, (128, 192)))
-    return Prepared(run=partial(decode, own), warm_up=lambda: decode(small, Stopwatch()))
+
+def prepare_decoder(model: ConfigDict, size: tuple[int, int], args: argparse.Namespace) -> Prepared:
+    model.panoptic_head.num_queries = args.queries
+    own, small = (head_for(model, shape, args) for shape in (size, (128, 192)))
+    return Prepared(
+        run=partial(decode, own, args), warm_up=lambda: decode(small, args, Stopwatch())
+    )
 
 
 @torch.no_grad()
-def head_for(layer: str, size: tuple[int, int], args: argparse.Namespace) -> nn.Module:
-    """The config's head with a kind of layer, on maps of noise as its pixel decoder gives them."""
-    model = model_config(CONFIG)
-    head = model.panoptic_head
-    head.num_queries, head.transformer_decoder.layer_cfg.type = args.queries, layer
-    built = build(model).eval().to(args.device).panoptic_head
+def decode(head: nn.Module, args: argparse.Namespace, watch: Stopwatch) -> Tensor:
+    """The last masks at stride 4."""
+    with autocast(args), watch.part("whole"):
+        if hasattr(head, "decode"):
+            return head.decode(None).masks()
+        return head([head.pixel_decoder.embedding], [DetDataSample(metainfo={})])[1][-1]
+
+
+@torch.no_grad()
+def head_for(model: ConfigDict, size: tuple[int, int], args: argparse.Namespace) -> nn.Module:
+    """The model's head on maps of noise, laid out as its pixel decoder gives them."""
+    head = build(model).eval().to(args.device).panoptic_head
     generator = torch.Generator().manual_seed(0)
-    channels = head.pixel_decoder.channels
+    channels = getattr(head.pixel_decoder, "map_channels", CHANNELS)
     *maps, embedding = (
-        torch.randn(1, channels, size[0] // s, size[1] // s, generator=generator).to(args.device)
-        for s in sorted(STRIDES, reverse=True)
+        torch.randn(1, channels, size[0] // s, size[1] // s, generator=generator)
+        .contiguous(memory_format=torch.channels_last)
+        .to(args.device)
+        for s in STRIDES
     )
-    built.pixel_decoder = Encoded(built.pixel_decoder.mask_feature, maps, embedding)
-    return built
+    head.pixel_decoder = Encoded(head.pixel_decoder.mask_feature, maps, embedding)
+    return head
 
 
 if __name__ == "__main__":

@@ -121,6 +121,20 @@ def test_encoders_of_detectors(run_script, tmp_path):
     assert status == 2 and "name a dino_*" in errors
 
 
+def test_prototypes_against_masked_attention(run_script, tmp_path):
+    options = ["--size", 128, 128, "--queries", 5, *SHORT]
+    out = tmp_path / "results.json"
+    status, _, errors = run_script("prototype_attention", *options, "--out", out)
+    assert status == 0, errors
+    results = json.loads(out.read_text())
+    check_fields(results, "prototype_attention", options)
+    assert len(results["cases"]) == 7
+    for case in results["cases"]:
+        names = [c["name"] for c in case["candidates"]]
+        assert [name.partition(",")[0] for name in names][-2:] == ["masked attention", "prototypes"]
+        assert all(c["parts"]["whole"]["ms"]["median"] > 0 for c in case["candidates"])
+
+
 def test_panoptic_quality_of_maps_and_files(run_script, tmp_path):
     options = ["--size", 32, 48, "--segments", 4, *SHORT]
     out = tmp_path / "results.json"

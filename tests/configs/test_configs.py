@@ -41,6 +41,8 @@ WHOLE = {
     "lite_m2f_swin-t_coco-instance",
     "m2f_r18_camvid",
     "m2f_r50_coco",
+    "pem_m2f_r18_shapes",
+    "pem_m2f_stdc1_cityscapes-semantic",
     "proscale_m2f_mvitv2-t_coco",
     "proscale_m2f_r18_shapes",
     "proscale_m2f_r18_camvid-semantic",
@@ -283,6 +285,31 @@ def test_an_eco_config_differs_from_its_model_in_early_exits_alone(path):
         for decoder in decoders:
             decoder["encoder"].pop("schedule")
     assert eco == model
+
+
+@pytest.mark.parametrize("path", leaves(lambda name: name.startswith("pem_")))
+def test_a_pem_config_differs_from_proscales_in_head_backbone_and_recipe_alone(path):
+    pem = load_config(path).to_dict()
+    r50 = re.sub("stdc.", "r50", path.name)
+    ours = load_config(path.with_name(r50.replace("pem_", "proscale_"))).to_dict()
+    for config in (pem, ours):
+        head = config["model"][head_of(path)]
+        del head["pixel_decoder"], head["transformer_decoder"]
+        if "stdc" in path.stem:
+            del config["model"]["backbone"], head["in_channels"]
+        for key in ("pixel_decoder", "transformer_decoder", "backbone", "backbone_channels"):
+            config.pop(key, None)  # variables of the bases
+    if "r18" not in path.stem:
+        assert (pem["auto_scale_lr"].pop("base_batch_size"), pem.pop("sync_bn")) == (32, "torch")
+        assert pem["train_dataloader"].pop("batch_size") == 4
+        rate = 7e-4 if "cityscapes" in path.stem else 4e-4
+        assert pem["optim_wrapper"]["optimizer"].pop("lr") == rate
+        schedules = [config.pop("param_scheduler") for config in (pem, ours)]
+        assert schedules[0]["type"] == "CosineAnnealingLR"
+        assert schedules[0]["end"] == schedules[1]["end"] == pem["train_cfg"]["max_iters"]
+        del ours["auto_scale_lr"]["base_batch_size"], ours["train_dataloader"]["batch_size"]
+        del ours["optim_wrapper"]["optimizer"]["lr"]
+    assert pem == ours
 
 
 def test_configs_are_short_but_for_those_that_begin_a_family():

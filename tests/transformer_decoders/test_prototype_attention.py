@@ -121,6 +121,15 @@ def test_without_prototypes_all_queries_get_the_sum_of_tokens():
     torch.testing.assert_close(attention(*uniform, SHAPE), attention(*moved, SHAPE))
 
 
+@pytest.mark.parametrize("tokens", [1, 63, 64, 320])
+def test_the_largest_is_the_first_of_those_that_are_as_large(tokens):
+    x = torch.randint(0, 9, (2, 3, 5, tokens)).float()
+    x[0, 0, 0] = float("-inf")
+    value, index = prototype_attention.largest(x)
+    assert torch.equal(value, x.amax(-1))
+    assert torch.equal(index, (x == value.unsqueeze(-1)).int().argmax(-1))
+
+
 def layer(**arguments):
     attention = dict(embed_dims=C, num_heads=HEADS, batch_first=True, dropout=0.0)
     ffn = dict(embed_dims=C, feedforward_channels=2 * C)
