@@ -44,6 +44,7 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/detection_encoder.py
 	$(BIN)/python benchmarks/mask_decoder.py
 	$(BIN)/python benchmarks/fusion.py
 	$(BIN)/python benchmarks/training_step.py

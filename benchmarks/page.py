@@ -18,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 ORDER = [
     "attention",
     "inference",
+    "detection_encoder",
     "mask_decoder",
     "fusion",
     "training_step",

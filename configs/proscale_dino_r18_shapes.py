@@ -11,13 +11,13 @@ model = dict(
     recalibration=dict(type="TRC"),
     bbox_head=dict(num_classes=4),
 )
-max_iters = 3000
+max_iters = 2000
 optim_wrapper = dict(optimizer=dict(lr=2e-4, weight_decay=1e-4), clip_grad=dict(max_norm=0.1))
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=max_iters // 10),
     dict(type="CosineAnnealingLR", eta_min=0, by_epoch=False, begin=max_iters // 10, end=max_iters),
 ]
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters // 3)
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters // 2)
 randomness = dict(seed=0)
-default_hooks = dict(checkpoint=dict(interval=max_iters // 3, max_keep_ckpts=1))
+default_hooks = dict(checkpoint=dict(interval=max_iters // 2, max_keep_ckpts=1))
 del max_iters, schedule

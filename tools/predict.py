@@ -1,4 +1,4 @@
-"""Segment images: COCO panoptic PNGs and JSON, pictures to look at; semantic maps, instances."""
+"""Segment images, or find boxes: COCO's PNGs and JSON, pictures to look at; semantic maps."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path

@@ -45,6 +45,22 @@ def stock_twin(model: ConfigDict) -> ConfigDict:
     return twin
 
 
+def stock_detector(model: ConfigDict) -> ConfigDict:
+    """The detector with mmdet's class and encoder in the place of ours.
+
+    Raises:
+        InputError: Its schedule is not mmdet's, every layer over every level.
+    """
+    twin = copy.deepcopy(model)
+    schedule = twin.encoder.pop("schedule")
+    if schedule.type != "m2f":
+        raise InputError(f"mmdet has no encoder with schedule {schedule.type}: name a dino_*")
+    twin.encoder.num_layers = schedule.layers
+    twin.type = twin.type.rpartition(".")[2].removeprefix("Scheduled")
+    del twin["strides"], twin["recalibration"]
+    return twin
+
+
 def weights_of_stock(model: ConfigDict) -> dict[str, Tensor]:
     """Random weights of the model's :func:`stock_twin`, the same at each call."""
     return build(stock_twin(model)).state_dict()

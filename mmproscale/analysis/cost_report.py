@@ -109,6 +109,8 @@ def single_table(one: ConfigCost) -> list[list[str]]:
         rows.append(["pixel decoder (Tx. Enc.)", _giga(cost.pixel_decoder), "", ""])
         rows.append(["published form, pixel decoder", _giga(cost.published_pixel_decoder), "", ""])
         rows.append(["published form, total", _giga(cost.published_total), "", ""])
+    elif cost.pixel_decoder:
+        rows.append(["encoder (Tx. Enc.)", _giga(cost.pixel_decoder), "", ""])
     for key, name in MEMORY_ROWS.items() if one.memory else ():
         rows.append([f"activations, {name}", f"{getattr(one.memory, key) / MIB:,.0f} MiB", "", ""])
     return rows
@@ -136,11 +138,13 @@ def side_by_side(costs: Sequence[ConfigCost]) -> list[list[str]]:
     rows = [["GMACs", *(one.name for one in costs)]]
     for name in names:
         rows.append([name, *_compared([parts.get(name) for parts in merged])])
+    masks = any(one.cost.published is not None for one in costs)
+    encoder = "pixel decoder (Tx. Enc.)" if masks else "encoder (Tx. Enc.)"
     for title, key in (
-        ("pixel decoder (Tx. Enc.)", "pixel_decoder"),
+        (encoder, "pixel_decoder"),
         ("total as run", "total"),
-        ("published form, pixel decoder", "published_pixel_decoder"),
-        ("published form, total", "published_total"),
+        *([("published form, pixel decoder", "published_pixel_decoder")] if masks else []),
+        *([("published form, total", "published_total")] if masks else []),
     ):
         rows.append([title, *_compared([getattr(one.cost, key) for one in costs])])
     if len({one.cost.size for one in costs}) > 1:

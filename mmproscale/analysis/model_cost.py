@@ -19,10 +19,13 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmproscale.analysis.model_parts import (
+    DECODER,
     EXIT_GATE,
     MASK_PREDICTION,
     MASK_PROJECTION,
+    REST,
     REST_OF_PIXEL_DECODER,
+    ModelPart,
     exit_holder,
     mask_head_path,
     model_parts,
@@ -39,7 +42,7 @@ class PartCost:
         name: Its name.
         macs: Multiply-accumulates as run.
         params: Parameters.
-        in_pixel_decoder: Whether it belongs to the papers' 'Tx. Enc.'.
+        in_pixel_decoder: Whether it belongs to the papers' 'Tx. Enc.': of a detector its encoder.
     """
 
     name: str
@@ -77,7 +80,7 @@ class ModelCost:
 
     @property
     def pixel_decoder(self) -> int:
-        """Multiply-accumulates of the pixel decoder as run."""
+        """Multiply-accumulates of the pixel decoder, or a detector's encoder, as run."""
         return sum(part.macs for part in self.parts if part.in_pixel_decoder)
 
     @property
@@ -250,6 +253,14 @@ def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
         macs[MASK_PREDICTION] = counts.of("") - sum(macs.values())
         all_params = sum(p.numel() for p in network.parameters())
         params["query decoder"] += all_params - sum(params.values())
+    else:
+        if DECODER not in macs:
+            parts.append(ModelPart(REST, ()))
+        # A decoder of mmdet's calls the head's branches, which would count twice.
+        rest = DECODER if DECODER in macs else REST
+        all_params = sum(p.numel() for p in network.parameters())
+        macs[rest] = macs.get(rest, 0) + counts.of("") - sum(macs.values())
+        params[rest] = params.get(rest, 0) + all_params - sum(params.values())
     _, holder = exit_holder(network.model) or ("", None)
     if _has_gate(holder):
         # Traced without it; one linear layer of one vector.

@@ -23,11 +23,16 @@ EXIT_GATE = "exit gate"
 MASK_PROJECTION = "mask projection"
 REST_OF_PIXEL_DECODER = "pixel embedding"
 MASK_PREDICTION = "mask prediction"
+DECODER = "decoder"
+REST = "rest"
 
 
 @dataclass(frozen=True)
 class ModelPart:
-    """A part's name, the paths of its modules in the model, and whether it is the papers' Enc."""
+    """A part's name, the paths of its modules in the model, and whether it is the papers' Enc.
+
+    Of a detector that is its encoder.
+    """
 
     name: str
     paths: tuple[str, ...]
@@ -62,12 +67,23 @@ def model_parts(model: nn.Module) -> Iterator[ModelPart]:
         yield from _pixel_decoder_parts(model.get_submodule(f"{head}.pixel_decoder"), head)
         yield ModelPart("query decoder", tuple(_query_decoder(model.get_submodule(head), head)))
         yield ModelPart(MASK_PREDICTION, ())
-    for name, module in model.named_children():
-        if name == "encoder" and hasattr(module, "schedule"):
-            yield from _stages(module, name)
-        elif name not in ("backbone", "neck", "data_preprocessor", head):
-            # A detection transformer's encoder is the papers' Enc.
-            yield ModelPart(name.replace("_", " "), (name,), in_pixel_decoder=name == "encoder")
+    else:
+        yield from _detector_encoder_parts(model)
+    apart = ("backbone", "neck", "data_preprocessor", "recalibration", "encoder", head)
+    for name, _ in model.named_children():
+        if name not in apart:
+            yield ModelPart(name.replace("_", " "), (name,))
+
+
+def _detector_encoder_parts(model: nn.Module) -> Iterator[ModelPart]:
+    """Of a detector with an encoder between its neck and its decoder."""
+    encoder = getattr(model, "encoder", None)
+    if getattr(model, "recalibration", None) is not None:
+        yield ModelPart("token recalibration", ("recalibration",), in_pixel_decoder=True)
+    if hasattr(encoder, "schedule"):
+        yield from _stages(encoder, "encoder")
+    elif encoder is not None:
+        yield ModelPart("encoder", ("encoder",), in_pixel_decoder=True)
 
 
 def _pixel_decoder_parts(decoder: nn.Module, head: str) -> Iterator[ModelPart]:

@@ -69,7 +69,7 @@ def build_model(model: ConfigDict, scope: str | None = None) -> nn.Module:
     init_default_scope(scope or "mmdet")
     _be_quiet()
     try:
-        return MODELS.build(model)
+        return MODELS.build(copy.deepcopy(model))  # mmdet's detectors write into theirs
     except InputError:
         raise
     except (AssertionError, AttributeError, ImportError, KeyError, TypeError) as error:

@@ -96,7 +96,11 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
 
 def _model_classes(config: Config) -> tuple[int, int] | None:
     """Numbers of thing and stuff classes that the config states of its model."""
-    head = (config.get("model") or {}).get("panoptic_head") or {}
+    model = config.get("model") or {}
+    boxes = (model.get("bbox_head") or {}).get("num_classes")
+    if boxes is not None:
+        return boxes, 0
+    head = model.get("panoptic_head") or {}
     things, stuff = head.get("num_things_classes"), head.get("num_stuff_classes")
     return None if things is None or stuff is None else (things, stuff)
 

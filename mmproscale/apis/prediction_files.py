@@ -15,7 +15,11 @@ from mmproscale.engine.atomic_files import (
     ensure_writable_dir,
 )
 from mmproscale.evaluation.panoptic_format import encode_png
+from mmproscale.visualization.box_picture import box_picture
 from mmproscale.visualization.panoptic_picture import Panel, panoptic_picture
+
+DETECTIONS = {"instance": "instances.json", "boxes": "detections.json"}
+"""Kinds of results that are COCO's detections, and their files."""
 
 
 class PredictionFolder:
@@ -25,11 +29,12 @@ class PredictionFolder:
     - semantic: ``semantic/NAME.png``, the category id of each pixel, in 8 bits or, for ids from 256
       on, 16
     - instance: ``instances.json``, COCO's detections
+    - boxes: ``detections.json``, COCO's detections without masks
 
     To look at there is ``pictures/NAME.jpg``, of the panoptic result or, where that was not asked
-    for, the semantic one. ``images.json`` has images and categories where ``panoptic.json`` does
-    not have them, and beside instances. PNGs and pictures are written as predictions come; the
-    JSONs by :meth:`finish`.
+    for, the semantic one, or of boxes. ``images.json`` has images and categories where
+    ``panoptic.json`` does not have them, and beside detections. PNGs and pictures are written as
+    predictions come; the JSONs by :meth:`finish`.
 
     Args:
         folder: Made if it is not there.
@@ -51,12 +56,12 @@ class PredictionFolder:
         self.folder = Path(folder)
         self.categories = categories
         self.kinds = tuple(kinds)
-        self.pictures = pictures and bool({"panoptic", "semantic"} & {*kinds})
+        self.pictures = pictures and tuple(kinds) != ("instance",)
         self._images: list[dict[str, Any]] = []
         self._annotations: list[dict[str, Any]] = []
         self._detections: list[dict[str, Any]] = []
-        subfolders = [kind for kind in kinds if kind != "instance"] + ["pictures"] * self.pictures
-        for name in subfolders:
+        subfolders = [kind for kind in kinds if kind not in DETECTIONS]
+        for name in subfolders + ["pictures"] * self.pictures:
             ensure_writable_dir(self.folder / name)
 
     def add(self, prediction: Prediction, name: str, image_id: int) -> None:
@@ -69,10 +74,12 @@ class PredictionFolder:
             png = encode_category_png(prediction.category_map)
             atomic_write_bytes(self.folder / "semantic" / f"{name}.png", png)
         if self.pictures:
-            picture = panoptic_picture(prediction.image, [panel_of(prediction)], self.categories)
+            picture = self._picture(prediction)
             atomic_write_bytes(self.folder / "pictures" / f"{name}.jpg", encode_jpg(picture))
         for detection in prediction.instances or ():
             self._detections.append({"image_id": image_id, **for_json(detection)})
+        for box in prediction.boxes or ():
+            self._detections.append({"image_id": image_id, **box})
         self._images.append(
             {"id": image_id, "file_name": file_name, "height": height, "width": width}
         )
@@ -84,15 +91,20 @@ class PredictionFolder:
             {"image_id": image_id, "file_name": png, "segments_info": prediction.segments}
         )
 
+    def _picture(self, prediction: Prediction) -> np.ndarray:
+        if prediction.boxes is not None:
+            return box_picture(prediction.image, prediction.boxes, self.categories)
+        return panoptic_picture(prediction.image, [panel_of(prediction)], self.categories)
+
     def finish(self) -> Path:
         """Write the JSONs for what was added; return the folder."""
         content = {"images": self._images, "categories": list(self.categories)}
         if "panoptic" in self.kinds:
             panoptic = content | {"annotations": self._annotations}
             atomic_write_text(self.folder / "panoptic.json", json.dumps(panoptic))
-        if "instance" in self.kinds:
+        for kind in DETECTIONS.keys() & {*self.kinds}:
             # COCO's results are a bare list, so what its image ids are stands beside it.
-            atomic_write_text(self.folder / "instances.json", json.dumps(self._detections))
+            atomic_write_text(self.folder / DETECTIONS[kind], json.dumps(self._detections))
         if "instance" in self.kinds or "panoptic" not in self.kinds:
             atomic_write_text(self.folder / "images.json", json.dumps(content))
         return self.folder

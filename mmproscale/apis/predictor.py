@@ -1,4 +1,4 @@
-"""A trained model that turns image files into panoptic, semantic and instance results."""
+"""A trained model that turns image files into panoptic, semantic, instance results, or boxes."""
 
 import copy
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.structures import BaseDataElement, PixelData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from mmproscale.apis.config import load_config
 from mmproscale.apis.image_views import ImageViews
@@ -25,8 +25,9 @@ FIELDS = {
     "panoptic": "pred_panoptic_seg",
     "semantic": "pred_sem_seg",
     "instance": "pred_instances",
+    "boxes": "pred_instances",
 }
-"""Kinds of results, and where a data sample has them."""
+"""Kinds of results, and where a data sample has them; boxes are a detector's alone."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class Prediction:
         category_map: (H, W) int64, the category id of each pixel.
         instances: COCO's detections: ``category_id``, ``score``, ``segmentation`` as RLE, ``area``,
             ``bbox``.
+        boxes: COCO's detections without masks: ``category_id``, ``score``, ``bbox`` (x, y, width,
+            height in pixels).
     """
 
     image_path: Path
@@ -50,6 +53,7 @@ class Prediction:
     segments: list[dict[str, Any]] | None = None
     category_map: np.ndarray | None = None
     instances: list[dict[str, Any]] | None = None
+    boxes: list[dict[str, Any]] | None = None
 
 
 class Predictor:
@@ -60,7 +64,7 @@ class Predictor:
         checkpoint: A checkpoint of that config's model.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
         kinds: Of ``'panoptic'``, ``'semantic'`` and ``'instance'``: results, all from one forward
-            pass; None for what the model is for, which is :func:`kinds_of`.
+            pass; None for what the model is for, which is :func:`kinds_of`: of a detector boxes.
         views: Views of each image to average over; none where there is no test-time augmentation.
 
     Attributes:
@@ -130,7 +134,21 @@ class Predictor:
             results["instances"] = encode_detections(
                 found.labels, found.scores, found.masks, things
             )
+        if "boxes" in self.kinds:
+            results["boxes"] = _boxes(sample.pred_instances.cpu(), self.categories)
         return results
+
+
+def _boxes(found: InstanceData, categories: Sequence[dict]) -> list[dict[str, Any]]:
+    """A detector's boxes (N, 4) as (x1, y1, x2, y2), in COCO's form."""
+    corners = found.bboxes.float()
+    boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1).tolist()
+    return [
+        {"category_id": categories[label]["id"], "score": score, "bbox": box}
+        for label, score, box in zip(
+            found.labels.tolist(), found.scores.tolist(), boxes, strict=True
+        )
+    ]
 
 
 def _labels(semantic: PixelData) -> np.ndarray:
@@ -142,11 +160,13 @@ def _labels(semantic: PixelData) -> np.ndarray:
 def kinds_of(config: Config) -> tuple[str, ...]:
     """The kinds of results that a config's model is for: what its test_cfg turns on.
 
-    A segmentor of mmseg's is for semantic maps; where nothing is said, a model is for panoptic
-    results.
+    A segmentor of mmseg's is for semantic maps, a detector for boxes; where nothing is said, a
+    model is for panoptic results.
     """
     if _is_segmentor(config):
         return ("semantic",)
+    if _is_detector(config):
+        return ("boxes",)
     test_cfg = config.model.get("test_cfg") or {}
     kinds = tuple(kind for kind in FIELDS if test_cfg.get(f"{kind}_on"))
     return kinds or ("panoptic",)
@@ -156,14 +176,22 @@ def _is_segmentor(config: Config) -> bool:
     return "decode_head" in config.model
 
 
+def _is_detector(config: Config) -> bool:
+    return "bbox_head" in config.model and "mask_head" not in config.model
+
+
 def give_kinds(config: Config, kinds: Sequence[str]) -> None:
     """Have a config's model give these kinds of results and no others; changed in place.
 
     Raises:
         InputError: ``'semantic'``, and detector or fusion head are not ours, which alone have it;
-            another kind, and the model is a segmentor of mmseg's.
+            another kind, and the model is a segmentor of mmseg's; not boxes, and it is a detector.
     """
     model = config.model
+    if _is_detector(config):
+        if tuple(kinds) != ("boxes",):
+            raise InputError(f"a {model.type} gives boxes alone: leave --kinds out")
+        return
     if _is_segmentor(config):
         others = [kind for kind in kinds if kind != "semantic"]
         if others:
@@ -238,9 +266,10 @@ def known_categories(
         InputError: The checkpoint's classes are not as many as the model's.
     """
     decode_head = getattr(model, "decode_head", None)
-    head = decode_head or getattr(model, "panoptic_fusion_head", None)
+    fusion_head = getattr(model, "panoptic_fusion_head", None)
+    head = decode_head or fusion_head or getattr(model, "bbox_head", None)
     total = getattr(head, "num_classes", None)
-    things = 0 if decode_head else getattr(head, "num_things_classes", None)
+    things = 0 if decode_head else getattr(head, "num_things_classes", total)
     meta = dataset_meta or {}
     if "classes" not in meta:
         if total is None:

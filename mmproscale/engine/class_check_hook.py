@@ -93,7 +93,8 @@ def check_class_counts(model: nn.Module, dataset: Any) -> None:
     """
     _check_annotated_classes(dataset)
     model = unwrapped(model)
-    _check_semantic_count(model, dataset)
+    for head in ("decode_head", "bbox_head"):
+        _check_head_count(model, dataset, head)
     wanted = _counts_of_model(model)
     found = _counts_of_dataset(dataset, all_things=wanted is not None and wanted[1] == 0)
     if wanted is None or found is None or wanted == found:
@@ -105,15 +106,15 @@ def check_class_counts(model: nn.Module, dataset: Any) -> None:
     )
 
 
-def _check_semantic_count(model: nn.Module, dataset: Any) -> None:
-    """A decode head of mmseg's knows no things and no stuff, only classes."""
-    wanted = getattr(getattr(model, "decode_head", None), "num_classes", None)
+def _check_head_count(model: nn.Module, dataset: Any, head: str) -> None:
+    """A decode head of mmseg's, or one that finds boxes, knows no things and no stuff."""
+    wanted = getattr(getattr(model, head, None), "num_classes", None)
     names = class_names(dataset)
     # Heads that regress, as those of mmseg's depth models, say that they have one.
     if wanted in (None, 1) or names is None or wanted == len(names):
         return
     raise InputError(
-        f"model.decode_head has {wanted} classes, but {_annotation_file(dataset)} has "
+        f"model.{head} has {wanted} classes, but {_annotation_file(dataset)} has "
         f"{len(names)}: set num_classes in the config to that of the dataset"
     )
 

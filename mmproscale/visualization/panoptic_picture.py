@@ -74,7 +74,7 @@ def panoptic_picture(
     pictures = [("image", enlarge(image, short_side))]
     for title, id_map, segments in panels:
         pictures.append((title, draw_panoptic(image, id_map, segments, categories, short_side)))
-    font = _font(max(14, round(0.035 * min(pictures[0][1].shape[:2]))))
+    font = load_font(max(14, round(0.035 * min(pictures[0][1].shape[:2]))))
     row = _join([_with_title(picture, title, font) for title, picture in pictures])
     present = {s["category_id"] for _, _, segments in panels for s in segments}
     shown = [category for category in categories if category["id"] in present]
@@ -129,7 +129,7 @@ def _write_labels(
     categories: Sequence[dict[str, Any]],
 ) -> np.ndarray:
     """Write each segment's label in white on a dark box, tinted along its left side."""
-    font = _font(max(12, round(0.027 * min(ids.shape))))
+    font = load_font(max(12, round(0.027 * min(ids.shape))))
     margin = max(2, round(font.size / 5))
 
     def measure(text: str) -> tuple[int, int]:
@@ -191,7 +191,7 @@ def _legend(
 
 
 @lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def load_font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib brings along: it has the letters of most languages."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(path), size)

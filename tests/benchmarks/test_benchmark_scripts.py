@@ -107,6 +107,20 @@ def test_parts_of_a_model_by_themselves(run_script, tmp_path, name, options, cas
         assert all(c["parts"]["whole"]["ms"]["median"] > 0 for c in case["candidates"])
 
 
+def test_encoders_of_detectors(run_script, tmp_path):
+    names = ["dino_r18_shapes", "proscale_dino_r18_shapes"]
+    options = ["--configs", *names, "--size", 64, 96, *SHORT]
+    out = tmp_path / "results.json"
+    status, _, errors = run_script("detection_encoder", *options, "--out", out)
+    assert status == 0, errors
+    results = json.loads(out.read_text())
+    check_fields(results, "detection_encoder", options)
+    (case,) = results["cases"]
+    assert [c["name"] for c in case["candidates"]] == ["mmdet", "mmdet, our attention", *names]
+    status, _, errors = run_script("detection_encoder", "--configs", names[1], "--no-memory")
+    assert status == 2 and "name a dino_*" in errors
+
+
 def test_panoptic_quality_of_maps_and_files(run_script, tmp_path):
     options = ["--size", 32, 48, "--segments", 4, *SHORT]
     out = tmp_path / "results.json"

@@ -1,4 +1,4 @@
-# The things of CamVid: street photographs of 480x360, 367 to train on and 101 to validate. The boxes:
+# The things of CamVid: street photographs of 480x360, 367 to train on and 101 to validate. Boxes:
 # python tools/datasets/panoptic_to_instances.py data/camvid/annotations/panoptic_*.json
 dataset_type = "mmproscale.InstanceDataset"
 data_root = "data/camvid/"

@@ -1,4 +1,4 @@
-# Deformable DETR with ResNet-50, two stages, refined boxes and a scheduled encoder, at the published
+# Deformable DETR with ResNet-50, two stages, refined boxes and a scheduled encoder, at published
 # size: 6 encoder layers over strides 64, 32, 16 and 8, 6 decoder layers, 300 queries. mmdet's
 # deformable-detr-refine-twostage, key for key.
 channels = 256
