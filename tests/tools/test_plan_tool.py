@@ -73,7 +73,17 @@ def test_bad_input_is_one_line(run_tool, arguments, fault):
 
 
 def test_a_detectors_encoder_for_a_budget(run_tool, tmp_path):
-    arguments = ("--framework", "dino", "--backbone", "r50", "--shape", 64, 96, "--max-repeats", 2)
+    arguments = (
+        "--framework",
+        "dino",
+        "--backbone",
+        "r50",
+        "--shape",
+        224,
+        256,
+        "--max-repeats",
+        2,
+    )
     status, out, err = run_tool("plan.py", *arguments, "--budget", 1000, "--out", "plan")
     assert status == 0, err
     assert "AP (paper)" in out and "layers at 64, 32," in out
