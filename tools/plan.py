@@ -7,6 +7,10 @@ that the paper makes sure (its own figure, or that of an encoder of which this o
 more), then by layers per level. Figures marked 'paper' are the paper's, on COCO; none was measured
 with this code. TRC goes with PRO-SCALE: it costs next to nothing, as average pooling in LPE's place
 does. RT-M2F, which is no schedule and far behind in the paper, is left out.
+
+With --framework dino encoders are those of a detector over strides 64 to 8: PRO-SCALE in four
+stages, and in three that begin with 64 and 32 together, DINO's own, and Lite-DINO. Of these the
+paper has two rows (Table T1), so that the frontier is mostly by layers per level.
 """
 
 from __future__ import annotations
@@ -15,12 +19,14 @@ import argparse
 import json
 import os
 from collections.abc import Callable
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
+from mmproscale.analysis.frameworks import FRAMEWORKS, Framework
 from mmproscale.analysis.measuring_options import at_least
 from mmproscale.analysis.plan_prices import priced_candidates, with_latency
 from mmproscale.analysis.planning import (
@@ -44,6 +50,12 @@ def parse_args() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--framework",
+        choices=sorted(FRAMEWORKS),
+        default="m2f",
+        help="what the encoder is of: Mask2Former, or DINO, which detects; m2f if not given",
     )
     parser.add_argument("--backbone", required=True, help="as configs name it: swin-t, r50, ...")
     parser.add_argument(
@@ -82,10 +94,11 @@ def positive(text: str) -> float:
 def main() -> None:
     args = parse_args()
     choose_device(args.device)
-    base = base_config(CONFIGS, args.backbone)
+    framework = FRAMEWORKS[args.framework]
+    base = base_config(CONFIGS, args.backbone, framework)
     out = ensure_writable_dir(args.out)
-    shape, evidence = tuple(args.shape), Evidence.of(args.backbone)
-    candidates = list(priced_candidates(CONFIGS, args.backbone, shape, args.max_repeats))
+    shape, evidence = tuple(args.shape), Evidence.of(args.backbone, framework)
+    candidates = list(priced_candidates(CONFIGS, args.backbone, shape, args.max_repeats, framework))
     worth_a_look = frontier(candidates, evidence, price=lambda one: one.macs)
     if args.latency is not None:
         candidates = measure_all(worth_a_look, base, args)
@@ -98,7 +111,7 @@ def main() -> None:
         files = dict(config=str(config), plot=str(plot))
         print(json.dumps(dict(frontier=rows, chosen=chosen.name, **files), indent=1))
         return
-    Console().print(terminal(title(args, len(candidates)), table(rows)))
+    Console().print(terminal(title(args, len(candidates)), table(rows, framework)))
     print(notes(args, evidence))
     print(f"chosen: {chosen.name}\nconfig: {config}\nplot:   {plot}")
 
@@ -110,7 +123,8 @@ def notes(args: argparse.Namespace, evidence: Evidence) -> str:
         "of which this one has all and more, assuming that more does no harm.",
     ]
     if evidence.is_borrowed:
-        lines[1:] = [f"The paper has too few rows with {args.backbone}: the order is by Swin-T's."]
+        other = {"m2f": "Swin-T", "dino": "R50"}[args.framework]
+        lines[1:] = [f"The paper has too few rows with {args.backbone}: the order is by {other}'s."]
     return "\n".join(lines)
 
 
@@ -167,7 +181,7 @@ def write_config(chosen: Candidate, base: Path, out: Path, args: argparse.Namesp
         f"{chosen.name}, chosen for {budget:g} {unit} at {height}x{width}: "
         f"{chosen.macs / 1e9:.1f} GMACs."
     )
-    path = out / f"{chosen.file_stem}_m2f_{args.backbone}_coco.py"
+    path = out / f"{chosen.file_stem}_{args.framework}_{args.backbone}_coco.py"
     relative = os.path.relpath(base.resolve(), out.resolve())
     atomic_write_text(path, config_text(chosen, relative, comment))
     return path
@@ -206,18 +220,26 @@ def describe(one: Candidate, evidence: Evidence, chosen: bool) -> dict[str, Any]
         layers_per_level=dict(zip(map(str, one.schedule.strides), one.updates, strict=True)),
         gmacs=one.macs / 1e9,
         latency_ms=one.latency,
-        paper_pq=exact and exact.pq,
-        paper_miou=exact and exact.miou,
-        paper_ap=exact and exact.ap,
-        paper_pq_at_least=sure and sure.pq,
+        paper_pq=exact and known(exact.pq),
+        paper_miou=exact and known(exact.miou),
+        paper_ap=exact and known(exact.ap),
+        paper_pq_at_least=sure and known(sure.pq),
+        **({} if one.pixel_embedding else dict(paper_ap_at_least=sure and sure.ap)),
     )
 
 
-def table(rows: list[dict[str, Any]]) -> list[list[str]]:
+def known(figure: float) -> float | None:
+    """A figure of the paper, or None where its table has none."""
+    return None if isnan(figure) else figure
+
+
+def table(rows: list[dict[str, Any]], framework: Framework) -> list[list[str]]:
     """Heading and rows; what is published stands under 'paper'."""
     timed = any(row["latency_ms"] for row in rows)
-    heading = ["", "layers at 32, 16, 8", "GFLOPs", *(["ms"] if timed else [])]
-    lines = [[*heading, "PQ, mIoU, AP (paper)", "PQ at least"]]
+    levels = ", ".join(rows[0]["layers_per_level"])
+    heading = ["", f"layers at {levels}", "GFLOPs", *(["ms"] if timed else [])]
+    least = f"{framework.figures.split(',')[0].removesuffix(' (paper)')} at least"
+    lines = [[*heading, framework.figures, least]]
     for row in rows:
         line = [
             f"{'-> ' if row['chosen'] else ''}{row['name']}",
@@ -231,7 +253,10 @@ def table(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def accuracy(row: dict[str, Any]) -> tuple[str, str]:
-    """The paper's figures, and the PQ that follows from them, where there are any."""
+    """The paper's figures, and the PQ or AP that follows from them, where there are any."""
+    if "paper_ap_at_least" in row:
+        figures = (row["paper_ap"], row["paper_ap_at_least"])
+        return tuple("-" if figure is None else f"{figure:.1f}" for figure in figures)
     paper = "{paper_pq:.2f}, {paper_miou:.2f}, {paper_ap:.2f}" if row["paper_pq"] else "-"
     sure = "{paper_pq_at_least:.2f}" if row["paper_pq_at_least"] else "-"
     return paper.format_map(row), sure.format_map(row)

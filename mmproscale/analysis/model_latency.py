@@ -1,7 +1,8 @@
 """The time of one prediction by part, of any model that has ``extract_feat`` and ``predict``.
 
 Parts are found by what a model has. A head with a pixel decoder makes masks, and what makes
-segments of them are the results; of any other model all after its backbone and neck is the head.
+segments of them are the results; a detector of DETR's kind has an encoder; of any other model all
+after its backbone and neck is the head.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from mmproscale.analysis.model_parts import mask_head_path
 from mmproscale.errors import InputError
 
 BACKBONE, PIXEL_DECODER, HEAD, RESULTS = "backbone", "pixel decoder", "head", "results"
+ENCODER, DECODER = "encoder", "decoder, boxes"
 QUERY_DECODER = "query decoder, masks"
 WHOLE = "whole"
 
 
 def parts_of(model: nn.Module) -> tuple[str, ...]:
     """Names of the parts in the order of computation; the last is the whole."""
+    if _has_encoder(model):
+        return BACKBONE, ENCODER, DECODER, WHOLE
     if mask_head_path(model) is None:
         return BACKBONE, HEAD, WHOLE
     return BACKBONE, PIXEL_DECODER, QUERY_DECODER, RESULTS, WHOLE
@@ -78,6 +82,8 @@ def timed_prediction(
 def time_parts(model: nn.Module, call: Callable[[], object], watch: Stopwatch) -> None:
     """Call, and leave the seconds of each of :func:`parts_of` the model in ``watch``."""
     methods = [(model, "extract_feat", BACKBONE)]
+    if _has_encoder(model):
+        methods += [(model, "forward_encoder", ENCODER)]
     if path := mask_head_path(model):
         head = model.get_submodule(path)
         decoder = head.pixel_decoder
@@ -92,9 +98,18 @@ def time_parts(model: nn.Module, call: Callable[[], object], watch: Stopwatch) -
     watch.seconds = _without_overlap(watch.seconds)
 
 
+def _has_encoder(model: nn.Module) -> bool:
+    """Whether this is a detector of DETR's kind."""
+    return hasattr(model, "forward_encoder")
+
+
 def _without_overlap(seconds: dict[str, float]) -> dict[str, float]:
     """Parts that add up to the whole: the last one is what remains of it."""
     backbone, whole = seconds[BACKBONE], seconds[WHOLE]
+    if ENCODER in seconds:
+        encoder = seconds[ENCODER]
+        rest = whole - backbone - encoder
+        return {BACKBONE: backbone, ENCODER: encoder, DECODER: rest, WHOLE: whole}
     if PIXEL_DECODER not in seconds:
         return {BACKBONE: backbone, HEAD: whole - backbone, WHOLE: whole}
     pixel_decoder, head = seconds[PIXEL_DECODER], seconds[HEAD]

@@ -6,15 +6,18 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from math import ceil
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmproscale.analysis.measurement import Stopwatch, measure
+from mmproscale.analysis.frameworks import M2F, Framework
+from mmproscale.analysis.measurement import Run, Stopwatch, measure
 from mmproscale.analysis.model_cost import Network, build_network, model_cost, padded_size
 from mmproscale.analysis.model_latency import (
+    ENCODER,
     PIXEL_DECODER,
     WHOLE,
     random_inputs,
@@ -25,38 +28,41 @@ from mmproscale.analysis.planning import (
     base_config,
     config_of,
     make_candidate,
-    schedule_configs,
 )
-from mmproscale.analysis.published import CONV, LPE
 from mmproscale.analysis.random_model import model_without_weights, random_model
 
-REST = "all but the pixel decoder"
+REST = "all but the encoder"
 
 
 def priced_candidates(
-    configs: Path, backbone: str, shape: tuple[int, int], max_repeats: int
+    configs: Path,
+    backbone: str,
+    shape: tuple[int, int],
+    max_repeats: int,
+    framework: Framework = M2F,
 ) -> Iterator[Candidate]:
     """Every schedule with either pixel embedding, and the model's cost in the papers' form.
 
-    One model is traced for each embedding; schedules predict the rest.
+    One model is traced for each embedding, of a detector one in all; schedules predict the rest.
 
     Args:
         configs: Folder of configs.
         backbone: As configs name it.
         shape: (H, W) of an image.
         max_repeats: Layers of a PRO-SCALE stage at most.
+        framework: What the encoder is of.
 
     Raises:
         InputError: There is no config with that backbone.
     """
-    base = base_config(configs, backbone)
-    for embedding in (LPE, CONV):
-        traced = make_candidate(dict(type="pro_scale", repeats=(1, 1, 1)), embedding)
-        network = build_network(config_of(traced, base))
-        encoder = network.mask_head.pixel_decoder.encoder
+    base = base_config(configs, backbone, framework)
+    for embedding in framework.embeddings:
+        cheapest = next(framework.schedules(1))
+        network = build_network(config_of(make_candidate(cheapest, embedding), base))
+        encoder = (network.mask_head.pixel_decoder if embedding else network.model).encoder
         shapes = _map_shapes(padded_size(network, shape), encoder.schedule.strides)
         fixed, recalibration = _fixed_costs(network, shape)
-        for schedule in schedule_configs(max_repeats):
+        for schedule in framework.schedules(max_repeats):
             candidate = make_candidate(schedule, embedding)
             layers = sum(candidate.schedule.cost(shapes, **encoder.widths))
             gates = recalibration if candidate.family == "pro_scale" else 0
@@ -72,8 +78,8 @@ def _fixed_costs(network: Network, shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _map_shapes(size: tuple[int, int], strides: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Map sizes of an image of a padded size, which every stride divides."""
-    return {stride: (size[0] // stride, size[1] // stride) for stride in strides}
+    """Map sizes of an image of a padded size; a last row or column may be cut short."""
+    return {stride: (ceil(size[0] / stride), ceil(size[1] / stride)) for stride in strides}
 
 
 @torch.no_grad()
@@ -87,7 +93,8 @@ def with_latency(
 ) -> list[Candidate]:
     """The candidates with the milliseconds of one image, all measured in one run, in turns.
 
-    Pixel decoders run one by one on the same maps; what is the same for all is measured once.
+    Pixel decoders, or a detector's encoders, run one by one on the same maps; what is the same for
+    all is measured once.
 
     Args:
         candidates: Which.
@@ -102,8 +109,8 @@ def with_latency(
     maps = model.extract_feat(images)
     runs = {REST: partial(_time_rest, model, images, samples)}
     for candidate in candidates:
-        decoder = _random(config_of(candidate, base), device).panoptic_head.pixel_decoder
-        runs[candidate.name] = partial(_time_decoder, decoder, maps)
+        built = _random(config_of(candidate, base), device)
+        runs[candidate.name] = _encoding(built, maps, samples)
     synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
     samples_of = measure(runs, rounds, 1, partial(Stopwatch, synchronize), after_round)
     milliseconds = {
@@ -122,9 +129,18 @@ def _random(config: Config, device: str) -> nn.Module:
 
 def _time_rest(model: nn.Module, images: Tensor, samples: Sequence, watch: Stopwatch) -> None:
     timed_prediction(model, images, samples, watch)
-    watch.seconds = {WHOLE: watch.seconds[WHOLE] - watch.seconds[PIXEL_DECODER]}
+    apart = watch.seconds.get(PIXEL_DECODER, watch.seconds.get(ENCODER))
+    watch.seconds = {WHOLE: watch.seconds[WHOLE] - apart}
 
 
-def _time_decoder(decoder: nn.Module, maps: Sequence[Tensor], watch: Stopwatch) -> None:
+def _encoding(model: nn.Module, maps: Sequence[Tensor], samples: Sequence) -> Run:
+    """What a candidate's pixel decoder, or a detector's encoder, does with the maps."""
+    if hasattr(model, "panoptic_head"):
+        return partial(_time_call, partial(model.panoptic_head.pixel_decoder, maps))
+    inputs, _ = model.pre_transformer(maps, samples)
+    return partial(_time_call, partial(model.forward_encoder, **inputs))
+
+
+def _time_call(call: Callable[[], object], watch: Stopwatch) -> None:
     with watch.part(WHOLE):
-        decoder(maps)
+        call()

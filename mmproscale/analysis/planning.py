@@ -8,31 +8,32 @@ LPE, do no harm. All rows of the paper that differ in nothing else agree with it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmproscale.analysis.published import COCO, CONV, LPE, PUBLISHED, Published
+from mmproscale.analysis.frameworks import M2F, Framework
+from mmproscale.analysis.published import CONV, LPE, PUBLISHED, Published
 from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.schedule import Schedule, build_schedule
 
-RANKS = {LPE: 0, CONV: 1}
+RANKS = {None: 0, LPE: 0, CONV: 1}
+NOT_COUNTS = ("type", "levels", "fine_channels")  # keys of schedules
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """An encoder with its pixel embedding.
+    """An encoder, of Mask2Former with its pixel embedding.
 
     Args:
         family: The schedule's type, as in a config.
         schedule: The schedule.
         config: Its config.
-        pixel_embedding: ``'conv'`` or ``'lpe'``.
+        pixel_embedding: ``'conv'`` or ``'lpe'``; None in a detector.
         macs: Multiply-accumulates of the whole model in the papers' form, once they are known.
         latency: Milliseconds, where measured.
     """
@@ -40,7 +41,7 @@ class Candidate:
     family: str
     schedule: Schedule
     config: tuple[tuple[str, Any], ...]
-    pixel_embedding: str
+    pixel_embedding: str | None
     macs: int = 0
     latency: float | None = None
 
@@ -58,40 +59,34 @@ class Candidate:
     @property
     def name(self) -> str:
         """As tables print it."""
-        return f"{self.schedule.name}, {'LPE' if self.pixel_embedding == LPE else '3x3 conv'}"
+        levels = dict(self.config).get("levels", ())
+        together = ", strides 64 and 32 together" if (64, 32) in levels else ""
+        embedding = {None: "", LPE: ", LPE", CONV: ", 3x3 conv"}[self.pixel_embedding]
+        return f"{self.schedule.name}{together}{embedding}"
 
     @property
     def file_stem(self) -> str:
         """As configs are named: ``proscale-331-lpe`` has the numbers of the schedule's config."""
-        values = [value for key, value in self.config if key != "type"]
+        values = [value for key, value in self.config if key not in NOT_COUNTS]
         numbers = values[0] if isinstance(values[0], tuple) else values
         digits = "".join(map(str, numbers))
-        return f"{self.family.replace('_', '')}-{digits}-{self.pixel_embedding}"
+        embedding = f"-{self.pixel_embedding}" if self.pixel_embedding else ""
+        return f"{self.family.replace('_', '')}-{digits}{embedding}"
 
 
-def schedule_configs(max_repeats: int = 3, max_layers: int = 6) -> Iterator[dict[str, Any]]:
-    """PRO-SCALE of up to ``max_repeats`` layers a stage, M2F and Lite of up to ``max_layers``."""
-    for repeats in product(range(1, max_repeats + 1), repeat=3):
-        yield dict(type="pro_scale", repeats=repeats)
-    for layers in range(1, max_layers + 1):
-        yield dict(type="m2f", layers=layers)
-    for layers in range(1, max_layers):
-        yield dict(type="lite", coarse_layers=layers)
-
-
-def make_candidate(schedule: dict[str, Any], pixel_embedding: str) -> Candidate:
+def make_candidate(schedule: dict[str, Any], pixel_embedding: str | None) -> Candidate:
     """A candidate from its schedule's config."""
     items = tuple(schedule.items())
     return Candidate(schedule["type"], build_schedule(schedule), items, pixel_embedding)
 
 
-def base_config(configs: Path, backbone: str) -> Path:
+def base_config(configs: Path, backbone: str, framework: Framework = M2F) -> Path:
     """The config that candidates with a backbone change.
 
     Raises:
         InputError: There is none; those that are there are named.
     """
-    before, after = "proscale_m2f_", "_coco.py"
+    before, after = f"proscale_{framework.name}_", "_coco.py"
     path = configs / f"{before}{backbone}{after}"
     if path.is_file():
         return path
@@ -113,14 +108,21 @@ def config_text(candidate: Candidate, base: str, comment: str = "") -> str:
         base: Path of its :func:`base_config`, from the file's folder or from the root.
         comment: A first line.
     """
-    embedding = {LPE: "LPE", CONV: "ConvPixelEmbedding"}[candidate.pixel_embedding]
-    kind = "ProScale" if candidate.family == "pro_scale" else "Deformable"
     items = ((key, json.dumps(v) if isinstance(v, str) else v) for key, v in candidate.config)
     schedule = ", ".join(f"{key}={value}" for key, value in items)
     lines = [
         *([f"# {comment}"] if comment else []),
         f"_base_ = {json.dumps(base)}",
         f"schedule = dict(_delete_=True, {schedule})",
+        *(_pixel_decoder(candidate) if candidate.pixel_embedding else _encoder(candidate)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _pixel_decoder(candidate: Candidate) -> list[str]:
+    embedding = {LPE: "LPE", CONV: "ConvPixelEmbedding"}[candidate.pixel_embedding]
+    kind = "ProScale" if candidate.family == "pro_scale" else "Deformable"
+    return [
         "decoder = dict(",
         f'    type="mmproscale.{kind}PixelDecoder",',
         "    encoder=dict(schedule=schedule),",
@@ -129,7 +131,14 @@ def config_text(candidate: Candidate, base: str, comment: str = "") -> str:
         "model = dict(panoptic_head=dict(pixel_decoder=decoder))",
         "del schedule, decoder",
     ]
-    return "\n".join(lines) + "\n"
+
+
+def _encoder(candidate: Candidate) -> list[str]:
+    recalibration = 'dict(type="TRC")' if candidate.family == "pro_scale" else None
+    return [
+        f"model = dict(encoder=dict(schedule=schedule), recalibration={recalibration})",
+        "del schedule",
+    ]
 
 
 @dataclass(frozen=True)
@@ -145,10 +154,11 @@ class Evidence:
     order: tuple[tuple[Candidate, Published], ...]
 
     @classmethod
-    def of(cls, backbone: str, dataset: str = COCO) -> Evidence:
+    def of(cls, backbone: str, framework: Framework = M2F) -> Evidence:
         """The rows of a backbone, of which more than two are needed to order by."""
+        dataset, other = framework.dataset, framework.ordered_by
         own = _rows(backbone, dataset)
-        return cls(own, own if len(own) > 2 else _rows("swin-t", dataset))
+        return cls(own, own if len(own) > 2 or backbone == other else _rows(other, dataset))
 
     @property
     def is_borrowed(self) -> bool:
@@ -163,12 +173,12 @@ class Evidence:
     def at_least(self, candidate: Candidate) -> Published | None:
         """The best row of an encoder that this one has all of."""
         rows = [row for known, row in self.order if has_all_of(candidate, known)]
-        return max(rows, key=lambda row: row.pq, default=None)
+        return max(rows, key=lambda row: row.score, default=None)
 
     def promise(self, candidate: Candidate) -> tuple[float, float, int]:
-        """What a candidate is chosen by: PQ that the paper makes sure, updates, embedding."""
+        """What a candidate is chosen by: PQ or AP that the paper makes sure, updates, embedding."""
         sure = self.at_least(candidate)
-        return sure.pq if sure else 0.0, candidate.mean_updates, RANKS[candidate.pixel_embedding]
+        return sure.score if sure else 0.0, candidate.mean_updates, RANKS[candidate.pixel_embedding]
 
 
 def has_all_of(more: Candidate, less: Candidate) -> bool:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from mmproscale.pixel_decoders.schedule import Schedule, lite, mask2former, pro_scale
 
-COCO, CITYSCAPES = "coco", "cityscapes"
+COCO, CITYSCAPES, COCO_BOXES = "coco", "cityscapes", "coco boxes"
+NONE = float("nan")  # not in the table
 CONV, LPE = "conv", "lpe"
 
 
@@ -20,22 +21,23 @@ class Published:
     """One row of a table.
 
     Args:
-        dataset: :data:`COCO` or :data:`CITYSCAPES`, validation set.
+        dataset: :data:`COCO`, :data:`CITYSCAPES` or, of a detector, :data:`COCO_BOXES`; validation
+            set.
         backbone: As configs name it.
         schedule: The encoder; None for RT-M2F, which has none.
-        pixel_embedding: :data:`CONV` or :data:`LPE`.
+        pixel_embedding: :data:`CONV` or :data:`LPE`; None of a detector.
         table: Where it stands in the paper.
         pq: Panoptic quality, percent.
         miou: mIoU_p, percent.
-        ap: AP_p, percent.
+        ap: AP_p, percent; of a detector the boxes' AP.
         total: GFLOPs of the model (multiply-accumulates).
-        pixel_decoder: GFLOPs of 'Tx. Enc.'.
+        pixel_decoder: GFLOPs of 'Tx. Enc.'; of a detector its encoder.
     """
 
     dataset: str
     backbone: str
     schedule: Schedule | None
-    pixel_embedding: str
+    pixel_embedding: str | None
     table: str
     pq: float
     miou: float
@@ -43,13 +45,19 @@ class Published:
     total: float
     pixel_decoder: float
 
+    @property
+    def score(self) -> float:
+        """The figure that rows are compared by: PQ, or AP of boxes."""
+        return self.ap if self.dataset == COCO_BOXES else self.pq
+
 
 def _row(dataset: str, backbone: str, encoder: str, table: str, *figures: float) -> Published:
     schedule, pixel_embedding = _ENCODERS[encoder]
     return Published(dataset, backbone, schedule, pixel_embedding, table, *figures)
 
 
-_ENCODERS: dict[str, tuple[Schedule | None, str]] = {
+_BOX_LEVELS = (64, 32, 16, 8)
+_ENCODERS: dict[str, tuple[Schedule | None, str | None]] = {
     "M2F": (mask2former(6), CONV),
     "Lite": (lite(5), CONV),
     "Lite + LPE": (lite(5), LPE),
@@ -60,6 +68,8 @@ _ENCODERS: dict[str, tuple[Schedule | None, str]] = {
     "(1,1,3)": (pro_scale((1, 1, 3)), LPE),
     "(2,2,2)": (pro_scale((2, 2, 2)), LPE),
     "(3,3,3)": (pro_scale((3, 3, 3)), LPE),
+    "DINO": (mask2former(6, _BOX_LEVELS), None),
+    "(3,3,3,3)": (pro_scale((3, 3, 3, 3), _BOX_LEVELS), None),
 }
 
 # Columns: encoder, table, PQ, mIoU_p, AP_p, GFLOPs of the model, GFLOPs of the pixel decoder.
@@ -103,6 +113,8 @@ PUBLISHED: tuple[Published, ...] = (
     _row(CITYSCAPES, "swin-l", "(3,3,3)", "T4", 65.93, 82.77, 41.80, 1803.9, 141.0),
     _row(CITYSCAPES, "r101", "M2F", "T4", 62.40, 78.60, 37.70, 679.7, 291.0),
     _row(CITYSCAPES, "r101", "(3,3,3)", "T4", 61.28, 76.50, 36.49, 533.9, 145.0),
+    _row(COCO_BOXES, "r50", "DINO", "T1", NONE, NONE, 49.0, NONE, 179.0),
+    _row(COCO_BOXES, "r50", "(3,3,3,3)", "T1", NONE, NONE, 49.4, NONE, 126.0),
 )
 
 

@@ -30,14 +30,16 @@ def datasets_of_config(config: Config) -> list[DatasetFiles]:
             instances on a local disk.
     """
     uses: dict[DatasetFiles, list[str]] = {}
-    counts = _model_classes(config)
+    counts, boxes = _model_classes(config), _box_classes(config)
     with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmdet")):
         for split in SPLITS:
             loader = config.get(f"{split}_dataloader") or {}
             leaves = dataset_leaves(loader.get("dataset"), f"{split}_dataloader.dataset")
             scored = split != "train" and _scores_panoptic(config.get(f"{split}_evaluator"))
             for dataset, key in leaves:
-                files = replace(_files(dataset, key), scored=scored, model_classes=counts)
+                files = replace(
+                    _files(dataset, key), scored=scored, model_classes=counts, box_classes=boxes
+                )
                 uses.setdefault(files, []).append(split)
     if not uses:
         raise InputError(f"config {config.filename} has no dataset: name one that trains or tests")
@@ -96,13 +98,14 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
 
 def _model_classes(config: Config) -> tuple[int, int] | None:
     """Numbers of thing and stuff classes that the config states of its model."""
-    model = config.get("model") or {}
-    boxes = (model.get("bbox_head") or {}).get("num_classes")
-    if boxes is not None:
-        return boxes, 0
-    head = model.get("panoptic_head") or {}
+    head = (config.get("model") or {}).get("panoptic_head") or {}
     things, stuff = head.get("num_things_classes"), head.get("num_stuff_classes")
     return None if things is None or stuff is None else (things, stuff)
+
+
+def _box_classes(config: Config) -> int | None:
+    """The number of classes that the config states of a detector."""
+    return ((config.get("model") or {}).get("bbox_head") or {}).get("num_classes")
 
 
 def _scores_panoptic(evaluator: Any) -> bool:

@@ -119,11 +119,18 @@ def average_over(config: Config, views: ImageViews) -> None:
     """Have the test of a config average over views, as mmdet's ``--tta`` does; changed in place.
 
     Raises:
-        InputError: As :meth:`ImageViews.pipeline`.
+        InputError: A detector, whose queries have no masks; as :meth:`ImageViews.pipeline`.
     """
+    check_averageable(config)
     for dataset in _with_pipelines(config.test_dataloader.dataset):
         dataset.pipeline = views.pipeline(dataset.pipeline)
     config.model = dict(type="mmproscale.UniversalTTA", module=config.model)
+
+
+def check_averageable(config: Config) -> None:
+    """Raise InputError where views can't be averaged: what is merged is queries' masks."""
+    if "bbox_head" in config.model:
+        raise InputError(f"--tta merges masks, and a {config.model.type} has boxes: leave it out")
 
 
 def _with_pipelines(dataset: ConfigDict) -> Iterator[ConfigDict]:

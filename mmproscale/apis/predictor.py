@@ -14,7 +14,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from mmproscale.apis.config import load_config
-from mmproscale.apis.image_views import ImageViews
+from mmproscale.apis.image_views import ImageViews, check_averageable
 from mmproscale.checkpoints.matching import load_model_weights
 from mmproscale.datasets.transforms import LoadImage
 from mmproscale.errors import InputError
@@ -85,6 +85,8 @@ class Predictor:
     ) -> None:
         self.device = choose_device(device)
         cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
+        if views:
+            check_averageable(cfg)
         self.kinds = tuple(kinds or kinds_of(cfg))
         give_kinds(cfg, self.kinds)
         init_default_scope(cfg.get("default_scope", "mmdet"))

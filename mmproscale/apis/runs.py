@@ -63,7 +63,7 @@ def keep_predictions(config: Config, prefix: str) -> None:
     """Have a config's metrics write predictions.
 
     Panoptic ones go to ``PREFIX.panoptic.json`` and its PNGs, label maps of mmseg's metric to PNGs
-    in ``PREFIX.semantic``.
+    in ``PREFIX.semantic``, boxes of mmdet's to ``PREFIX.bbox.json``.
 
     Raises:
         InputError: The config has no metric that does.
@@ -71,11 +71,15 @@ def keep_predictions(config: Config, prefix: str) -> None:
     keeping = ("UniversalSegMetric", "CocoPanopticMetric")
     panoptic = [e for e in _evaluators(config) if e.type.endswith(keeping)]
     semantic = [e for e in _evaluators(config) if e.type.endswith("IoUMetric")]
-    if not panoptic + semantic:
+    boxes = [e for e in _evaluators(config) if e.type.endswith("CocoMetric")]
+    if not panoptic + semantic + boxes:
         raise InputError(
-            "--out keeps panoptic predictions or label maps, and test_evaluator has no metric that "
-            "writes them"
+            "--out keeps panoptic predictions, label maps or boxes, and test_evaluator has no "
+            "metric that writes them"
         )
+    for evaluator in boxes:
+        ensure_writable_dir(Path(prefix).parent)
+        evaluator.outfile_prefix = prefix
     for evaluator in panoptic:
         ensure_writable_dir(f"{prefix}.panoptic")
         evaluator.outfile_prefix = prefix
@@ -108,7 +112,7 @@ def ask_for(config: Config, kinds: Sequence[str], instances_file: str | None = N
 def list_classes(config: Config) -> None:
     """Have the metrics of a config that show a table list every class in it."""
     for evaluator in _evaluators(config):
-        if evaluator.type.endswith("UniversalSegMetric"):
+        if evaluator.type.endswith(("UniversalSegMetric", "CocoMetric")):
             evaluator.classwise = True
 
 

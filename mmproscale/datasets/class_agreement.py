@@ -53,3 +53,16 @@ def count_faults(
         )
         action = "set num_things_classes and num_stuff_classes to the dataset's"
         yield Fault("class-count", file, "categories", problem, action)
+
+
+def box_count_faults(found: int, wanted: int, file: str) -> Iterator[Fault]:
+    """The fault of a file with another number of classes than a detector.
+
+    Args:
+        found: the file's number of classes.
+        wanted: the detector's.
+        file: the annotation file.
+    """
+    if found != wanted:
+        problem = f"have {found} classes, but model.bbox_head has {wanted}"
+        yield Fault("class-count", file, "categories", problem, "set num_classes to the dataset's")

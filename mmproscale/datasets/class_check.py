@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mmproscale.datasets.class_agreement import count_faults, label_faults
+from mmproscale.datasets.class_agreement import box_count_faults, count_faults, label_faults
 from mmproscale.datasets.dataset_files import DatasetFiles
 from mmproscale.datasets.dataset_report import DatasetReport
 from mmproscale.datasets.faults import Fault
@@ -25,6 +25,9 @@ def class_faults(categories: list[dict], files: DatasetFiles) -> Iterator[Fault]
         stuff = sum(files.panoptic and not category["isthing"] for category in categories)
         found = (len(names) - stuff, stuff)
         yield from count_faults(found, files.model_classes, files.ann_file, "model.panoptic_head")
+    if files.box_classes is not None:
+        found_boxes = len(class_names(categories, files))
+        yield from box_count_faults(found_boxes, files.box_classes, files.ann_file)
 
 
 def class_names(categories: list[dict], files: DatasetFiles) -> tuple[str, ...]:

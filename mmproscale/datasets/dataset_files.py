@@ -18,6 +18,7 @@ class DatasetFiles:
         things_first: whether the reader puts things first itself, as mmdet's does not.
         scored: whether a metric needs every image's panoptic ground truth.
         model_classes: the config's model's numbers of thing and stuff classes, if it tells.
+        box_classes: the number of classes of a detector.
     """
 
     ann_file: str
@@ -30,3 +31,4 @@ class DatasetFiles:
     things_first: bool = True
     scored: bool = False
     model_classes: tuple[int, int] | None = None
+    box_classes: int | None = None

@@ -46,8 +46,13 @@ def find_base(name: str, kind: str) -> Base:
     """The config METHOD_m2f_BACKBONE of a kind of data.
 
     Raises:
-        InputError: there is none; those that there are of this kind are named.
+        InputError: there is none; those that there are of this kind are named; it is a detector's.
     """
+    if "m2f" not in name.split("_") and any(CONFIGS.glob(f"{name}_*.py")):
+        raise InputError(
+            f"--base {name} is a detector's: write its config as docs/detection.md shows, or take "
+            f"one of {', '.join(base_names(kind))}"
+        )
     for ending in ENDINGS[kind]:
         path = CONFIGS / f"{name}{ending}.py"
         if path.is_file():
@@ -63,6 +68,7 @@ def base_names(kind: str) -> list[str]:
         path.stem.removesuffix(ending)
         for ending in ENDINGS[kind]
         for path in CONFIGS.glob(f"*{ending}.py")
+        if "m2f" in path.stem.split("_")  # a detector's config is written by hand
     }
     return sorted(found)
 

@@ -48,11 +48,13 @@ def draw_plan(
         if row is not None:
             place = price(candidate), candidate.mean_updates
             axes.plot(*place, "o", c=BLUE, ms=5)
-            axes.annotate(f" {row.pq:.1f}", place, fontsize=8, va="center")
+            axes.annotate(f" {row.score:.1f}", place, fontsize=8, va="center")
     axes.plot(price(chosen), chosen.mean_updates, "o", c=RED, mfc="none", ms=12, label=chosen.name)
     axes.axvline(budget, c=RED, lw=1, ls="--", label="budget")
     axes.set(title=labels[0], xlabel=labels[1], ylabel="layers per level (geometric mean)")
-    axes.legend(title="numbers: PQ on COCO, from the paper" if evidence.rows else None)
+    figure_of = "AP" if chosen.pixel_embedding is None else "PQ"
+    title = f"numbers: {figure_of} on COCO, from the paper"
+    axes.legend(title=title if evidence.rows else None)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     return path

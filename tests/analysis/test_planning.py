@@ -1,10 +1,12 @@
 """Plans: what the paper makes sure, the frontier, and that predicted costs are the traced ones."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from mmproscale.analysis.frameworks import DINO, FRAMEWORKS
 from mmproscale.analysis.model_cost import build_network, model_cost
 from mmproscale.analysis.plan_prices import priced_candidates, with_latency
 from mmproscale.analysis.planning import (
@@ -46,7 +48,7 @@ def test_more_layers_of_one_family_and_the_convolution_have_all_of_less():
 def test_the_papers_rows_agree_with_what_the_plan_assumes():
     for dataset in (COCO, CITYSCAPES):
         for backbone in ("swin-t", "r50"):
-            rows = Evidence.of(backbone, dataset).rows
+            rows = Evidence.of(backbone, replace(FRAMEWORKS["m2f"], dataset=dataset)).rows
             for more, better in rows:
                 for less, row in rows:
                     if has_all_of(more, less):
@@ -142,3 +144,59 @@ def test_files_are_named_by_the_schedules_numbers():
 def test_an_unknown_backbone_is_answered_with_those_that_are_there(configs):
     with pytest.raises(InputError, match=r"--backbone vgg is not among .*r50.*swin-t"):
         base_config(configs, "vgg")
+
+
+def boxes(kind, **fields):
+    levels = fields.pop("levels", (64, 32, 16, 8))
+    return make_candidate(dict(type=kind, **fields, levels=levels), None)
+
+
+THREE_STAGES = ((64, 32), 16, 8)
+
+
+def test_of_detectors_the_paper_has_two_rows():
+    evidence = Evidence.of("r50", DINO)
+    assert not evidence.is_borrowed and Evidence.of("swin-t", DINO).is_borrowed
+    assert evidence.exact(boxes("m2f", layers=6)).score == 49.0
+    assert evidence.exact(boxes("pro_scale", repeats=(3, 3, 3, 3))).score == 49.4
+    assert evidence.at_least(boxes("pro_scale", repeats=(3, 3, 3), levels=THREE_STAGES)) is None
+    prices = {
+        boxes("lite", coarse_layers=5, blocks=1, fine_channels=256): 44,
+        boxes("pro_scale", repeats=(2, 2, 2, 2)): 61,
+        boxes("pro_scale", repeats=(3, 3, 3, 3)): 91,
+        boxes("m2f", layers=6): 139,
+    }
+    assert frontier(list(prices), evidence, prices.get) == list(prices)[:3]
+
+
+def test_predicted_costs_of_detectors_are_those_of_the_configs_that_are_written(configs):
+    shape = (220, 250)
+    candidates = {
+        one.file_stem + str(len(one.schedule.stages)): one
+        for one in priced_candidates(configs, "r50", shape, 2, DINO)
+    }
+    assert len(candidates) == 2**4 + 2**3 + 6 + 5 + 2 + 1
+    base = base_config(configs, "r50", DINO)
+    for name in ("proscale-21214", "lite-136"):
+        config = config_of(candidates[name], base)
+        cost = model_cost(build_network(config), shape)
+        assert cost.total == candidates[name].macs
+
+
+def test_a_detectors_config_is_written_with_its_recalibration(configs, tmp_path):
+    base = str(configs / "proscale_dino_r50_coco.py")
+    for one, recalibration in (
+        (boxes("pro_scale", repeats=(1, 2, 1), levels=THREE_STAGES), dict(type="TRC")),
+        (boxes("m2f", layers=4), None),
+    ):
+        (tmp_path / "mine.py").write_text(config_text(one, base))
+        model = load_config(tmp_path / "mine.py").model
+        assert model.recalibration == recalibration
+        assert model.encoder.schedule == dict(one.config)
+
+
+def test_latency_of_detectors_is_measured(configs):
+    some = with_latency(
+        [boxes("m2f", layers=1)], base_config(configs, "r50", DINO), (224, 256), "cpu", rounds=1
+    )
+    assert some[0].latency > 0

@@ -65,7 +65,9 @@ def test_builds_with_the_schedule_that_its_name_tells_and_dumps(path, tmp_path):
         config, model = build(path, {"model.backbone.init_cfg": None})
     method, schedule = path.stem.split("_")[0], model.encoder.schedule
     kind = config.model.encoder.schedule.type
-    assert kind == {"proscale": "pro_scale", "lite": "lite"}.get(method.partition("-")[0], "m2f")
+    assert kind == {"proscale": "pro_scale", "lite": "lite"}.get(
+        method.removeprefix("eco-").partition("-")[0], "m2f"
+    )
     assert (model.recalibration is not None) == (kind == "pro_scale")
     if method.startswith("proscale-"):
         assert "".join(str(stage.repeats) for stage in schedule.stages) == method[-4:].strip("-")

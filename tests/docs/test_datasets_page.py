@@ -48,7 +48,7 @@ def keys_in_use(test_cfg):
 @pytest.mark.parametrize("pattern", thresholds_of_the_page())
 def test_thresholds_are_those_of_the_configs(pattern):
     documented = thresholds_of_the_page()[pattern]
-    paths = sorted((ROOT / "configs").glob(pattern))
+    paths = [path for path in sorted((ROOT / "configs").glob(pattern)) if "m2f" in path.stem]
     assert paths
     for path in paths:
         test_cfg = load_config(path).model.test_cfg

@@ -112,5 +112,5 @@ def test_another_quality_and_one_that_does_not_fit(shapes, configs, tmp_path):
     with pytest.raises(InputError, match="quality pq needs panoptic images"):
         derive(config, tmp_path / "none.pth", tmp_path / "out", torch.device("cpu"), "pq")
     plain = config_of("detr_r18_shapes", shapes, configs)
-    with pytest.raises(InputError, match="has no exit gate: name a config.*model.exit_gate="):
+    with pytest.raises(InputError, match=r"has no exit gate: name a config.*model.exit_gate="):
         derive(plain, tmp_path / "none.pth", tmp_path / "out", torch.device("cpu"), "ap50")
