@@ -48,7 +48,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/detection_encoder.py
 	$(BIN)/python benchmarks/mask_decoder.py
-	$(BIN)/python benchmarks/prototype_attention.py --rounds 5
+	$(BIN)/python benchmarks/prototype_attention.py --rounds 5 --no-memory
 	$(BIN)/python benchmarks/fusion.py
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/panoptic_quality.py --threads 1
