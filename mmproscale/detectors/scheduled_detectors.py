@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from mmdet.models import DDQDETR, DINO, DeformableDETR
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.pixel_decoder import build_part
@@ -73,7 +73,7 @@ class ScheduledEncoderMixin:
         self.encoder = built
         self.recalibration = self._build_recalibration()
 
-    def _build_recalibration(self):
+    def _build_recalibration(self) -> nn.Module | None:
         if not self.recalibration_cfg:
             return None
         if len(self.encoder.schedule.strides) == 1:
