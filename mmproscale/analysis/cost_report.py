@@ -118,9 +118,13 @@ def single_table(one: ConfigCost) -> list[list[str]]:
 
 def exits_table(one: ConfigCost) -> list[list[str]]:
     """Rows of a model in which a gate chooses the exit, one for each; none of another model."""
-    rows = [["exit", "total as run", "pixel decoder", "published form", "its pixel decoder"]]
+    heading = ["exit", "total as run", "pixel decoder", "published form", "its pixel decoder"]
+    if one.cost.published is None:  # a detector, whose costs have no other form
+        heading = ["exit", "total as run", "encoder"]
+    rows = [heading]
     for exit_, cost in _exit_costs(one).items():
-        rows.append([str(exit_), *map(_giga, astuple(cost))])  # its fields are the columns
+        figures = astuple(cost)[: len(heading) - 1]  # its fields are the columns
+        rows.append([str(exit_), *map(_giga, figures)])
     return rows if len(rows) > 1 else []
 
 

@@ -2,8 +2,8 @@
 
 mmdet imports `mmcv.ops` as a whole, and mmcv asks there only that every op has a name. So each name
 is a function that says, when it is called, what is missing. Deformable attention is the one op that
-Mask2Former cannot do without on a GPU, non-maximum suppression that DDQ needs anywhere: they call
-ours.
+Mask2Former cannot do without on a GPU, focal loss the one more that DINO cannot, and DDQ needs
+non-maximum suppression anywhere: these call ours.
 """
 
 from collections.abc import Callable
@@ -116,6 +116,44 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     from mmproscale.ops.non_maximum_suppression import nms
 
     return nms(boxes, scores, iou_threshold, offset)
+
+
+def sigmoid_focal_loss_forward(
+    input: Tensor, target: Tensor, weight: Tensor, output: Tensor, gamma: float, alpha: float
+) -> None:
+    """Fill ``output`` (N, C) with the loss of each logit, as mmcv's compiled op does.
+
+    Args:
+        input: (N, C) logits.
+        target: (N,) labels, C for background.
+        weight: (C,) of each class, or empty for none.
+        output: (N, C), filled.
+        gamma: Of the loss.
+        alpha: Of the loss.
+    """
+    output.copy_(_focal_loss(input, target, weight, gamma, alpha))
+
+
+def sigmoid_focal_loss_backward(
+    input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
+) -> None:
+    """Fill ``grad_input`` (N, C) with each loss's derivative; arguments as the forward op's."""
+    logits = input.detach().requires_grad_()
+    with torch.enable_grad():
+        loss = _focal_loss(logits, target, weight, gamma, alpha).sum()
+    grad_input.copy_(torch.autograd.grad(loss, logits)[0])
+
+
+def _focal_loss(
+    logits: Tensor, labels: Tensor, weight: Tensor, gamma: float, alpha: float
+) -> Tensor:
+    from mmproscale.ops.focal_loss import sigmoid_focal_loss
+
+    loss = sigmoid_focal_loss(logits, labels, gamma, alpha)
+    if not weight.numel():
+        return loss
+    of_background = weight.new_ones(1)
+    return loss * torch.cat([weight, of_background])[labels][:, None]
 
 
 def _as_pairs(shapes: Tensor) -> list[tuple[int, int]]:

@@ -28,9 +28,9 @@ Samples = Sequence[DetDataSample]
 class EarlyExitDetector:
     """What a detection transformer needs so that each image leaves its encoder at its own exit.
 
-    The class beside it has an ``encoder`` with ``schedule`` and ``layer_costs``, an
-    :meth:`encode_exits`
-    and a ``forward_encoder`` that also takes ``exits``, one for each image.
+    The class beside it has the ``strides`` of its maps, high resolution first, an ``encoder`` with
+    ``schedule`` and ``layer_costs``, an :meth:`encode_exits`, and a ``forward_encoder`` that also
+    takes ``exits``, one for each image.
 
     Args:
         exits: Numbers of layers after which an image may leave the encoder: by default all that the
@@ -96,9 +96,8 @@ class EarlyExitDetector:
 
     def layer_costs(self, feats: Sequence[Tensor]) -> tuple[int, ...]:
         """Multiply-accumulates of each layer of the encoder, for one image's maps of the neck."""
-        strides = reversed(self.encoder.schedule.strides)
         sizes = ((feat.shape[-2], feat.shape[-1]) for feat in feats)
-        return self.encoder.layer_costs(dict(zip(strides, sizes, strict=True)))
+        return self.encoder.layer_costs(dict(zip(self.strides, sizes, strict=True)))
 
     def _image_exits(self, feats: Sequence[Tensor], padding: Tensor | None) -> tuple[int, ...]:
         """The exit of each image, by the neck's maps and their padding."""

@@ -9,7 +9,7 @@ from typing import Any
 from mmdet.models import DETR
 from torch import Tensor
 
-from mmproscale.detectors.dense_encoder import DenseEncoder
+from mmproscale.detectors.dense_encoder import STRIDE, DenseEncoder
 from mmproscale.detectors.early_exit_detector import EarlyExitDetector
 from mmproscale.registry import MODELS
 
@@ -17,6 +17,8 @@ from mmproscale.registry import MODELS
 @MODELS.register_module()
 class EarlyExitDETR(EarlyExitDetector, DETR):
     """mmdet's DETR, its weights by name, and :class:`EarlyExitDetector`'s arguments."""
+
+    strides = (STRIDE,)
 
     def _init_layers(self) -> None:
         config = copy.deepcopy(self.encoder)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from mmdet.models import DDQDETR, DINO, DeformableDETR
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmproscale.detectors.early_exit_detector import EarlyExitDetector
 from mmproscale.errors import InputError
@@ -75,7 +75,7 @@ class ScheduledEncoderMixin(EarlyExitDetector):
         self.encoder = built
         self.recalibration = self._build_recalibration()
 
-    def _build_recalibration(self):
+    def _build_recalibration(self) -> nn.Module | None:
         if not self.recalibration_cfg:
             return None
         if len(self.encoder.schedule.strides) == 1:

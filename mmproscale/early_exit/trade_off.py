@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from mmproscale.early_exit.box_matches import BoxMatches
 from mmproscale.early_exit.derived_table import DerivedTable
 from mmproscale.errors import InputError
 
-RESAMPLES, AT_ONCE = 1000, 100
+RESAMPLES, AP_RESAMPLES, AT_ONCE = 1000, 200, 100
+"""Of the bootstrap; AP of one goes through all detections, PQ through sums."""
 CONFIDENCE = 0.95
 GIGA = 1e9
 
@@ -67,18 +69,20 @@ class TradeOff:
 
     Args:
         table: The images.
-        resamples: How many datasets the bootstrap draws.
+        resamples: How many datasets the bootstrap draws; by default ``RESAMPLES``, of AP fewer.
         seed: Of the drawing.
 
     Raises:
         InputError: No images.
     """
 
-    def __init__(self, table: DerivedTable, resamples: int = RESAMPLES, seed: int = 0) -> None:
+    def __init__(self, table: DerivedTable, resamples: int | None = None, seed: int = 0) -> None:
         if not len(table):
             raise InputError("no image is left to judge by: hold out a larger share")
         self.table = table
         images = len(table)
+        if resamples is None:
+            resamples = AP_RESAMPLES if isinstance(table.counts, BoxMatches) else RESAMPLES
         shares = np.full(images, 1 / images)
         self._weights = np.random.default_rng(seed).multinomial(images, shares, size=resamples)
         self._cost, self._encoder_cost = table.costs / GIGA, table.encoder_costs / GIGA

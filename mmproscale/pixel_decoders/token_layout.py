@@ -91,8 +91,13 @@ class TokenLayout:
         if self.valid_ratios is None:
             return points
         ratios = self.valid_ratios.to(points.dtype)
-        counts = points.new_tensor([len(level) for level in centres], dtype=torch.long)
-        own = ratios[:, self._indices(queries)].repeat_interleave(counts, dim=1)  # BxNx2
+        own = torch.cat(
+            [
+                ratios[:, index, None].expand(-1, len(level), -1)
+                for index, level in zip(self._indices(queries), centres, strict=True)
+            ],
+            dim=1,
+        )  # BxNx2
         return points / own[:, :, None] * ratios[:, None, self._indices(keys)]
 
     def _indices(self, strides: Sequence[int]) -> list[int]:

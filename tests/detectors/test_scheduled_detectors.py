@@ -129,6 +129,24 @@ def test_no_image_reads_padding():
     torch.testing.assert_close(changed[~mask], expected[~mask])
 
 
+@torch.no_grad()
+def test_maps_that_the_schedule_leaves_out_reach_the_decoder_as_the_neck_made_them():
+    schedule = dict(type="pro_scale", repeats=(1, 1), levels=(64, (32, 16)))
+    model = scheduled(
+        "DINO",
+        dict(num_layers=None, schedule=schedule),
+        recalibration=dict(type="TRC"),
+        **{"encoder.layer_cfg.self_attn_cfg.num_levels": 3},
+    ).eval()
+    images, samples = batch(OTHER)
+    inputs, _ = model.pre_transformer(model.extract_feat(images), samples)
+    encoded = model.forward_encoder(**inputs)["memory"]
+    finest = int(inputs["spatial_shapes"][0].prod())
+    assert torch.equal(encoded[:, :finest], inputs["feat"][:, :finest])
+    assert not torch.isclose(encoded[:, finest:], inputs["feat"][:, finest:]).all(-1).any()
+    assert len(model.predict(images, samples)) == 3
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -5,14 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from helpers.tiny_eco import IMAGES, write_shapes
+from helpers.tiny_eco import IMAGES, write_boxes
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
 from mmproscale.analysis.exit_cost import exit_cost
 from mmproscale.analysis.model_cost import Network, model_cost
 from mmproscale.apis.config import load_config
-from mmproscale.datasets.conversion.instances import convert_to_instances
 from mmproscale.early_exit.box_quality import BoxImageQuality
 from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
 from mmproscale.early_exit.derived_file import read_table
@@ -24,14 +23,7 @@ NAMES = ("eco_detr_r18_shapes", "eco_dino_r18_shapes")
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    root = write_shapes(tmp_path_factory.mktemp("data") / "shapes")
-    annotations = root / "annotations"
-    for split in ("train", "val"):
-        panoptic = annotations / f"panoptic_{split}.json"
-        convert_to_instances(
-            panoptic, panoptic.with_suffix(""), annotations / f"instances_{split}.json"
-        )
-    return root
+    return write_boxes(tmp_path_factory.mktemp("data") / "shapes")
 
 
 def config_of(name, shapes, configs, **more):

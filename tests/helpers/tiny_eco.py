@@ -7,6 +7,7 @@ import torch
 from mmengine.registry import init_default_scope
 
 from mmproscale.apis.config import load_config
+from mmproscale.datasets.conversion.instances import convert_to_instances
 from mmproscale.datasets.shapes import ShapesSpec, make_shapes
 from mmproscale.registry import MODELS
 
@@ -30,6 +31,16 @@ def options(shapes: Path) -> dict:
 def write_shapes(folder: Path) -> Path:
     """Ten training images of 64 pixels."""
     make_shapes(folder, ShapesSpec(train=IMAGES, val=2, size=64))
+    return folder
+
+
+def write_boxes(folder: Path) -> Path:
+    """The same with the boxes of its things."""
+    annotations = write_shapes(folder) / "annotations"
+    for split in ("train", "val"):
+        panoptic = annotations / f"panoptic_{split}.json"
+        out = annotations / f"instances_{split}.json"
+        convert_to_instances(panoptic, panoptic.with_suffix(""), out)
     return folder
 
 

@@ -139,3 +139,15 @@ def test_cost_is_the_schedules_and_mmdets(run_tool, configs):
         assert min(part["gmacs"] for part in one["parts"]) >= 0
     status, out, _ = run_tool("cost.py", *ours, "--shape", 128, 128)
     assert status == 0 and "encoder (Tx." in out and "published" not in out
+
+
+def test_benchmark_times_encoder_and_decoder_apart(run_tool, configs, tmp_path):
+    ours = [configs / f"{name}_r18_shapes.py" for name in ("proscale_dino", "dino")]
+    out = tmp_path / "times.json"
+    options = ("--rounds", 1, "--warm-up", 0, "--no-memory", "--threads", 1, "--json", out)
+    arguments = (ours[0], "--against", ours[1], "--shape", 128, 128, *options)
+    status, _, error = run_tool("benchmark.py", *arguments)
+    assert status == 0, error
+    for candidate in json.loads(out.read_text())["candidates"]:
+        assert list(candidate["parts"]) == ["backbone", "encoder", "decoder, boxes", "whole"]
+        assert all(part["ms"]["median"] > 0 for part in candidate["parts"].values())

@@ -6,10 +6,19 @@ import cv2
 import pytest
 import torch
 from helpers.derived_tables import CHANNELS, EXITS, GATE, derived_table, origin, rows_of
-from helpers.tiny_eco import CONFIG, IMAGES, options, write_checkpoint, write_shapes
+from helpers.tiny_eco import (
+    CONFIG,
+    IMAGES,
+    options,
+    write_boxes,
+    write_checkpoint,
+    write_shapes,
+)
 
 from mmproscale.early_exit.derived_file import read_table, write_rows
 from mmproscale.early_exit.fingerprint import fingerprint
+
+KEYS = ("num_workers", "persistent_workers")
 
 
 @pytest.fixture
@@ -54,6 +63,35 @@ def test_derive_fit_and_test(run_tool, tmp_path):
     )
     assert status == 0, error
     assert json.loads((work_dir / "metrics.json").read_text())["early_exit"]
+
+
+def test_a_detector_goes_through_all_three_steps(run_tool, tmp_path):
+    config = CONFIG.with_name("eco_detr_r18_shapes.py")
+    shapes = write_boxes(tmp_path / "shapes")
+    loaders = [f"{part}_dataloader.{key}" for part in ("train", "val", "test") for key in KEYS]
+    settings = [f"data_root={shapes}"]
+    settings += [f"{key}={0 if 'num' in key else False}" for key in loaders]
+    once = ["train_cfg.max_iters=1", "train_cfg.val_interval=1"]
+    once += ["default_hooks.checkpoint.interval=1", "default_hooks.logger.interval=1"]
+    step_a = tmp_path / "a" / "iter_1.pth"
+    arguments = [config, "--work-dir", step_a.parent, "--cfg-options", *settings, *once]
+    status, _, error = run_tool("train.py", *arguments)
+    assert status == 0, error
+    derived, gated = tmp_path / "derived.parquet", tmp_path / "gated.pth"
+    arguments = [config, step_a, "--out", derived, "--quality", "ap50", "--cfg-options", *settings]
+    status, _, error = run_tool("eco.py", "derive", *arguments)
+    assert status == 0, error
+    table = read_table(derived)
+    assert (table.origin.quality, table.origin.gate) == ("ap50", "exit_gate.linear")
+    arguments = [derived, "--beta", 0.01, "--checkpoint", step_a, "--out", gated]
+    status, out, error = run_tool("eco.py", "fit", *arguments, "--held-out", 0)
+    assert status == 0 and "AP50 (95%)" in out, error
+    arguments = [config, gated, "--work-dir", tmp_path / "test", "--cfg-options", *settings]
+    status, _, error = run_tool("test.py", *arguments)
+    assert status == 0, error
+    report = json.loads((tmp_path / "test" / "metrics.json").read_text())
+    assert sum(entry["images"] for entry in report["early_exit"]["exits"].values()) == 2
+    assert "coco/bbox_mAP" in report
 
 
 def test_fit_by_beta_and_by_budget(step_c, run_tool):
