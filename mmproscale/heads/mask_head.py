@@ -21,7 +21,8 @@ from mmproscale.heads.multi_exit_loss import build_exit_loss
 from mmproscale.pixel_decoders.token_layout import to_tokens
 from mmproscale.transformer_decoders import QueryDecoder
 
-# What mmdet's own attention takes, of what a layer's cross_attn_cfg may have.
+# What mmdet's own layer and attention take, of what layer_cfg and its cross_attn_cfg may have.
+PLAIN_LAYER = ("self_attn_cfg", "cross_attn_cfg", "ffn_cfg", "norm_cfg", "init_cfg")
 PLAIN_ATTENTION = ("embed_dims", "num_heads", "attn_drop", "proj_drop", "dropout", "batch_first")
 
 MaskEmbed = Callable[[Tensor], tuple[Tensor, Tensor | None]]
@@ -70,6 +71,12 @@ class MaskHead(Mask2FormerHead):
         exits = getattr(self.pixel_decoder, "exits", ())
         self.exit_loss = build_exit_loss(exit_loss, exits) if exit_loss else None
         self._unnamed_weights = dict(class_weight or {})
+
+    def init_weights(self) -> None:
+        """mmdet's initialisation, and what a kind of cross-attention has of its own."""
+        super().init_weights()
+        for layer in self.transformer_decoder.layers:
+            layer.cross_attn.init_weights()
 
     def name_classes(self, names: Sequence[str]) -> None:
         """Say the classes' names, in the order of labels: what is stated by name takes effect.
@@ -251,12 +258,10 @@ def _with_levels(pixel_decoder: Mapping, num_levels: int) -> ConfigDict:
 def _stock_decoder(config: Mapping) -> ConfigDict:
     """A decoder that mmdet can build, in whose place ours comes: plain layers, one at least."""
     config = ConfigDict(copy.deepcopy(dict(config)))
-    for key in ("type", "norm_order"):
-        config.layer_cfg.pop(key, None)
-    attention = config.layer_cfg.cross_attn_cfg
-    config.layer_cfg.cross_attn_cfg = {
-        key: value for key, value in attention.items() if key in PLAIN_ATTENTION
-    }
+    layer = {key: value for key, value in config.layer_cfg.items() if key in PLAIN_LAYER}
+    attention = layer["cross_attn_cfg"].items()
+    layer["cross_attn_cfg"] = {key: value for key, value in attention if key in PLAIN_ATTENTION}
+    config.layer_cfg = layer
     config.num_layers = max(1, config.num_layers)
     return config
 
