@@ -111,16 +111,9 @@ class BoxImageQuality:
         of_classes = [one for one in evaluation.evalImgs if one is not None]
         sizes = [len(one["dtScores"]) for one in of_classes]
         labels = [self._labels[one["category_id"]] for one in of_classes]
-        crowds = [truth.get("iscrowd", 0) for truth in truths]
+        wanted = [self._labels[t["category_id"]] for t in truths if not t.get("iscrowd")]
         return ImageMatches(
-            truths=np.array(
-                [
-                    self._labels[truth["category_id"]]
-                    for truth, crowd in zip(truths, crowds, strict=True)
-                    if not crowd
-                ],
-                np.int32,
-            ),
+            truths=np.array(wanted, np.int32),
             labels=np.repeat(np.array(labels, np.int32), sizes),
             scores=_joined([one["dtScores"] for one in of_classes]).astype(np.float32),
             matched=_joined([_bits(one["dtMatches"] > 0) for one in of_classes]).astype(np.int16),
@@ -198,4 +191,5 @@ def _bits(flags: np.ndarray) -> np.ndarray:
 
 
 def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0), *arrays]) if not len(arrays) else np.concatenate(arrays)
+    """One after the other; of none, none."""
+    return np.concatenate(arrays) if len(arrays) else np.zeros(0)

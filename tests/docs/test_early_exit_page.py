@@ -4,22 +4,24 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from mmproscale.early_exit.derived_file import KEY, SCHEMA, VERSION
+from mmproscale.early_exit.derived_file import BOX_FIELDS, COUNT_FIELDS, FIELDS, KEY, VERSION
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.gate_losses import LOSSES
+from mmproscale.early_exit.image_quality import QUALITIES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/early_exit.md").read_text()
 
 
-def first_cells(heading):
-    """What stands in the first column of the table with that heading."""
-    rows = PAGE.partition(f"| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
+def first_cells(heading, number=0):
+    """What stands in the first column of a table with that heading, of several the so many-th."""
+    rows = PAGE.split(f"| {heading} |")[number + 1].partition("\n\n")[0].splitlines()[2:]
     return [name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1])]
 
 
 def test_the_derived_file_is_as_the_page_says():
-    assert first_cells("column | type") == SCHEMA.names
+    for number, columns in enumerate((FIELDS, COUNT_FIELDS, BOX_FIELDS)):
+        assert first_cells("column | type", number) == [name for name, _ in columns]
     assert first_cells("key") == _in_page_order(["version", *(f.name for f in fields(Origin))])
     assert f"`{KEY.decode()}`" in PAGE and f"version is {VERSION};" in PAGE
 
@@ -32,6 +34,7 @@ def _in_page_order(names):
 def test_losses_and_commands_are_the_tools():
     assert first_cells("`--loss`") == list(LOSSES)
     tool = (ROOT / "tools/eco.py").read_text()
+    assert all(f"`{name}`" in PAGE for name in QUALITIES)
     for option in set(re.findall(r"eco\.py .*?(--[a-z-]+)", PAGE)) - {"--cfg-options"}:
         assert f'"{option}"' in tool
     for config in re.findall(r"configs/\w+\.py", PAGE):
