@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -54,7 +55,7 @@ def training_memory(network: nn.Module, size: tuple[int, int], half: bool = Fals
         kept[storage._cdata] = storage
         return tensor
 
-    network = copy.deepcopy(network).train()
+    network = _training_one_image(network)
     with FakeTensorMode(allow_non_fake_inputs=True):
         images = torch.zeros(1, 3, *size)
         hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
@@ -63,6 +64,18 @@ def training_memory(network: nn.Module, size: tuple[int, int], half: bool = Fals
         for tensor in (*network.parameters(), *network.buffers(), images):
             kept.pop(tensor.untyped_storage()._cdata, None)
     return sum(storage.nbytes() for storage in kept.values())
+
+
+def _training_one_image(network: nn.Module) -> nn.Module:
+    """A copy that trains but for its batch norms: one value of a channel has no variance (PEM).
+
+    As they are evaluated they keep what they keep in training, their input.
+    """
+    network = copy.deepcopy(network).train()
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+    return network
 
 
 def _peak(network: nn.Module, size: tuple[int, int], half: bool) -> int:

@@ -67,6 +67,9 @@ class MaskHead(Mask2FormerHead):
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.num_transformer_decoder_layers = self.transformer_decoder.num_layers
         self._project_maps(getattr(self.pixel_decoder, "map_channels", None))
+        if not self.transformer_decoder.layers:  # nobody reads them, and training asks who does
+            self.query_embed.requires_grad_(False)
+            self.level_embed.requires_grad_(False)
         self.criterion = self._build_criterion() if self.train_cfg else None
         exits = getattr(self.pixel_decoder, "exits", ())
         self.exit_loss = build_exit_loss(exit_loss, exits) if exit_loss else None

@@ -40,7 +40,8 @@ class Fit:
 def fit(
     network: Network, crops: Iterable[tuple[int, int]], memory: float, half: bool = False
 ) -> Fit:
-    """The largest crop of which at least one image fits, and how many do.
+    """The largest crop of which at least one image fits (two, if the model needs them), and how
+    many do.
 
     Args:
         network: the model's, as :func:`mmproscale.analysis.model_cost.build_network` makes it.
@@ -49,20 +50,23 @@ def fit(
         half: train in mixed precision.
 
     Raises:
-        InputError: not one image of the smallest crop fits.
+        InputError: not as many images of the smallest crop fit.
     """
     network = traceable(network)
+    decoder = getattr(getattr(network, "mask_head", None), "pixel_decoder", None)
+    least = getattr(decoder, "least_images", 1)
     fixed = BYTES_OF_LIBRARIES + BYTES_OF_PARAMETER * _num_params(network)
     for crop in crops:
         width, height = crop
         kept = training_memory(network, (height, width), half)
         per_image = round(BEYOND_ACTIVATIONS * kept)
         images = images_that_fit(memory * GIB, fixed, per_image)
-        if images:
+        if images >= least:
             return Fit(crop, images, per_image, fixed)
-    needed = (fixed + per_image) / GIB
+    needed = (fixed + least * per_image) / GIB
+    count = "one image" if least == 1 else f"a batch of {least}"
     raise InputError(
-        f"--memory {memory:g} is too little: one image of {crop[0]}x{crop[1]} takes about "
+        f"--memory {memory:g} is too little: {count} of {crop[0]}x{crop[1]} takes about "
         f"{needed:.2f} GiB with this --base; take a smaller one"
     )
 

@@ -107,7 +107,7 @@ CONVOLUTION_BACKENDS = tuple(_FINDERS)
 
 
 def _sample_and_multiply(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
-    B, _, H, W = x.shape
+    B, (H, W) = len(x), map(int, x.shape[2:])  # a trace has tensors for sizes
     # Outside a map zeros are read, so zeros may follow it. Locations are shares of a side: of one
     # that is a power of two they are as exact as pixels.
     sides = _power_of_two(H), _power_of_two(W)

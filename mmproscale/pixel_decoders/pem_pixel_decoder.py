@@ -29,7 +29,7 @@ class PEMPixelDecoder(BaseModule):
         out_channels: Channels of the mask features.
         num_outs: How many maps are returned: all but the finest.
         channels: Channels C, where a head of ours projects the maps to its own width.
-        modulation: Config of CSM, or None for none.
+        modulation: Arguments of CSM, or None for none.
         conv_cfg: Config of the 3x3 convolutions on summed maps; None for plain ones.
         norm_cfg: Normalisation everywhere.
         encoder: Not used; mmdet's head asks for its number of levels.
@@ -68,7 +68,7 @@ class PEMPixelDecoder(BaseModule):
         self.input_convs = ModuleList(conv(width[s], channels) for s in self.encoded_strides)
         self.context_conv = conv(width[self.encoded_strides[0]], channels)
         self.modulations = ModuleList(
-            build_part(modulation, embed_dims=channels, norm_cfg=norm_cfg)
+            build_part(dict(type="CSM") | dict(modulation), embed_dims=channels, norm_cfg=norm_cfg)
             if modulation
             else nn.Identity()
             for _ in self.encoded_strides
@@ -132,14 +132,20 @@ class PEMPixelDecoder(BaseModule):
             above = upsample(maps[-1], finer.shape[-2:])
         return (), maps, contextual[-1] + above
 
+    @property
+    def least_images(self) -> int:
+        """With how many at once this can train.
+
+        The norm after a mean over the map has one value for each image and channel.
+        """
+        return 2 if isinstance(self.context_conv.norm, nn.BatchNorm2d) else 1
+
     def _check_batch(self, images: int) -> None:
-        """The norm after a mean over the map has one value for each image and channel."""
-        norm = self.context_conv.norm
-        if self.training and images == 1 and isinstance(norm, nn.BatchNorm2d) and norm.training:
+        if self.context_conv.norm.training and images < self.least_images:
             raise InputError(
                 "PEM's pixel decoder normalises a vector for each image over the batch, and the "
-                "batch has one image: train with 2 or more on a GPU, or set "
-                "pixel_decoder.norm_cfg=dict(type='GN', num_groups=32)"
+                "batch has one image: train with 2 or more at once, or set "
+                "pixel_decoder.norm_cfg=dict(type='GN', num_groups=16)"
             )
 
 

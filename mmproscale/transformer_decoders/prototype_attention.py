@@ -127,6 +127,9 @@ class PrototypeAttention(BaseModule):
         else:
             index, prototypes = self._choose(q, normed, shape, reads)
             if torch.is_grad_enabled():
+                # Weights that autocast has just cast without gradients would serve here too, and
+                # get none (torch before 2.10).
+                torch.clear_autocast_cache()
                 prototypes = self._tokens(normed, index, shape)
         strength = F.normalize(self.interaction(q * prototypes), dim=AXES[self.normalised_over])
         return queries + self.out_proj(self.alpha * strength + prototypes)

@@ -10,6 +10,7 @@ from mmdet.models.layers import Mask2FormerTransformerDecoder
 from mmengine.model import ModuleList
 from torch import Tensor
 
+from mmproscale.errors import InputError
 from mmproscale.registry import MODELS
 
 
@@ -18,9 +19,16 @@ class QueryDecoder(Mask2FormerTransformerDecoder):
 
     ``layer_cfg.type`` is a layer of ours by its plain name: ``'MaskedAttentionLayer'``, if none is
     given, or ``'PrototypeAttentionLayer'``. Without layers queries predict what they have learnt.
+
+    Raises:
+        InputError: ``num_layers`` is no number of layers.
     """
 
     def _init_layers(self) -> None:
+        if type(self.num_layers) is not int or self.num_layers < 0:
+            raise InputError(
+                f"transformer_decoder.num_layers={self.num_layers!r} must be 0 or more"
+            )
         config = dict(type="MaskedAttentionLayer", _scope_="mmproscale") | dict(self.layer_cfg)
         self.layers = ModuleList(MODELS.build(config) for _ in range(self.num_layers))
         self.embed_dims = self.layer_cfg["self_attn_cfg"]["embed_dims"]

@@ -50,3 +50,10 @@ def test_it_grows_with_the_image_and_leaves_the_network_alone():
     assert large.training == 2 * small.training
     assert not network.training and all(type(p) is nn.Parameter for p in network.parameters())
     assert network(torch.zeros(1, 3, 4, 4)).isfinite().all()
+
+
+def test_a_batch_norm_that_one_image_could_not_train_keeps_its_input():
+    pooled = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(8))
+    memory = activation_memory(pooled.train(), (32, 48))
+    assert MAP <= memory.training + MAP <= 2 * MAP
+    assert all(module.training for module in pooled)

@@ -51,7 +51,6 @@ def test_every_key_of_the_tables_is_one_of_the_model(configs):
     for path, values in keys:
         for value in re.findall(r'`("\w+"|dict\(.*?\))`', values):
             changed = {f"model.panoptic_head.{_full(path)}": eval(value)}
-            changed["model.panoptic_head.pixel_decoder.modulation.type"] = "CSM"
             build_network(load_config(configs / "pem_m2f_r18_shapes.py", changed))
     assert head.pixel_decoder.channels == 128
 

@@ -4,6 +4,8 @@ import pytest
 from torch import nn
 
 from mmproscale.analysis.activation_memory import training_memory
+from mmproscale.analysis.model_cost import build_network
+from mmproscale.apis.config import load_config
 from mmproscale.errors import InputError
 from mmproscale.new_config import memory_fit
 from mmproscale.new_config.choices import crop_sizes
@@ -34,4 +36,13 @@ def test_less_memory_is_fewer_images_then_a_smaller_crop(network):
 
 def test_what_never_fits_is_one_line(network):
     with pytest.raises(InputError, match=r"--memory 0\.5 is too little: one image of 128x96"):
+        memory_fit.fit(network, crop_sizes(SIZE), memory=0.5)
+
+
+def test_a_model_that_cannot_train_on_one_image_gets_two(configs):
+    network = build_network(load_config(configs / "pem_m2f_r18_shapes.py"))
+    assert network.mask_head.pixel_decoder.least_images == 2
+    fits = [memory_fit.fit(network, crop_sizes(SIZE), m / 100) for m in range(96, 200, 4)]
+    assert all(fit.images >= 2 for fit in fits) and len({fit.crop for fit in fits}) > 1
+    with pytest.raises(InputError, match=r"too little: a batch of 2 of 128x96"):
         memory_fit.fit(network, crop_sizes(SIZE), memory=0.5)

@@ -149,3 +149,18 @@ def test_what_cannot_be_built_is_refused(changes, fault):
 def test_a_deformable_convolution_keeps_the_size(changes):
     with pytest.raises(InputError, match="keeps the map's"):
         DeformableConvolution(4, 4, **(dict(kernel_size=3, padding=1) | changes))
+
+
+@torch.no_grad()
+def test_a_trace_is_the_decoder():
+    decoder, feats = make(), backbone_maps((64, 96))
+    traced = torch.jit.trace(decoder, (feats,), check_trace=False, strict=False)
+    torch.testing.assert_close(traced(feats)[0], decoder(feats)[0])
+
+
+@pytest.mark.parametrize("channels", [32, 64, 128])
+def test_the_norm_that_is_advised_for_one_image_fits_our_configs(channels):
+    with pytest.raises(InputError) as refused:
+        make().train()(backbone_maps((64, 96), batch=1))
+    norm = eval(str(refused.value).partition("norm_cfg=")[2])
+    make(channels=channels, out_channels=64, norm_cfg=norm).train()(backbone_maps((64, 96), 1))

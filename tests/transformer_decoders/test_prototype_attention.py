@@ -203,3 +203,17 @@ def test_an_images_masks_are_dropped_where_none_has_a_pixel():
 def test_what_cannot_be_built_is_refused(arguments, fault):
     with pytest.raises(InputError, match=fault):
         layer(**arguments)
+
+
+def test_weights_learn_under_autocast_what_they_learn_in_fp32():
+    attention = make().train()
+    gradients = []
+    given = inputs()
+    for half in (False, True):
+        attention.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = attention(*given, SHAPE)
+        out.float().square().sum().backward()
+        gradients.append({name: p.grad.clone() for name, p in attention.named_parameters()})
+    for name, full in gradients[0].items():
+        assert F.cosine_similarity(full.flatten(), gradients[1][name].flatten(), dim=0) > 0.9, name
