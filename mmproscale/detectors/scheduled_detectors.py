@@ -17,7 +17,12 @@ from torch import Tensor, nn
 from mmproscale.detectors.early_exit_detector import EarlyExitDetector
 from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.pixel_decoder import build_part
-from mmproscale.pixel_decoders.scheduled_encoder import Levels, ScheduledEncoder, build_encoder
+from mmproscale.pixel_decoders.scheduled_encoder import (
+    Levels,
+    ScheduledEncoder,
+    build_encoder,
+    levels_of,
+)
 from mmproscale.pixel_decoders.token_layout import TokenLayout, concat
 from mmproscale.registry import MODELS
 
@@ -43,7 +48,8 @@ class ScheduledEncoderMixin(EarlyExitDetector):
 
     Raises:
         InputError: A schedule that can't be or that names a level without a map; ``num_layers``
-            beside ``schedule``; not one stride for each map; TRC with a single level.
+            beside ``schedule``; not one stride for each map, or not in ascending order; a decoder
+            that reads another number of maps; TRC with a single level.
     """
 
     encoder: ScheduledEncoder
@@ -63,11 +69,36 @@ class ScheduledEncoderMixin(EarlyExitDetector):
                 f"model.strides={self.strides} must have one stride for each of "
                 f"num_feature_levels={num_feature_levels} maps"
             )
+        if list(self.strides) != sorted(set(self.strides)) or self.strides[0] < 1:
+            raise InputError(
+                f"model.strides={self.strides} must ascend: the neck's maps come high resolution "
+                "first"
+            )
         self.recalibration_cfg = recalibration
         super().__init__(*args, encoder=encoder, num_feature_levels=num_feature_levels, **arguments)
 
+    def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
+        """The neck's maps (B, C, H_i, W_i) of images (B, 3, H, W), high resolution first.
+
+        Raises:
+            InputError: Another number of maps than the model has levels.
+        """
+        maps = super().extract_feat(batch_inputs)
+        if len(maps) != len(self.strides):
+            raise InputError(
+                f"model.neck gives {len(maps)} maps, but model.num_feature_levels="
+                f"{len(self.strides)}: make neck.num_outs the same"
+            )
+        return maps
+
     def _init_layers(self) -> None:
         config = self.encoder
+        read = levels_of(self.decoder["layer_cfg"], "cross_attn_cfg")
+        if read != len(self.strides):
+            raise InputError(
+                f"model.decoder.layer_cfg.cross_attn_cfg.num_levels={read}, but "
+                f"num_feature_levels={len(self.strides)}: the decoder reads every map"
+            )
         built = build_encoder(config, "model.encoder", self.strides)
         # mmdet's method builds its own from this key: the smallest there is, and not for long.
         self.encoder = dict(num_layers=1, layer_cfg=_known_to_mmdet(config["layer_cfg"]))

@@ -75,12 +75,6 @@ class MaskHead(Mask2FormerHead):
         self.exit_loss = build_exit_loss(exit_loss, exits) if exit_loss else None
         self._unnamed_weights = dict(class_weight or {})
 
-    def init_weights(self) -> None:
-        """mmdet's initialisation, and what a kind of cross-attention has of its own."""
-        super().init_weights()
-        for layer in self.transformer_decoder.layers:
-            layer.cross_attn.init_weights()
-
     def name_classes(self, names: Sequence[str]) -> None:
         """Say the classes' names, in the order of labels: what is stated by name takes effect.
 

@@ -199,9 +199,9 @@ def build_encoder(config: Mapping | None, key: str, strides: Sequence[int]) -> S
     return encoder
 
 
-def levels_of(layer_cfg: Mapping) -> int:
-    """How many levels a layer's config is for; mmcv's default where it does not say."""
-    return layer_cfg["self_attn_cfg"].get("num_levels", 4)
+def levels_of(layer_cfg: Mapping, attention: str = "self_attn_cfg") -> int:
+    """How many levels a layer's attention is for; mmcv's default where its config does not say."""
+    return layer_cfg[attention].get("num_levels", 4)
 
 
 def _pick(levels: Levels, images: list[int] | slice) -> Levels:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import torch
 import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
-from mmengine.model import BaseModule, kaiming_init
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -90,13 +90,6 @@ class PrototypeAttention(BaseModule):
         self.interaction = nn.Linear(embed_dims, embed_dims)
         self.alpha = nn.Parameter(torch.ones(embed_dims))
         self.out_proj = nn.Linear(embed_dims, embed_dims)
-
-    def init_weights(self) -> None:
-        """Have tokens begin as different as the memory's are: no bias that all keys would share."""
-        kaiming_init(self.memory_conv, mode="fan_in", nonlinearity="linear", bias=0)
-        for projection in (self.memory_proj, self.query_proj):
-            nn.init.xavier_normal_(projection.weight)
-            nn.init.zeros_(projection.bias)
 
     def forward(
         self,

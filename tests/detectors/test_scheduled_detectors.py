@@ -151,6 +151,12 @@ def test_maps_that_the_schedule_leaves_out_reach_the_decoder_as_the_neck_made_th
     ("changes", "message"),
     [
         ({"encoder.schedule": GROWTH}, r"model.encoder has num_layers=3 and schedule="),
+        ({"strides": (64, 32, 16, 8)}, r"strides=\(64, 32, 16, 8\) must ascend"),
+        ({"strides": (8, 8, 16, 32)}, r"strides=\(8, 8, 16, 32\) must ascend"),
+        (
+            {"decoder.layer_cfg.cross_attn_cfg.num_levels": 3},
+            r"decoder.layer_cfg.cross_attn_cfg.num_levels=3, but num_feature_levels=4",
+        ),
         ({"strides": (8, 16)}, r"model.strides=\(8, 16\) must have one stride for each of"),
         (
             {"strides": (4, 8, 16, 32), "encoder.num_layers": None, "encoder.schedule": GROWTH},
@@ -162,3 +168,11 @@ def test_maps_that_the_schedule_leaves_out_reach_the_decoder_as_the_neck_made_th
 def test_what_cannot_be_is_refused_when_built(changes, message):
     with pytest.raises(InputError, match=message):
         scheduled("DINO", **changes)
+
+
+@pytest.mark.parametrize("maps", [3, 5])
+def test_a_neck_of_another_number_of_maps_is_named(maps):
+    model = scheduled("DINO", **{"neck.num_outs": maps}).eval()
+    images, samples = batch()
+    with pytest.raises(InputError, match=f"neck gives {maps} maps, but model.num_feature_levels=4"):
+        model.predict(images, samples)
