@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def sigmoid_focal_loss(logits: Tensor, labels: Tensor, gamma: float, alpha: float) -> Tensor:
-    """The loss of each logit (N, C) in fp32, as RetinaNet's eq. 5 with balance ``alpha``.
+    """The loss of each logit (N, C) in fp32 or wider, as RetinaNet's eq. 5 with balance ``alpha``.
 
     Args:
         logits: (N, C).
@@ -14,7 +14,8 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, gamma: float, alpha: floa
         gamma: How much less sure logits count.
         alpha: Weight of the label's own logit; 1 - alpha of the others.
     """
-    logits = logits.float()  # as mmdet's own under autocast
+    # As mmdet's own under autocast.
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     own = labels[:, None] == torch.arange(logits.shape[1], device=logits.device)
     signed = torch.where(own, logits, -logits)  # large where the logit is right
     balance = torch.where(own, alpha, 1 - alpha)
