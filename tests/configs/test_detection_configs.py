@@ -76,7 +76,7 @@ def test_builds_with_the_schedule_that_its_name_tells_and_dumps(path, tmp_path):
     assert Config.fromfile(tmp_path / "dumped.py").to_dict() == config.to_dict()
 
 
-@pytest.mark.parametrize("name", STEPPED)
+@pytest.mark.parametrize("name", sorted(STEPPED))
 def test_steps_predicts_saves_and_loads(name, tmp_path, configs):
     path = configs / f"{name}.py"
     less = SMALL | ({"model.backbone.depths": [1, 1, 1, 1]} if "swin" in name else {})
