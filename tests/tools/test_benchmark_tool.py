@@ -132,7 +132,8 @@ def test_a_detector_without_a_pixel_decoder(run_tool, detr):
     lines = {line.split("│")[1].strip(): line for line in shown.splitlines() if "│" in line}
     cells = {name: [cell.strip() for cell in line.split("│")[2:4]] for name, line in lines.items()}
     assert cells["pixel decoder"][1] == cells["results"][1] == "-"
-    assert cells["head"][0] == "-" and "ms" in cells["head"][1]
+    for part in ("encoder", "decoder, boxes"):
+        assert cells[part][0] == "-" and "ms" in cells[part][1]
     assert list(lines)[-1] == "whole" and "(" in cells["whole"][1]
 
 
@@ -153,7 +154,7 @@ def test_one_alone_has_no_ratios_and_mmdets_own_file_will_do(run_tool):
     results = bench(run_tool, own, "--shape", 64, 64, short=once)
     (only,) = results["candidates"]
     assert all(list(part) == ["ms"] for part in only["parts"].values())
-    assert list(only["parts"]) == ["backbone", "head", "whole"]
+    assert list(only["parts"]) == ["backbone", "encoder", "decoder, boxes", "whole"]
 
 
 def test_the_same_name_twice_is_told_apart(run_tool, stock, tmp_path):
