@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from mmdet.models.layers import DetrTransformerEncoder
 from torch import Tensor
 
@@ -49,15 +50,17 @@ class DenseEncoder(DetrTransformerEncoder):
 
         Arguments are those of :meth:`encode`, but for ``exits``: B of them, one for each image.
         """
+        if len(set(exits)) == 1:
+            return next(self.encode(query, query_pos, padding, exits[:1]))[1]
+        # In this order, those that stay are always the first.
+        order = sorted(range(len(exits)), key=exits.__getitem__, reverse=True)
+        query, query_pos = query[order], query_pos[order]
+        padding = None if padding is None else padding[order]
         for index, layer in enumerate(self.layers[: max(exits)]):
-            staying = [image for image, exit_ in enumerate(exits) if exit_ > index]
-            if len(staying) == len(exits):
-                query = layer(query, query_pos, padding)
-            else:
-                masked = None if padding is None else padding[staying]
-                encoded = layer(query[staying], query_pos[staying], masked)
-                query = query.index_copy(0, query.new_tensor(staying).long(), encoded)
-        return query
+            n = sum(exit_ > index for exit_ in exits)
+            masked = None if padding is None else padding[:n]
+            query = torch.cat([layer(query[:n], query_pos[:n], masked), query[n:]])
+        return query[sorted(range(len(order)), key=order.__getitem__)]
 
     def layer_costs(self, shapes: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
         """Multiply-accumulates of each layer for one image, as fvcore counts the traced layer.
