@@ -1,9 +1,8 @@
 """PEM's prototype attention against Mask2Former's masked attention, over sizes of the map.
 
 One cross-attention of 100 queries on maps of 1024x2048 images, strides 32 to 4 (PEM's Figure 4), of
-the same shapes and the same masks; then the whole mask decoder up to the masks at stride 4: six
-layers of each on the same maps of PEM's width, beside mmdet's nine on maps of Mask2Former's, which
-computes all masks at full size.
+the same shapes and the same masks; then the whole mask decoder up to the masks at stride 4, six
+layers of each: ours on the same maps of PEM's width, mmdet's on maps of Mask2Former's.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import torch
 from common.benchmark import make_parser, run_benchmark
 from common.encoded import Encoded
 from common.models import build, model_config, stock_twin
+from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
@@ -57,21 +57,39 @@ def attention_case(shape: tuple[int, int], args: argparse.Namespace) -> Case:
         name="One cross-attention, {} queries, a map of {}x{}".format(args.queries, *shape),
         settings=dict(shape=list(shape), queries=args.queries, channels=CHANNELS),
         candidates={
+            "mmdet": partial(prepare_attention, stock_attention, shape, args),
             "masked attention": partial(prepare_attention, masked_attention, shape, args),
             "prototypes": partial(prepare_attention, prototype_attention, shape, args),
         },
     )
 
 
+class OfMaps(nn.Module):
+    """Plain attention with the arguments of prototype attention."""
+
+    def __init__(self, attention: nn.Module) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, queries, query_pos, memory, memory_pos, shape, reads) -> Tensor:
+        tokens = dict(query=queries, key=memory, value=memory)
+        return self.attention(**tokens, query_pos=query_pos, key_pos=memory_pos, attn_mask=reads)
+
+
+class Stock(MultiheadAttention):
+    """mmcv's, which mmdet's Mask2Former has: true where a query may not read, for each head."""
+
+    def forward(self, *, attn_mask: Tensor, **tensors: Tensor) -> Tensor:
+        barred = ~attn_mask.expand(-1, self.num_heads, -1, -1).flatten(0, 1)
+        return super().forward(**tensors, attn_mask=barred)
+
+
+def stock_attention() -> nn.Module:
+    return OfMaps(Stock(CHANNELS, HEADS, batch_first=True))
+
+
 def masked_attention() -> nn.Module:
-    """With the arguments of prototype attention."""
-    attention = Attention(CHANNELS, HEADS, batch_first=True)
-
-    class OfMaps(nn.Module):
-        def forward(self, queries, query_pos, memory, memory_pos, shape, reads):
-            return attention(queries, memory, memory, query_pos, memory_pos, reads)
-
-    return OfMaps()
+    return OfMaps(Attention(CHANNELS, HEADS, batch_first=True))
 
 
 def prototype_attention() -> nn.Module:
@@ -111,12 +129,13 @@ def rectangles(shape: tuple[int, int], queries: int, generator: torch.Generator)
 
 
 def decoder_case(size: tuple[int, int], args: argparse.Namespace) -> Case:
-    heads = {
-        "mmdet, 9 layers": stock_twin(model_config(MASK2FORMER)),
-        **{f"{name}, 6 layers": model_with(layer) for name, layer in LAYERS.items()},
-    }
+    heads = {name: model_with(layer) for name, layer in LAYERS.items()}
+    stock = stock_twin(model_config(MASK2FORMER))
+    depth = heads["prototypes"].panoptic_head.transformer_decoder.num_layers
+    stock.panoptic_head.transformer_decoder.num_layers = depth
+    heads = {"mmdet": stock, **heads}
     return Case(
-        name="Mask decoder, {}x{}, {} queries".format(*size, args.queries),
+        name="Mask decoder, {} layers, {}x{}, {} queries".format(depth, *size, args.queries),
         settings=dict(configs=[MASK2FORMER, CONFIG], size=list(size), queries=args.queries),
         candidates={
             name: partial(prepare_decoder, model, size, args) for name, model in heads.items()

@@ -18,6 +18,7 @@ from mmproscale.criterion import MaskCriterion, QueryPredictions, Targets
 from mmproscale.criterion.class_weights import weights_by_name
 from mmproscale.errors import InputError
 from mmproscale.heads.multi_exit_loss import build_exit_loss
+from mmproscale.pixel_decoders.sine_position import sine_position
 from mmproscale.pixel_decoders.token_layout import to_tokens
 from mmproscale.transformer_decoders import QueryDecoder
 
@@ -186,7 +187,7 @@ class MaskHead(Mask2FormerHead):
             queries=self.query_feat.weight.expand(len(pixels), -1, -1),
             query_pos=self.query_embed.weight[None],
             memories=self._memories(maps),
-            memory_pos=[self._position(m) for m in maps],
+            memory_pos=[sine_position(self.decoder_positional_encoding, m) for m in maps],
             mask_features=[
                 F.interpolate(pixels.detach(), m.shape[-2:], mode="bilinear") for m in maps
             ],
@@ -222,10 +223,6 @@ class MaskHead(Mask2FormerHead):
                 maps, self.decoder_input_projs, self.level_embed.weight, strict=False
             )
         ]
-
-    def _position(self, feature_map: Tensor) -> Tensor:
-        no_padding = feature_map.new_zeros((1, *feature_map.shape[-2:]), dtype=bool)
-        return to_tokens(self.decoder_positional_encoding(no_padding)).to(feature_map.dtype)
 
     def _build_criterion(self) -> MaskCriterion:
         costs = getattr(self.assigner, "match_costs", None)

@@ -17,6 +17,7 @@ from mmproscale.pixel_decoders.exit_gate import image_exits, pool
 from mmproscale.pixel_decoders.pixel_decoder import PixelDecoder, build_part
 from mmproscale.pixel_decoders.schedule import Schedule
 from mmproscale.pixel_decoders.scheduled_encoder import Levels, build_encoder
+from mmproscale.pixel_decoders.sine_position import sine_position
 from mmproscale.pixel_decoders.token_layout import TokenLayout, to_tokens
 from mmproscale.registry import MODELS
 
@@ -126,7 +127,7 @@ class DeformablePixelDecoder(PixelDecoder):
     def _positions(self, projected: dict[int, Tensor]) -> dict[int, Tensor]:
         """Sine position plus level embedding of each level, stride -> (1, N, C)."""
         return {
-            stride: self.sine_position(feature_map) + level
+            stride: sine_position(self.positional_encoding, feature_map) + level
             for (stride, feature_map), level in zip(
                 projected.items(), self.level_encoding.weight, strict=True
             )

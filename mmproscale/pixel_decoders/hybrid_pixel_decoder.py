@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmproscale.errors import InputError
 from mmproscale.pixel_decoders.cross_scale_fusion import CrossScaleFusion
 from mmproscale.pixel_decoders.pixel_decoder import PixelDecoder
+from mmproscale.pixel_decoders.sine_position import sine_position
 from mmproscale.pixel_decoders.token_layout import TokenLayout, to_tokens
 from mmproscale.registry import MODELS
 from mmproscale.transformer_decoders.masked_attention import Attention
@@ -75,7 +76,8 @@ class HybridPixelDecoder(PixelDecoder):
         if tuple(exits) != self.exits:
             raise InputError(f"HybridPixelDecoder has no exit but {self.exits[0]}, not {exits}")
         coarsest = self.encoded_strides[0]
-        tokens, position = to_tokens(projected[coarsest]), self.sine_position(projected[coarsest])
+        tokens = to_tokens(projected[coarsest])
+        position = sine_position(self.positional_encoding, projected[coarsest])
         for layer in self.encoder:
             tokens = layer(tokens, position)
         attended = TokenLayout.of(projected).to_map(tokens, coarsest)

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmproscale.errors import InputError
-from mmproscale.pixel_decoders.token_layout import to_tokens
 from mmproscale.registry import MODELS
 
 
@@ -171,11 +170,6 @@ class PixelDecoder(BaseModule):
         """
         last, maps = next(self.encode_maps(projected, self.exits[-1:]))
         return (last,) * len(maps[0]), maps
-
-    def sine_position(self, feature_map: Tensor) -> Tensor:
-        """Position of a map's tokens, (1, N, C)."""
-        no_padding = feature_map.new_zeros((1, *feature_map.shape[-2:]), dtype=torch.bool)
-        return to_tokens(self.positional_encoding(no_padding).to(feature_map.dtype))
 
     def _project(self, feats: Sequence[Tensor]) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Maps by stride: the backbone's, and those to encode, low resolution first."""

@@ -107,8 +107,13 @@ def drop_of_query(reads: Tensor) -> Tensor:
 
 
 def drop_where_image_has_none(reads: Tensor) -> Tensor:
-    """Booleans (B, Q, N), where the queries of an image without any pixel read all."""
-    return reads | ~reads.flatten(1).any(1)[:, None, None]
+    """Booleans (B, Q, N), where the queries of an image without any pixel read all.
+
+    In other images a query without a pixel reads the first, as the largest of nothing is the first.
+    """
+    reads = reads | ~reads.flatten(1).any(1)[:, None, None]
+    reads[..., 0] |= ~reads.any(-1)
+    return reads
 
 
 @torch.no_grad()

@@ -1,7 +1,8 @@
 """PEM's cross-attention: each query reads a single token of its mask (PEM section 3.2, eq. 1-7).
 
 A token is chosen, and nothing is learnt through the choice. So tokens are compared stripe by stripe
-and not kept; where there is a gradient, the chosen ones alone are computed once more, with theirs.
+and not kept, each with the queries whose masks have a pixel there; where there is a gradient, the
+chosen ones alone are computed once more, with theirs.
 """
 
 from __future__ import annotations
@@ -108,7 +109,8 @@ class PrototypeAttention(BaseModule):
             memory: (B, H * W, C).
             memory_pos: (1, H * W, C).
             shape: (H, W).
-            reads: Booleans (B, 1, Q, H * W), true where a query may choose; None for everywhere.
+            reads: Booleans (B, 1, Q, H * W), true where a query may choose, which it must
+                somewhere; None for everywhere.
 
         Returns:
             (B, Q, C).
@@ -174,39 +176,51 @@ class PrototypeAttention(BaseModule):
             Its number for each head, (B, heads, Q), and what heads have of it, (B, Q, C).
         """
         q = q.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # BxQxC -> BxHxQxD
-        barred = None if reads is None else torch.where(reads, 0.0, float("-inf")).to(q.dtype)
-        best = []
-        for first, last in stripes(len(q), shape, q.device):
-            tokens = self._rows(normed, first, last).unflatten(-1, (self.num_heads, -1))
+        value = q.new_full((*q.shape[:3], 1), float("-inf"))
+        best = (value, torch.zeros_like(value, dtype=torch.long), torch.zeros_like(q))
+        for rows in stripes(len(q), shape, q.device):
+            first, last = (row * shape[1] for row in rows)
+            own = None if reads is None else reads[..., first:last]
+            who = readers(own, whole=last - first == shape[0] * shape[1])
+            tokens = self._rows(normed, *rows).unflatten(-1, (self.num_heads, -1))
             tokens = tokens.transpose(1, 2)  # BxNxHxD -> BxHxNxD
-            similarity = q @ tokens.transpose(2, 3)  # BxHxQxN
-            if barred is not None:
+            similarity = q[:, :, who] @ tokens.transpose(2, 3)  # BxHxQxN
+            if own is not None:
                 # Adding is ten times faster than filling.
-                similarity += barred[..., first * shape[1] : last * shape[1]]
+                similarity += torch.where(own[:, :, who], 0.0, float("-inf")).to(q.dtype)
             value, index = largest(similarity)
-            best.append((value, index + first * shape[1], _take(tokens, index)))
-        values, indices, chosen = (torch.stack(parts, dim=3) for parts in zip(*best, strict=True))
-        which = values.argmax(-1, keepdim=True)  # of the stripes
-        prototypes = _take(chosen.flatten(0, 2), which.flatten(0, 2)).view_as(chosen[:, :, :, 0])
-        return indices.gather(-1, which).squeeze(-1), prototypes.transpose(1, 2).flatten(2)
+            better = value > best[0][:, :, who]
+            for kept, new in zip(best, (value, index + first, _take(tokens, index)), strict=True):
+                kept[:, :, who] = torch.where(better, new, kept[:, :, who])
+        return best[1].squeeze(-1), best[2].transpose(1, 2).flatten(2)
+
+
+def readers(reads: Tensor | None, whole: bool) -> slice | Tensor:
+    """Numbers of the queries that read some token of (B, 1, Q, N); of a ``whole`` map's all do.
+
+    Graphs are made of one image and run on others, so there all are compared with everything.
+    """
+    if reads is None or whole or torch.jit.is_tracing() or torch.compiler.is_compiling():
+        return slice(None)
+    return reads.flatten(1, 2).any(-1).any(0).nonzero().squeeze(1)
 
 
 def _take(tokens: Tensor, index: Tensor) -> Tensor:
-    """The tokens (..., N, D) of numbers (..., Q), as (..., Q, D)."""
-    return tokens.gather(-2, index.unsqueeze(-1).expand(*index.shape, tokens.shape[-1]))
+    """The tokens (..., N, D) of numbers (..., Q, 1), as (..., Q, D)."""
+    return tokens.gather(-2, index.expand(*index.shape[:-1], tokens.shape[-1]))
 
 
 def largest(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The largest of the last axis and where it is, as ``x.max(-1)``, in a third of its time.
+    """``x.max(-1, keepdim=True)``: the largest and where it is, in a third of the time.
 
     A place is looked for in one block alone: for all others their maximum is enough.
     """
     if x.shape[-1] % BLOCK:
-        return x.max(-1)
+        return x.max(-1, keepdim=True)
     blocks = x.unflatten(-1, (-1, BLOCK))
     block = blocks.amax(-1).argmax(-1, keepdim=True)
-    value, index = _take(blocks, block).squeeze(-2).max(-1)
-    return value, index + BLOCK * block.squeeze(-1)
+    value, index = _take(blocks, block.unsqueeze(-1)).squeeze(-2).max(-1, keepdim=True)
+    return value, index + BLOCK * block
 
 
 def stripes(images: int, shape: tuple[int, int], device: torch.device) -> Iterator[tuple[int, int]]:

@@ -83,7 +83,7 @@ def test_is_the_papers_equations_forward_and_backward(masked, training, norm_cfg
 
 
 @torch.no_grad()
-def test_only_the_mask_can_be_chosen_from():
+def test_only_the_mask_can_be_chosen_from(stripes):
     attention, given = make().eval(), inputs()
     reads = torch.zeros(B, 1, Q, N, dtype=torch.bool)
     reads[..., 11] = True
@@ -92,6 +92,42 @@ def test_only_the_mask_can_be_chosen_from():
     changed[2][:, far] += torch.randn(B, len(far), C)
     torch.testing.assert_close(attention(*given, SHAPE, reads), attention(*changed, SHAPE, reads))
     assert not torch.allclose(attention(*given, SHAPE), attention(*changed, SHAPE), atol=1e-3)
+
+
+@torch.no_grad()
+def test_queries_are_compared_with_stripes_of_their_masks(monkeypatch):
+    monkeypatch.setattr(prototype_attention, "TOKENS_PER_STRIPE", 2 * SHAPE[1])  # one row of each
+    compared, find = [], prototype_attention.largest
+    monkeypatch.setattr(
+        prototype_attention, "largest", lambda x: compared.append(x.shape[2]) or find(x)
+    )
+    reads = torch.zeros(B, 1, Q, *SHAPE, dtype=torch.bool)
+    reads[:, :, 0] = True
+    reads[0, 0, 1, 2], reads[1, 0, 2, 2], reads[1, 0, 3:, 5, 3] = True, True, True
+    attention, given = make().eval(), inputs()
+    attention(*given, SHAPE, reads.flatten(3))
+    assert compared == [1, 1, 3, 1, 1, 3]
+    compared.clear()
+    attention(*given, SHAPE)
+    assert compared == [Q] * 6
+
+
+@torch.no_grad()
+def test_a_trace_made_with_some_masks_holds_for_others(monkeypatch):
+    monkeypatch.setattr(prototype_attention, "TOKENS_PER_STRIPE", 15)
+    attention = make().eval().requires_grad_(False)
+    given = [tensor.detach() for tensor in inputs()]
+    reads = torch.zeros(2, B, 1, Q, N, dtype=torch.bool)
+    reads[0, ..., :3], reads[1, ..., -3:] = True, True
+
+    class OfMap(torch.nn.Module):
+        def forward(self, *tensors):
+            return attention(*tensors[:4], SHAPE, tensors[4])
+
+    traced = torch.jit.trace(OfMap(), (*given, reads[0]))
+    torch.testing.assert_close(
+        traced(*given, reads[1]), attention(*given, SHAPE, reads[1]), rtol=0, atol=1e-6
+    )
 
 
 @torch.no_grad()
@@ -125,7 +161,7 @@ def test_without_prototypes_all_queries_get_the_sum_of_tokens():
 def test_the_largest_is_the_first_of_those_that_are_as_large(tokens):
     x = torch.randint(0, 9, (2, 3, 5, tokens)).float()
     x[0, 0, 0] = float("-inf")
-    value, index = prototype_attention.largest(x)
+    value, index = (found.squeeze(-1) for found in prototype_attention.largest(x))
     assert torch.equal(value, x.amax(-1))
     assert torch.equal(index, (x == value.unsqueeze(-1)).int().argmax(-1))
 
@@ -173,7 +209,8 @@ def test_an_images_masks_are_dropped_where_none_has_a_pixel():
     reads = torch.zeros(2, 3, 4, dtype=torch.bool)
     reads[0, 1, 2] = True
     dropped = drop_where_image_has_none(reads)
-    assert torch.equal(dropped[0], reads[0]) and dropped[1].all()
+    assert dropped[1].all()
+    assert dropped[0].nonzero().tolist() == [[0, 0], [1, 2], [2, 0]]
 
 
 @pytest.mark.parametrize(
