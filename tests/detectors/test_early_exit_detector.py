@@ -187,7 +187,7 @@ def test_step_a_trains_all_but_the_gate(name, exits):
     assert not any("exit_gate" in key for key in trained)
 
 
-@pytest.mark.parametrize("name", ["DETR", "DINO"])
+@pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_the_same_if_the_decoder_is_computed_again(name):
     model = early_exit(name, exit_loss=dict(type="mmproscale.MultiExitLoss"))
     without_dropout(model.train())
