@@ -144,6 +144,11 @@ class Predictor:
 def _boxes(found: InstanceData, categories: Sequence[dict]) -> list[dict[str, Any]]:
     """A detector's boxes (N, 4) as (x1, y1, x2, y2), in COCO's form."""
     corners = found.bboxes.float()
+    if not (corners.isfinite().all() and found.scores.isfinite().all()):
+        raise InputError(
+            "the model gives boxes or scores that are no numbers: its weights are NaN or out of "
+            "bounds, so take a checkpoint from before the training diverged"
+        )
     boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1).tolist()
     return [
         {"category_id": categories[label]["id"], "score": score, "bbox": box}

@@ -59,6 +59,7 @@ def save_checkpoint(config, path):
     categories = [dict(c, isthing=1) for c in CATEGORIES]
     meta = dict(classes=tuple(c["name"] for c in CATEGORIES), categories=categories)
     model = MODELS.build(loaded.model)
+    model.init_weights()  # without it mmdet's level embedding is what the memory held
     torch.save(dict(state_dict=model.state_dict(), meta=dict(dataset_meta=meta)), path)
 
 
@@ -102,6 +103,16 @@ def test_predicts_boxes_and_pictures(run_tool, coco, config, tmp_path):
         assert 0 <= y <= y + height <= sizes[found["image_id"]][1] + 1e-3
     for picture in (tmp_path / "out/pictures").iterdir():
         assert min(Image.open(picture).size) == 480
+
+
+def test_boxes_that_are_no_numbers_are_one_line(run_tool, coco, config, tmp_path):
+    save_checkpoint(config, tmp_path / "weights.pth")
+    saved = torch.load(tmp_path / "weights.pth")
+    saved["state_dict"]["level_embed"].fill_(float("nan"))
+    torch.save(saved, tmp_path / "weights.pth")
+    arguments = (config, tmp_path / "weights.pth", coco / "val2017", "--out", tmp_path / "out")
+    status, _, error = run_tool("predict.py", *arguments)
+    assert status == 2 and "boxes or scores that are no numbers" in error
 
 
 def test_what_a_detector_has_not_is_one_line(run_tool, coco, config, tmp_path):
