@@ -8,9 +8,10 @@ more), then by layers per level. Figures marked 'paper' are the paper's, on COCO
 with this code. TRC goes with PRO-SCALE: it costs next to nothing, as average pooling in LPE's place
 does. RT-M2F, which is no schedule and far behind in the paper, is left out.
 
-With --framework dino encoders are those of a detector over strides 64 to 8: PRO-SCALE in four
-stages, and in three that begin with 64 and 32 together, DINO's own, and Lite-DINO. Of these the
-paper has two rows (Table T1), so that the frontier is mostly by layers per level.
+With --framework dino, ddq or deformable-detr encoders are those of a detector over strides 64 to 8:
+PRO-SCALE in four stages, and in three that begin with 64 and 32 together, the detector's own, and
+Lite-DETR's. Of these the paper has two rows, of DINO (Table T1), so that the frontier is mostly,
+and of the others alone, by layers per level.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def parse_args() -> argparse.Namespace:
         "--framework",
         choices=sorted(FRAMEWORKS),
         default="m2f",
-        help="what the encoder is of: Mask2Former, or DINO, which detects; m2f if not given",
+        help="what the encoder is of: Mask2Former, or what detects; m2f if not given",
     )
     parser.add_argument("--backbone", required=True, help="as configs name it: swin-t, r50, ...")
     parser.add_argument(
@@ -123,7 +124,7 @@ def notes(args: argparse.Namespace, evidence: Evidence) -> str:
         "of which this one has all and more, assuming that more does no harm.",
     ]
     if evidence.is_borrowed:
-        other = {"m2f": "Swin-T", "dino": "R50"}[args.framework]
+        other = FRAMEWORKS[args.framework].ordered_by.title()
         lines[1:] = [f"The paper has too few rows with {args.backbone}: the order is by {other}'s."]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""What a plan has to choose from in Mask2Former, and in DINO."""
+"""What a plan has to choose from in Mask2Former, and in the detectors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 from mmproscale.analysis.published import COCO, COCO_BOXES, CONV, LPE
 
+UNPUBLISHED = "unpublished"
+"""The dataset of what no paper has a figure of."""
 DETECTION_LEVELS = (64, 32, 16, 8)
 Schedules = Callable[[int], Iterator[dict[str, Any]]]
 
@@ -63,5 +65,9 @@ FRAMEWORKS = {
         "m2f", COCO, "swin-t", (LPE, CONV), mask2former_schedules, "PQ, mIoU, AP (paper)"
     ),
     "dino": Framework("dino", COCO_BOXES, "r50", (None,), detection_schedules, "AP (paper)"),
+    **{
+        name: Framework(name, UNPUBLISHED, "r50", (None,), detection_schedules, "AP (paper)")
+        for name in ("ddq", "deformable-detr")
+    },
 }
 M2F, DINO = FRAMEWORKS["m2f"], FRAMEWORKS["dino"]

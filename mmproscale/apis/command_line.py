@@ -57,6 +57,12 @@ class KeyValueAction(DictAction):
         wrong = [value for value in values if "=" not in value]
         if wrong:
             parser.error(f"--cfg-options {wrong[0]}: expected KEY=VALUE")
+        for key, value in (text.split("=", 1) for text in values):
+            if value.lstrip().startswith(("dict(", "{")):
+                parser.error(
+                    f"--cfg-options {key}={value}: a dict can't be given so, give each of its keys "
+                    f"as {key}.NAME=VALUE"
+                )
         super().__call__(parser, namespace, values, option_string)
 
 

@@ -171,7 +171,8 @@ def build_runner(config: Config) -> Runner:
     try:
         runner = _build(config)
     except (KeyError, TypeError) as error:
-        message = " ".join(str(error).strip("'\"").split())
+        # A KeyError puts its message in quotes.
+        message = " ".join(str(error.args[0] if error.args else error).split())
         if not re.search("is not in the .* registry|keyword argument|required positional", message):
             raise
         raise InputError(f"the config does not fit: {message.split('. Please')[0]}") from error

@@ -37,6 +37,7 @@ class LocalCocoDataset(CocoDataset):
 
     METAINFO: ClassVar[dict] = {}
     JSON: ClassVar[str] = "JSON"
+    MEND: ClassVar[str] = "ann_file"  # what to check where it is missing
     FOLDERS: ClassVar[dict[str, Folder]] = dict(img=Folder("img_path", "image", "images", True))
 
     def __init__(self, *args, hint: str = "", **kwargs) -> None:
@@ -78,7 +79,7 @@ class LocalCocoDataset(CocoDataset):
     def _read_json(self) -> dict:
         """The annotation file's content, whose three lists are there."""
         self._check_root()
-        return read_panoptic_json(self.ann_file, not self.test_mode, self.backend_args)
+        return read_panoptic_json(self.ann_file, not self.test_mode, self.backend_args, self.MEND)
 
     def _check_root(self) -> None:
         ann_file, root = self._relative["ann_file"], self.data_root

@@ -35,6 +35,7 @@ class InstanceDataset(LocalCocoDataset):
     """
 
     JSON = "instance JSON"
+    MEND = "ann_file (tools/datasets/panoptic_to_instances.py makes it of a panoptic JSON)"
 
     def load_data_list(self) -> list[dict]:
         """Read the annotation file, set `metainfo` and `cat2label`; return a dict per image."""

@@ -35,7 +35,10 @@ def read_json(path: str | os.PathLike, mend: str, backend_args: dict | None = No
 
 
 def read_panoptic_json(
-    path: str, need_annotations: bool = True, backend_args: dict | None = None
+    path: str,
+    need_annotations: bool = True,
+    backend_args: dict | None = None,
+    mend: str = "ann_file",
 ) -> dict:
     """Read a COCO panoptic annotation file, or another of COCO's with the same three lists.
 
@@ -43,6 +46,7 @@ def read_panoptic_json(
         path: the JSON file, local or on any of mmengine's file backends.
         need_annotations: False where images without ground truth will do (a test set).
         backend_args: mmengine's choice of file backend.
+        mend: what to check where it is missing, for messages.
 
     Returns:
         The file's dict; `annotations` is an empty list where it is absent and not needed.
@@ -50,7 +54,7 @@ def read_panoptic_json(
     Raises:
         InputError: the file is missing, is not JSON, or lacks one of the lists.
     """
-    content = read_json(path, "ann_file", backend_args)
+    content = read_json(path, mend, backend_args)
     if isinstance(content, dict) and not need_annotations:
         content.setdefault("annotations", [])
     refuse(list_faults(content, path))

@@ -145,7 +145,7 @@ class PEMPixelDecoder(BaseModule):
             raise InputError(
                 "PEM's pixel decoder normalises a vector for each image over the batch, and the "
                 "batch has one image: train with 2 or more at once, or set "
-                "pixel_decoder.norm_cfg=dict(type='GN', num_groups=8)"
+                "pixel_decoder.norm_cfg.type=GN pixel_decoder.norm_cfg.num_groups=8"
             )
 
 

@@ -1,5 +1,7 @@
 """PEM's pixel decoder: its equations, sizes, ablations, what it refuses. Goldens: tests/heads."""
 
+import re
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -162,5 +164,6 @@ def test_a_trace_is_the_decoder():
 def test_the_norm_that_is_advised_for_one_image_fits_our_configs(channels):
     with pytest.raises(InputError) as refused:
         make().train()(backbone_maps((64, 96), batch=1))
-    norm = eval(str(refused.value).partition("norm_cfg=")[2])
+    norm = dict(re.findall(r"norm_cfg\.(\w+)=(\w+)", str(refused.value)))
+    norm["num_groups"] = int(norm["num_groups"])
     make(channels=channels, out_channels=64, norm_cfg=norm).train()(backbone_maps((64, 96), 1))

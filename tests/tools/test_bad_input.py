@@ -149,7 +149,7 @@ def test_an_image_that_cannot_be_scored_stops_before_the_first_step(refused, sha
         (f"{DECODER}.encoder.schedule.type=proscale", ("proscale", "pro_scale")),
         (f"{DECODER}.encoder.num_layers=6", ("num_layers=6", "schedule=", "give one")),
         (f"{DECODER}.encoder.schedule.depth=2", ("depth",)),
-        (f"{DECODER}.recalibraton.eps=1", ("recalibraton", "does not fit")),
+        (f"{DECODER}.recalibraton.eps=1", ("'recalibraton'", "does not fit")),
         (f"{DECODER}.type=mmproscale.ProScalePixelDecodr", ("ProScalePixelDecodr",)),
         ("train_dataloadr.batch_size=4", ("train_dataloadr", "did you mean train_dataloader?")),
     ],
@@ -281,6 +281,13 @@ def test_amp_without_a_gpu(refused, shapes, no_gpu):
 def test_an_option_without_a_value(run_tool):
     status, _, error = run_tool("train.py", CONFIG, "--cfg-options", "foo")
     assert status == 2 and "--cfg-options foo: expected KEY=VALUE" in error
+
+
+def test_a_dict_is_no_options_value(run_tool):
+    options = (f"{DECODER}.norm_cfg=dict(type='GN', num_groups=8)", f"{DECODER}.norm_cfg={{}}")
+    for option in options:
+        status, _, error = run_tool("train.py", CONFIG, "--cfg-options", "a=1", option)
+        assert status == 2 and f"give each of its keys as {DECODER}.norm_cfg.NAME=VALUE" in error
 
 
 def test_a_launcher_without_gpus(refused, shapes, no_gpu):

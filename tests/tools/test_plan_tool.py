@@ -72,20 +72,15 @@ def test_bad_input_is_one_line(run_tool, arguments, fault):
     assert fault in err.splitlines()[-1]
 
 
-def test_a_detectors_encoder_for_a_budget(run_tool, tmp_path):
-    arguments = (
-        "--framework",
-        "dino",
-        "--backbone",
-        "r50",
-        "--shape",
-        224,
-        256,
-        "--max-repeats",
-        2,
-    )
-    status, out, err = run_tool("plan.py", *arguments, "--budget", 1000, "--out", "plan")
+@pytest.mark.parametrize(
+    ("name", "detector"),
+    [("dino", "DINO"), ("ddq", "DDQDETR"), ("deformable-detr", "DeformableDETR")],
+)
+def test_a_detectors_encoder_for_a_budget(run_tool, tmp_path, name, detector):
+    arguments = ("--framework", name, "--backbone", "r50", "--shape", 224, 256)
+    more = ("--max-repeats", 2, "--budget", 1000, "--out", "plan")
+    status, out, err = run_tool("plan.py", *arguments, *more)
     assert status == 0, err
     assert "AP (paper)" in out and "layers at 64, 32," in out
     (config,) = (tmp_path / "plan").glob("*.py")
-    assert load_config(config).model.type == "mmproscale.ScheduledDINO"
+    assert load_config(config).model.type == f"mmproscale.Scheduled{detector}"
