@@ -129,11 +129,11 @@ def rectangles(shape: tuple[int, int], queries: int, generator: torch.Generator)
 
 
 def decoder_case(size: tuple[int, int], args: argparse.Namespace) -> Case:
-    heads = {name: model_with(layer) for name, layer in LAYERS.items()}
+    ours = {name: model_with(layer) for name, layer in LAYERS.items()}
     stock = stock_twin(model_config(MASK2FORMER))
-    depth = heads["prototypes"].panoptic_head.transformer_decoder.num_layers
+    depth = ours["prototypes"].panoptic_head.transformer_decoder.num_layers
     stock.panoptic_head.transformer_decoder.num_layers = depth
-    heads = {"mmdet": stock, **heads}
+    heads = {"mmdet": stock, **ours}
     return Case(
         name="Mask decoder, {} layers, {}x{}, {} queries".format(depth, *size, args.queries),
         settings=dict(configs=[MASK2FORMER, CONFIG], size=list(size), queries=args.queries),

@@ -176,8 +176,8 @@ class PrototypeAttention(BaseModule):
             Its number for each head, (B, heads, Q), and what heads have of it, (B, Q, C).
         """
         q = q.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # BxQxC -> BxHxQxD
-        value = q.new_full((*q.shape[:3], 1), float("-inf"))
-        best = (value, torch.zeros_like(value, dtype=torch.long), torch.zeros_like(q))
+        none = q.new_full((*q.shape[:3], 1), float("-inf"))
+        best = (none, torch.zeros_like(none, dtype=torch.long), torch.zeros_like(q))
         for rows in stripes(len(q), shape, q.device):
             first, last = (row * shape[1] for row in rows)
             own = None if reads is None else reads[..., first:last]
