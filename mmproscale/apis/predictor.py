@@ -105,7 +105,8 @@ class Predictor:
         """Segment the image at ``path``.
 
         Raises:
-            InputError: The image can't be read, or the model does not give what was asked for.
+            InputError: The image can't be read, or the model does not give what was asked for, or
+                gives boxes that are no numbers.
         """
         loaded = self._load({"img_path": str(path)})
         image = loaded["img"]
