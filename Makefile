@@ -40,7 +40,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --ignore-missing-imports --follow-imports=silent mmproscale/checkpoints mmproscale/compat \
-		mmproscale/pixel_decoders/schedule.py
+		mmproscale/models/encoders/schedule.py
 
 # Nothing else should run beside it.
 bench: $(STAMP)

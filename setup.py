@@ -39,7 +39,7 @@ setup(
     # Under .mim are links to configs/ and tools/, where mim looks for a package's; here they become
     # files.
     package_data={"mmproscale": ["py.typed", ".mim/**/*.py", ".mim/**/*.sh"]},
-    entry_points={"console_scripts": ["mmproscale = mmproscale.apis.console:main"]},
+    entry_points={"console_scripts": ["mmproscale = mmproscale.cli.console:main"]},
     install_requires=[
         "torch>=2.6",
         "numpy",

@@ -16,11 +16,11 @@ from common.benchmark import make_parser, run_benchmark
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 from torch import Tensor
 
-from mmproscale.analysis.comparison import Case, Prepared
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import amp_dtype, at_least, autocast, set_up
-from mmproscale.apis.command_line import command_line
+from mmproscale.cli.command_line import command_line
 from mmproscale.ops import mmcv_attention, multi_scale_deformable_attention
+from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import amp_dtype, at_least, autocast, set_up
 
 MMCV_FALLBACK = "mmcv's fallback"
 COCO_MAPS = ((25, 34), (50, 68), (100, 136))

@@ -18,12 +18,12 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from mmproscale.analysis.comparison import Case, Prepared
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import at_least, autocast, set_up
-from mmproscale.analysis.stock_attention import stock_attention
-from mmproscale.apis.command_line import command_line
+from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
+from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import at_least, autocast, set_up
+from mmproscale.timing.stock_attention import stock_attention
 
 CONFIGS = [
     "dino_r50_coco",

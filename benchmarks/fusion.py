@@ -18,12 +18,12 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmproscale.analysis.comparison import Case, Prepared
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import at_least, set_up
-from mmproscale.apis.command_line import command_line
+from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
-from mmproscale.fusion import UniversalFusionHead
+from mmproscale.models.fusion import UniversalFusionHead
+from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import at_least, set_up
 
 THINGS, STUFF = 8, 11
 TEST_CFG = dict(

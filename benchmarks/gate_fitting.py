@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from common.benchmark import make_parser, run_benchmark
 
-from mmproscale.analysis.comparison import Case, Prepared
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import at_least, set_up
-from mmproscale.apis.command_line import command_line
+from mmproscale.cli.command_line import command_line
 from mmproscale.early_exit.gate_fitting import FittedGate, fit_best_gate
 from mmproscale.early_exit.gate_losses import LOSSES
+from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import at_least, set_up
 
 EXITS = np.arange(2, 7)
 EPOCHS, BATCH, RATE = 2, 16, 1e-3

@@ -20,12 +20,12 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmproscale.analysis.comparison import Case, Prepared
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import at_least, autocast, set_up
-from mmproscale.analysis.model_latency import time_parts
-from mmproscale.analysis.stock_attention import stock_attention
-from mmproscale.apis.command_line import command_line
+from mmproscale.cli.command_line import command_line
+from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import at_least, autocast, set_up
+from mmproscale.timing.model_latency import time_parts
+from mmproscale.timing.stock_attention import stock_attention
 
 CONFIGS = ["m2f_swin-t_coco", "proscale_m2f_swin-t_coco", "proscale-111_m2f_swin-t_coco"]
 Attention = Callable[[], AbstractContextManager]

@@ -19,11 +19,11 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from mmproscale.analysis.comparison import Case, Prepared
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import at_least, autocast, set_up
-from mmproscale.apis.command_line import command_line
+from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
+from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import at_least, autocast, set_up
 
 CONFIG = "m2f_r50_coco"
 

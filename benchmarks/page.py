@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmproscale.analysis import tables
-from mmproscale.apis.command_line import command_line
-from mmproscale.engine.atomic_files import atomic_write_text
+from mmproscale.cli.command_line import command_line
+from mmproscale.cost import tables
 from mmproscale.errors import InputError
+from mmproscale.utils.atomic_files import atomic_write_text
 
 HERE = Path(__file__).resolve().parent
 # The benchmarks, in the order of the page.

@@ -22,16 +22,16 @@ import numpy as np
 from common.benchmark import make_parser, run_benchmark
 from PIL import Image
 
-from mmproscale.analysis.comparison import Case, Prepared
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import at_least, set_up
-from mmproscale.apis.command_line import command_line
+from mmproscale.cli.command_line import command_line
+from mmproscale.datasets.formats.panoptic_png import encode_png
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import LabelledMap, predicted_segments
-from mmproscale.evaluation.panoptic_format import encode_png
 from mmproscale.evaluation.panoptic_quality import IOU_UNIT, Segments, match_segments, positions
 from mmproscale.evaluation.panoptic_results import PanopticResults
 from mmproscale.evaluation.pixel_pairs import count_pairs
+from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import at_least, set_up
 
 REFERENCE = "pixel by pixel"
 NAMES = "truth", "prediction"

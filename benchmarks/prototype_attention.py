@@ -19,12 +19,12 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from mmproscale.analysis.comparison import Case, Prepared
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import at_least, autocast, set_up
-from mmproscale.apis.command_line import command_line
-from mmproscale.transformer_decoders.masked_attention import Attention
-from mmproscale.transformer_decoders.prototype_attention import PrototypeAttention
+from mmproscale.cli.command_line import command_line
+from mmproscale.models.query_decoders.masked_attention import Attention
+from mmproscale.models.query_decoders.prototype_attention import PrototypeAttention
+from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import at_least, autocast, set_up
 
 CONFIG, MASK2FORMER = "pem_m2f_r50_cityscapes", "m2f_r50_cityscapes"
 LAYERS = {"masked attention": "MaskedAttentionLayer", "prototypes": "PrototypeAttentionLayer"}

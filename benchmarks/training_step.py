@@ -19,11 +19,11 @@ from mmdet.models import Mask2Former
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 
-from mmproscale.analysis.comparison import Case, Prepared
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import at_least, autocast, set_up
-from mmproscale.analysis.stock_attention import stock_attention
-from mmproscale.apis.command_line import command_line
+from mmproscale.cli.command_line import command_line
+from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import at_least, autocast, set_up
+from mmproscale.timing.stock_attention import stock_attention
 
 THINGS, STUFF = 80, 53
 TITLE = "A training step; ours makes masks with its losses, mmdet in its query decoder"

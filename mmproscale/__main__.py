@@ -1,6 +1,6 @@
 """``python -m mmproscale``, for torchrun and the like."""
 
-from mmproscale.apis.console import main
+from mmproscale.cli.console import main
 
 if __name__ == "__main__":
     main()

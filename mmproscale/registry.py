@@ -12,26 +12,27 @@ MODELS = Registry(
     parent=MMENGINE_MODELS,
     scope="mmproscale",
     locations=[
-        "mmproscale.backbones",
-        "mmproscale.pixel_decoders.context_modulation",
-        "mmproscale.pixel_decoders.deformable_convolution",
-        "mmproscale.pixel_decoders.deformable_pixel_decoder",
-        "mmproscale.pixel_decoders.exit_gate",
-        "mmproscale.pixel_decoders.hybrid_pixel_decoder",
-        "mmproscale.pixel_decoders.pem_pixel_decoder",
-        "mmproscale.pixel_decoders.pixel_embedding",
-        "mmproscale.pixel_decoders.token_recalibration",
-        "mmproscale.transformer_decoders",
-        "mmproscale.heads",
-        "mmproscale.fusion",
-        "mmproscale.detectors",
+        "mmproscale.models.backbones",
+        "mmproscale.models.encoders.exit_gate",
+        "mmproscale.models.encoders.token_recalibration",
+        "mmproscale.models.pixel_decoders",
+        "mmproscale.models.query_decoders",
+        "mmproscale.models.heads",
+        "mmproscale.models.fusion",
+        "mmproscale.models.detectors",
     ],
 )
 DATASETS = Registry(
-    "dataset", parent=MMENGINE_DATASETS, scope="mmproscale", locations=["mmproscale.datasets"]
+    "dataset",
+    parent=MMENGINE_DATASETS,
+    scope="mmproscale",
+    locations=["mmproscale.datasets.loading"],
 )
 TRANSFORMS = Registry(
-    "transform", parent=MMENGINE_TRANSFORMS, scope="mmproscale", locations=["mmproscale.datasets"]
+    "transform",
+    parent=MMENGINE_TRANSFORMS,
+    scope="mmproscale",
+    locations=["mmproscale.datasets.loading"],
 )
 METRICS = Registry(
     "metric",
@@ -39,4 +40,6 @@ METRICS = Registry(
     scope="mmproscale",
     locations=["mmproscale.evaluation", "mmproscale.evaluation.encoder_exits"],
 )
-HOOKS = Registry("hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.engine"])
+HOOKS = Registry(
+    "hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.training"]
+)

@@ -22,27 +22,27 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.analysis import tables
-from mmproscale.analysis.comparison import Case, Prepared, answer_memory, compare
-from mmproscale.analysis.compilation import compile_model
-from mmproscale.analysis.conditions import conditions, own_arguments
-from mmproscale.analysis.measurement import Stopwatch
-from mmproscale.analysis.measuring_options import (
+from mmproscale.cli.command_line import command_line
+from mmproscale.cost import tables
+from mmproscale.cost.random_model import (
+    load_any_config,
+    model_without_weights,
+    random_model,
+)
+from mmproscale.errors import InputError
+from mmproscale.timing.comparison import Case, Prepared, answer_memory, compare
+from mmproscale.timing.compilation import compile_model
+from mmproscale.timing.conditions import conditions, own_arguments
+from mmproscale.timing.measurement import Stopwatch
+from mmproscale.timing.measuring_options import (
     add_measuring_options,
     at_least,
     autocast,
     set_up,
 )
-from mmproscale.analysis.model_latency import random_inputs, timed_prediction
-from mmproscale.analysis.random_model import (
-    load_any_config,
-    model_without_weights,
-    random_model,
-)
-from mmproscale.analysis.stock_attention import stock_attention
-from mmproscale.apis.command_line import command_line
-from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
-from mmproscale.errors import InputError
+from mmproscale.timing.model_latency import random_inputs, timed_prediction
+from mmproscale.timing.stock_attention import stock_attention
+from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import mmproscale  # checks versions, before anything of OpenMMLab is imported
-from mmproscale.apis.command_line import command_line
+from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
 
 SOURCES = ("moby", "dino", "swin", "torchvision")
@@ -32,7 +32,7 @@ def main() -> None:
 
     from mmproscale.checkpoints import backbone_keys
     from mmproscale.checkpoints.safe_loading import load_content
-    from mmproscale.engine.atomic_files import atomic_path
+    from mmproscale.utils.atomic_files import atomic_path
 
     source = backbone_keys.SOURCES[args.source]
     weights = backbone_keys.convert_backbone(load_content(args.file), source, args.file)

@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.analysis.cost_report import (
+from mmproscale.cli.command_line import command_line
+from mmproscale.cost.cost_report import (
     ConfigCost,
     as_json,
     cost_of,
@@ -25,10 +26,9 @@ from mmproscale.analysis.cost_report import (
     side_by_side,
     single_table,
 )
-from mmproscale.analysis.measuring_options import at_least
-from mmproscale.analysis.tables import terminal
-from mmproscale.apis.command_line import command_line
-from mmproscale.apis.progress import progress_bars
+from mmproscale.cost.tables import terminal
+from mmproscale.timing.measuring_options import at_least
+from mmproscale.utils.progress import progress_bars
 
 
 def parse_args() -> argparse.Namespace:

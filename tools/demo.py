@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.apis.command_line import add_cfg_options, command_line
-from mmproscale.apis.config import load_config
-from mmproscale.apis.progress import make_shapes_with_progress
-from mmproscale.apis.runs import build_runner, set_up_run
-from mmproscale.datasets.shapes import ShapesSpec
+from mmproscale.cli.command_line import add_cfg_options, command_line
+from mmproscale.datasets.shapes.shapes import ShapesSpec
+from mmproscale.training.runs import build_runner, set_up_run
+from mmproscale.utils.config import load_config
+from mmproscale.utils.progress import make_shapes_with_progress
 
 NUM_PICTURES = 16
 
@@ -57,11 +57,11 @@ def main() -> None:
 
 def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
     """Photograph, prediction and ground truth of the first validation images, side by side."""
-    from mmproscale.apis.prediction_files import encode_jpg
-    from mmproscale.apis.predictor import Predictor
-    from mmproscale.engine.atomic_files import atomic_write_bytes, ensure_writable_dir
-    from mmproscale.evaluation.panoptic_format import read_png
-    from mmproscale.visualization.panoptic_picture import panoptic_picture
+    from mmproscale.datasets.formats.panoptic_png import read_png
+    from mmproscale.inference.pictures.panoptic_picture import panoptic_picture
+    from mmproscale.inference.prediction_files import encode_jpg
+    from mmproscale.inference.predictor import Predictor
+    from mmproscale.utils.atomic_files import atomic_write_bytes, ensure_writable_dir
 
     ensure_writable_dir(folder)
     predictor = Predictor(config, checkpoint)
@@ -83,7 +83,7 @@ def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
 
 def draw_curve(out: Path) -> Path:
     """Loss and PQ over the iterations."""
-    from mmproscale.visualization.learning_curve import draw_learning_curve
+    from mmproscale.training.learning_curve import draw_learning_curve
 
     return draw_learning_curve(out, out / "learning_curve.png", title="Shapes")
 

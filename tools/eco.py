@@ -19,12 +19,9 @@ from pathlib import Path
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.analysis.tables import terminal
-from mmproscale.apis.command_line import add_cfg_options, command_line
-from mmproscale.apis.config import load_config
-from mmproscale.apis.predictor import choose_device
-from mmproscale.apis.processes import joined_processes, own_device
-from mmproscale.apis.progress import bars_by_name
+from mmproscale.cli.command_line import add_cfg_options, command_line
+from mmproscale.cli.processes import joined_processes, own_device
+from mmproscale.cost.tables import terminal
 from mmproscale.early_exit import report
 from mmproscale.early_exit.derived_file import BOX_IOUS, read_table
 from mmproscale.early_exit.derived_table import split
@@ -32,8 +29,11 @@ from mmproscale.early_exit.gate_checkpoint import gate_of, load_same_model, writ
 from mmproscale.early_exit.gate_losses import LOSSES
 from mmproscale.early_exit.gate_sweep import BETAS, GateSweep, warning_of
 from mmproscale.early_exit.trade_off import Point, TradeOff
-from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.evaluation.universal_report import for_json
+from mmproscale.inference.predictor import choose_device
+from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.config import load_config
+from mmproscale.utils.progress import bars_by_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -212,7 +212,7 @@ def bars() -> Iterator:
 
 
 def draw(out: Path, points: list[Point], sweep: GateSweep) -> Path:
-    from mmproscale.visualization.trade_off_plot import draw_trade_off
+    from mmproscale.early_exit.trade_off_plot import draw_trade_off
 
     quality = f"{sweep.fitting.origin.quality.upper()}, percent"
     return draw_trade_off(out / "curve.png", points, quality, title(sweep))

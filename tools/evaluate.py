@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.apis.command_line import command_line
-from mmproscale.apis.progress import progress_bars
+from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import ImageScorer
@@ -19,6 +18,7 @@ from mmproscale.evaluation.instance_results import detections_by_image
 from mmproscale.evaluation.instance_truth import InstanceGroundTruth
 from mmproscale.evaluation.panoptic_results import PanopticResults, score_results
 from mmproscale.evaluation.universal_report import for_json, report_table
+from mmproscale.utils.progress import progress_bars
 
 EPILOG = """\
 The JSON has `all`, `things`, `stuff` and `per_class` (by category id, as text), each with `pq`,

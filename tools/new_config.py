@@ -13,20 +13,20 @@ from pathlib import Path
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.analysis.measuring_options import at_least
-from mmproscale.apis.command_line import command_line
-from mmproscale.apis.config import load_config
-from mmproscale.apis.progress import bars_by_name
-from mmproscale.datasets.image_check import default_workers
-from mmproscale.engine.atomic_files import atomic_write_text
+from mmproscale.cli.command_line import command_line
+from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
-from mmproscale.new_config.base_configs import find_base
-from mmproscale.new_config.config_text import config_text
-from mmproscale.new_config.data_inspection import KINDS, Named, find_data
-from mmproscale.new_config.new_config import NewConfig, Wishes, choose, default_file
-from mmproscale.new_config.reading import Reading, read_data
-from mmproscale.new_config.starting_weights import check_start
-from mmproscale.new_config.table import choice_rows, class_rows, terminal
+from mmproscale.own_data.base_configs import find_base
+from mmproscale.own_data.config_text import config_text
+from mmproscale.own_data.data_inspection import KINDS, Named, find_data
+from mmproscale.own_data.new_config import NewConfig, Wishes, choose, default_file
+from mmproscale.own_data.reading import Reading, read_data
+from mmproscale.own_data.starting_weights import check_start
+from mmproscale.own_data.table import choice_rows, class_rows, terminal
+from mmproscale.timing.measuring_options import at_least
+from mmproscale.utils.atomic_files import atomic_write_text
+from mmproscale.utils.config import load_config
+from mmproscale.utils.progress import bars_by_name
 
 
 def parse_args() -> argparse.Namespace:

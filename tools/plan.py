@@ -27,23 +27,23 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.analysis.frameworks import FRAMEWORKS, Framework
-from mmproscale.analysis.measuring_options import at_least
-from mmproscale.analysis.plan_prices import priced_candidates, with_latency
-from mmproscale.analysis.planning import (
+from mmproscale.cli.command_line import command_line
+from mmproscale.cost.tables import terminal
+from mmproscale.errors import InputError
+from mmproscale.inference.predictor import choose_device
+from mmproscale.planning.frameworks import FRAMEWORKS, Framework
+from mmproscale.planning.plan_prices import priced_candidates, with_latency
+from mmproscale.planning.planning import (
     Candidate,
     Evidence,
     base_config,
     config_text,
     frontier,
 )
-from mmproscale.analysis.tables import terminal
-from mmproscale.apis.command_line import command_line
-from mmproscale.apis.config_files import CONFIGS
-from mmproscale.apis.predictor import choose_device
-from mmproscale.apis.progress import progress_bars
-from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
-from mmproscale.errors import InputError
+from mmproscale.timing.measuring_options import at_least
+from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.config_files import CONFIGS
+from mmproscale.utils.progress import progress_bars
 
 
 def parse_args() -> argparse.Namespace:
@@ -197,7 +197,7 @@ def write_plot(
     args: argparse.Namespace,
 ) -> Path:
     """The plot, beside the config."""
-    from mmproscale.visualization.plan_plot import draw_plan
+    from mmproscale.planning.plan_plot import draw_plan
 
     budget, unit = budget_of(args)
     labels = (title(args, len(candidates)), f"{unit} of the whole model, one image")

@@ -4,11 +4,11 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
-from mmproscale.apis.command_line import add_cfg_options, command_line
-from mmproscale.apis.image_inputs import find_images, image_ids, result_names
-from mmproscale.apis.image_views import add_view_options, asked_views
-from mmproscale.apis.progress import progress_bars
+from mmproscale.cli.command_line import add_cfg_options, command_line
 from mmproscale.errors import InputError
+from mmproscale.inference.image_views import add_view_options, asked_views
+from mmproscale.utils.image_inputs import find_images, image_ids, result_names
+from mmproscale.utils.progress import progress_bars
 
 
 def parse_args() -> Namespace:
@@ -37,9 +37,9 @@ def main() -> None:
     paths = find_images(args.images)
     names = result_names(paths)
     # Only now: this import takes seconds, and a wrong path should be answered at once.
-    from mmproscale.apis.config import load_config
-    from mmproscale.apis.prediction_files import PredictionFolder
-    from mmproscale.apis.predictor import Predictor
+    from mmproscale.inference.prediction_files import PredictionFolder
+    from mmproscale.inference.predictor import Predictor
+    from mmproscale.utils.config import load_config
 
     cfg = load_config(args.config, args.cfg_options)
     predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views)

@@ -11,10 +11,10 @@ import os
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.apis.command_line import add_cfg_options, add_launcher, command_line
-from mmproscale.apis.config import load_config
-from mmproscale.apis.image_views import add_view_options, asked_views, average_over
-from mmproscale.apis.runs import (
+from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line
+from mmproscale.errors import InputError
+from mmproscale.inference.image_views import add_view_options, asked_views, average_over
+from mmproscale.training.runs import (
     ask_for,
     build_runner,
     evaluate_and_report,
@@ -23,7 +23,7 @@ from mmproscale.apis.runs import (
     report_exits,
     set_up_run,
 )
-from mmproscale.errors import InputError
+from mmproscale.utils.config import load_config
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,9 +4,9 @@ import argparse
 import os
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.apis.command_line import add_cfg_options, add_launcher, command_line
-from mmproscale.apis.config import load_config
-from mmproscale.apis.runs import build_runner, scale_learning_rate, set_up_run, use_amp
+from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line
+from mmproscale.training.runs import build_runner, scale_learning_rate, set_up_run, use_amp
+from mmproscale.utils.config import load_config
 
 
 def parse_args() -> argparse.Namespace:

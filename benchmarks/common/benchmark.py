@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmproscale.analysis import tables
-from mmproscale.analysis.comparison import Case, answer_memory, compare
-from mmproscale.analysis.conditions import conditions, own_arguments
-from mmproscale.analysis.measuring_options import add_measuring_options
-from mmproscale.engine.atomic_files import atomic_write_text
+from mmproscale.cost import tables
+from mmproscale.timing.comparison import Case, answer_memory, compare
+from mmproscale.timing.conditions import conditions, own_arguments
+from mmproscale.timing.measuring_options import add_measuring_options
+from mmproscale.utils.atomic_files import atomic_write_text
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 

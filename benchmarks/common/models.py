@@ -10,9 +10,9 @@ from mmdet.models import Mask2Former
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmproscale.analysis.random_model import model_without_weights, random_model
-from mmproscale.apis.config import load_config
+from mmproscale.cost.random_model import model_without_weights, random_model
 from mmproscale.errors import InputError
+from mmproscale.utils.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 

@@ -18,9 +18,9 @@ import pyarrow.parquet as pq
 from mmproscale.early_exit.box_matches import IOUS, BoxMatches
 from mmproscale.early_exit.class_counts import ClassCounts
 from mmproscale.early_exit.derived_table import DerivedTable, Origin
-from mmproscale.engine.atomic_files import atomic_path
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_quality import COUNTS
+from mmproscale.utils.atomic_files import atomic_path
 
 VERSION = 1
 KEY = b"mmproscale.derived"

@@ -16,8 +16,8 @@ from typing import Any
 
 from mmproscale.early_exit.derived_file import merge, write_rows
 from mmproscale.early_exit.derived_table import Origin
-from mmproscale.engine.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.errors import InputError
+from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 
 PART = 32
 """Images of a part: what a kill costs each process at most."""

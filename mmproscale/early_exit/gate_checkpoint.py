@@ -12,8 +12,8 @@ from mmproscale.checkpoints.safe_loading import load_checkpoint, state_dict_of
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.fingerprint import fingerprint
 from mmproscale.early_exit.gate_fitting import FittedGate
-from mmproscale.engine.atomic_files import atomic_path
 from mmproscale.errors import InputError
+from mmproscale.utils.atomic_files import atomic_path
 
 
 def load_same_model(path: str | Path, origin: Origin, derived: str | Path) -> dict[str, Any]:

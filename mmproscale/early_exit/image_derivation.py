@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from mmengine.dataset import pseudo_collate
 
-from mmproscale.analysis.model_cost import Network, model_cost
-from mmproscale.analysis.model_parts import exit_holder
+from mmproscale.cost.model_cost import Network, model_cost
+from mmproscale.cost.model_parts import exit_holder
 from mmproscale.early_exit.image_quality import ImageQuality
 from mmproscale.errors import InputError
 

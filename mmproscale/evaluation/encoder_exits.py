@@ -12,13 +12,13 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from terminaltables import AsciiTable
 
-from mmproscale.analysis.exit_cost import ExitCost, exit_cost, mean_cost
-from mmproscale.analysis.model_cost import ModelCost, Network, model_cost
-from mmproscale.analysis.model_parts import exit_holder
-from mmproscale.analysis.random_model import model_without_weights
-from mmproscale.apis.progress import progress_bars
+from mmproscale.cost.exit_cost import ExitCost, exit_cost, mean_cost
+from mmproscale.cost.model_cost import ModelCost, Network, model_cost
+from mmproscale.cost.model_parts import exit_holder
+from mmproscale.cost.random_model import model_without_weights
 from mmproscale.errors import InputError
 from mmproscale.registry import METRICS
+from mmproscale.utils.progress import progress_bars
 
 GIGA = 1e9
 Size = tuple[int, int]

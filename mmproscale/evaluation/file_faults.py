@@ -4,10 +4,10 @@ those that bear on a figure."""
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mmproscale.datasets.annotation_faults import list_faults
-from mmproscale.datasets.faults import Fault, is_finite, shown
-from mmproscale.datasets.instance_faults import instance_faults
-from mmproscale.datasets.panoptic_faults import annotation_list_faults, panoptic_faults
+from mmproscale.datasets.checks.annotation_faults import list_faults
+from mmproscale.datasets.checks.faults import Fault, is_finite, shown
+from mmproscale.datasets.checks.instance_faults import instance_faults
+from mmproscale.datasets.checks.panoptic_faults import annotation_list_faults, panoptic_faults
 
 # Keys that no figure reads. Predictions are measured by their PNGs.
 _UNREAD = {"bbox", "color"}

@@ -6,13 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.faults import refuse
-from mmproscale.datasets.panoptic_files import order_categories, png_name, read_panoptic_json
-from mmproscale.datasets.png_faults import map_segments, segment_faults, size_faults
+from mmproscale.datasets.checks.faults import refuse
+from mmproscale.datasets.checks.png_faults import map_segments, segment_faults, size_faults
+from mmproscale.datasets.formats.panoptic_files import (
+    order_categories,
+    png_name,
+    read_panoptic_json,
+)
+from mmproscale.datasets.formats.panoptic_png import VOID, png_shape, read_png
 from mmproscale.errors import InputError
 from mmproscale.evaluation.file_comparison import StoredMap, is_sound
 from mmproscale.evaluation.file_faults import truth_faults
-from mmproscale.evaluation.panoptic_format import VOID, png_shape, read_png
 from mmproscale.evaluation.panoptic_quality import Segments
 from mmproscale.evaluation.pixel_pairs import count_pairs
 

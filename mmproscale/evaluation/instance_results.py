@@ -5,10 +5,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from mmproscale.datasets.annotation_faults import image_reference_faults, missing_keys
-from mmproscale.datasets.faults import Fault, is_int, refuse, shown
-from mmproscale.datasets.instance_faults import mask_faults
-from mmproscale.datasets.panoptic_files import read_json
+from mmproscale.datasets.checks.annotation_faults import image_reference_faults, missing_keys
+from mmproscale.datasets.checks.faults import Fault, is_int, refuse, shown
+from mmproscale.datasets.checks.instance_faults import mask_faults
+from mmproscale.datasets.formats.panoptic_files import read_json
 from mmproscale.errors import InputError
 from mmproscale.evaluation.file_faults import first_of, score_faults
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmproscale.datasets.faults import Fault, refuse
-from mmproscale.datasets.instance_faults import mask_faults
-from mmproscale.datasets.panoptic_files import read_json
+from mmproscale.datasets.checks.faults import Fault, refuse
+from mmproscale.datasets.checks.instance_faults import mask_faults
+from mmproscale.datasets.formats.panoptic_files import read_json
 from mmproscale.errors import InputError
 from mmproscale.evaluation.file_faults import instance_truth_faults
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth

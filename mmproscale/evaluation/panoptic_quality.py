@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.evaluation.panoptic_format import VOID
+from mmproscale.datasets.formats.panoptic_png import VOID
 
 IOU_UNIT = 2.0**-40
 """Sums of IoU are whole numbers of this, so that they don't depend on the order of images."""

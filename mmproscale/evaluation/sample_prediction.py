@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from mmproscale.datasets.formats.panoptic_png import labels_of
 from mmproscale.errors import InputError
 from mmproscale.evaluation.image_score import ImagePrediction, ImageScorer, LabelledMap
 from mmproscale.evaluation.instance_quality import encode_detections
-from mmproscale.evaluation.panoptic_format import labels_of
 
 _SWITCHES = {
     "pred_panoptic_seg": "panoptic result: set panoptic_on=True in its test_cfg",

@@ -18,14 +18,13 @@ from mmengine.dist import (
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 
-from mmproscale.engine.atomic_files import atomic_write_bytes, atomic_write_text
+from mmproscale.datasets.formats.panoptic_png import encode_png, segments_of
 from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_accounting import check_batch, own_images
 from mmproscale.evaluation.image_score import ImageScore, ImageScorer
 from mmproscale.evaluation.instance_quality import average_precision, check_backend
 from mmproscale.evaluation.instance_truth import InstanceGroundTruth
-from mmproscale.evaluation.panoptic_format import encode_png, segments_of
 from mmproscale.evaluation.sample_prediction import batch_ids, panoptic_map, prediction_of
 from mmproscale.evaluation.universal_report import (
     add_up,
@@ -36,6 +35,7 @@ from mmproscale.evaluation.universal_report import (
     zero_totals,
 )
 from mmproscale.registry import METRICS
+from mmproscale.utils.atomic_files import atomic_write_bytes, atomic_write_text
 
 
 @METRICS.register_module()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from mmengine.logging import MMLogger
 
-from mmproscale.analysis.random_model import LOGGER
+from mmproscale.cost.random_model import LOGGER
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 # So that tests import `common` as the scripts do.

@@ -6,8 +6,8 @@ import pytest
 import torch
 from common import benchmark
 
-from mmproscale.analysis import memory
 from mmproscale.ops import attention_backend, embedding_bag_attention
+from mmproscale.timing import memory
 
 ATTENTION = ["--maps", "2x3", "4x4", "--head-dim", 4]
 INFERENCE = ["--configs", "m2f_r18_shapes", "proscale_m2f_r18_shapes", "--size", 64, 64]

@@ -9,8 +9,8 @@ from mmdet.structures import DetDataSample
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
-from mmproscale.analysis.stock_attention import stock_attention
 from mmproscale.errors import InputError
+from mmproscale.timing.stock_attention import stock_attention
 
 
 def head_weights(model):

@@ -4,8 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from mmproscale.analysis.model_cost import build_network
-from mmproscale.apis.config import load_config
 from mmproscale.checkpoints.matching import (
     check_any_match,
     check_same_model,
@@ -13,7 +11,9 @@ from mmproscale.checkpoints.matching import (
     drop_class_layer,
     load_model_weights,
 )
+from mmproscale.cost.model_cost import build_network
 from mmproscale.errors import InputError
+from mmproscale.utils.config import load_config
 
 
 class Head(nn.Module):

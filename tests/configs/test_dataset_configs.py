@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmproscale.apis.config import load_config
+from mmproscale.utils.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 METHODS = ["m2f_r50", "m2f_swin-t", "proscale_m2f_r50", "proscale_m2f_swin-t"]

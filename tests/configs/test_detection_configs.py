@@ -11,9 +11,9 @@ from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
-from mmproscale.apis.config import load_config
 from mmproscale.checkpoints.matching import load_model_weights
-from mmproscale.pixel_decoders.schedule import build_schedule
+from mmproscale.models.encoders.schedule import build_schedule
+from mmproscale.utils.config import load_config
 
 FRAMEWORKS = {"dino": "DINO", "ddq": "DDQDETR", "deformable-detr": "DeformableDETR"}
 CONFIGS = [

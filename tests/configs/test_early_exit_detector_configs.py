@@ -12,7 +12,7 @@ from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
-from mmproscale.apis.config import load_config
+from mmproscale.utils.config import load_config
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*d*.py"))
 DETECTORS = [p for p in CONFIGS if {*p.stem.split("_")} & {"detr", "dino"} and "m2f" not in p.stem]

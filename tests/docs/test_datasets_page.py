@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmproscale.apis.config import load_config
+from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/datasets.md").read_text()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmproscale.apis.config import load_config
-from mmproscale.pixel_decoders.schedule import build_schedule
+from mmproscale.models.encoders.schedule import build_schedule
+from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/detection.md").read_text()

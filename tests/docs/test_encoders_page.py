@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mmproscale.analysis.model_cost import build_network
-from mmproscale.apis.config import load_config
-from mmproscale.pixel_decoders.schedule import SCHEDULES
+from mmproscale.cost.model_cost import build_network
+from mmproscale.models.encoders.schedule import SCHEDULES
+from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/encoders.md").read_text()
@@ -29,7 +29,7 @@ def reader(tmp_path, monkeypatch):
             (tmp_path / named.group(1)).write_text(block)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("mmproscale.pixel_decoders.schedule.SCHEDULES", SCHEDULES)
+    monkeypatch.setattr("mmproscale.models.encoders.schedule.SCHEDULES", SCHEDULES)
     yield tmp_path
     SCHEDULES.pop("look_up", None)
     sys.modules.pop("my_schedules", None)
@@ -105,6 +105,6 @@ def test_the_refusal_is_the_one_that_is_shown(reader, run_tool):
 
 
 def test_a_schedule_needs_no_torch():
-    code = "import mmproscale.pixel_decoders.schedule as s, sys; print('torch' in sys.modules)"
+    code = "import mmproscale.models.encoders.schedule as s, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

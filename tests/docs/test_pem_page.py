@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmproscale.analysis.model_cost import build_network, model_cost
-from mmproscale.apis.config import load_config
+from mmproscale.cost.model_cost import build_network, model_cost
+from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/pem.md").read_text()

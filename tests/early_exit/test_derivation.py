@@ -17,15 +17,15 @@ from helpers.tiny_eco import (
 )
 from mmengine.dataset import pseudo_collate
 
-from mmproscale.analysis.exit_cost import exit_cost
-from mmproscale.analysis.model_cost import Network, model_cost
-from mmproscale.apis.config import load_config
+from mmproscale.cost.exit_cost import exit_cost
+from mmproscale.cost.model_cost import Network, model_cost
 from mmproscale.early_exit import derived_parts
 from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
 from mmproscale.early_exit.derived_file import read_table
 from mmproscale.early_exit.image_derivation import ImageDerivation
 from mmproscale.errors import InputError
 from mmproscale.evaluation import UniversalSegMetric
+from mmproscale.utils.config import load_config
 
 
 @pytest.fixture(autouse=True)

@@ -9,14 +9,14 @@ from helpers.tiny_eco import IMAGES, write_boxes
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
-from mmproscale.analysis.exit_cost import exit_cost
-from mmproscale.analysis.model_cost import Network, model_cost
-from mmproscale.apis.config import load_config
+from mmproscale.cost.exit_cost import exit_cost
+from mmproscale.cost.model_cost import Network, model_cost
 from mmproscale.early_exit.box_quality import BoxImageQuality
 from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
 from mmproscale.early_exit.derived_file import read_table
 from mmproscale.errors import InputError
 from mmproscale.registry import MODELS
+from mmproscale.utils.config import load_config
 
 NAMES = ("eco_detr_r18_shapes", "eco_dino_r18_shapes")
 

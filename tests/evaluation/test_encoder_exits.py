@@ -3,12 +3,12 @@
 import pytest
 from mmengine.registry import init_default_scope
 
-from mmproscale.analysis.exit_cost import exit_cost
-from mmproscale.analysis.model_cost import build_network, model_cost
-from mmproscale.apis.config import load_config
+from mmproscale.cost.exit_cost import exit_cost
+from mmproscale.cost.model_cost import build_network, model_cost
 from mmproscale.errors import InputError
 from mmproscale.evaluation.encoder_exits import EncoderExitMetric, exit_table
 from mmproscale.registry import METRICS
+from mmproscale.utils.config import load_config
 
 SMALL, LARGE = (64, 64), (96, 128)
 TAKEN = [(2, SMALL), (2, LARGE), (5, SMALL), (6, LARGE)]

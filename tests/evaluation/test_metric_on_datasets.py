@@ -5,9 +5,9 @@ import pytest
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
 
-from mmproscale.datasets import PanopticDataset
+from mmproscale.datasets.formats.panoptic_png import read_png
+from mmproscale.datasets.loading import PanopticDataset
 from mmproscale.evaluation import UniversalSegMetric
-from mmproscale.evaluation.panoptic_format import read_png
 
 COCO = ("coco_panoptic_sample", "panoptic_examples.json", "images/", "panoptic_val2017/")
 CAMVID = ("camvid", "annotations/panoptic_val.json", "val/", "annotations/panoptic_val/")

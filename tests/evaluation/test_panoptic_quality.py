@@ -8,9 +8,9 @@ import pytest
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
 
+from mmproscale.datasets.formats.panoptic_png import read_png
 from mmproscale.evaluation import UniversalSegMetric
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
-from mmproscale.evaluation.panoptic_format import read_png
 from mmproscale.evaluation.panoptic_quality import (
     GROUPS,
     Segments,

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
+from mmproscale.datasets.formats.panoptic_png import encode_png, read_png
 from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
-from mmproscale.evaluation.panoptic_format import encode_png, read_png
 from mmproscale.evaluation.panoptic_results import PanopticResults, score_results
 
 REFERENCE = Path(__file__).parent / "reference"

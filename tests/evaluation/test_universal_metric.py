@@ -11,9 +11,9 @@ import torch
 from helpers.tiny_universal import predicted, write_universal
 from mmdet.structures import DetDataSample
 
+from mmproscale.datasets.formats.panoptic_png import encode_png, read_png
 from mmproscale.errors import InputError
 from mmproscale.evaluation import UniversalSegMetric
-from mmproscale.evaluation.panoptic_format import encode_png, read_png
 
 CATEGORIES = [
     {"id": 21, "name": "sky", "isthing": 0},

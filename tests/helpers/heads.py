@@ -13,7 +13,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor
 
-from mmproscale.heads import PanopticHead
+from mmproscale.models.heads import PanopticHead
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 THINGS, STUFF = 5, 3

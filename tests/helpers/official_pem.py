@@ -10,7 +10,7 @@ import torch
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmproscale.heads import PanopticHead
+from mmproscale.models.heads import PanopticHead
 
 THINGS, STUFF, QUERIES, LAYERS, WIDTH, CHANNELS = 3, 4, 12, 4, 64, 32
 # Official names -> ours; the release counts input projections from high resolution to low.

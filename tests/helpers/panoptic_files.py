@@ -9,8 +9,8 @@ import numpy as np
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from mmproscale.apis.config import load_config
 from mmproscale.registry import DATASETS
+from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

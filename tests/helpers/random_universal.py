@@ -4,7 +4,7 @@ import torch
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
-from mmproscale.apis.config import load_config
+from mmproscale.utils.config import load_config
 
 
 def random_model_config(configs):

@@ -12,7 +12,7 @@ from mmseg.models import EncoderDecoder
 from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.structures import SegDataSample
 
-from mmproscale.heads import MaskDecodeHead
+from mmproscale.models.heads import MaskDecodeHead
 
 CLASSES = 6
 IGNORED = 255

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from mmengine.registry import init_default_scope
 
-from mmproscale.apis.config import load_config
 from mmproscale.datasets.conversion.instances import convert_to_instances
-from mmproscale.datasets.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
 from mmproscale.registry import MODELS
+from mmproscale.utils.config import load_config
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "eco_m2f_r18_shapes.py"
 IMAGES, PART = 10, 4

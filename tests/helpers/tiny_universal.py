@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
 
-from mmproscale.evaluation.panoptic_format import encode_png
+from mmproscale.datasets.formats.panoptic_png import encode_png
 
 SIZE = (24, 32)
 # Labels are things first: car 0, cow 1, sky 2, road 3, moon 4 (which nobody sees); void is 5.

@@ -11,7 +11,7 @@ PATIENCE = 240
 def train_on(world: int, folder: Path, steps: int) -> list[dict[str, Any]]:
     """What each process saw: exits drawn, losses, and a sum of weights before and after."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mmproscale.heads"])
+    context.set_forkserver_preload(["mmproscale.models.heads"])
     workers = [
         context.Process(target=_work, args=(rank, world, folder, steps)) for rank in range(world)
     ]
@@ -39,7 +39,7 @@ def _train(rank: int, steps: int) -> dict[str, Any]:
     from helpers.heads import backbone_maps, data_samples, head_config
     from torch.nn.parallel import DistributedDataParallel
 
-    from mmproscale.heads import PanopticHead
+    from mmproscale.models.heads import PanopticHead
 
     config = head_config()
     config.pixel_decoder.encoder.schedule = dict(type="m2f", layers=4)

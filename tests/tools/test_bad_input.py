@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmproscale.datasets.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 CONFIG = CONFIGS / "proscale_m2f_r18_shapes.py"
@@ -176,7 +176,7 @@ def checkpoint(tmp_path) -> Path:
     """A checkpoint of the small model with random weights."""
     from mmengine.registry import MODELS, init_default_scope
 
-    from mmproscale.apis.config import load_config
+    from mmproscale.utils.config import load_config
 
     init_default_scope("mmdet")
     path = tmp_path / "random.pth"
@@ -270,7 +270,7 @@ def test_data_root_for_a_config_without_one(refused, tmp_path):
 @pytest.fixture
 def no_gpu(monkeypatch):
     """A machine without a GPU, whatever this one has."""
-    monkeypatch.setattr("mmproscale.apis.runs.get_device", lambda: "cpu")
+    monkeypatch.setattr("mmproscale.training.runs.get_device", lambda: "cpu")
 
 
 def test_amp_without_a_gpu(refused, shapes, no_gpu):

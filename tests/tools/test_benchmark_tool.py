@@ -9,8 +9,8 @@ import pytest
 import torch
 from mmdet.models import DETR, Mask2Former
 
-from mmproscale.analysis import memory
 from mmproscale.ops import attention_backend
+from mmproscale.timing import memory
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 OURS = CONFIGS / "proscale_m2f_r18_shapes.py"

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mmproscale.analysis.model_cost import build_network, model_cost
-from mmproscale.apis.config import load_config
+from mmproscale.cost.model_cost import build_network, model_cost
+from mmproscale.utils.config import load_config
 
 OURS, TWIN = "proscale_m2f_r18_shapes.py", "m2f_r18_shapes.py"
 

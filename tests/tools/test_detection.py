@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_instances import CATEGORIES, write_tiny_instances
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
-from tiny_instances import CATEGORIES, write_tiny_instances
 
-from mmproscale.apis.config import load_config
+from mmproscale.utils.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MINE = """

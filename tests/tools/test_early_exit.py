@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from mmproscale.analysis.random_model import random_model
-from mmproscale.apis.config import load_config
-from mmproscale.datasets.shapes import ShapesSpec, make_shapes
+from mmproscale.cost.random_model import random_model
+from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.utils.config import load_config
 
 QUICK = [
     "train_dataloader.batch_size=2",

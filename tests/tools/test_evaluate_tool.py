@@ -9,7 +9,7 @@ import pytest
 from hotcoco.panoptic import PanopticEval
 from pycocotools import mask as mask_utils
 
-from mmproscale.evaluation.panoptic_format import encode_png, read_png
+from mmproscale.datasets.formats.panoptic_png import encode_png, read_png
 
 REFERENCE = Path(__file__).resolve().parents[1] / "evaluation" / "reference"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.tiny_instances import CATEGORIES, write_tiny_instances
 from mmengine.registry import init_default_scope
-from tiny_instances import CATEGORIES, write_tiny_instances
 
-from mmproscale.apis.config import load_config
+from mmproscale.utils.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 # Classes of one's own, which the annotation file names; and a network that a test can train.

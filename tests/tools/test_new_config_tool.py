@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.own_data import write_panoptic, write_semantic
+from helpers.tiny_instances import write_tiny_instances
 from PIL import Image
-from tiny_instances import write_tiny_instances
 
-from mmproscale.apis.config import load_config
+from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = ("--base", "proscale_m2f_r18", "--gpus", 0, "--memory", 2, "--workers", 1)

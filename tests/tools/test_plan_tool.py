@@ -5,8 +5,8 @@ import json
 import pytest
 from PIL import Image
 
-from mmproscale.analysis.model_cost import build_network, model_cost
-from mmproscale.apis.config import load_config
+from mmproscale.cost.model_cost import build_network, model_cost
+from mmproscale.utils.config import load_config
 
 SHAPE = ("--shape", 200, 260)
 

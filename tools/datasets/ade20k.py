@@ -4,8 +4,8 @@ from argparse import ArgumentParser, Namespace
 from functools import partial
 
 import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
-from mmproscale.apis.command_line import command_line
-from mmproscale.apis.conversion import add_work_options, convert_splits
+from mmproscale.cli.command_line import command_line
+from mmproscale.cli.conversion import add_work_options, convert_splits
 
 
 def parse_args() -> Namespace:

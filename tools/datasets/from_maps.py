@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
-from mmproscale.apis.command_line import command_line
-from mmproscale.apis.conversion import add_output_options, convert_and_report, destination_of
+from mmproscale.cli.command_line import command_line
+from mmproscale.cli.conversion import add_output_options, convert_and_report, destination_of
 
 
 def parse_args() -> Namespace:

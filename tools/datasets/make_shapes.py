@@ -2,9 +2,9 @@
 
 import argparse
 
-from mmproscale.apis.command_line import command_line
-from mmproscale.apis.progress import make_shapes_with_progress
-from mmproscale.datasets.shapes import ShapesSpec
+from mmproscale.cli.command_line import command_line
+from mmproscale.datasets.shapes.shapes import ShapesSpec
+from mmproscale.utils.progress import make_shapes_with_progress
 
 
 def parse_args() -> argparse.Namespace:

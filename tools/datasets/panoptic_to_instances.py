@@ -4,9 +4,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
-from mmproscale.apis.command_line import command_line
-from mmproscale.apis.progress import bars_by_name
+from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
+from mmproscale.utils.progress import bars_by_name
 
 
 def parse_args() -> Namespace:

@@ -1,1 +1,1 @@
-"""From the layouts that datasets come in to COCO's panoptic format."""
+"""Conversion of other tools' annotations into COCO panoptic and instance files."""

@@ -30,8 +30,8 @@ from mmproscale.datasets.conversion.reading import (
     read_label_map,
     read_pixels,
 )
+from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
-from mmproscale.evaluation.panoptic_format import VOID
 
 SPLITS = {"train": "training", "val": "validation"}
 PER_INSTANCE = 256

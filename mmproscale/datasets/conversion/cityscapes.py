@@ -25,8 +25,8 @@ from mmproscale.datasets.conversion.panoptic_output import (
     write_dataset,
 )
 from mmproscale.datasets.conversion.reading import check_one_size, image_size, read_label_map
+from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
-from mmproscale.evaluation.panoptic_format import VOID
 
 SPLITS = ("train", "val")
 IMAGE, LABELS = "_leftImg8bit.png", "_gtFine_instanceIds.png"

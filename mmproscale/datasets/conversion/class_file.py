@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from mmproscale.datasets.conversion.reading import field
-from mmproscale.datasets.panoptic_files import order_categories, read_json
+from mmproscale.datasets.formats.colors import class_colors
+from mmproscale.datasets.formats.panoptic_files import order_categories, read_json
 from mmproscale.errors import InputError
-from mmproscale.visualization.segment_colors import class_colors
 
 
 def read_class_file(path: str | Path) -> list[dict[str, Any]]:

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.faults import Fault, refuse
-from mmproscale.datasets.panoptic_faults import panoptic_faults
-from mmproscale.datasets.panoptic_files import png_name, read_panoptic_json
-from mmproscale.datasets.png_faults import read_ids
-from mmproscale.engine.atomic_files import atomic_write_text
+from mmproscale.datasets.checks.faults import Fault, refuse
+from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
+from mmproscale.datasets.checks.png_faults import read_ids
+from mmproscale.datasets.formats.panoptic_files import png_name, read_panoptic_json
 from mmproscale.errors import InputError
 from mmproscale.evaluation.instance_quality import described, encode_mask
+from mmproscale.utils.atomic_files import atomic_write_text
 
 Progress = Callable[[str, int, int], None]
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from pycocotools import mask as rle_tools
 
-from mmproscale.apis.image_inputs import image_ids
 from mmproscale.datasets.conversion.labelme_shapes import (
     WITHOUT_AREA,
     decoded_image,
@@ -29,9 +28,10 @@ from mmproscale.datasets.conversion.panoptic_output import (
     write_dataset,
 )
 from mmproscale.datasets.conversion.reading import field, image_size
-from mmproscale.datasets.panoptic_files import read_json
+from mmproscale.datasets.formats.colors import class_colors
+from mmproscale.datasets.formats.panoptic_files import read_json
 from mmproscale.errors import InputError
-from mmproscale.visualization.segment_colors import class_colors
+from mmproscale.utils.image_inputs import image_ids
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.apis.image_inputs import SUFFIXES, image_ids
 from mmproscale.datasets.conversion.panoptic_output import (
     Destination,
     PanopticImage,
@@ -27,8 +26,9 @@ from mmproscale.datasets.conversion.reading import (
     read_label_map,
     read_pixels,
 )
+from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
-from mmproscale.evaluation.panoptic_format import VOID
+from mmproscale.utils.image_inputs import SUFFIXES, image_ids
 
 MORE_THAN_NUMBERS = 2**32  # what keeps class and number apart in one integer
 

@@ -15,8 +15,8 @@ import numpy as np
 from pycocotools import mask as rle_tools
 
 from mmproscale.datasets.conversion.panoptic_output import describe_segments
+from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
-from mmproscale.evaluation.panoptic_format import VOID
 
 FARTHEST = 1e6  # pixels; an outline is walked pixel by pixel, outside the image too
 

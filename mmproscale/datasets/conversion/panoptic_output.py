@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 import numpy as np
 from scipy import ndimage
 
-from mmproscale.engine.atomic_files import (
+from mmproscale.datasets.formats.panoptic_png import VOID, encode_png
+from mmproscale.errors import InputError
+from mmproscale.utils.atomic_files import (
     atomic_path,
     atomic_write_bytes,
     atomic_write_text,
     ensure_writable_dir,
 )
-from mmproscale.errors import InputError
-from mmproscale.evaluation.panoptic_format import VOID, encode_png
 
 Source = TypeVar("Source")
 Progress = Callable[[str, int, int], None]

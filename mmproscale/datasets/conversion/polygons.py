@@ -9,6 +9,7 @@ from typing import Any
 
 from pycocotools import mask as rle_tools
 
+from mmproscale.datasets.checks.instance_faults import rle_pixels
 from mmproscale.datasets.conversion.class_file import checked_categories
 from mmproscale.datasets.conversion.painting import Region, paint, polygons_to_rle
 from mmproscale.datasets.conversion.panoptic_output import (
@@ -18,8 +19,7 @@ from mmproscale.datasets.conversion.panoptic_output import (
     write_dataset,
 )
 from mmproscale.datasets.conversion.reading import field, image_size
-from mmproscale.datasets.instance_faults import rle_pixels
-from mmproscale.datasets.panoptic_files import read_panoptic_json
+from mmproscale.datasets.formats.panoptic_files import read_panoptic_json
 from mmproscale.errors import InputError
 
 

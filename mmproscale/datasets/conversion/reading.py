@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmproscale.datasets.exif import SIDEWAYS, orientation
+from mmproscale.datasets.loading.exif import SIDEWAYS, orientation
 from mmproscale.errors import InputError
 
 

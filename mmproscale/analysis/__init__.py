@@ -1,1 +1,0 @@
-"""What a model costs and how long it takes: counted, and measured beside others."""

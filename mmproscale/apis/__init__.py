@@ -1,1 +1,0 @@
-"""What tools and notebooks call: configs, runs, prediction, progress."""

@@ -1,0 +1,1 @@
+"""Command lines: the console command, shared options, printing of errors."""

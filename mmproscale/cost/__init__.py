@@ -1,0 +1,1 @@
+"""Cost of a model, known before it is trained: operations, parameters, memory."""

@@ -1,0 +1,202 @@
+"""Costs of several models side by side: as tables for people, as JSON for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmproscale.cost.activation_memory import ActivationMemory, activation_memory
+from mmproscale.cost.exit_cost import ExitCost, exit_cost
+from mmproscale.cost.model_cost import ModelCost, Network, build_network, model_cost, traceable
+from mmproscale.cost.random_model import load_any_config
+from mmproscale.errors import InputError
+
+GIGA, MEGA, MIB = 1e9, 1e6, 2**20
+MEMORY_ROWS = {
+    "inference": "inference, fp32",
+    "inference_half": "inference, 16 bits",
+    "training": "training, fp32",
+    "training_half": "training, 16 bits",
+}
+
+
+@dataclass(frozen=True)
+class ConfigCost:
+    """What the model of one config costs.
+
+    Args:
+        config: As it was named.
+        shape: (H, W) of the image, before padding.
+        cost: Of its model.
+        memory: Of its activations, where that was asked for and can be known: not for models that
+            ask tensors for their values, as mmdet's own pixel decoder.
+    """
+
+    config: str
+    shape: tuple[int, int]
+    cost: ModelCost
+    memory: ActivationMemory | None = None
+
+    @property
+    def name(self) -> str:
+        """The config's file without folder and ending."""
+        return Path(self.config).stem
+
+
+def cost_of(config: str, shape: tuple[int, int], with_memory: bool = False) -> ConfigCost:
+    """The cost of a config, by its path or as in ``mmdet::detr/NAME.py``.
+
+    Raises:
+        InputError: No such config, or its model can't run on such an image, here or at all.
+    """
+    network = build_network(load_any_config(config))
+    try:
+        cost = model_cost(network, shape)
+    except (AssertionError, IndexError, RuntimeError, ValueError) as error:
+        said = (str(error).strip() or "no reason").splitlines()[0]
+        size = "{}x{}".format(*shape)
+        raise InputError(
+            f"{config} can't be followed through an image of {size}: {type(error).__name__}: {said}"
+        ) from error
+    return ConfigCost(config, shape, cost, _memory(network, cost.size) if with_memory else None)
+
+
+def _memory(network: Network, size: tuple[int, int]) -> ActivationMemory | None:
+    """None for a model that asks tensors for their values, which fake ones do not have."""
+    try:
+        return activation_memory(traceable(network), size)
+    except (NotImplementedError, RuntimeError):
+        return None
+
+
+def as_json(costs: Sequence[ConfigCost]) -> list[dict[str, Any]]:
+    """One dict for each config; costs in GMACs, parameters as a number, memory in bytes."""
+    return [
+        {
+            "config": one.config,
+            "shape": list(one.shape),
+            "padded_shape": list(one.cost.size),
+            "total": one.cost.total / GIGA,
+            "pixel_decoder": one.cost.pixel_decoder / GIGA,
+            "published_total": one.cost.published_total / GIGA,
+            "published_pixel_decoder": one.cost.published_pixel_decoder / GIGA,
+            "exits": [
+                {"exit": k} | {name: macs / GIGA for name, macs in asdict(cost).items()}
+                for k, cost in _exit_costs(one).items()
+            ],
+            "params": one.cost.params,
+            "parts": [
+                {"name": part.name, "gmacs": part.macs / GIGA, "params": part.params}
+                for part in one.cost.parts
+            ],
+            "activation_memory": one.memory and asdict(one.memory),
+        }
+        for one in costs
+    ]
+
+
+def single_table(one: ConfigCost) -> list[list[str]]:
+    """Rows of one model, heading first: each part with its share and its parameters."""
+    cost = one.cost
+    rows = [["", "GMACs", "share", "parameters"]]
+    for part in cost.parts:
+        share = part.macs / max(1, cost.total)
+        rows.append([part.name, _giga(part.macs), f"{share:.1%}", f"{part.params / MEGA:.2f} M"])
+    rows.append(["total as run", _giga(cost.total), "100.0%", f"{cost.params / MEGA:.2f} M"])
+    if cost.published is not None:
+        rows.append(["pixel decoder (Tx. Enc.)", _giga(cost.pixel_decoder), "", ""])
+        rows.append(["published form, pixel decoder", _giga(cost.published_pixel_decoder), "", ""])
+        rows.append(["published form, total", _giga(cost.published_total), "", ""])
+    elif cost.pixel_decoder:
+        rows.append(["encoder (Tx. Enc.)", _giga(cost.pixel_decoder), "", ""])
+    for key, name in MEMORY_ROWS.items() if one.memory else ():
+        rows.append([f"activations, {name}", f"{getattr(one.memory, key) / MIB:,.0f} MiB", "", ""])
+    return rows
+
+
+def exits_table(one: ConfigCost) -> list[list[str]]:
+    """Rows of a model in which a gate chooses the exit, one for each; none of another model."""
+    heading = ["exit", "total as run", "pixel decoder", "published form", "its pixel decoder"]
+    if one.cost.published is None:  # a detector, whose costs have no other form
+        heading = ["exit", "total as run", "encoder"]
+    rows = [heading]
+    for exit_, cost in _exit_costs(one).items():
+        figures = astuple(cost)[: len(heading) - 1]  # its fields are the columns
+        rows.append([str(exit_), *map(_giga, figures)])
+    return rows if len(rows) > 1 else []
+
+
+def _exit_costs(one: ConfigCost) -> dict[int, ExitCost]:
+    return {exit_: exit_cost(one.cost, exit_) for exit_ in one.cost.saved}
+
+
+def side_by_side(costs: Sequence[ConfigCost]) -> list[list[str]]:
+    """Rows of several models, heading first, each with percentages of the first.
+
+    An encoder's stages are one row here: schedules have different ones.
+    """
+    merged = [_merged_parts(one.cost) for one in costs]
+    names = _in_order([list(parts) for parts in merged])
+    rows = [["GMACs", *(one.name for one in costs)]]
+    for name in names:
+        rows.append([name, *_compared([parts.get(name) for parts in merged])])
+    masks = any(one.cost.published is not None for one in costs)
+    encoder = "pixel decoder (Tx. Enc.)" if masks else "encoder (Tx. Enc.)"
+    for title, key in (
+        (encoder, "pixel_decoder"),
+        ("total as run", "total"),
+        *([("published form, pixel decoder", "published_pixel_decoder")] if masks else []),
+        *([("published form, total", "published_total")] if masks else []),
+    ):
+        rows.append([title, *_compared([getattr(one.cost, key) for one in costs])])
+    if len({one.cost.size for one in costs}) > 1:
+        rows.append(["padded to", *("{}x{}".format(*one.cost.size) for one in costs)])
+    params = [one.cost.params for one in costs]
+    rows.append(["parameters", *_compared(params, MEGA, " M")])
+    if any(one.memory for one in costs):
+        for key, name in MEMORY_ROWS.items():
+            values = [one.memory and getattr(one.memory, key) for one in costs]
+            rows.append([f"activations, {name}", *_compared(values, MIB, " MiB")])
+    return rows
+
+
+def _merged_parts(cost: ModelCost) -> dict[str, int]:
+    parts: dict[str, int] = {}
+    for part in cost.parts:
+        name = "encoder" if part.name.startswith("encoder stage") else part.name
+        parts[name] = parts.get(name, 0) + part.macs
+    return parts
+
+
+def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
+    """Every name once, after what comes before it where it is first met."""
+    merged: list[str] = []
+    for names in lists:
+        place = 0
+        for name in names:
+            if name not in merged:
+                merged.insert(place, name)
+            place = merged.index(name) + 1
+    return merged
+
+
+def _compared(values: Sequence[int | None], unit: float = GIGA, suffix: str = "") -> list[str]:
+    first, *_ = values
+    cells = []
+    for index, value in enumerate(values):
+        cell = "-" if value is None else f"{_figure(value / unit)}{suffix}"
+        if index and value is not None and first:
+            cell += f" ({value / first:.0%})"
+        cells.append(cell)
+    return cells
+
+
+def _giga(macs: int) -> str:
+    return _figure(macs / GIGA)
+
+
+def _figure(number: float) -> str:
+    """As papers print it, 281.26, and what is too small for that as 0.013."""
+    return f"{number:,.2f}" if number >= 0.1 or number == 0 else f"{number:.2g}"

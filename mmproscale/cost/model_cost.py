@@ -1,0 +1,276 @@
+"""What a model costs: multiply-accumulates and parameters, by part, as run and as published.
+
+The papers' figures are of Mask2Former's own form: the mask projection of every pixel, and a mask of
+every query at full size before the first decoder layer and after each of them. Ours projects
+queries in the place of pixels, and computes most masks at the size in which they are used, so it
+costs less than a paper says; ``published_*`` is the papers' form.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mmproscale.cost.model_parts import (
+    DECODER,
+    EXIT_GATE,
+    MASK_PREDICTION,
+    MASK_PROJECTION,
+    REST,
+    REST_OF_PIXEL_DECODER,
+    ModelPart,
+    exit_holder,
+    mask_head_path,
+    model_parts,
+)
+from mmproscale.cost.operations import OperationCounts, count_operations
+from mmproscale.cost.random_model import build_model, model_without_weights
+
+
+@dataclass(frozen=True)
+class PartCost:
+    """One part of a model.
+
+    Args:
+        name: Its name.
+        macs: Multiply-accumulates as run.
+        params: Parameters.
+        in_pixel_decoder: Whether it belongs to the papers' 'Tx. Enc.': of a detector its encoder.
+    """
+
+    name: str
+    macs: int
+    params: int
+    in_pixel_decoder: bool = False
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """Multiply-accumulates of one image through a model, up to class and mask logits.
+
+    Args:
+        size: (H, W) that the network sees: the image padded as the model pads it.
+        parts: In the order of computation.
+        published: Parts in the papers' form where that is another; None for a model without masks.
+        saved: Where an exit gate chooses: what each exit does without, of the parts' costs, which
+            are those of the last layer's.
+    """
+
+    size: tuple[int, int]
+    parts: tuple[PartCost, ...]
+    published: Mapping[str, int] | None = None
+    saved: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Multiply-accumulates as run."""
+        return sum(part.macs for part in self.parts)
+
+    @property
+    def params(self) -> int:
+        """Parameters."""
+        return sum(part.params for part in self.parts)
+
+    @property
+    def pixel_decoder(self) -> int:
+        """Multiply-accumulates of the pixel decoder, or a detector's encoder, as run."""
+        return sum(part.macs for part in self.parts if part.in_pixel_decoder)
+
+    @property
+    def published_pixel_decoder(self) -> int:
+        """The papers' 'Tx. Enc.': with the mask projection of every pixel."""
+        return sum(self._published(part) for part in self.parts if part.in_pixel_decoder)
+
+    @property
+    def published_total(self) -> int:
+        """The papers' total: that, and every mask at full size."""
+        return sum(map(self._published, self.parts))
+
+    def _published(self, part: PartCost) -> int:
+        return (self.published or {}).get(part.name, part.macs)
+
+
+class Network(nn.Module):
+    """A model's tensor part: what lies between the padded image and its logits."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def mask_head(self) -> nn.Module | None:
+        """The head that holds a pixel decoder, if there is one."""
+        path = mask_head_path(self.model)
+        return self.model.get_submodule(path) if path else None
+
+    def forward(self, images: Tensor) -> object:
+        """Logits of ``images`` (B, 3, H, W)."""
+        if hasattr(self.mask_head, "decode"):  # ours: the last masks alone are asked for
+            predictions = self.mask_head.decode(self.model.extract_feat(images))
+            return predictions.class_logits[-1], predictions.masks()
+        size = tuple(images.shape[-2:])
+        meta = dict(img_shape=size, ori_shape=size, pad_shape=size, batch_input_shape=size)
+        samples = [DetDataSample(metainfo=meta) for _ in images]
+        if self.mask_head is not None:  # mmseg's segmentor keeps back the samples that it needs
+            return self.mask_head(self.model.extract_feat(images), samples)
+        return self.model(images, samples, mode="tensor")
+
+
+def build_network(config: Config) -> Network:
+    """The network of a config in evaluation mode, its weights neither fetched nor set.
+
+    Raises:
+        InputError: A type that nobody registers, or a package that is not there.
+    """
+    model = build_model(model_without_weights(config), config.get("default_scope"))
+    return Network(model).eval()
+
+
+def padded_size(network: Network, size: tuple[int, int]) -> tuple[int, int]:
+    """An image's size (H, W) after the model's preprocessor has padded it."""
+    preprocessor = network.model.data_preprocessor
+    # Of mmseg's, what it pads to when it tests; of the fork's one is mmdet's too, for training.
+    of_mmseg = (getattr(preprocessor, "test_cfg", None) or {}).get("size_divisor")
+    divisor = of_mmseg or getattr(preprocessor, "pad_size_divisor", 1)
+    height, width = (ceil(length / divisor) * divisor for length in size)
+    return height, width
+
+
+def model_cost(network: Network, size: tuple[int, int]) -> ModelCost:
+    """Cost of one image of ``size`` (H, W), which is padded as the model does.
+
+    Ours is traced on the meta device, in a second and whatever the size. A model that needs values
+    (mmdet's own pixel decoder asks a tensor for its map sizes) computes for real.
+    """
+    size = padded_size(network, size)
+    traced = _trace(network, size)
+    parts, published = _part_costs(network, traced), _published(network, traced)
+    return ModelCost(size, parts, published, _saved_at_exits(network, traced.network))
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """Operations of the network as run, and of its pixel decoder alone in stock's form.
+
+    Args:
+        network: Of the whole network.
+        pixel_decoder: Of the pixel decoder's ``forward``, if there is one.
+        maps: What that returns: mask features and encoded maps.
+    """
+
+    network: OperationCounts
+    pixel_decoder: OperationCounts | None = None
+    maps: tuple[Tensor, ...] = ()
+
+
+def traceable(network: Network) -> Network:
+    """A copy that runs anywhere and by sizes alone: costs are the same whatever will compute them.
+
+    Where a gate would choose, all layers run.
+    """
+    network = copy.deepcopy(network)
+    for module in network.modules():
+        if hasattr(module, "backend"):
+            module.backend = "torch"
+        if _has_gate(module):
+            module.exit = module.exits[-1]
+    return network
+
+
+def _trace(network: Network, size: tuple[int, int]) -> _Trace:
+    network = traceable(network).requires_grad_(False)
+    try:
+        return _follow(copy.deepcopy(network).to("meta"), torch.zeros(1, 3, *size, device="meta"))
+    except (NotImplementedError, RuntimeError):
+        return _follow(network, torch.zeros(1, 3, *size))
+
+
+@torch.no_grad()
+def _follow(network: Network, images: Tensor) -> _Trace:
+    counts, _ = count_operations(network, images)
+    if network.mask_head is None:
+        return _Trace(counts)
+    maps = network.model.extract_feat(images)
+    decoder_counts, (mask_features, encoded) = count_operations(
+        network.mask_head.pixel_decoder, maps
+    )
+    return _Trace(counts, decoder_counts, (mask_features, *encoded))
+
+
+def _published(network: Network, traced: _Trace) -> dict[str, int] | None:
+    """The parts of which papers count another form than ours runs."""
+    if traced.pixel_decoder is None:
+        return None
+    return {
+        MASK_PROJECTION: traced.pixel_decoder.of("mask_feature"),
+        MASK_PREDICTION: _published_masks(network.mask_head, traced.maps),
+    }
+
+
+def _has_gate(module: nn.Module | None) -> bool:
+    """Whether this is a pixel decoder or a detector in which a gate chooses each image's exit."""
+    return getattr(module, "exit_gate", None) is not None and module.exit is None
+
+
+def _saved_at_exits(network: Network, counts: OperationCounts) -> dict[int, int]:
+    """What each exit that a gate may choose does without."""
+    path, holder = exit_holder(network.model) or ("", None)
+    if not _has_gate(holder):
+        return {}
+    layers = ".".join(filter(None, ("model", path, "encoder.layers")))
+    skipped = {k: holder.encoder.schedule.skipped_layers(k) for k in holder.exits}
+    return {
+        k: sum(counts.of(f"{layers}.{index}") for index in indices)
+        for k, indices in skipped.items()
+    }
+
+
+def _published_masks(head: nn.Module, maps: Sequence[Tensor]) -> int:
+    """All masks at full size, and their resizing to attention masks (Mask2Former section 3.2)."""
+    mask_features, *encoded = maps
+    layers = getattr(head.transformer_decoder, "layers", ())
+    masks = 1 + sum(getattr(layer, "reads_masks", True) for layer in layers)
+    levels = [encoded[i % head.num_transformer_feat_level] for i in range(masks)]
+    resized = sum(level.shape[-2] * level.shape[-1] for level in levels)
+    return head.num_queries * (masks * mask_features[0].numel() + 4 * resized)
+
+
+def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
+    """Each operation and each parameter in one part: what has no module goes to the rest."""
+    counts, parts = traced.network, list(model_parts(network.model))
+    macs = {part.name: sum(counts.of(f"model.{path}") for path in part.paths) for part in parts}
+    params = {part.name: _num_params(network.model, part.paths) for part in parts}
+    if traced.pixel_decoder is not None:
+        own = traced.pixel_decoder
+        named = sum(own.of(name) for name, _ in network.mask_head.pixel_decoder.named_children())
+        if rest := own.of("") - named:
+            macs[REST_OF_PIXEL_DECODER] += rest
+        macs[MASK_PREDICTION] = counts.of("") - sum(macs.values())
+        all_params = sum(p.numel() for p in network.parameters())
+        params["query decoder"] += all_params - sum(params.values())
+    else:
+        if DECODER not in macs:
+            parts.append(ModelPart(REST, ()))
+        # A decoder of mmdet's calls the head's branches, which would count twice.
+        rest = DECODER if DECODER in macs else REST
+        all_params = sum(p.numel() for p in network.parameters())
+        macs[rest] = macs.get(rest, 0) + counts.of("") - sum(macs.values())
+        params[rest] = params.get(rest, 0) + all_params - sum(params.values())
+    _, holder = exit_holder(network.model) or ("", None)
+    if _has_gate(holder):
+        # Traced without it; one linear layer of one vector.
+        macs[EXIT_GATE] = holder.exit_gate.linear.weight.numel()
+    costs = [PartCost(p.name, macs[p.name], params[p.name], p.in_pixel_decoder) for p in parts]
+    return tuple(cost for cost in costs if cost.macs or cost.params)
+
+
+def _num_params(model: nn.Module, paths: Sequence[str]) -> int:
+    below = tuple(f"{path}." for path in paths)
+    return sum(p.numel() for name, p in model.named_parameters() if name.startswith(below))

@@ -1,9 +1,0 @@
-from mmproscale.criterion.mask_criterion import MaskCriterion
-from mmproscale.criterion.targets import (
-    QueryPredictions,
-    Targets,
-    panoptic_targets,
-    semantic_targets,
-)
-
-__all__ = ["MaskCriterion", "QueryPredictions", "Targets", "panoptic_targets", "semantic_targets"]

@@ -1,0 +1,1 @@
+"""Faults of a dataset, found and named before training meets them."""

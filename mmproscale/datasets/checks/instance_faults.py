@@ -1,0 +1,259 @@
+"""How a COCO instance annotation file can be wrong: its JSON, its polygons and RLE masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as mask_utils
+
+from mmproscale.datasets.checks.annotation_faults import (
+    Doubles,
+    area_faults,
+    box_faults,
+    category_faults,
+    category_reference_faults,
+    crowd_faults,
+    image_list_faults,
+    image_reference_faults,
+    missing_keys,
+)
+from mmproscale.datasets.checks.faults import Fault, is_finite, is_int, is_number, shown
+from mmproscale.datasets.checks.panoptic_faults import by_hashable_id
+
+KEYS = ("id", "image_id", "category_id", "bbox", "area")
+# Polygons are drawn by hand and measured in several ways: only gross differences are faults.
+LEAST_OVERLAP = 0.5
+MOST_AREA_RATIO = 2.0
+# Characters of one count of a compressed RLE: 35 bits, where pycocotools' counts have 32.
+LONGEST_COUNT = 7
+
+
+def instance_faults(
+    content: Mapping[str, list[dict]], file: str, need_annotations: bool = False
+) -> Iterator[Fault]:
+    """All faults of an instance file that the JSON tells without drawing a mask.
+
+    Args:
+        content: the parsed file, whose three lists are there (see `list_faults`).
+        file: its name.
+        need_annotations: whether there must be an instance, as to train on.
+    """
+    if any("segments_info" in annotation for annotation in content["annotations"][:1]):
+        problem = "has 'segments_info': this is COCO panoptic, not instances"
+        action = "give the instance JSON (instances_*.json), or the folder of the PNGs (--seg) too"
+        yield Fault("panoptic-not-instances", file, "annotations[0]", problem, action)
+        return
+    yield from category_faults(content["categories"], file, panoptic=False)
+    yield from image_list_faults(content["images"], file)
+    images = by_hashable_id(content["images"])
+    categories = by_hashable_id(content["categories"])
+    ids = Doubles("annotation-id-twice", "annotations have one id")
+    for place, annotation in enumerate(content["annotations"]):
+        record = f"annotations[{place}]"
+        yield from missing_keys(annotation, KEYS, "annotation-key-missing", file, record)
+        if type(annotation.get("id")) in (int, str):
+            yield from ids.faults(annotation["id"], file, f"{record}.id")
+        yield from _values(annotation, images, categories, file, record)
+    if need_annotations and all(a.get("iscrowd") for a in content["annotations"]):
+        problem = f"have no instance that is no crowd ({len(content['images'])} images)"
+        yield Fault("no-instance", file, "annotations", problem, "give the annotated JSON")
+
+
+def _values(
+    annotation: Mapping, images: Mapping, categories: Mapping, file: str, record: str
+) -> Iterator[Fault]:
+    image_id = annotation.get("image_id")
+    if "image_id" in annotation:
+        yield from image_reference_faults(image_id, images, file, f"{record}.image_id")
+    if "category_id" in annotation:
+        what = partial(_named, annotation)
+        value, field = annotation["category_id"], f"{record}.category_id"
+        yield from category_reference_faults(value, categories, file, field, what)
+    image = images.get(image_id, {}) if type(image_id) in (int, str) else {}
+    width, height = image.get("width"), image.get("height")
+    if is_int(width) and is_int(height):
+        # mmdet leaves out what is empty, and COCO itself has a few of these.
+        if "bbox" in annotation:
+            box, field = annotation["bbox"], f"{record}.bbox"
+            yield from box_faults(box, width, height, file, field, empty_is_note=True)
+        yield from mask_form_faults(annotation, height, width, file, record)
+    if "area" in annotation:
+        yield from area_faults(annotation["area"], file, f"{record}.area", empty_is_note=True)
+    yield from crowd_faults(annotation, file, record)
+
+
+def _named(annotation: Mapping) -> str:
+    return f"annotation {shown(annotation.get('id'))} of image {shown(annotation.get('image_id'))}"
+
+
+def mask_form_faults(
+    annotation: Mapping, height: int, width: int, file: str, record: str
+) -> Iterator[Fault]:
+    """Faults of one annotation's `segmentation` that show before it is drawn.
+
+    Args:
+        annotation: whose other keys don't matter.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        file: the annotation file's name.
+        record: where the annotation stands in it.
+    """
+    mask, field = annotation.get("segmentation"), f"{record}.segmentation"
+    if not mask:
+        action = "draw the object, or remove it: training needs its mask"
+        yield Fault("mask-missing", file, field, "is missing or empty", action)
+        return
+    check = _polygons if isinstance(mask, list) else _rle
+    yield from check(mask, height, width, file, field)
+
+
+def mask_faults(
+    annotation: Mapping, height: int, width: int, file: str, record: str
+) -> Iterator[Fault]:
+    """Faults of one annotation's `segmentation`, and of its area and box against that.
+
+    Args:
+        annotation: whose other keys are in order; without `bbox` or `area` that is not compared.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        file: the annotation file's name.
+        record: where the annotation stands in it.
+    """
+    faults = list(mask_form_faults(annotation, height, width, file, record))
+    yield from faults or _against_mask(annotation, height, width, file, record)
+
+
+def _polygons(polygons: list, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
+    side = max(height, width)
+    for place, polygon in enumerate(polygons):
+        if not isinstance(polygon, list):
+            action = "give a list of polygons, each x, y, x, y, ..."
+            yield Fault("polygon-type", file, field, f"is {shown(polygons)}", action)
+            return
+        if not _is_drawable(polygon, side):
+            yield _polygon(polygon, height, width, file, f"{field}[{place}]")
+
+
+def _is_drawable(polygon: list, side: int) -> bool:
+    """Whether there are three points or more, none far outside: of millions, so without a loop."""
+    if len(polygon) < 6 or len(polygon) % 2 or not set(map(type, polygon)) <= {int, float}:
+        return False
+    # A NaN is neither below nor above, but the sum has it too.
+    return min(polygon) >= -side and max(polygon) <= 2 * side and is_finite(sum(polygon))
+
+
+def _polygon(polygon: list, height: int, width: int, file: str, where: str) -> Fault:
+    """The fault of a polygon that is not drawable."""
+    if not all(map(is_number, polygon)):
+        return Fault("polygon-type", file, where, f"is {shown(polygon)}", "list x, y, x, y, ...")
+    if not all(map(is_finite, polygon)):
+        problem = f"is {shown(polygon)}, not finite"
+        return Fault("polygon-not-finite", file, where, problem, "remove or redraw it")
+    if len(polygon) % 2:
+        problem = f"has {len(polygon)} numbers, an odd count"
+        return Fault("polygon-odd", file, where, problem, "list x, y, x, y, ...")
+    if len(polygon) < 6:
+        problem = f"has {len(polygon) // 2} points, and a polygon needs 3"
+        return Fault("polygon-short", file, where, problem, "remove or redraw it")
+    # Drawing it may take all memory.
+    problem = f"is {shown(polygon)}, far outside its image of {width}x{height}"
+    return Fault("polygon-outside", file, where, problem, "remove or redraw it")
+
+
+def _rle(mask: Any, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
+    action = "give polygons, or size=[height, width] and counts"
+    if not isinstance(mask, dict) or not {"size", "counts"} <= mask.keys():
+        yield Fault("mask-type", file, field, f"is {shown(mask)}, no polygons nor RLE", action)
+    elif mask["size"] != [height, width] or not all(map(is_int, mask["size"])):
+        problem = f"has size {shown(mask['size'])} but its image is [{height}, {width}]"
+        yield Fault("rle-size", file, field, problem, "use [height, width] of the image")
+    elif rle_pixels(mask["counts"]) != height * width:
+        action = "write it again with pycocotools"
+        yield Fault("rle-counts", file, field, f"is no RLE mask of {width}x{height}", action)
+
+
+def rle_pixels(counts: Any) -> int:
+    """The pixels that the counts of an RLE cover, compressed (a string) or not; -1 for no counts.
+
+    pycocotools itself reads beyond the end of a string that was cut.
+    """
+    if isinstance(counts, str):
+        return _pixels_of(counts)
+    if not isinstance(counts, list) or not all(is_int(count) and count >= 0 for count in counts):
+        return -1
+    return sum(counts)
+
+
+def _pixels_of(counts: str) -> int:
+    """The pixels that a compressed RLE covers, or -1.
+
+    The code is that of maskApi.c: five bits in each character, those from 48 on, the sixth saying
+    that more follow; from the third count on a difference to the last but one.
+    """
+    codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
+    if not codes.size or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
+        return -1
+    ends = np.flatnonzero((codes & 32) == 0) + 1
+    starts = np.r_[0, ends[:-1]]
+    lengths = ends - starts
+    if lengths.max() > LONGEST_COUNT:
+        return -1
+    shifts = 5 * (np.arange(codes.size) - np.repeat(starts, lengths))
+    runs = np.add.reduceat((codes & 31) << shifts, starts)
+    runs -= np.where(codes[ends - 1] & 16, 1 << 5 * lengths, 0)
+    for first in (1, 2):
+        runs[first::2] = np.cumsum(runs[first::2])
+    return int(runs.sum()) if runs.min() >= 0 else -1
+
+
+def _against_mask(
+    annotation: Mapping, height: int, width: int, file: str, record: str
+) -> Iterator[Fault]:
+    mask = annotation["segmentation"]
+    compressed = isinstance(mask, dict) and isinstance(mask["counts"], str)
+    rle = mask if compressed else mask_utils.frPyObjects(mask, height, width)
+    rle = mask_utils.merge(rle) if isinstance(rle, list) else rle
+    pixels, tight = float(mask_utils.area(rle)), mask_utils.toBbox(rle).tolist()
+    area, box = annotation.get("area", pixels), annotation.get("bbox", tight)
+    difference, outline = abs(area - pixels), 2 * (tight[2] + tight[3])
+    if difference > outline and max(area, pixels) > MOST_AREA_RATIO * min(area, pixels):
+        problem = f"is {area} but its mask has {pixels:.0f} pixels"
+        yield Fault("instance-area", file, f"{record}.area", problem, "compute it from the mask")
+    if min(*box[2:], *tight[2:]) < 1:
+        return
+    if float(mask_utils.iou([box], [tight], [0])[0, 0]) < LEAST_OVERLAP:
+        problem = f"is {shown(box)} but its mask lies in {tight}"
+        yield Fault("instance-box", file, f"{record}.bbox", problem, "compute it from the mask")
+
+
+def instance_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
+    """What is worth knowing: images without an object."""
+    used = {a.get("image_id") for a in content["annotations"] if is_int(a.get("image_id"))}
+    for place, image in enumerate(content["images"]):
+        if is_int(image.get("id")) and image["id"] not in used:
+            problem = f"({shown(image.get('file_name'))}) has no object"
+            action = "filter_empty_gt leaves it out"
+            yield Fault(
+                "image-without-annotation", file, f"images[{place}]", problem, action, note=True
+            )
+
+
+def unknown_class_faults(
+    classes: Sequence[str], categories: Sequence[Mapping], file: str
+) -> Iterator[Fault]:
+    """The fault of classes that a config states and the file lacks: mmdet drops them unasked.
+
+    Args:
+        classes: the names that the config states.
+        categories: of the file.
+        file: its name.
+    """
+    known = {category.get("name") for category in categories}
+    unknown = [name for name in classes if name not in known]
+    if unknown:
+        problem = f"lacks {shown(unknown)}, which metainfo.classes lists"
+        action = "state the file's classes in the dataset's metainfo"
+        yield Fault("classes-differ", file, "categories", problem, action)

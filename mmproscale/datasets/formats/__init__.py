@@ -1,0 +1,1 @@
+"""File formats: panoptic PNGs and JSON, COCO run-length masks, colours."""

@@ -1,0 +1,116 @@
+"""What our COCO datasets share: the files that the JSON names must be there, and so must images."""
+
+import os.path as osp
+from typing import ClassVar, NamedTuple
+
+from mmdet.datasets import CocoDataset
+
+from mmproscale.datasets.checks.faults import refuse
+from mmproscale.datasets.formats.panoptic_files import missing_files, read_panoptic_json
+from mmproscale.errors import InputError
+
+
+class Folder(NamedTuple):
+    """One of a dataset's folders.
+
+    `item_key` is where an item has a file's path, `what` names one file in messages, `content`
+    all of them, and `for_tests` says whether testing needs the folder.
+    """
+
+    item_key: str
+    what: str
+    content: str
+    for_tests: bool
+
+
+class LocalCocoDataset(CocoDataset):
+    """mmdet's COCO dataset, which refuses by name what is not there (on local disks).
+
+    Args:
+        hint: how to get the data, added to the message when `data_root` does not exist.
+        kwargs: those of mmdet's class.
+
+    Raises:
+        InputError: a missing root, folder, annotation file or file that it names; a file that is
+            not COCO; no image to train on.
+    """
+
+    METAINFO: ClassVar[dict] = {}
+    JSON: ClassVar[str] = "JSON"
+    MEND: ClassVar[str] = "ann_file"  # what to check where it is missing
+    FOLDERS: ClassVar[dict[str, Folder]] = dict(img=Folder("img_path", "image", "images", True))
+
+    def __init__(self, *args, hint: str = "", **kwargs) -> None:
+        self._hint = hint
+        super().__init__(*args, **kwargs)
+
+    def _join_prefix(self) -> None:
+        self.data_prefix = {k: v for k, v in self.data_prefix.items() if v is not None}
+        self._relative = dict(self.data_prefix, ann_file=self.ann_file)
+        super()._join_prefix()
+
+    def filter_data(self) -> list[dict]:
+        """Return the images to train on, those that `filter_cfg` does not drop.
+
+        Raises:
+            InputError: no image is left.
+        """
+        if self.test_mode:
+            return self.data_list
+        config = self.filter_cfg or {}
+        min_size, drop_empty = config.get("min_size", 0), config.get("filter_empty_gt", False)
+        kept = [
+            item
+            for item in self.data_list
+            if self._is_trained_on(item, drop_empty)
+            and min(item["width"], item["height"]) >= min_size
+        ]
+        if not kept:
+            raise InputError(
+                f"'{self.ann_file}' has no image to train on: of {len(self.data_list)} none is "
+                f"annotated and at least {min_size} pixels wide and high (filter_cfg.min_size)"
+            )
+        return kept
+
+    def _is_trained_on(self, item: dict, drop_empty: bool) -> bool:
+        """Whether an item has, or with `drop_empty` shows, what can be learned."""
+        raise NotImplementedError
+
+    def _read_json(self) -> dict:
+        """The annotation file's content, whose three lists are there."""
+        self._check_root()
+        return read_panoptic_json(self.ann_file, not self.test_mode, self.backend_args, self.MEND)
+
+    def _check_root(self) -> None:
+        ann_file, root = self._relative["ann_file"], self.data_root
+        if not ann_file:
+            raise InputError(f"ann_file is not set: name the dataset's {self.JSON}")
+        for key, folder in self.FOLDERS.items():
+            if not self._relative.get(key) and (folder.for_tests or not self.test_mode):
+                content = f"the dataset's {folder.content}" if key == "img" else folder.content
+                raise InputError(f"data_prefix.{key} is not set: name the folder of {content}")
+        if root and self._is_local(root) and not osp.isdir(root):
+            parts = [
+                f"{self._relative[key]} ({folder.content})"
+                for key, folder in self.FOLDERS.items()
+                if self._relative.get(key)
+            ]
+            raise InputError(
+                f"dataset root '{root}' does not exist: expected in it "
+                f"{', '.join([ann_file, *parts])}; set data_root"
+                + (f", or {self._hint}" if self._hint else "")
+            )
+
+    def _check_files(self, data_list: list[dict]) -> None:
+        """Refuse files that the items name and that are not there."""
+        for key, (item_key, what, _, _) in self.FOLDERS.items():
+            folder = self.data_prefix.get(key)
+            if not folder or not self._is_local(folder):
+                continue
+            paths = (item[item_key] for item in data_list if item[item_key] is not None)
+            names = (path[len(folder) :].lstrip("/") for path in paths)
+            refuse(missing_files(folder, names, what, self.ann_file))
+
+    def _is_local(self, path: str) -> bool:
+        backend = (self.backend_args or {}).get("backend", "local")
+        return backend in ("local", "disk") and "://" not in path

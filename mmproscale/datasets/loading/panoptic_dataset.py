@@ -1,0 +1,144 @@
+"""A panoptic dataset in COCO format whose classes, files and images are what its JSON says."""
+
+import os.path as osp
+from typing import ClassVar
+
+from mmdet.datasets import CocoPanopticDataset
+
+from mmproscale.datasets.checks.faults import Fault, refuse
+from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
+from mmproscale.datasets.checks.png_faults import map_segments, read_ids, segment_faults
+from mmproscale.datasets.formats.panoptic_files import (
+    class_metainfo,
+    class_name_faults,
+    order_categories,
+    png_name,
+)
+from mmproscale.datasets.loading.coco_dataset import Folder, LocalCocoDataset
+from mmproscale.registry import DATASETS
+
+
+@DATASETS.register_module()
+class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
+    """COCO panoptic annotations, with the labels that mmdet's panoptic heads expect.
+
+    It differs from mmdet's class in four ways:
+
+    - Classes come from the annotation file: things first by `isthing`, in the file's order within
+      things and within stuff. `metainfo` has `classes`, `thing_classes`, `stuff_classes` and
+      `palette` in that order. Names in the config's `metainfo` are only checked against them.
+    - A panoptic PNG is found by the annotation's own `file_name`.
+    - With `filter_cfg=dict(filter_empty_gt=True)`, images that show only stuff stay. Those without
+      a segment are left out, and their PNGs must be void.
+    - What is wrong with the file is refused when the dataset is built, by name: see
+      `panoptic_faults`. Every image and PNG that it names must be there (local disks).
+
+    An item has mmdet's keys: `img_path`, `img_id`, `height`, `width`, `seg_map_path`, `instances`
+    (things that are no crowd: `bbox` (x1, y1, x2, y2) in pixels, `bbox_label`, `ignore_flag`) and
+    `segments_info` (`id` in the PNG, `category` = label, `is_thing`, False for a crowd, and for
+    `LoadPanoptic` to compare with the PNG the JSON's `area` and `bbox` (x, y, w, h)).
+
+    Args:
+        hint: how to get the data, added to the message when `data_root` does not exist.
+        kwargs: those of `CocoPanopticDataset`; `data_prefix` is dict(img=..., seg=...).
+
+    Raises:
+        InputError: a missing root, folder, annotation file, image or PNG; an annotation file that
+            has a fault; a PNG that is not void where the file has no segment; other classes than
+            the config says; no image with a segment.
+    """
+
+    JSON: ClassVar[str] = "panoptic JSON"
+    FOLDERS: ClassVar[dict[str, Folder]] = dict(
+        LocalCocoDataset.FOLDERS, seg=Folder("seg_map_path", "png", "panoptic PNGs", False)
+    )
+
+    def load_data_list(self) -> list[dict]:
+        """Read the annotation file, set `metainfo` and `cat2label`; return a dict per image."""
+        content = self._read_json()
+        refuse(panoptic_faults(content, self.ann_file, not self.test_mode))
+        self._set_classes(content["categories"])
+        annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
+        data_list = [
+            self.parse_data_info(dict(image=image, annotation=annotations.get(image["id"])))
+            for image in content["images"]
+        ]
+        self._check_files(data_list)
+        return data_list
+
+    def parse_data_info(self, raw_data_info: dict) -> dict:
+        """Turn one image and its annotation (None: there is none) into an item's dict."""
+        image, annotation = raw_data_info["image"], raw_data_info["annotation"]
+        item = dict(
+            img_path=osp.join(self.data_prefix["img"], image["file_name"]),
+            img_id=image["id"],
+            seg_map_path=self._seg_map_path(image, annotation),
+            height=image["height"],
+            width=image["width"],
+            instances=[],
+            segments_info=[],
+        )
+        if self.return_classes:
+            item.update(
+                text=self._metainfo["thing_classes"],
+                stuff_text=self._metainfo["stuff_classes"],
+                custom_entities=True,
+            )
+        for segment in annotation["segments_info"] if annotation else ():
+            self._add_segment(item, segment)
+        return item
+
+    def filter_data(self) -> list[dict]:
+        """Return the images to train on: see the class for what `filter_empty_gt` drops.
+
+        Raises:
+            InputError: no image is left, or one that is dropped has a PNG with segments.
+        """
+        if not self.test_mode and (self.filter_cfg or {}).get("filter_empty_gt", False):
+            for item in self.data_list:
+                if item["seg_map_path"] is not None and not item["segments_info"]:
+                    self._check_void(item["seg_map_path"])
+        return super().filter_data()
+
+    def _check_void(self, path: str) -> None:
+        """Nobody loads what is dropped, so segments that the JSON forgot would go unseen."""
+        ids = read_ids(path, self.backend_args)
+        refuse(
+            [ids]
+            if isinstance(ids, Fault)
+            else segment_faults(ids, map_segments(ids, []), [], path)
+        )
+
+    def _is_trained_on(self, item: dict, drop_empty: bool) -> bool:
+        # Without ground truth there is nothing to learn.
+        return item["seg_map_path"] is not None and bool(item["segments_info"] or not drop_empty)
+
+    def _set_classes(self, categories: list[dict]) -> None:
+        ordered = order_categories(categories, self.ann_file)
+        found = class_metainfo(ordered)
+        refuse(class_name_faults(self._metainfo, found, self.ann_file))
+        self._metainfo.update(found)
+        self.cat_ids = [category["id"] for category in ordered]
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+
+    def _seg_map_path(self, image: dict, annotation: dict | None) -> str | None:
+        if annotation is None or not self.data_prefix.get("seg"):
+            return None
+        return osp.join(self.data_prefix["seg"], png_name(image, annotation))
+
+    def _add_segment(self, item: dict, segment: dict) -> None:
+        x, y, w, h = segment["bbox"]
+        label = self.cat2label[segment["category_id"]]
+        is_thing = label < len(self._metainfo["thing_classes"]) and not segment.get("iscrowd", 0)
+        item["segments_info"].append(
+            dict(
+                id=segment["id"],
+                category=label,
+                is_thing=is_thing,
+                area=segment["area"],
+                bbox=segment["bbox"],
+            )
+        )
+        if is_thing:
+            box = [x, y, x + w, y + h]
+            item["instances"].append(dict(bbox=box, bbox_label=label, ignore_flag=0))

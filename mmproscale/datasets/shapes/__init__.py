@@ -1,0 +1,1 @@
+"""Shapes, a small generated panoptic dataset."""

@@ -1,5 +1,0 @@
-"""Logits to results: panoptic, instance, semantic."""
-
-from mmproscale.fusion.fusion_head import UniversalFusionHead
-
-__all__ = ["UniversalFusionHead"]

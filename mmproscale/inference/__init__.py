@@ -1,0 +1,1 @@
+"""Prediction: a trained model turns image files into results on disk."""

@@ -1,0 +1,197 @@
+"""A picture in which a person can read a panoptic result: classes, instances, boundaries."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from mmproscale.datasets.formats.colors import class_colors, paint, segment_colors
+from mmproscale.inference.pictures.label_layout import label_texts, place_labels
+
+Panel = tuple[str, np.ndarray, Sequence[dict[str, Any]]]
+"""Title, id map (H, W) with 0 for void, and segments with ``id`` and ``category_id``."""
+
+_OPACITY = 0.55
+_BACKGROUND = (255, 255, 255)
+_INK = (20, 20, 20)
+
+
+def draw_panoptic(
+    image: np.ndarray,
+    id_map: np.ndarray,
+    segments: Sequence[dict[str, Any]],
+    categories: Sequence[dict[str, Any]],
+    short_side: int = 480,
+) -> np.ndarray:
+    """Draw segments over a photograph: shades, boundaries and labels.
+
+    Works for predictions and for ground truth alike.
+
+    Args:
+        image: (H, W, 3) RGB uint8.
+        id_map: (H, W) segment ids, 0 for void; void shows the photograph in dark grey.
+        segments: Each with ``id`` and ``category_id``; ``iscrowd`` is named in the label.
+        categories: Each with ``id``, ``name``, ``isthing``, and ``color`` if it has one.
+        short_side: Smaller images are enlarged to this many pixels on their short side.
+
+    Returns:
+        (H', W', 3) RGB uint8.
+
+    Raises:
+        ValueError: Image and id map differ in size.
+    """
+    if image.shape[:2] != id_map.shape:
+        raise ValueError(f"image is {image.shape[:2]} but the id map is {id_map.shape}")
+    photo = enlarge(image, short_side)
+    size = photo.shape[1], photo.shape[0]
+    ids = cv2.resize(id_map.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
+    picture = _blend(photo, ids, segments, categories)
+    return _write_labels(picture, ids, segments, categories)
+
+
+def panoptic_picture(
+    image: np.ndarray,
+    panels: Sequence[Panel],
+    categories: Sequence[dict[str, Any]],
+    short_side: int = 480,
+) -> np.ndarray:
+    """Put the photograph and one or more panoptic results side by side, with a legend.
+
+    Args:
+        image: (H, W, 3) RGB uint8.
+        panels: For example ``[("prediction", id_map, segments), ("ground truth", ...)]``.
+        categories: As for :func:`draw_panoptic`.
+        short_side: As for :func:`draw_panoptic`.
+
+    Returns:
+        (H', W', 3) RGB uint8.
+    """
+    pictures = [("image", enlarge(image, short_side))]
+    for title, id_map, segments in panels:
+        pictures.append((title, draw_panoptic(image, id_map, segments, categories, short_side)))
+    font = load_font(max(14, round(0.035 * min(pictures[0][1].shape[:2]))))
+    row = _join([_with_title(picture, title, font) for title, picture in pictures])
+    present = {s["category_id"] for _, _, segments in panels for s in segments}
+    shown = [category for category in categories if category["id"] in present]
+    return np.vstack([row, _legend(shown, class_colors(categories), row.shape[1], font)])
+
+
+def enlarge(image: np.ndarray, short_side: int) -> np.ndarray:
+    """Enlarge an image (H, W, 3) until its short side has ``short_side`` pixels; never shrink."""
+    factor = max(1.0, short_side / min(image.shape[:2]))
+    size = round(image.shape[1] * factor), round(image.shape[0] * factor)
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+
+
+def _blend(
+    photo: np.ndarray,
+    ids: np.ndarray,
+    segments: Sequence[dict[str, Any]],
+    categories: Sequence[dict[str, Any]],
+) -> np.ndarray:
+    """Colour the segments, darken void, draw boundaries (white outside a dark line)."""
+    # Grey under the colour: a photograph's own hues would change the shades.
+    grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    base = cv2.addWeighted(photo, 0.4, grey, 0.6, 0)
+    colors = paint(ids, segment_colors(segments, categories))
+    picture = cv2.addWeighted(colors, _OPACITY, base, 1 - _OPACITY, 0)
+    known = np.isin(ids, [segment["id"] for segment in segments])
+    picture[~known] = grey[~known] // 3
+    width = max(1, round(min(ids.shape) / 400))
+    edge = _boundaries(ids)
+    picture[_thicken(edge, width + 2)] = (30, 30, 30)
+    picture[_thicken(edge, width)] = (255, 255, 255)
+    return picture
+
+
+def _boundaries(ids: np.ndarray) -> np.ndarray:
+    """Pixels (H, W) whose right or lower neighbour belongs to another segment."""
+    edge = np.zeros(ids.shape, bool)
+    edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
+    edge[:-1] |= ids[:-1] != ids[1:]
+    return edge
+
+
+def _thicken(edge: np.ndarray, width: int) -> np.ndarray:
+    kernel = np.ones((width, width), np.uint8)
+    return cv2.dilate(edge.astype(np.uint8), kernel).astype(bool)
+
+
+def _write_labels(
+    picture: np.ndarray,
+    ids: np.ndarray,
+    segments: Sequence[dict[str, Any]],
+    categories: Sequence[dict[str, Any]],
+) -> np.ndarray:
+    """Write each segment's label in white on a dark box, tinted along its left side."""
+    font = load_font(max(12, round(0.027 * min(ids.shape))))
+    margin = max(2, round(font.size / 5))
+
+    def measure(text: str) -> tuple[int, int]:
+        return round(font.getlength(text)) + 3 * margin, round(1.2 * font.size) + margin
+
+    colors = segment_colors(segments, categories)
+    labels = place_labels(ids, segments, label_texts(segments, categories), measure)
+    canvas = Image.fromarray(picture)
+    draw = ImageDraw.Draw(canvas)
+    for label in labels:
+        left, top, right, bottom = label.box
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=_INK)
+        draw.rectangle((left, top, left + margin - 1, bottom - 1), fill=colors[label.segment_id])
+        middle = (left + 2 * margin, (top + bottom) / 2)
+        draw.text(middle, label.text, fill="white", font=font, anchor="lm")
+    return np.asarray(canvas)
+
+
+def _with_title(picture: np.ndarray, title: str, font: ImageFont.FreeTypeFont) -> np.ndarray:
+    """Put a title line above a picture."""
+    line = Image.new("RGB", (picture.shape[1], round(1.6 * font.size)), _BACKGROUND)
+    position = (font.size // 3, line.height / 2)
+    ImageDraw.Draw(line).text(position, title, fill=_INK, font=font, anchor="lm")
+    return np.vstack([np.asarray(line), picture])
+
+
+def _join(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Set pictures of one height side by side with a gap."""
+    height = pictures[0].shape[0]
+    gap = np.full((height, max(4, height // 100), 3), _BACKGROUND, np.uint8)
+    parts = [part for picture in pictures for part in (picture, gap)]
+    return np.hstack(parts[:-1])
+
+
+def _legend(
+    categories: Sequence[dict[str, Any]],
+    colors: dict[int, tuple[int, int, int]],
+    width: int,
+    font: ImageFont.FreeTypeFont,
+) -> np.ndarray:
+    """A strip of colour swatches and class names, broken into as many lines as they need."""
+    line_height = round(1.6 * font.size)
+    positions, x, y = [], font.size // 3, 0
+    for category in categories:
+        needed = round(font.getlength(category["name"])) + 3 * font.size
+        if x + needed > width and x > font.size:
+            x, y = font.size // 3, y + line_height
+        positions.append((category, x, y))
+        x += needed
+    strip = Image.new("RGB", (width, y + line_height), _BACKGROUND)
+    draw = ImageDraw.Draw(strip)
+    for category, left, top in positions:
+        middle = top + line_height / 2
+        swatch = (left, middle - font.size / 2, left + 1.4 * font.size, middle + font.size / 2)
+        draw.rectangle(swatch, fill=colors[category["id"]], outline=_INK)
+        text = (left + 1.8 * font.size, middle)
+        draw.text(text, category["name"], fill=_INK, font=font, anchor="lm")
+    return np.asarray(strip)
+
+
+@lru_cache
+def load_font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along: it has the letters of most languages."""
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), size)

@@ -1,0 +1,111 @@
+"""Which query stands for which segment: bipartite matching (DETR, eq. 1) of all layers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmdet.models.task_modules.assigners import CrossEntropyLossCost
+from mmengine.structures import InstanceData
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from mmproscale.models.criterion.points import sample
+from mmproscale.models.criterion.targets import QueryPredictions, Targets
+
+# Logits of sampled points in memory at a time.
+LOGITS_PER_STEP = 1_000_000
+
+MatchCost = Callable[[InstanceData, InstanceData], Tensor]
+
+
+@torch.no_grad()
+def match(
+    predictions: QueryPredictions,
+    targets: Sequence[Targets],
+    costs: Sequence[MatchCost],
+    num_points: int,
+) -> list[tuple[Tensor, Tensor]]:
+    """The cheapest one-to-one matching of queries and segments, for each image and layer.
+
+    Args:
+        predictions: Of B images.
+        targets: Ground truth of each image, G segments.
+        costs: mmdet's match costs, summed.
+        num_points: Points, the same for all masks of an image, at which masks are compared.
+
+    Returns:
+        For each image the matched queries and their segments, both (layers + 1, min(Q, G)) on the
+        predictions' device.
+
+    Raises:
+        FloatingPointError: A cost that is not a number, as when training has diverged.
+    """
+    per_image = [
+        _image_costs(predictions, image, image_targets, costs, num_points)
+        for image, image_targets in enumerate(targets)
+    ]
+    # One transfer for all images and layers.
+    on_cpu = torch.cat([cost.flatten() for cost in per_image]).cpu()
+    if not on_cpu.isfinite().all():
+        raise FloatingPointError(
+            "a matching cost is not finite: the model's outputs have left the range of numbers "
+            "(lower the learning rate, clip gradients, or look for a broken image)"
+        )
+    parts = on_cpu.split([cost.numel() for cost in per_image])
+    pairs = [_assign(part.view(cost.shape)) for part, cost in zip(parts, per_image, strict=True)]
+    on_device = torch.cat(pairs, dim=2).to(predictions.class_logits.device)
+    matched = on_device.split([pair.shape[2] for pair in pairs], dim=2)
+    return [(queries, segments) for queries, segments in matched]
+
+
+def _image_costs(
+    predictions: QueryPredictions,
+    image: int,
+    targets: Targets,
+    costs: Sequence[MatchCost],
+    num_points: int,
+) -> Tensor:
+    """Cost of each pairing, (layers + 1, Q, G)."""
+    class_logits = predictions.class_logits[:, image]
+    embeddings = predictions.mask_embeddings[:, image]
+    features = predictions.mask_features[image]
+    if not len(targets.labels):
+        return class_logits.new_zeros(*class_logits.shape[:2], 0)
+    points = torch.rand(1, num_points, 2, device=features.device)
+    # Sampling is linear: the masks at the points are the embeddings times the features there.
+    features = sample(features[None], points)[0]  # CxP
+    masks = sample(targets.masks[None].float(), points)[0]  # GxP
+    ground_truth = InstanceData(labels=targets.labels, masks=masks)
+    step = max(1, LOGITS_PER_STEP // num_points)
+    parts = []
+    for scores, embedding in zip(
+        class_logits.flatten(0, 1).split(step), embeddings.flatten(0, 1).split(step), strict=True
+    ):
+        queries = InstanceData(scores=scores, masks=embedding @ features)
+        parts.append(sum(_fast(cost)(queries, ground_truth) for cost in costs))
+    return torch.cat(parts).view(*class_logits.shape[:2], -1)
+
+
+def _fast(cost: MatchCost) -> MatchCost:
+    """mmdet's cost, or a form of it that goes over the points fewer times."""
+    if type(cost) is not CrossEntropyLossCost or not cost.use_sigmoid:
+        return cost
+    return lambda queries, truth: cost.weight * mean_cross_entropy(queries.masks, truth.masks)
+
+
+def mean_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean binary cross entropy of each pair: logits (N, P), targets (G, P) in 0..1 -> (N, G).
+
+    -t log s(x) - (1 - t) log (1 - s(x)) = softplus(x) - t x.
+    """
+    return (F.softplus(logits).sum(1, keepdim=True) - logits @ targets.T) / logits.shape[1]
+
+
+def _assign(costs: Tensor) -> Tensor:
+    """Cheapest (query, segment) pairs of each layer's costs (layers, Q, G): (2, layers, pairs)."""
+    # Segments first, so that with no more of them than queries each layer has them in order.
+    pairs = np.array([linear_sum_assignment(layer.T) for layer in costs.numpy()], dtype=np.int64)
+    return torch.from_numpy(pairs).transpose(0, 1).flip(0)

@@ -1,0 +1,188 @@
+"""ECO's early exits for mmdet's detection transformers: exits, gate, and the losses of step A.
+
+A mixin before one of mmdet's classes, whose flow it leaves as it is: pre_transformer -> encoder ->
+pre_decoder -> decoder -> head.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from mmdet.models import DINO
+from mmdet.structures import DetDataSample
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from mmproscale.models.encoders.exit_gate import image_exits, pool
+from mmproscale.models.heads.multi_exit_loss import build_exit_loss
+from mmproscale.models.pixel_decoders.deformable_pixel_decoder import choose_exits
+from mmproscale.models.pixel_decoders.pixel_decoder import build_part
+
+Inputs = dict[str, Any]
+Samples = Sequence[DetDataSample]
+
+
+class EarlyExitDetector:
+    """What a detection transformer needs so that each image leaves its encoder at its own exit.
+
+    The class beside it has the ``strides`` of its maps, high resolution first, an ``encoder`` with
+    ``schedule`` and ``layer_costs``, an :meth:`encode_exits`, and a ``forward_encoder`` that also
+    takes ``exits``, one for each image.
+
+    Args:
+        exits: Numbers of layers after which an image may leave the encoder: by default all that the
+            schedule allows, from two layers on where a gate chooses.
+        exit_gate: Config of the gate that chooses each image's exit when the model is evaluated,
+            ``dict(type='ExitGate')``; None for the last exit.
+        exit: The exit of every image when the model is evaluated, whatever a gate would choose.
+        exit_loss: Config of what trains several exits, ``dict(type='mmproscale.MultiExitLoss')``;
+            None for the losses after all layers.
+
+    Raises:
+        InputError: An exit that the schedule does not have; a gate or an ``exit_loss`` without two
+            exits.
+    """
+
+    def __init__(
+        self,
+        *args,
+        exits: Sequence[int] | None = None,
+        exit_gate: dict | None = None,
+        exit: int | None = None,
+        exit_loss: dict | None = None,
+        **kwargs,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        schedule = self.encoder.schedule
+        self.exits = choose_exits(schedule, exits, gated=bool(exit_gate))
+        self.exit = None if exit is None else schedule.check_exits((exit,))[0]
+        self.exit_gate = exit_gate and build_part(
+            exit_gate, embed_dims=self.embed_dims, num_exits=len(self.exits)
+        )
+        self.exit_loss = exit_loss and build_exit_loss(exit_loss, self.exits)
+
+    def pre_transformer(
+        self, img_feats: Sequence[Tensor], batch_data_samples: Samples | None = None
+    ) -> tuple[Inputs, Inputs]:
+        """mmdet's; among the encoder's inputs are ``exits`` where an image leaves before the last.
+
+        When the model is evaluated, the data samples' metainfo gets it as ``encoder_exit``.
+
+        Args:
+            img_feats: Maps (B, C, H_i, W_i) of the neck, high resolution first.
+            batch_data_samples: One for each image.
+        """
+        encoder_inputs, decoder_inputs = super().pre_transformer(img_feats, batch_data_samples)
+        exits = self._image_exits(img_feats, encoder_inputs["feat_mask"])
+        if not self.training:
+            for sample, exit_ in zip(batch_data_samples, exits, strict=True):
+                sample.set_field(exit_, "encoder_exit", field_type="metainfo")
+        if set(exits) != {self.encoder.schedule.exits[-1]}:
+            encoder_inputs |= dict(exits=exits)
+        return encoder_inputs, decoder_inputs
+
+    def gate_input(self, feats: Sequence[Tensor], batch_data_samples: Samples) -> Tensor:
+        """What a gate sees of each image, (B, C): the mean of its coarsest tokens but for padding.
+
+        Args:
+            feats: Maps (B, C, H_i, W_i) of the neck, high resolution first.
+            batch_data_samples: One for each image.
+        """
+        encoder_inputs, _ = super().pre_transformer(feats, batch_data_samples)
+        return _mean_token(feats, encoder_inputs["feat_mask"])
+
+    def layer_costs(self, feats: Sequence[Tensor]) -> tuple[int, ...]:
+        """Multiply-accumulates of each layer of the encoder, for one image's maps of the neck."""
+        sizes = ((feat.shape[-2], feat.shape[-1]) for feat in feats)
+        return self.encoder.layer_costs(dict(zip(self.strides, sizes, strict=True)))
+
+    def _image_exits(self, feats: Sequence[Tensor], padding: Tensor | None) -> tuple[int, ...]:
+        """The exit of each image, by the neck's maps and their padding."""
+        return image_exits(self, len(feats[-1]), partial(_mean_token, feats, padding))
+
+    def loss(self, batch_inputs: Tensor, batch_data_samples: Samples) -> dict[str, Tensor]:
+        """Losses by mmdet's names, those of an ``exit_loss`` after the exit's: ``exit4.``.
+
+        Args:
+            batch_inputs: (B, 3, H, W), normalised and padded.
+            batch_data_samples: Ground truth of each image.
+        """
+        if self.exit_loss is None:
+            return super().loss(batch_inputs, batch_data_samples)
+        feats = self.extract_feat(batch_inputs)
+        losses_at = partial(self._losses_at, feats, batch_data_samples)
+        return self.exit_loss(self.exits, self.encoder, losses_at)
+
+    def predict_exits(
+        self, feats: Sequence[Tensor], batch_data_samples: Samples, exits: Sequence[int]
+    ) -> Iterator[tuple[int, list[DetDataSample]]]:
+        """Yield (exit, copies of the data samples with results) at each exit, ascending.
+
+        Args:
+            feats: Maps of the neck, high resolution first.
+            batch_data_samples: One for each image.
+            exits: Some of the model's.
+        """
+        for exit_, head_inputs in self.decode_exits(feats, batch_data_samples, exits):
+            samples = copy.deepcopy(list(batch_data_samples))
+            results = self.bbox_head.predict(**head_inputs, batch_data_samples=samples)
+            yield exit_, self.add_pred_to_datasample(samples, results)
+
+    def decode_exits(
+        self,
+        feats: Sequence[Tensor],
+        batch_data_samples: Samples,
+        exits: Sequence[int],
+        with_cp: bool = False,
+    ) -> Iterator[tuple[int, Inputs]]:
+        """Yield (exit, the head's inputs) where all images leave at one exit, ascending.
+
+        The encoder runs once, the decoder once for each exit.
+
+        Args:
+            feats: Maps of the neck, high resolution first.
+            batch_data_samples: One for each image.
+            exits: Some of the model's.
+            with_cp: Whether the decoder is computed again in the backward pass, for less memory.
+        """
+        decode = partial(checkpoint, self._decode, use_reentrant=False) if with_cp else self._decode
+        encoder_inputs, decoder_inputs = super().pre_transformer(feats, batch_data_samples)
+        for exit_, encoded in self.encode_exits(exits, **encoder_inputs):
+            yield exit_, decode(encoded, decoder_inputs, batch_data_samples)
+
+    def encode_exits(self, exits: Sequence[int], **inputs) -> Iterator[tuple[int, Inputs]]:
+        """Yield (exit, what mmdet's ``forward_encoder`` returns) at each exit, ascending.
+
+        Args:
+            exits: Some of the encoder's; layers that exits share run once.
+            inputs: What mmdet's ``forward_encoder`` takes.
+        """
+        raise NotImplementedError
+
+    def _decode(self, encoded: Inputs, decoder_inputs: Inputs, samples: Samples) -> Inputs:
+        """The end of mmdet's ``forward_transformer``."""
+        # DINO and what comes of it make noisy queries of the ground truth.
+        more = dict(batch_data_samples=samples) if isinstance(self, DINO) else {}
+        started, head_inputs = self.pre_decoder(**encoded, **more)
+        return head_inputs | self.forward_decoder(**(decoder_inputs | started))
+
+    def _losses_at(
+        self, feats: Sequence[Tensor], samples: Samples, exits: Sequence[int], with_cp: bool
+    ) -> Iterator[tuple[int, dict[str, Tensor]]]:
+        for exit_, head_inputs in self.decode_exits(feats, samples, exits, with_cp):
+            yield exit_, self.bbox_head.loss(**head_inputs, batch_data_samples=samples)
+
+
+def _mean_token(feats: Sequence[Tensor], padding: Tensor | None) -> Tensor:
+    """Of the coarsest map, (B, C).
+
+    Args:
+        feats: Maps (B, C, H_i, W_i), high resolution first.
+        padding: (B, N) bool over the tokens of all maps in that order, or None for none.
+    """
+    coarsest = feats[-1]
+    tokens = coarsest.shape[-2] * coarsest.shape[-1]
+    return pool(coarsest, None if padding is None else padding[:, -tokens:])

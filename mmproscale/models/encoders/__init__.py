@@ -1,0 +1,1 @@
+"""Encoders: schedules, the loop that runs them, token recalibration, exit gates."""

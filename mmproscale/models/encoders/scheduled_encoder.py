@@ -1,0 +1,215 @@
+"""The encoder loop: runs any schedule over the tokens of a layout."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+import torch
+from mmengine.model import BaseModule, ModuleList
+from torch import Tensor, nn
+
+from mmproscale.errors import InputError
+from mmproscale.models.encoders.deformable_layer import DeformableAttention, DeformableLayer
+from mmproscale.models.encoders.schedule import Schedule, build_schedule
+from mmproscale.models.layers.token_layout import TokenLayout, concat
+
+Levels = dict[int, Tensor]
+
+
+class ScheduledEncoder(BaseModule):
+    """Deformable attention layers as a schedule orders them.
+
+    Args:
+        schedule: A :class:`Schedule` or its config.
+        layer_cfg: Config of one layer, as mmdet's ``DeformableDetrTransformerEncoderLayer`` takes
+            it; ``self_attn_cfg.num_levels`` is the schedule's number of levels (each layer then
+            gets as many as it reads), mmcv's default where it is not given.
+
+    Raises:
+        InputError: A schedule that can't be, or a ``num_levels`` that is not the schedule's.
+    """
+
+    def __init__(
+        self, schedule: Mapping | Schedule, layer_cfg: dict, init_cfg: dict | None = None
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        self.schedule = build_schedule(schedule)
+        num_levels = levels_of(layer_cfg)
+        if num_levels != len(self.schedule.strides):
+            raise InputError(
+                f"encoder.layer_cfg.self_attn_cfg.num_levels={num_levels}, but schedule "
+                f"{self.schedule} has {len(self.schedule.strides)} levels"
+            )
+        self.layers = ModuleList(
+            DeformableLayer(
+                **_with_num_levels(layer_cfg, len(stage.keys)),
+                own_channels=[feedforward.channels for feedforward in stage.feedforwards],
+            )
+            for stage in self.schedule.layers
+        )
+        self.embed_dims = self.layers[0].embed_dims
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """What :meth:`Schedule.cost` needs to know of the layers."""
+        layer = self.layers[0]
+        return dict(
+            embed_dims=self.embed_dims,
+            num_heads=layer.self_attn.num_heads,
+            num_points=layer.self_attn.num_points,
+            feedforward_channels=layer.ffn.feedforward_channels,
+        )
+
+    def layer_costs(self, shapes: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
+        """Multiply-accumulates of each layer for one image, for map sizes (H, W) by stride."""
+        return self.schedule.cost(shapes, **self.widths)
+
+    def init_weights(self) -> None:
+        """Mask2Former's: Xavier for every matrix, then mmcv's own for the attention."""
+        for parameter in self.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_normal_(parameter)
+        for module in self.modules():
+            if isinstance(module, DeformableAttention):
+                module.init_weights()
+
+    def forward(
+        self, tokens: Levels, pos: Levels, layout: TokenLayout, gates: Levels | None = None
+    ) -> Levels:
+        """All layers. Arguments and result as :meth:`encode`, for the last exit alone."""
+        return next(self.encode(tokens, pos, layout, gates, self.schedule.exits[-1:]))[1]
+
+    def encode(
+        self,
+        tokens: Levels,
+        pos: Levels,
+        layout: TokenLayout,
+        gates: Levels | None,
+        exits: Sequence[int],
+    ) -> Iterator[tuple[int, Levels]]:
+        """Yield (exit, tokens) at each of ``exits``, the tail included; shared layers run once.
+
+        Args:
+            tokens: stride -> (B, N, C).
+            pos: stride -> (1 or B, N, C), added to queries.
+            layout: Order and map sizes of the levels, and what of them is padding.
+            gates: stride -> (B, N, 1); multiplies a level's tokens where the level first becomes a
+                query (PRO-SCALE eq. 4).
+            exits: Numbers of layers after which to yield, ascending.
+        """
+        gates = gates or {}
+        start = 0
+        for stop in exits:
+            tokens, gates = self._run(range(start, stop), tokens, pos, layout, gates)
+            yield stop, self._run_tail(tokens, pos, gates, layout)
+            start = stop
+
+    def encode_images(
+        self,
+        tokens: Levels,
+        pos: Levels,
+        layout: TokenLayout,
+        gates: Levels | None,
+        exits: Sequence[int],
+    ) -> Levels:
+        """Each image's tokens after its own exit, the tail included.
+
+        A layer runs once, for all images that reach it. Arguments are those of :meth:`encode`, but
+        for ``exits``: B of them, one for each image.
+        """
+        if len(set(exits)) == 1:
+            return next(self.encode(tokens, pos, layout, gates, exits[:1]))[1]
+        order = sorted(range(len(exits)), key=exits.__getitem__)
+        # In this order, those that leave are always the first.
+        tokens, pos, gates = (_pick(levels, order) for levels in (tokens, pos, gates or {}))
+        layout = layout.of_images(order)
+        left, start = [], 0
+        for stop, leaving in groupby(exits[image] for image in order):
+            tokens, gates = self._run(range(start, stop), tokens, pos, layout, gates)
+            n = len(list(leaving))
+            first = [_pick(levels, slice(n)) for levels in (tokens, pos, gates)]
+            left.append(self._run_tail(*first, layout.of_images(slice(n))))
+            tokens, pos, gates = (_pick(levels, slice(n, None)) for levels in (tokens, pos, gates))
+            layout, start = layout.of_images(slice(n, None)), stop
+        back = sorted(range(len(order)), key=order.__getitem__)
+        return {s: torch.cat([levels[s] for levels in left])[back] for s in tokens}
+
+    def _run_tail(self, tokens: Levels, pos: Levels, gates: Levels, layout: TokenLayout) -> Levels:
+        """The tokens after the layers that always run."""
+        last = self.schedule.num_layers
+        return self._run(range(last - self.schedule.tail, last), tokens, pos, layout, gates)[0]
+
+    def _run(
+        self, indices: range, tokens: Levels, pos: Levels, layout: TokenLayout, gates: Levels
+    ) -> tuple[Levels, Levels]:
+        """Some layers in a row; the new tokens, and the gates of levels that have yet to enter."""
+        tokens, gates = dict(tokens), dict(gates)
+        for stage, group in groupby(indices, key=self.schedule.layers.__getitem__):
+            queries, keys = layout.order(stage.queries), layout.order(stage.keys)
+            for stride in queries:
+                if stride in gates:
+                    tokens[stride] = tokens[stride] * gates.pop(stride)
+            key_shapes, key_padding = layout.shapes_of(keys), layout.padding_of(keys)
+            query_pos = concat(pos, queries)
+            x = concat(tokens, queries)
+            reference_points = layout.reference_points(queries, keys, like=x)
+            feedforwards = [(stage.feedforward_of(s), layout.num_tokens(s)) for s in queries]
+            for index in group:
+                # One stage's tokens stay in one piece: they are split where the levels change.
+                read = x if keys == queries else concat(tokens | layout.split(x, queries), keys)
+                x = self.layers[index](
+                    x, read, query_pos, reference_points, key_shapes, feedforwards, key_padding
+                )
+            tokens |= layout.split(x, queries)
+        return tokens, gates
+
+
+def build_encoder(config: Mapping | None, key: str, strides: Sequence[int]) -> ScheduledEncoder:
+    """The encoder of ``dict(schedule=..., layer_cfg=...)`` or stock's ``num_layers``.
+
+    Args:
+        config: The encoder's config.
+        key: Its key in the model's config, for messages.
+        strides: Levels that there are maps of: of those stock's encoder takes the coarsest.
+
+    Raises:
+        InputError: Both ``schedule`` and ``num_layers``, or neither; an unknown key; a level of
+            the schedule that has no map.
+    """
+    config = dict(config or {})
+    num_layers, schedule = config.pop("num_layers", None), config.pop("schedule", None)
+    if (num_layers is None) == (schedule is None):
+        raise InputError(
+            f"{key} has num_layers={num_layers} and schedule={schedule}: give one "
+            "(where a base config brings num_layers, set it to None)"
+        )
+    layer_cfg = config.pop("layer_cfg", None)
+    if layer_cfg is None or set(config) - {"init_cfg"}:
+        raise InputError(
+            f"{key} takes schedule or num_layers, layer_cfg and init_cfg; it has "
+            f"{sorted(config)} and {'no' if layer_cfg is None else 'a'} layer_cfg"
+        )
+    if schedule is None:
+        levels = sorted(strides, reverse=True)[: levels_of(layer_cfg)]
+        schedule = dict(type="m2f", layers=num_layers, levels=levels)
+    encoder = ScheduledEncoder(schedule, layer_cfg, config.get("init_cfg"))
+    encoder.schedule.check_maps(strides)
+    return encoder
+
+
+def levels_of(layer_cfg: Mapping, attention: str = "self_attn_cfg") -> int:
+    """How many levels a layer's attention is for; mmcv's default where its config does not say."""
+    return layer_cfg[attention].get("num_levels", 4)
+
+
+def _pick(levels: Levels, images: list[int] | slice) -> Levels:
+    """Some images of each level; what all images share (1, N, C) stays."""
+    return {s: tensor if len(tensor) == 1 else tensor[images] for s, tensor in levels.items()}
+
+
+def _with_num_levels(layer_cfg: dict, num_levels: int) -> dict:
+    layer_cfg = copy.deepcopy(layer_cfg)
+    layer_cfg["self_attn_cfg"]["num_levels"] = num_levels
+    return layer_cfg

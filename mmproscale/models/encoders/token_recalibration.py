@@ -1,0 +1,72 @@
+"""Token recalibration, TRC (PRO-SCALE section 3.1.1, eq. 4)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmproscale.errors import InputError
+from mmproscale.models.layers.token_layout import to_tokens
+from mmproscale.registry import MODELS
+
+TOKEN_LAYOUTS = ("paper", "release")
+
+
+@MODELS.register_module(name=["TokenRecalibration", "TRC"])
+class TokenRecalibration(BaseModule):
+    """The gate that the finest map lays on coarser tokens: sigmoid(eps * phi(resize(s_finest))).
+
+    Args:
+        embed_dims: Channels C of the maps.
+        eps: Temperature; it multiplies phi's bias too. The paper's best is 0.1 (Table 4).
+        token_layout: ``'paper'`` resizes the map, as eq. 4 says. ``'release'`` is what the authors'
+            code computes and their weights were trained with: the (B, N, C) token memory read as
+            if it were (B, C, H, W), resized, and read back, which mixes channels and space.
+
+    Raises:
+        InputError: An unknown ``token_layout``, or an ``eps`` that is no temperature.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int = 256,
+        eps: float = 0.1,
+        token_layout: str = "paper",
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if token_layout not in TOKEN_LAYOUTS:
+            raise InputError(f"TRC token_layout={token_layout!r} must be one of {TOKEN_LAYOUTS}")
+        if type(eps) not in (int, float) or not eps > 0:
+            raise InputError(f"TRC eps={eps!r} must be a number above 0")
+        self.eps = eps
+        self.token_layout = token_layout
+        self.phi = nn.Linear(embed_dims, 1)
+
+    def init_weights(self) -> None:
+        nn.init.xavier_uniform_(self.phi.weight)
+        nn.init.zeros_(self.phi.bias)
+
+    def forward(self, finest: Tensor, size: tuple[int, int]) -> Tensor:
+        """The gate for a coarser level.
+
+        Args:
+            finest: The raw projected finest map, (B, C, H, W).
+            size: (h, w) of the coarser level.
+
+        Returns:
+            (B, h * w, 1), in 0..1.
+        """
+        resize = self._resize_map if self.token_layout == "paper" else self._resize_token_memory
+        return (self.eps * self.phi(resize(finest, size))).sigmoid()
+
+    @staticmethod
+    def _resize_map(finest: Tensor, size: tuple[int, int]) -> Tensor:
+        return to_tokens(F.interpolate(finest, size, mode="bilinear", align_corners=False))
+
+    @staticmethod
+    def _resize_token_memory(finest: Tensor, size: tuple[int, int]) -> Tensor:
+        memory = to_tokens(finest).reshape(finest.shape)  # BxNxC memory, read as BxCxHxW
+        resized = F.interpolate(memory, size, mode="bilinear", align_corners=False)
+        return resized.view(finest.shape[0], size[0] * size[1], finest.shape[1])

@@ -1,0 +1,5 @@
+"""Logits to results: panoptic, instance, semantic."""
+
+from mmproscale.models.fusion.fusion_head import UniversalFusionHead
+
+__all__ = ["UniversalFusionHead"]

@@ -1,0 +1,78 @@
+"""Queries to panoptic segments (MaskFormer section 3.4), as mmdet's fusion head decides it."""
+
+from __future__ import annotations
+
+import torch
+from mmdet.evaluation.functional import INSTANCE_OFFSET
+from torch import Tensor
+
+from mmproscale.models.fusion.image_frame import ImageFrame
+
+
+@torch.no_grad()  # a map of labels has no gradient
+def panoptic_map(
+    class_logits: Tensor,
+    masks: Tensor,
+    frame: ImageFrame,
+    num_things: int,
+    object_mask_thr: float = 0.8,
+    iou_thr: float = 0.8,
+    filter_low_score: bool = False,
+) -> Tensor:
+    """Each pixel goes to the surviving query of highest score times mask probability.
+
+    Args:
+        class_logits: (Q, classes + 1), the last class being 'no object'.
+        masks: (Q, h, w) mask logits of the batch, at any size.
+        frame: Sizes of batch, image and result.
+        num_things: Classes that are things, the first ones.
+        object_mask_thr: Queries of at most this score do not take part.
+        iou_thr: A segment that keeps less than this share of its mask is void.
+        filter_low_score: Whether pixels outside the winner's own mask are void, as in the
+            authors' fusion.
+
+    Returns:
+        (H, W) int32: label + INSTANCE_OFFSET * number of the thing; void is the number of classes.
+    """
+    void = class_logits.shape[-1] - 1
+    scores, labels = class_logits.float().softmax(-1).max(-1)
+    kept = ((labels != void) & (scores > object_mask_thr)).nonzero().flatten()
+    if len(kept) == 0:
+        return torch.full(frame.output, void, dtype=torch.int32, device=masks.device)
+    scores, labels = scores[kept], labels[kept]
+    winners, inside, mask_areas = _compete(masks[kept], scores, frame)
+    areas = torch.bincount(winners.flatten(), minlength=len(kept))
+    share = areas.double() / mask_areas
+    alive = (areas > 0) & (mask_areas > 0) & (share >= iou_thr)
+    things = labels < num_things
+    number = (alive & things).cumsum(0)
+    values = torch.where(things, labels + INSTANCE_OFFSET * number, labels)
+    values = values.where(alive, labels.new_tensor(void)).int()
+    result = values[winners]
+    return result.where(inside, values.new_tensor(void)) if filter_low_score else result
+
+
+def _compete(masks: Tensor, scores: Tensor, frame: ImageFrame) -> tuple[Tensor, Tensor, Tensor]:
+    """The winner of each pixel, whether it is in the winner's mask, and the area of each mask.
+
+    Of equals the first wins. Masks are resized some at a time, so hardly more memory is held than
+    the result's; large tensors are written over rather than made anew, and are floats, since on a
+    CPU fresh pages, booleans and ``max(0).indices`` take longer than the arithmetic.
+    """
+    best = scores.new_full(frame.output, -1.0)
+    codes = torch.zeros_like(best)  # 2 * (masks from the winner to the last) + whether it is inside
+    places = torch.arange(len(masks), 0, -1, device=masks.device, dtype=torch.float32)
+    areas = []
+    for part, resized in frame.resized_chunks(masks):
+        values = resized.sigmoid_()
+        inside = torch.ge(values, 0.5, out=torch.empty_like(values))
+        areas.append(inside.sum(-1).long().sum(-1))
+        values.mul_(scores[part, None, None])
+        highest = values.amax(0)
+        has_highest = torch.eq(values, highest, out=values)
+        # The highest code among equals is the first one's.
+        code = inside.add_(places[part, None, None], alpha=2).mul_(has_highest).amax(0)
+        torch.where(highest > best, code, codes, out=codes)
+        torch.maximum(highest, best, out=best)
+    codes = codes.int()
+    return len(masks) - (codes >> 1), (codes & 1).bool(), torch.cat(areas)

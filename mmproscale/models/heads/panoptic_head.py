@@ -1,0 +1,44 @@
+"""The mask head with mmdet's signature: feature maps and data samples in, losses or masks out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmdet.structures import DetDataSample
+from torch import Tensor
+
+from mmproscale.models.criterion import Targets, panoptic_targets
+from mmproscale.models.heads.mask_head import MaskHead
+from mmproscale.registry import MODELS
+
+
+@MODELS.register_module()
+class PanopticHead(MaskHead):
+    """In the place of mmdet's ``Mask2FormerHead``, for panoptic and instance segmentation."""
+
+    def loss(
+        self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]
+    ) -> dict[str, Tensor]:
+        """Losses of backbone maps ``x``, as :meth:`losses`."""
+        return self.losses(x, [self._targets(s) for s in batch_data_samples])
+
+    def predict(
+        self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]
+    ) -> tuple[Tensor, Tensor]:
+        """Class logits (B, Q, classes + 1), and mask logits (B, Q, H, W) at the batch's size."""
+        predictions = self.decode(x)
+        size = batch_data_samples[0].metainfo["batch_input_shape"]
+        masks = F.interpolate(predictions.masks(), size, mode="bilinear", align_corners=False)
+        return predictions.class_logits[-1], masks
+
+    def _targets(self, sample: DetDataSample) -> Targets:
+        semantic = sample.gt_sem_seg.sem_seg if "gt_sem_seg" in sample else None
+        instances = sample.gt_instances
+        return panoptic_targets(
+            instances.labels,
+            instances.masks,
+            semantic,
+            self.num_things_classes,
+            self.num_stuff_classes,
+        )

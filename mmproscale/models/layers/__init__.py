@@ -1,0 +1,1 @@
+"""Tokens, positions and attention that several parts of a model share."""

@@ -1,0 +1,1 @@
+"""Encoders within a budget: their cost, their latency, and what the papers report of them."""

@@ -1,0 +1,1 @@
+"""Latency and peak memory, measured in turns on this machine."""

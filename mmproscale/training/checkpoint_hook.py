@@ -1,0 +1,155 @@
+"""Checkpoints that survive a crash: the new one is in place before the old one goes."""
+
+import os.path as osp
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+
+from mmproscale.registry import HOOKS
+from mmproscale.utils.atomic_files import (
+    atomic_write_bytes,
+    atomic_write_text,
+    ensure_writable_dir,
+)
+
+_BACKEND = "mmproscale_atomic_local"
+
+
+class AtomicLocalBackend(LocalBackend):
+    """The local disk, with files that are written beside their place and renamed into it."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes; whoever reads `filepath` sees the old file or the whole new one."""
+        atomic_write_bytes(filepath, obj)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
+        """Write text; whoever reads `filepath` sees the old file or the whole new one."""
+        atomic_write_bytes(filepath, obj.encode(encoding))
+
+
+register_backend(_BACKEND, AtomicLocalBackend, force=True)
+
+
+class DeferredRemovals:
+    """A file backend whose removals wait until they are carried out."""
+
+    def __init__(self, backend: object) -> None:
+        self._backend = backend
+        self._waiting: list[tuple[str, str]] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        """Note a file to remove."""
+        self._waiting.append(("remove", path))
+
+    def rmtree(self, path: str) -> None:
+        """Note a folder to remove (sharded checkpoints are folders)."""
+        self._waiting.append(("rmtree", path))
+
+    def carry_out(self, keep: set[str]) -> None:
+        """Remove what was noted, but for `keep`: a new checkpoint may have an old one's name."""
+        waiting, self._waiting = self._waiting, []
+        for operation, path in waiting:
+            if path not in keep:
+                getattr(self._backend, operation)(path)
+
+    def forget(self) -> None:
+        """Drop what was noted."""
+        self._waiting = []
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, with its arguments, for which a crash loses no checkpoint.
+
+    Stock removes the oldest checkpoint, and the previous best, before it writes the new one, writes
+    in place, and then points `last_checkpoint` to it. Here: write to a temporary file, rename,
+    point `last_checkpoint` to it in the same way, and only then remove.
+    """
+
+    _depth = 0
+
+    def before_train(self, runner) -> None:
+        """Choose the backend, and check that the folder can be written before hours are spent.
+
+        Raises:
+            InputError: the output folder cannot be written to.
+        """
+        folder = self.out_dir or runner.work_dir
+        if self.file_client_args is None and self.backend_args is None and "://" not in folder:
+            self.backend_args = {"backend": _BACKEND}
+        super().before_train(runner)
+        if self.backend_args == {"backend": _BACKEND} and is_main_process():
+            ensure_writable_dir(self.out_dir)
+        self.file_backend = DeferredRemovals(self.file_backend)
+
+    def _save_checkpoint_with_step(self, runner, step, meta) -> None:
+        with self._removing_afterwards():
+            self._rotate(runner, step)
+            self._save_last(runner, step, meta)
+
+    def _save_best_checkpoint(self, runner, metrics) -> None:
+        with self._removing_afterwards():
+            super()._save_best_checkpoint(runner, metrics)
+
+    def _rotate(self, runner, step: int) -> None:
+        """Note the oldest checkpoint for removal; the file to be written must list what remains."""
+        if self.max_keep_ckpts <= 0 or (self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step):
+            return
+        if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+            self._remove(self._path_of(self.keep_ckpt_ids.popleft()))
+        self.keep_ckpt_ids.append(step)
+        runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+
+    def _remove(self, path: str) -> None:
+        if not is_main_process():
+            return
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):
+            self.file_backend.rmtree(path)
+
+    def _save_last(self, runner, step: int, meta: dict) -> None:
+        self.last_ckpt = self._path_of(step)
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            self.filename_tmpl.format(step),
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            atomic_write_text(osp.join(runner.work_dir, "last_checkpoint"), self.last_ckpt)
+
+    def _path_of(self, step: int) -> str:
+        return self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(step))
+
+    @contextmanager
+    def _removing_afterwards(self) -> Iterator[None]:
+        # Saving the best checkpoint saves the last one once more, inside: only the outer block
+        # removes, and nothing is removed if saving failed.
+        self._depth += 1
+        try:
+            yield
+            if self._depth == 1:
+                self.file_backend.carry_out(keep=self._current())
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                self.file_backend.forget()
+
+    def _current(self) -> set[str]:
+        best = [getattr(self, "best_ckpt_path", None)]
+        best += getattr(self, "best_ckpt_path_dict", {}).values()
+        return {str(path) for path in [self.last_ckpt, *best] if path}

@@ -1,0 +1,121 @@
+"""Which dataset files a config uses, whatever wraps its datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from mmdet.datasets import CocoDataset, CocoPanopticDataset
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from mmproscale.datasets.checks.dataset_files import DatasetFiles
+from mmproscale.datasets.formats.panoptic_files import CLASS_KEYS
+from mmproscale.datasets.loading import PanopticDataset
+from mmproscale.errors import InputError
+from mmproscale.registry import DATASETS
+
+SPLITS = ("train", "val", "test")
+
+
+def datasets_of_config(config: Config) -> list[DatasetFiles]:
+    """The files of every dataset of train, val and test, each once.
+
+    Args:
+        config: mmengine's; a loader that is absent or None is left out.
+
+    Raises:
+        InputError: a config without datasets, or with one that is neither COCO panoptic nor COCO
+            instances on a local disk.
+    """
+    uses: dict[DatasetFiles, list[str]] = {}
+    counts, boxes = _model_classes(config), _box_classes(config)
+    with DefaultScope.overwrite_default_scope(config.get("default_scope", "mmdet")):
+        for split in SPLITS:
+            loader = config.get(f"{split}_dataloader") or {}
+            leaves = dataset_leaves(loader.get("dataset"), f"{split}_dataloader.dataset")
+            scored = split != "train" and _scores_panoptic(config.get(f"{split}_evaluator"))
+            for dataset, key in leaves:
+                files = replace(
+                    _files(dataset, key), scored=scored, model_classes=counts, box_classes=boxes
+                )
+                uses.setdefault(files, []).append(split)
+    if not uses:
+        raise InputError(f"config {config.filename} has no dataset: name one that trains or tests")
+    return [
+        replace(files, name=f"{files.ann_file} ({', '.join(dict.fromkeys(splits))})")
+        for files, splits in uses.items()
+    ]
+
+
+def dataset_leaves(node: Any, key: str) -> Iterator[tuple[Mapping, str]]:
+    """The datasets with files, below RepeatDataset, ConcatDataset and their like."""
+    if isinstance(node, (list, tuple)):
+        for place, child in enumerate(node):
+            yield from dataset_leaves(child, f"{key}[{place}]")
+    elif isinstance(node, Mapping) and (node.get("dataset") or node.get("datasets")):
+        inner = "dataset" if node.get("dataset") else "datasets"
+        yield from dataset_leaves(node[inner], f"{key}.{inner}")
+    elif isinstance(node, Mapping):
+        yield node, key
+
+
+def _files(dataset: Mapping, key: str) -> DatasetFiles:
+    """Build the dataset without its files and pipeline: it joins data_root and the rest itself."""
+    if not dataset.get("ann_file"):
+        raise InputError(f"{key}.ann_file is not set: name the annotation file")
+    try:
+        built = DATASETS.build(dict(dataset) | dict(lazy_init=True, pipeline=[]))
+    except (KeyError, TypeError, ImportError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{key} can't be built: {reason}") from error
+    if not isinstance(built, CocoDataset):
+        name = type(built).__name__
+        raise InputError(f"{key}.type is {name}, whose files are not COCO's: give another config")
+    if (built.backend_args or {}).get("backend", "local") not in ("local", "disk"):
+        raise InputError(
+            f"{key}.backend_args is not of a local disk: copy the files, and check them"
+        )
+    panoptic = isinstance(built, CocoPanopticDataset)
+    prefix = {name: folder for name, folder in built.data_prefix.items() if folder}
+    if not prefix.get("img"):
+        raise InputError(f"{key}.data_prefix.img is not set: name the folder of the images")
+    if panoptic and not prefix.get("seg") and not built.test_mode:
+        raise InputError(f"{key}.data_prefix.seg is not set: name the folder of the panoptic PNGs")
+    # mmdet's own panoptic class takes names from the JSON, whatever its metainfo says.
+    stock = panoptic and not isinstance(built, PanopticDataset)
+    return DatasetFiles(
+        ann_file=built.ann_file,
+        img=prefix["img"],
+        seg=prefix.get("seg") if panoptic else None,
+        panoptic=panoptic,
+        need_annotations=not built.test_mode,
+        metainfo=() if stock else _stated_names(built.metainfo),
+        things_first=not stock,
+    )
+
+
+def _model_classes(config: Config) -> tuple[int, int] | None:
+    """Numbers of thing and stuff classes that the config states of its model."""
+    head = (config.get("model") or {}).get("panoptic_head") or {}
+    things, stuff = head.get("num_things_classes"), head.get("num_stuff_classes")
+    return None if things is None or stuff is None else (things, stuff)
+
+
+def _box_classes(config: Config) -> int | None:
+    """The number of classes that the config states of a detector."""
+    return ((config.get("model") or {}).get("bbox_head") or {}).get("num_classes")
+
+
+def _scores_panoptic(evaluator: Any) -> bool:
+    """Whether an evaluator has a metric of ours, which needs every image's ground truth."""
+    if isinstance(evaluator, Mapping) and "metrics" in evaluator:
+        return _scores_panoptic(evaluator["metrics"])
+    metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]
+    return any(str(metric.get("type")).endswith("UniversalSegMetric") for metric in metrics)
+
+
+def _stated_names(metainfo: Mapping) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    stated = ((key, metainfo[key]) for key in CLASS_KEYS if key in metainfo)
+    return tuple((key, (n,) if isinstance(n, str) else tuple(n)) for key, n in stated)

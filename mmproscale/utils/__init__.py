@@ -1,0 +1,1 @@
+"""Files, configs, image names and progress bars."""

@@ -1,0 +1,127 @@
+"""Panoptic pictures: sizes, colours, boundaries, and labels that a person can read."""
+
+import numpy as np
+import pytest
+
+from mmproscale.datasets.formats.colors import (
+    class_colors,
+    instance_shade,
+    paint,
+    segment_colors,
+)
+from mmproscale.inference.pictures.label_layout import label_texts, place_labels
+from mmproscale.inference.pictures.panoptic_picture import draw_panoptic, enlarge, panoptic_picture
+
+CATEGORIES = [
+    {"id": 5, "name": "car", "isthing": 1, "color": [200, 40, 40]},
+    {"id": 21, "name": "sky", "isthing": 0},
+]
+SEGMENTS = [
+    {"id": 70000, "category_id": 5},
+    {"id": 3, "category_id": 5},
+    {"id": 9, "category_id": 21},
+]
+# Rows and columns of the enlarged scene in void, cars and sky, away from labels and boundaries.
+PIXELS = [(40, 320), (150, 30), (150, 230), (150, 600)]
+
+
+def scene() -> tuple[np.ndarray, np.ndarray]:
+    """A grey image (48, 64, 3) and ids: void above, two cars and sky below."""
+    ids = np.zeros((48, 64), np.int32)
+    ids[12:, :20], ids[12:, 20:40], ids[12:, 40:] = 70000, 3, 9
+    return np.full((48, 64, 3), 128, np.uint8), ids
+
+
+def test_picture_shows_class_colors_and_void():
+    image, ids = scene()
+    picture = draw_panoptic(image, ids, SEGMENTS, CATEGORIES)
+    assert picture.shape == (480, 640, 3) and picture.dtype == np.uint8
+    void, car, other_car, sky = (picture[y, x].astype(int) for y, x in PIXELS)
+    assert void.max() < 60
+    assert car[0] > car[1] + 50 and car[0] > car[2] + 50
+    assert other_car[0] == other_car.max() and np.abs(car - other_car).sum() > 30
+    assert np.abs(sky - car).sum() > 60
+
+
+def test_boundary_is_bright_and_dark():
+    image, ids = scene()
+    across = draw_panoptic(image, ids, SEGMENTS, CATEGORIES)[200, 190:210].astype(int).sum(axis=1)
+    assert across.max() == 3 * 255
+    assert across.min() <= 3 * 30
+
+
+def test_photograph_keeps_its_pixels_when_large():
+    image = np.zeros((500, 600, 3), np.uint8)
+    assert enlarge(image, 480).shape == image.shape
+    assert enlarge(image[:128, :256], 480).shape == (480, 960, 3)
+
+
+def test_side_by_side_with_legend():
+    image, ids = scene()
+    one = panoptic_picture(image, [("prediction", ids, SEGMENTS)], CATEGORIES)
+    two = panoptic_picture(
+        image, [("prediction", ids, SEGMENTS), ("ground truth", ids, SEGMENTS)], CATEGORIES
+    )
+    assert one.shape[0] > 480 and one.shape[1] > 2 * 640
+    assert two.shape[1] > 3 * 640
+    legend = one[-20:].reshape(-1, 3)
+    assert (legend == CATEGORIES[0]["color"]).all(axis=1).any()
+    empty = panoptic_picture(image, [("prediction", np.zeros_like(ids), [])], CATEGORIES)
+    assert empty.shape[1] == one.shape[1]
+
+
+def test_sizes_must_agree():
+    image, ids = scene()
+    with pytest.raises(ValueError, match="id map is"):
+        draw_panoptic(image, ids[:10], SEGMENTS, CATEGORIES)
+
+
+def test_texts_number_instances_and_name_crowds():
+    segments = [*SEGMENTS, {"id": 4, "category_id": 5, "iscrowd": 1}]
+    assert label_texts(segments, CATEGORIES) == {
+        70000: "car 1",
+        3: "car 2",
+        4: "car 3 (crowd)",
+        9: "sky",
+    }
+    assert label_texts(SEGMENTS[1:], CATEGORIES)[3] == "car"
+
+
+def test_labels_lie_in_their_segments_and_apart():
+    rng = np.random.default_rng(0)
+    ids = np.kron(rng.integers(1, 9, (8, 10)), np.ones((60, 60), np.int64))
+    segments = [{"id": i, "category_id": 5} for i in range(1, 9)]
+    texts = {i: f"car {i}" for i in range(1, 9)}
+    placed = place_labels(ids, segments, texts, lambda text: (50, 20))
+    assert len(placed) == 8
+    for index, label in enumerate(placed):
+        left, top, right, bottom = label.box
+        assert (right - left, bottom - top) == (50, 20)
+        assert ids[(top + bottom) // 2, (left + right) // 2] == label.segment_id
+        for other in placed[:index]:
+            a, b, c, d = other.box
+            assert right <= a or c <= left or bottom <= b or d <= top
+
+
+def test_no_label_where_there_is_no_room():
+    ids = np.full((480, 640), 1)
+    ids[100:103, 100:103] = 2
+    segments = [{"id": 1, "category_id": 21}, {"id": 2, "category_id": 5}, {"id": 7}]
+    placed = place_labels(ids, segments, {1: "sky", 2: "car", 7: "gone"}, lambda text: (60, 20))
+    assert [label.segment_id for label in placed] == [1]
+
+
+def test_shades_differ_and_stay_of_one_hue():
+    shades = [instance_shade((200, 40, 40), index) for index in range(12)]
+    assert shades[0] == (200, 40, 40) and len(set(shades)) == 12
+    assert all(red == max(red, green, blue) for red, green, blue in shades)
+
+
+def test_colors_of_classes_and_ids():
+    colors = class_colors(CATEGORIES)
+    assert colors[5] == (200, 40, 40) and colors[21] != colors[5]
+    stuff_twice = [*SEGMENTS, {"id": 10, "category_id": 21}]
+    by_segment = segment_colors(stuff_twice, CATEGORIES)
+    assert by_segment[9] == by_segment[10] and by_segment[70000] != by_segment[3]
+    painted = paint(np.array([[0, 9], [3, 70000]]), by_segment, void=(1, 2, 3))
+    assert tuple(painted[0, 0]) == (1, 2, 3) and tuple(painted[0, 1]) == by_segment[9]

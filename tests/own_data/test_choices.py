@@ -1,0 +1,84 @@
+"""The rules: what they are at the recipe, and how they move with data and memory."""
+
+import math
+
+import pytest
+
+from mmproscale.own_data import choices
+from mmproscale.own_data.choices import Batch, Recipe
+
+COCO = Recipe(batch=16, rate=1e-4, steps=368750, images=118287)
+
+
+def test_the_recipes_own_data_gets_the_recipe():
+    batch = choices.make_batch(choices.wanted_batch(COCO.images, COCO), gpus=8, fitting=2)
+    assert batch == Batch(per_gpu=2, gpus=8, accumulate=1) and batch.total == COCO.batch
+    assert choices.scaled_rate(COCO, batch.total) == COCO.rate
+    assert choices.training_steps(COCO, COCO.images, batch.total) == COCO.steps
+    assert choices.milestones(COCO.steps) == (327778, 355092)
+
+
+@pytest.mark.parametrize(("images", "published"), [(20210, 160000), (2975, 90000)])
+def test_steps_are_near_those_of_other_published_recipes(images, published):
+    assert 0.6 < choices.training_steps(COCO, images, 16) / published < 1.1
+
+
+@pytest.mark.parametrize(
+    ("gpus", "fitting", "expected"),
+    [
+        (1, 1, Batch(1, 1, 16)),
+        (1, 5, Batch(4, 1, 4)),
+        (1, 99, Batch(16, 1, 1)),
+        (0, 2, Batch(2, 1, 8)),
+        (4, 3, Batch(2, 4, 2)),
+        (3, 8, Batch(4, 3, 1)),
+        (32, 8, Batch(1, 32, 1)),
+    ],
+)
+def test_accumulation_makes_up_for_what_does_not_fit(gpus, fitting, expected):
+    assert choices.make_batch(16, gpus, fitting) == expected
+
+
+def test_tiny_data_gets_a_smaller_batch_and_rate_and_sees_as_many_images():
+    wanted = choices.wanted_batch(20, COCO)
+    assert wanted == 4
+    assert choices.wanted_batch(2, COCO) == 1
+    assert choices.scaled_rate(COCO, wanted) == pytest.approx(COCO.rate / 2)
+    seen = [choices.training_steps(COCO, 20, batch) * batch for batch in (4, 16)]
+    assert seen[0] == pytest.approx(seen[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("steps", [20, 137, 999, 20540, 368750])
+@pytest.mark.parametrize("accumulate", [1, 8])
+def test_iterations_are_round_and_make_whole_parts(steps, accumulate):
+    count = choices.iterations(steps, accumulate)
+    assert count % choices.VALIDATIONS == 0
+    assert count == pytest.approx(steps * accumulate, rel=0.08)
+    warm, (first, second) = choices.warm_up(count, accumulate), choices.milestones(count)
+    assert warm < first < second < count
+    assert warm <= 1000 * accumulate
+
+
+def test_crops_fall_in_the_images_shape_to_a_small_one():
+    crops = list(choices.crop_sizes((2048, 1024)))
+    assert crops[0] == (1024, 512)
+    assert all(width == 2 * height for width, height in crops[:3])
+    assert all(side % 32 == 0 for crop in crops for side in crop)
+    areas = [width * height for width, height in crops]
+    assert areas == sorted(areas, reverse=True) and len(set(crops)) == len(crops)
+    assert max(crops[-1]) <= choices.SMALLEST_CROP
+
+
+def test_small_images_are_the_crop_and_huge_ones_shrink():
+    assert next(choices.crop_sizes((96, 64))) == (96, 64)
+    assert choices.working_size((480, 360)) == (480, 360)
+    width, height = choices.working_size((8000, 6000))
+    assert width * height <= choices.MOST_IMAGE_PIXELS + width
+    assert width / height == pytest.approx(4 / 3, rel=1e-2)
+
+
+def test_rare_classes_weigh_more_within_limits():
+    weights = choices.balanced_weights([1000, 100, 25, 1, 0])
+    middle = math.sqrt(62.5 / 25)
+    assert weights == (1.0, 1.0, round(middle, 2), 4.0, 1.0)
+    assert choices.balanced_weights([0, 0]) == (1.0, 1.0)

@@ -1,0 +1,160 @@
+"""A crash while a checkpoint is written loses neither the old one nor `last_checkpoint`."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.toy_training import ToyDataset, toy_runner
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
+
+from mmproscale.checkpoints.safe_loading import load_checkpoint
+from mmproscale.errors import InputError
+from mmproscale.utils import atomic_files
+
+
+class CrashError(Exception):
+    """What the tests raise in the middle of a write."""
+
+
+@METRICS.register_module()
+class RisingMetric(BaseMetric):
+    """A score that is better each time."""
+
+    count = 0
+
+    def process(self, data_batch, data_samples) -> None:
+        self.results.append(0)
+
+    def compute_metrics(self, results) -> dict[str, float]:
+        self.count += 1
+        return {"acc": float(self.count)}
+
+
+def runner_of(work_dir: Path, max_iters: int = 6, **hook):
+    checkpoint = {
+        "type": "mmproscale.AtomicCheckpointHook",
+        "by_epoch": False,
+        "interval": 2,
+        "max_keep_ckpts": 1,
+        **hook,
+    }
+    options = {"checkpoint": checkpoint}
+    if "save_best" in hook:
+        loader = {"dataset": ToyDataset(), "batch_size": 2, "sampler": {"type": "DefaultSampler"}}
+        options |= {"val_dataloader": loader, "val_cfg": {}}
+        options |= {"val_evaluator": {"type": "RisingMetric"}}
+        options["train_cfg"] = {"by_epoch": False, "max_iters": max_iters, "val_interval": 2}
+    return toy_runner(work_dir, max_iters, **options)
+
+
+def files(folder: Path) -> set[str]:
+    """Everything left in a folder but logs, hidden files too."""
+    return {name for name in os.listdir(folder) if "pth" in name or "last" in name}
+
+
+def write_half_of(number: int, monkeypatch, error: BaseException):
+    """Make the `number`-th torch.save write a half of its bytes and raise."""
+    save, count = torch.save, iter(range(1, 100))
+
+    def crash(content, stream):
+        if next(count) < number:
+            return save(content, stream)
+        stream.write(b"PK\x03\x04 half a file")
+        raise error
+
+    monkeypatch.setattr(torch, "save", crash)
+
+
+def refuse_rename_of(number: int, monkeypatch):
+    """Let the `number`-th rename fail as on a full disk, after the bytes were written."""
+    replace, count = os.replace, iter(range(1, 100))
+
+    def full(source, target):
+        if next(count) == number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(atomic_files.os, "replace", full)
+
+
+def check_resumable(work_dir: Path, step: int) -> None:
+    last = (work_dir / "last_checkpoint").read_text()
+    assert last == str(work_dir / f"iter_{step}.pth")
+    assert load_checkpoint(last)["meta"]["iter"] == step
+
+
+def test_keeps_as_many_as_asked(tmp_path):
+    runner_of(tmp_path).train()
+    assert files(tmp_path) == {"iter_6.pth", "last_checkpoint"}
+    check_resumable(tmp_path, 6)
+
+
+def test_best_and_last(tmp_path):
+    runner_of(tmp_path, save_best="acc").train()
+    assert files(tmp_path) == {"iter_6.pth", "best_acc_iter_6.pth", "last_checkpoint"}
+    info = load_checkpoint(tmp_path / "iter_6.pth")["message_hub"]["runtime_info"]
+    assert info["best_ckpt"] == str(tmp_path / "best_acc_iter_6.pth")
+
+
+def test_a_best_checkpoint_of_the_same_name_survives(tmp_path):
+    runner_of(tmp_path, save_best="acc", filename_tmpl="same.pth").train()
+    assert "best_acc_same.pth" in files(tmp_path)
+
+
+@pytest.mark.parametrize("error", [CrashError(), KeyboardInterrupt()])
+def test_a_crash_in_torch_save(tmp_path, monkeypatch, error):
+    write_half_of(2, monkeypatch, error)
+    with pytest.raises(type(error)):
+        runner_of(tmp_path).train()
+    assert files(tmp_path) == {"iter_2.pth", "last_checkpoint"}
+    check_resumable(tmp_path, 2)
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    # Renames: iter_2, last_checkpoint, iter_4.
+    refuse_rename_of(3, monkeypatch)
+    with pytest.raises(InputError, match=r"iter_4\.pth cannot be written: No space left"):
+        runner_of(tmp_path).train()
+    assert files(tmp_path) == {"iter_2.pth", "last_checkpoint"}
+    check_resumable(tmp_path, 2)
+
+
+def test_a_full_disk_when_last_checkpoint_is_written(tmp_path, monkeypatch):
+    refuse_rename_of(4, monkeypatch)
+    with pytest.raises(InputError, match="last_checkpoint cannot be written"):
+        runner_of(tmp_path).train()
+    assert files(tmp_path) == {"iter_2.pth", "iter_4.pth", "last_checkpoint"}
+    check_resumable(tmp_path, 2)
+
+
+def test_a_crash_while_the_best_is_written(tmp_path, monkeypatch):
+    # Saves: iter_2, best of 2, iter_2 again, iter_4, best of 4.
+    write_half_of(5, monkeypatch, CrashError())
+    with pytest.raises(CrashError):
+        runner_of(tmp_path, save_best="acc").train()
+    assert files(tmp_path) == {"iter_4.pth", "best_acc_iter_2.pth", "last_checkpoint"}
+    check_resumable(tmp_path, 4)
+    assert load_checkpoint(tmp_path / "best_acc_iter_2.pth")["meta"]["iter"] == 2
+
+
+def test_resumes_after_a_crash(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        write_half_of(2, patch, CrashError())
+        with pytest.raises(CrashError):
+            runner_of(tmp_path).train()
+    resumed = runner_of(tmp_path)
+    resumed._resume = True
+    resumed.train()
+    assert files(tmp_path) == {"iter_6.pth", "last_checkpoint"}
+
+
+def test_an_unwritable_folder_is_said_before_training(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    runner = runner_of(tmp_path / "work", out_dir=str(blocked))
+    with pytest.raises(InputError, match="cannot be written to"):
+        runner.train()
+    assert runner.iter == 0

@@ -1,0 +1,89 @@
+"""The files that configs use: paths joined, wrappers opened, each dataset once."""
+
+import pytest
+from mmengine.config import Config
+
+from mmproscale.errors import InputError
+from mmproscale.training.datasets_of_config import datasets_of_config
+from mmproscale.utils.config import load_config
+
+PANOPTIC = dict(
+    type="mmproscale.PanopticDataset",
+    data_root="root/",
+    ann_file="a.json",
+    data_prefix=dict(img="img/", seg="seg/"),
+)
+COCO = dict(type="CocoDataset", ann_file="/b.json", data_prefix=dict(img="/img"))
+
+
+def of(**datasets):
+    loaders = {f"{split}_dataloader": dict(dataset=d) for split, d in datasets.items()}
+    return datasets_of_config(Config(loaders))
+
+
+def test_paths_are_joined_and_val_and_test_are_one(configs):
+    config = load_config(configs / "m2f_r18_camvid.py", {"data_root": "/data/camvid"})
+    train, val = datasets_of_config(config)
+    assert train.ann_file == "/data/camvid/annotations/panoptic_train.json"
+    assert train.img == "/data/camvid/train/"
+    assert val.seg == "/data/camvid/annotations/panoptic_val/"
+    assert val.name == "/data/camvid/annotations/panoptic_val.json (val, test)"
+    assert train.panoptic and train.need_annotations and not val.need_annotations
+
+
+def test_wrappers_are_opened():
+    both = dict(type="ConcatDataset", datasets=[PANOPTIC, COCO])
+    repeated = dict(type="RepeatDataset", times=3, dataset=both)
+    found = of(train=repeated, val=COCO | dict(test_mode=True))
+    assert [files.ann_file for files in found] == ["root/a.json", "/b.json", "/b.json"]
+    assert [files.panoptic for files in found] == [True, False, False]
+    assert found[0].img == "root/img/"
+
+
+def test_what_is_scored_needs_every_image_annotated():
+    ours = dict(type="mmproscale.UniversalSegMetric", ann_file="a.json")
+    test = PANOPTIC | dict(test_mode=True)
+    loaders = dict(train_dataloader=dict(dataset=PANOPTIC), val_dataloader=dict(dataset=test))
+    for evaluator in (ours, [dict(type="DumpResults"), ours], dict(type="Evaluator", metrics=ours)):
+        found = datasets_of_config(Config(loaders | dict(val_evaluator=evaluator)))
+        assert [files.scored for files in found] == [False, True]
+    for evaluator in (None, dict(type="CocoMetric")):
+        found = datasets_of_config(Config(loaders | dict(val_evaluator=evaluator)))
+        assert not any(files.scored for files in found)
+
+
+def test_class_counts_are_those_that_the_config_states_of_its_model():
+    head = dict(num_things_classes=2, num_stuff_classes=3)
+    for model, counts in ((dict(panoptic_head=head), (2, 3)), (dict(), None), (None, None)):
+        found = datasets_of_config(Config(dict(train_dataloader=dict(dataset=COCO), model=model)))
+        assert found[0].model_classes == counts
+
+
+def test_class_names_are_those_that_the_reader_uses(configs):
+    assert of(train=PANOPTIC)[0].metainfo == ()
+    stated = of(train=PANOPTIC | dict(metainfo=dict(classes=["a", "b"])))[0]
+    assert stated.metainfo == (("classes", ("a", "b")),) and stated.things_first
+    assert len(dict(of(train=COCO)[0].metainfo)["classes"]) == 80
+    stock = of(train=PANOPTIC | dict(type="CocoPanopticDataset"))[0]
+    assert stock.metainfo == () and not stock.things_first
+
+
+@pytest.mark.parametrize(
+    ("dataset", "part"),
+    [
+        (dict(type="VOCDataset", ann_file="a.txt"), "VOCDataset, whose files are not COCO's"),
+        (dict(type="NoSuchDataset", ann_file="a.json"), "NoSuchDataset"),
+        (PANOPTIC | dict(ann_file=""), "train_dataloader.dataset.ann_file is not set"),
+        (PANOPTIC | dict(backend_args=dict(backend="petrel")), "not of a local disk"),
+        (PANOPTIC | dict(data_prefix=dict(img="x")), "train_dataloader.dataset.data_prefix.seg"),
+        (PANOPTIC | dict(data_prefix=dict(seg="x")), "train_dataloader.dataset.data_prefix.img"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(dataset, part):
+    with pytest.raises(InputError, match=rf"\A.*{part}.*\Z"):
+        of(train=dataset)
+
+
+def test_a_config_without_datasets_is_refused():
+    with pytest.raises(InputError, match="no dataset"):
+        datasets_of_config(Config(dict(train_dataloader=None)))

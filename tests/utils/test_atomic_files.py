@@ -1,0 +1,72 @@
+"""Files are whole or not there."""
+
+import errno
+import os
+
+import pytest
+
+from mmproscale.errors import InputError
+from mmproscale.utils import atomic_files
+from mmproscale.utils.atomic_files import (
+    atomic_path,
+    atomic_write_bytes,
+    atomic_write_text,
+    ensure_writable_dir,
+)
+
+
+def disk_full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_writes_and_replaces(tmp_path):
+    file = tmp_path / "new" / "a.txt"
+    atomic_write_text(file, "grün")
+    assert file.read_text(encoding="utf-8") == "grün"
+    atomic_write_bytes(file, b"second")
+    assert file.read_bytes() == b"second"
+    assert os.listdir(file.parent) == ["a.txt"]
+
+
+def test_the_temporary_path_keeps_the_suffix(tmp_path):
+    with atomic_path(tmp_path / "a.png") as temporary:
+        assert temporary.suffix == ".png" and temporary.parent == tmp_path
+        temporary.write_bytes(b"")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(error), atomic_path(tmp_path / "a") as temporary:
+        temporary.write_text("ha")
+        raise error
+    assert (tmp_path / "a").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_disk_full_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("old")
+    monkeypatch.setattr(atomic_files.os, "fsync", disk_full)
+    with pytest.raises(InputError, match=r"/a cannot be written: No space left on device"):
+        atomic_write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_makes_a_folder_and_leaves_it_empty(tmp_path):
+    assert ensure_writable_dir(tmp_path / "a" / "b") == tmp_path / "a" / "b"
+    assert os.listdir(tmp_path / "a" / "b") == []
+
+
+def test_a_file_in_the_folders_place(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(InputError, match=r"/a is a file: give a folder to write to"):
+        ensure_writable_dir(tmp_path / "a")
+    with pytest.raises(InputError, match="cannot be written to: Not a directory"):
+        ensure_writable_dir(tmp_path / "a" / "b")
+
+
+def test_a_folder_that_takes_no_files():
+    # Even root cannot make a file there.
+    with pytest.raises(InputError, match="/proc/nothing cannot be written to"):
+        ensure_writable_dir("/proc/nothing")

@@ -1,0 +1,62 @@
+"""Which files a path means, and what their results are called."""
+
+from pathlib import Path
+
+import pytest
+
+from mmproscale.errors import InputError
+from mmproscale.utils.image_inputs import find_images, image_ids, result_names
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for name in ("b.jpg", "a.PNG", "notes.txt", "left/1.jpg", "right/1.jpg", "right/1.png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+def test_file_folder_and_pattern(folder):
+    assert find_images(f"{folder}/b.jpg") == [folder / "b.jpg"]
+    assert find_images(str(folder)) == [folder / "a.PNG", folder / "b.jpg"]
+    assert find_images(f"{folder}/*") == [folder / "a.PNG", folder / "b.jpg"]
+    assert len(find_images(f"{folder}/**/*.jpg")) == 3
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("gone.jpg", "gone.jpg not found"),
+        ("empty", "no image .* in .*empty; for subfolders"),
+        ("*.tif", r"no image .* matches .*\*\.tif"),
+        ("*.txt", "no image"),
+    ],
+)
+def test_nothing_there(folder, source, says):
+    with pytest.raises(InputError, match=says):
+        find_images(f"{folder}/{source}")
+
+
+def test_names_are_stems_unless_they_collide(folder):
+    paths = find_images(f"{folder}/**/*.[jp][pn]g")
+    names = dict(zip([str(p.relative_to(folder)) for p in paths], result_names(paths), strict=True))
+    assert names == {
+        "b.jpg": "b",
+        "left/1.jpg": "left-1",
+        "right/1.jpg": "right-1-jpg",
+        "right/1.png": "right-1-png",
+    }
+
+
+def test_names_that_cannot_be_told_apart():
+    paths = [Path("x/a-b.jpg"), Path("x/a/b.jpg"), Path("x/c/a-b.jpg"), Path("x/b.jpg")]
+    with pytest.raises(InputError, match="would be written as 'a-b-jpg'"):
+        result_names(paths)
+
+
+def test_ids_are_the_names_where_these_are_numbers():
+    assert image_ids(["000000439180", "000000142238"]) == [439180, 142238]
+    assert image_ids(["1", "01"]) == [1, 2]
+    assert image_ids(["frame", "7"]) == [1, 2]
