@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 from common.benchmark import make_parser, run_benchmark
-from common.encoded import Encoded
+from common.encoded import GivenMaps
 from common.models import build, model_config, stock_twin, weights_of_stock
 from mmdet.models import Mask2Former
 from mmdet.structures import DetDataSample
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
+from mmproscale.models.heads.mask_head import MaskHead
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.measurement import Stopwatch
 from mmproscale.timing.measuring_options import at_least, autocast, set_up
@@ -62,7 +63,7 @@ def head_for(model: ConfigDict, args: argparse.Namespace, size: tuple[int, int])
         for s in (32, 16, 8, 4)
     )
     head = built.panoptic_head
-    head.pixel_decoder = Encoded(head.pixel_decoder.mask_feature, maps, embedding)
+    head.pixel_decoder = GivenMaps(head.pixel_decoder.mask_feature, maps, embedding)
     return head
 
 
@@ -70,7 +71,7 @@ def head_for(model: ConfigDict, args: argparse.Namespace, size: tuple[int, int])
 def decode(head: nn.Module, args: argparse.Namespace, watch: Stopwatch) -> Tensor:
     """The last masks at stride 4."""
     with autocast(args), watch.part("whole"):
-        if hasattr(head, "decode"):
+        if isinstance(head, MaskHead):
             return head.decode(None).masks()
         return head([head.pixel_decoder.embedding], [DetDataSample(metainfo={})])[1][-1]
 

@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 from common.benchmark import make_parser, run_benchmark
-from common.encoded import Encoded
+from common.encoded import GivenMaps
 from common.models import build, model_config, stock_twin
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmdet.structures import DetDataSample
@@ -20,7 +20,8 @@ from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from mmproscale.cli.command_line import command_line
-from mmproscale.models.query_decoders.masked_attention import Attention
+from mmproscale.models.heads.mask_head import MaskHead
+from mmproscale.models.layers.attention import Attention
 from mmproscale.models.query_decoders.prototype_attention import PrototypeAttention
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.measurement import Stopwatch
@@ -162,7 +163,7 @@ def prepare_decoder(model: ConfigDict, size: tuple[int, int], args: argparse.Nam
 def decode(head: nn.Module, args: argparse.Namespace, watch: Stopwatch) -> Tensor:
     """The last masks at stride 4."""
     with autocast(args), watch.part("whole"):
-        if hasattr(head, "decode"):
+        if isinstance(head, MaskHead):
             return head.decode(None).masks()
         return head([head.pixel_decoder.embedding], [DetDataSample(metainfo={})])[1][-1]
 
@@ -172,14 +173,14 @@ def head_for(model: ConfigDict, size: tuple[int, int], args: argparse.Namespace)
     """The model's head on maps of noise, laid out as its pixel decoder gives them."""
     head = build(model).eval().to(args.device).panoptic_head
     generator = torch.Generator().manual_seed(0)
-    channels = getattr(head.pixel_decoder, "map_channels", CHANNELS)
+    channels = head.pixel_decoder.map_channels if isinstance(head, MaskHead) else CHANNELS
     *maps, embedding = (
         torch.randn(1, channels, size[0] // s, size[1] // s, generator=generator)
         .contiguous(memory_format=torch.channels_last)
         .to(args.device)
         for s in STRIDES
     )
-    head.pixel_decoder = Encoded(head.pixel_decoder.mask_feature, maps, embedding)
+    head.pixel_decoder = GivenMaps(head.pixel_decoder.mask_feature, maps, embedding)
     return head
 
 

@@ -20,6 +20,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 
 from mmproscale.cli.command_line import command_line
+from mmproscale.models.heads.mask_head import MaskHead
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.measurement import Stopwatch
 from mmproscale.timing.measuring_options import at_least, autocast, set_up
@@ -104,8 +105,8 @@ def train_step(
 ) -> None:
     head = model.panoptic_head
     # Ours keeps the network apart from the losses by a method of its own.
-    network = "decode" if hasattr(head, "decode") else "forward"
-    encode = "embed" if hasattr(head.pixel_decoder, "embed") else "forward"
+    network = "decode" if isinstance(head, MaskHead) else "forward"
+    encode = "embed" if isinstance(head, MaskHead) else "forward"
     with watch.part("whole"):
         with autocast(args), attention():
             with watch.part("backbone"):

@@ -1,11 +1,16 @@
 """Registries under scope ``mmproscale``; modules are imported when one of their types is built."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
+
+from mmproscale.errors import InputError
 
 MODELS = Registry(
     "model",
@@ -43,3 +48,14 @@ METRICS = Registry(
 HOOKS = Registry(
     "hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.training"]
 )
+
+
+def build_part(config: Mapping, **defaults: object) -> Any:
+    """Build a part of a model by its plain name (``TRC``), whatever the config's default scope.
+
+    Raises:
+        InputError: The config has no type.
+    """
+    if "type" not in config:
+        raise InputError(f"{dict(config)} is a part of a model without a type such as 'TRC'")
+    return MODELS.build(dict(config, _scope_="mmproscale"), default_args=defaults)

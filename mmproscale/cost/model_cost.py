@@ -32,6 +32,10 @@ from mmproscale.cost.model_parts import (
 )
 from mmproscale.cost.operations import OperationCounts, count_operations
 from mmproscale.cost.random_model import build_model, model_without_weights
+from mmproscale.models.encoders.deformable_layer import DeformableAttention
+from mmproscale.models.encoders.exit_gate import EarlyExits
+from mmproscale.models.heads.mask_head import MaskHead
+from mmproscale.models.pixel_decoders.pem_pixel_decoder import DeformableConvolution
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> object:
         """Logits of ``images`` (B, 3, H, W)."""
-        if hasattr(self.mask_head, "decode"):  # ours: the last masks alone are asked for
+        if isinstance(self.mask_head, MaskHead):  # ours computes only the last masks
             predictions = self.mask_head.decode(self.model.extract_feat(images))
             return predictions.class_logits[-1], predictions.masks()
         size = tuple(images.shape[-2:])
@@ -177,9 +181,9 @@ def traceable(network: Network) -> Network:
     """
     network = copy.deepcopy(network)
     for module in network.modules():
-        if hasattr(module, "backend"):
+        if isinstance(module, (DeformableAttention, DeformableConvolution)):
             module.backend = "torch"
-        if _has_gate(module):
+        if isinstance(module, EarlyExits) and module.gate_chooses:
             module.exit = module.exits[-1]
     return network
 
@@ -214,16 +218,18 @@ def _published(network: Network, traced: _Trace) -> dict[str, int] | None:
     }
 
 
-def _has_gate(module: nn.Module | None) -> bool:
-    """Whether this is a pixel decoder or a detector in which a gate chooses each image's exit."""
-    return getattr(module, "exit_gate", None) is not None and module.exit is None
+def _gated(network: Network) -> tuple[str, EarlyExits] | None:
+    """Return path and module of what has exits, where a gate chooses each image's exit."""
+    path, holder = exit_holder(network.model) or ("", None)
+    return (path, holder) if holder is not None and holder.gate_chooses else None
 
 
 def _saved_at_exits(network: Network, counts: OperationCounts) -> dict[int, int]:
-    """What each exit that a gate may choose does without."""
-    path, holder = exit_holder(network.model) or ("", None)
-    if not _has_gate(holder):
+    """Return the multiply-accumulates that each exit of a gate saves."""
+    gated = _gated(network)
+    if gated is None:
         return {}
+    path, holder = gated
     layers = ".".join(filter(None, ("model", path, "encoder.layers")))
     skipped = {k: holder.encoder.schedule.skipped_layers(k) for k in holder.exits}
     return {
@@ -263,10 +269,9 @@ def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
         all_params = sum(p.numel() for p in network.parameters())
         macs[rest] = macs.get(rest, 0) + counts.of("") - sum(macs.values())
         params[rest] = params.get(rest, 0) + all_params - sum(params.values())
-    _, holder = exit_holder(network.model) or ("", None)
-    if _has_gate(holder):
-        # Traced without it; one linear layer of one vector.
-        macs[EXIT_GATE] = holder.exit_gate.linear.weight.numel()
+    if gated := _gated(network):
+        # The trace runs without the gate, which is one linear layer of one vector.
+        macs[EXIT_GATE] = gated[1].exit_gate.linear.weight.numel()
     costs = [PartCost(p.name, macs[p.name], params[p.name], p.in_pixel_decoder) for p in parts]
     return tuple(cost for cost in costs if cost.macs or cost.params)
 

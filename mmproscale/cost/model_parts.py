@@ -1,4 +1,4 @@
-"""Which modules of a model make which part of it, as a table of costs shows them."""
+"""Parts of a model, as a table of costs shows them, and the modules that each is made of."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
+from mmdet.models.dense_heads import Mask2FormerHead
 from torch import nn
 
-HEADS = ("panoptic_head", "decode_head")
-# In the order of computation; what else a pixel decoder computes makes the pixel embedding.
+from mmproscale.models.encoders.exit_gate import EarlyExits, LayeredEncoder
+
+# In the order of computation. Operations outside these modules count as pixel embedding.
 PIXEL_DECODER_PARTS = {
     "input projections": ("input_convs", "context_conv", "level_encoding"),
     "context modulation": ("modulations",),
@@ -31,9 +33,12 @@ REST = "rest"
 
 @dataclass(frozen=True)
 class ModelPart:
-    """A part's name, the paths of its modules in the model, and whether it is the papers' Enc.
+    """Part of a model.
 
-    Of a detector that is its encoder.
+    Args:
+        name: Its name.
+        paths: Paths of its modules in the model.
+        in_pixel_decoder: Whether the papers' 'Tx. Enc.' includes it; in a detector, the encoder.
     """
 
     name: str
@@ -42,27 +47,19 @@ class ModelPart:
 
 
 def mask_head_path(model: nn.Module) -> str | None:
-    """The head of Mask2Former's kind, whose queries read several levels of a pixel decoder.
-
-    None where there is none: MaskFormer's own has a pixel decoder too, but reads one map.
-    """
-    wanted = "num_transformer_feat_level"
-    return next((name for name in HEADS if hasattr(getattr(model, name, None), wanted)), None)
+    """Return the name of the head of Mask2Former's kind, mmdet's, mmseg's or ours, if any."""
+    heads = (name for name, m in model.named_children() if isinstance(m, Mask2FormerHead))
+    return next(heads, None)
 
 
-def exit_holder(model: nn.Module) -> tuple[str, nn.Module] | None:
-    """Path and module of what has an encoder with exits: the pixel decoder, or a detector itself.
-
-    None where there is none.
-    """
-    head = mask_head_path(model)
-    path = f"{head}.pixel_decoder" if head else ""
-    holder = model.get_submodule(path)
-    return (path, holder) if hasattr(holder, "exits") and hasattr(holder, "exit") else None
+def exit_holder(model: nn.Module) -> tuple[str, EarlyExits] | None:
+    """Return path and module of the pixel decoder or detector whose encoder has exits, if any."""
+    modules = model.named_modules()
+    return next(((path, m) for path, m in modules if isinstance(m, EarlyExits)), None)
 
 
 def model_parts(model: nn.Module) -> Iterator[ModelPart]:
-    """The parts of a model in the order of computation."""
+    """Yield the parts of a model in the order of computation."""
     head = mask_head_path(model)
     yield ModelPart("backbone", ("backbone", "neck"))
     if head is not None:
@@ -78,28 +75,28 @@ def model_parts(model: nn.Module) -> Iterator[ModelPart]:
 
 
 def _detector_encoder_parts(model: nn.Module) -> Iterator[ModelPart]:
-    """Of a detector with an encoder between its neck and its decoder."""
-    encoder = getattr(model, "encoder", None)
-    if getattr(model, "recalibration", None) is not None:
+    """Yield the parts of an encoder between a detector's neck and its decoder."""
+    children = dict(model.named_children())
+    if "recalibration" in children:
         yield ModelPart("token recalibration", ("recalibration",), in_pixel_decoder=True)
-    if hasattr(encoder, "schedule"):
-        yield from _stages(encoder, "encoder")
-    elif encoder is not None:
+    if isinstance(model, EarlyExits):
+        yield from _stages(model.encoder, "encoder")
+    elif "encoder" in children:
         yield ModelPart("encoder", ("encoder",), in_pixel_decoder=True)
 
 
 def _pixel_decoder_parts(decoder: nn.Module, head: str) -> Iterator[ModelPart]:
+    children = dict(decoder.named_children())
     for name, modules in PIXEL_DECODER_PARTS.items():
-        present = [module for module in modules if getattr(decoder, module, None) is not None]
-        paths = [f"{head}.pixel_decoder.{module}" for module in present]
-        if name == "encoder" and paths and hasattr(decoder.encoder, "schedule"):
+        paths = tuple(f"{head}.pixel_decoder.{m}" for m in modules if m in children)
+        if name == "encoder" and isinstance(decoder, EarlyExits):
             yield from _stages(decoder.encoder, paths[0])
         elif paths:
-            yield ModelPart(name, tuple(paths), in_pixel_decoder=True)
+            yield ModelPart(name, paths, in_pixel_decoder=True)
 
 
-def _stages(encoder: nn.Module, path: str) -> Iterator[ModelPart]:
-    """One part for each stage of a schedule."""
+def _stages(encoder: LayeredEncoder, path: str) -> Iterator[ModelPart]:
+    """Yield one part for each stage of a schedule."""
     stages = encoder.schedule.stages
     ends = accumulate(stage.repeats for stage in stages)
     for number, (stage, end) in enumerate(zip(stages, ends, strict=True), start=1):
@@ -108,7 +105,7 @@ def _stages(encoder: nn.Module, path: str) -> Iterator[ModelPart]:
 
 
 def _query_decoder(head: nn.Module, path: str) -> Iterator[str]:
-    """All modules of the head but those that compute masks themselves."""
+    """Yield all modules of the head except those that compute masks themselves."""
     for name, _ in head.named_children():
         if name == "transformer_decoder":
             yield from (f"{path}.{name}.{n}" for n, _ in head.transformer_decoder.named_children())

@@ -1,8 +1,8 @@
-"""The time of one prediction by part, of any model that has ``extract_feat`` and ``predict``.
+"""Time of one prediction by part, for any model with ``extract_feat`` and ``predict``.
 
-Parts are found by what a model has. A head with a pixel decoder makes masks, and what makes
-segments of them are the results; a detector of DETR's kind has an encoder; of any other model all
-after its backbone and neck is the head.
+A model with a head of Mask2Former's kind has a pixel decoder, a query decoder and results (fusion).
+A detector of DETR's kind has an encoder and a decoder. In any other model, everything after
+backbone and neck is the head.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import torch
+from mmdet.models.detectors.base_detr import DetectionTransformer
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
 from mmproscale.cost.model_parts import mask_head_path
 from mmproscale.errors import InputError
+from mmproscale.models.heads.mask_head import MaskHead
+from mmproscale.models.pixel_decoders.pixel_decoder import PixelDecoder
 from mmproscale.timing.measurement import Stopwatch
 
 BACKBONE, PIXEL_DECODER, HEAD, RESULTS = "backbone", "pixel decoder", "head", "results"
@@ -25,7 +28,7 @@ WHOLE = "whole"
 
 
 def parts_of(model: nn.Module) -> tuple[str, ...]:
-    """Names of the parts in the order of computation; the last is the whole."""
+    """Return the names of the parts in the order of computation; the last is the whole."""
     if _has_encoder(model):
         return BACKBONE, ENCODER, DECODER, WHOLE
     if mask_head_path(model) is None:
@@ -36,12 +39,12 @@ def parts_of(model: nn.Module) -> tuple[str, ...]:
 def random_inputs(
     model: nn.Module, shape: tuple[int, int], batch: int = 1
 ) -> tuple[Tensor, list[DetDataSample]]:
-    """A batch as the model's own preprocessor makes it of random images, the same at each call.
+    """Return a batch of random images, preprocessed by the model; the same at each call.
 
     Args:
-        model: On the device where the batch shall be.
-        shape: (H, W) of the images, which are padded to what the model needs.
-        batch: How many images.
+        model: A model on the device of the batch.
+        shape: (H, W) of the images, which are padded as the model needs.
+        batch: Number of images.
 
     Returns:
         (B, 3, H, W), and a data sample for each image.
@@ -51,7 +54,7 @@ def random_inputs(
     images = [
         torch.randint(256, size, generator=generator, dtype=torch.uint8) for _ in range(batch)
     ]
-    # As if the image file had this very size.
+    # As for an image file of this size.
     metainfo = dict(img_shape=shape, ori_shape=shape, scale_factor=(1.0, 1.0), flip=False)
     samples = [DetDataSample(metainfo=dict(metainfo, img_id=i)) for i in range(batch)]
     data = model.data_preprocessor({"inputs": images, "data_samples": samples}, training=False)
@@ -62,7 +65,7 @@ def random_inputs(
 def timed_prediction(
     model: nn.Module, inputs: Tensor, samples: Sequence[DetDataSample], watch: Stopwatch
 ) -> None:
-    """Predict, and leave the seconds of each of :func:`parts_of` the model in ``watch``.
+    """Predict, and write the seconds of each part of :func:`parts_of` into ``watch``.
 
     Args:
         model: In evaluation mode.
@@ -80,16 +83,17 @@ def timed_prediction(
 
 
 def time_parts(model: nn.Module, call: Callable[[], object], watch: Stopwatch) -> None:
-    """Call, and leave the seconds of each of :func:`parts_of` the model in ``watch``."""
+    """Call, and write the seconds of each part of :func:`parts_of` into ``watch``."""
     methods = [(model, "extract_feat", BACKBONE)]
     if _has_encoder(model):
         methods += [(model, "forward_encoder", ENCODER)]
     if path := mask_head_path(model):
         head = model.get_submodule(path)
         decoder = head.pixel_decoder
-        # Ours do less in methods of their own, where mmdet's would call these.
-        methods += [(head, "decode" if hasattr(head, "decode") else "predict", HEAD)]
-        methods += [(decoder, "embed" if hasattr(decoder, "embed") else "forward", PIXEL_DECODER)]
+        # Ours compute less, in methods of their own.
+        decode = "decode" if isinstance(head, MaskHead) else "predict"
+        embed = "embed" if isinstance(decoder, PixelDecoder) else "forward"
+        methods += [(head, decode, HEAD), (decoder, embed, PIXEL_DECODER)]
     with ExitStack() as stack:
         for method in methods:
             stack.enter_context(watch.method(*method))
@@ -99,12 +103,12 @@ def time_parts(model: nn.Module, call: Callable[[], object], watch: Stopwatch) -
 
 
 def _has_encoder(model: nn.Module) -> bool:
-    """Whether this is a detector of DETR's kind."""
-    return hasattr(model, "forward_encoder")
+    """Tell a detector of DETR's kind."""
+    return isinstance(model, DetectionTransformer)
 
 
 def _without_overlap(seconds: dict[str, float]) -> dict[str, float]:
-    """Parts that add up to the whole: the last one is what remains of it."""
+    """Return parts that add up to the whole: the last one is the remainder."""
     backbone, whole = seconds[BACKBONE], seconds[WHOLE]
     if ENCODER in seconds:
         encoder = seconds[ENCODER]

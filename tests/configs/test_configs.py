@@ -14,8 +14,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
+from mmproscale.models.encoders.exit_gate import choose_exits
 from mmproscale.models.encoders.schedule import build_schedule
-from mmproscale.models.pixel_decoders.deformable_pixel_decoder import choose_exits
 from mmproscale.utils.config import load_config
 
 CONFIGS = [

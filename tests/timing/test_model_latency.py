@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmdet.models.dense_heads import Mask2FormerHead
 from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
@@ -30,11 +31,9 @@ class Slow(nn.Module):
         return x
 
 
-class MaskHead(nn.Module):
-    num_transformer_feat_level = 3
-
+class StockHead(Mask2FormerHead):
     def __init__(self, clock):
-        super().__init__()
+        nn.Module.__init__(self)
         self.pixel_decoder, self.decoder = Slow(clock, 4), Slow(clock, 8)
 
     def predict(self, feats, samples):
@@ -46,7 +45,7 @@ class Detector(nn.Module):
         super().__init__()
         self.backbone, self.neck, self.after = Slow(clock, 1), Slow(clock, 2), Slow(clock, 16)
         if mask_head:
-            self.panoptic_head = MaskHead(clock)
+            self.panoptic_head = StockHead(clock)
 
     def extract_feat(self, inputs):
         return self.neck(self.backbone(inputs))

@@ -9,7 +9,7 @@ from mmdet.structures.mask import BaseInstanceMasks
 from torch import Tensor
 
 from mmproscale.errors import InputError
-from mmproscale.models.query_decoders.masked_attention import mask_logits
+from mmproscale.models.layers.attention import mask_logits
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Whole models around our heads and encoders."""
 
-from mmproscale.models.detectors.early_exit_detr import EarlyExitDETR
+from mmproscale.models.detectors.early_exit_detector import EarlyExitDETR
 from mmproscale.models.detectors.scheduled_detectors import (
     ScheduledDDQDETR,
     ScheduledDeformableDETR,

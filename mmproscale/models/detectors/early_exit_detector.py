@@ -1,36 +1,36 @@
-"""ECO's early exits for mmdet's detection transformers: exits, gate, and the losses of step A.
+"""Early exits of mmdet's detection transformers (ECO-M2F, Table 7): exits, gate, losses of step A.
 
-A mixin before one of mmdet's classes, whose flow it leaves as it is: pre_transformer -> encoder ->
-pre_decoder -> decoder -> head.
+A mixin that comes before one of mmdet's classes and keeps its flow: pre_transformer -> encoder ->
+pre_decoder -> decoder -> head. ECO-DETR is the mixin before mmdet's DETR.
 """
 
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from mmdet.models import DINO
-from mmdet.structures import DetDataSample
+from mmdet.models import DETR, DINO
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from mmproscale.models.encoders.exit_gate import image_exits, pool
+from mmproscale.models.detectors.early_exit_model import EarlyExitModel, Samples, keep_exits
+from mmproscale.models.encoders.dense_encoder import STRIDE, DenseEncoder
+from mmproscale.models.encoders.exit_gate import EarlyExits, pool
 from mmproscale.models.heads.multi_exit_loss import build_exit_loss
-from mmproscale.models.pixel_decoders.deformable_pixel_decoder import choose_exits
-from mmproscale.models.pixel_decoders.pixel_decoder import build_part
+from mmproscale.registry import MODELS
 
 Inputs = dict[str, Any]
-Samples = Sequence[DetDataSample]
 
 
-class EarlyExitDetector:
-    """What a detection transformer needs so that each image leaves its encoder at its own exit.
+class EarlyExitDetector(EarlyExits, EarlyExitModel):
+    """Mixin of a detection transformer in which each image leaves the encoder at its own exit.
 
-    The class beside it has the ``strides`` of its maps, high resolution first, an ``encoder`` with
-    ``schedule`` and ``layer_costs``, an :meth:`encode_exits`, and a ``forward_encoder`` that also
-    takes ``exits``, one for each image.
+    The class that it is mixed into has the ``strides`` of its maps, high resolution first, an
+    ``encoder`` with ``schedule`` and ``layer_costs``, an :meth:`encode_exits`, and a
+    ``forward_encoder`` that also takes ``exits``, one for each image.
 
     Args:
         exits: Numbers of layers after which an image may leave the encoder: by default all that the
@@ -56,12 +56,7 @@ class EarlyExitDetector:
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
-        schedule = self.encoder.schedule
-        self.exits = choose_exits(schedule, exits, gated=bool(exit_gate))
-        self.exit = None if exit is None else schedule.check_exits((exit,))[0]
-        self.exit_gate = exit_gate and build_part(
-            exit_gate, embed_dims=self.embed_dims, num_exits=len(self.exits)
-        )
+        self.set_exits(exits, exit_gate, exit, self.embed_dims)
         self.exit_loss = exit_loss and build_exit_loss(exit_loss, self.exits)
 
     def pre_transformer(
@@ -78,8 +73,7 @@ class EarlyExitDetector:
         encoder_inputs, decoder_inputs = super().pre_transformer(img_feats, batch_data_samples)
         exits = self._image_exits(img_feats, encoder_inputs["feat_mask"])
         if not self.training:
-            for sample, exit_ in zip(batch_data_samples, exits, strict=True):
-                sample.set_field(exit_, "encoder_exit", field_type="metainfo")
+            keep_exits(exits, batch_data_samples)
         if set(exits) != {self.encoder.schedule.exits[-1]}:
             encoder_inputs |= dict(exits=exits)
         return encoder_inputs, decoder_inputs
@@ -94,14 +88,14 @@ class EarlyExitDetector:
         encoder_inputs, _ = super().pre_transformer(feats, batch_data_samples)
         return _mean_token(feats, encoder_inputs["feat_mask"])
 
-    def layer_costs(self, feats: Sequence[Tensor]) -> tuple[int, ...]:
-        """Multiply-accumulates of each layer of the encoder, for one image's maps of the neck."""
-        sizes = ((feat.shape[-2], feat.shape[-1]) for feat in feats)
-        return self.encoder.layer_costs(dict(zip(self.strides, sizes, strict=True)))
+    @property
+    def exit_holder(self) -> EarlyExits:
+        """The detector itself."""
+        return self
 
     def _image_exits(self, feats: Sequence[Tensor], padding: Tensor | None) -> tuple[int, ...]:
         """The exit of each image, by the neck's maps and their padding."""
-        return image_exits(self, len(feats[-1]), partial(_mean_token, feats, padding))
+        return self.image_exits(len(feats[-1]), partial(_mean_token, feats, padding))
 
     def loss(self, batch_inputs: Tensor, batch_data_samples: Samples) -> dict[str, Tensor]:
         """Losses by mmdet's names, those of an ``exit_loss`` after the exit's: ``exit4.``.
@@ -116,20 +110,9 @@ class EarlyExitDetector:
         losses_at = partial(self._losses_at, feats, batch_data_samples)
         return self.exit_loss(self.exits, self.encoder, losses_at)
 
-    def predict_exits(
-        self, feats: Sequence[Tensor], batch_data_samples: Samples, exits: Sequence[int]
-    ) -> Iterator[tuple[int, list[DetDataSample]]]:
-        """Yield (exit, copies of the data samples with results) at each exit, ascending.
-
-        Args:
-            feats: Maps of the neck, high resolution first.
-            batch_data_samples: One for each image.
-            exits: Some of the model's.
-        """
-        for exit_, head_inputs in self.decode_exits(feats, batch_data_samples, exits):
-            samples = copy.deepcopy(list(batch_data_samples))
-            results = self.bbox_head.predict(**head_inputs, batch_data_samples=samples)
-            yield exit_, self.add_pred_to_datasample(samples, results)
+    def results_of(self, decoded: Inputs, batch_data_samples: Samples) -> Sequence[Any]:
+        """Return each image's boxes, as :meth:`EarlyExitModel.results_of`."""
+        return self.bbox_head.predict(**decoded, batch_data_samples=batch_data_samples)
 
     def decode_exits(
         self,
@@ -153,14 +136,14 @@ class EarlyExitDetector:
         for exit_, encoded in self.encode_exits(exits, **encoder_inputs):
             yield exit_, decode(encoded, decoder_inputs, batch_data_samples)
 
+    @abstractmethod
     def encode_exits(self, exits: Sequence[int], **inputs) -> Iterator[tuple[int, Inputs]]:
         """Yield (exit, what mmdet's ``forward_encoder`` returns) at each exit, ascending.
 
         Args:
             exits: Some of the encoder's; layers that exits share run once.
-            inputs: What mmdet's ``forward_encoder`` takes.
+            inputs: Those of mmdet's ``forward_encoder``.
         """
-        raise NotImplementedError
 
     def _decode(self, encoded: Inputs, decoder_inputs: Inputs, samples: Samples) -> Inputs:
         """The end of mmdet's ``forward_transformer``."""
@@ -186,3 +169,35 @@ def _mean_token(feats: Sequence[Tensor], padding: Tensor | None) -> Tensor:
     coarsest = feats[-1]
     tokens = coarsest.shape[-2] * coarsest.shape[-1]
     return pool(coarsest, None if padding is None else padding[:, -tokens:])
+
+
+@MODELS.register_module()
+class EarlyExitDETR(EarlyExitDetector, DETR):
+    """mmdet's DETR, its weights by name, and :class:`EarlyExitDetector`'s arguments."""
+
+    strides = (STRIDE,)
+
+    def _init_layers(self) -> None:
+        config = copy.deepcopy(self.encoder)
+        super()._init_layers()  # which names the encoder's class
+        self.encoder = DenseEncoder(**config)
+
+    def encode_exits(
+        self, exits: Sequence[int], feat: Tensor, feat_mask: Tensor | None, feat_pos: Tensor
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """As :meth:`EarlyExitDetector.encode_exits`."""
+        exits = self.encoder.schedule.check_exits(exits)
+        for exit_, memory in self.encoder.encode(feat, feat_pos, feat_mask, exits):
+            yield exit_, dict(memory=memory)
+
+    def forward_encoder(
+        self,
+        feat: Tensor,
+        feat_mask: Tensor | None,
+        feat_pos: Tensor,
+        exits: Sequence[int] | None = None,
+    ) -> dict[str, Tensor]:
+        """mmdet's; with ``exits``, each image as far as its own."""
+        if exits is None:
+            return super().forward_encoder(feat, feat_mask, feat_pos)
+        return dict(memory=self.encoder.encode_images(feat, feat_pos, feat_mask, exits))

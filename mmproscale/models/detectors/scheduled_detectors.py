@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from mmdet.models import DDQDETR, DINO, DeformableDETR
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmproscale.errors import InputError
 from mmproscale.models.detectors.early_exit_detector import EarlyExitDetector
@@ -22,8 +22,8 @@ from mmproscale.models.encoders.scheduled_encoder import (
     build_encoder,
     levels_of,
 )
+from mmproscale.models.encoders.token_recalibration import build_recalibration, level_gates
 from mmproscale.models.layers.token_layout import TokenLayout, concat
-from mmproscale.models.pixel_decoders.pixel_decoder import build_part
 from mmproscale.registry import MODELS
 
 
@@ -104,17 +104,9 @@ class ScheduledEncoderMixin(EarlyExitDetector):
         self.encoder = dict(num_layers=1, layer_cfg=_known_to_mmdet(config["layer_cfg"]))
         super()._init_layers()
         self.encoder = built
-        self.recalibration = self._build_recalibration()
-
-    def _build_recalibration(self) -> nn.Module | None:
-        if not self.recalibration_cfg:
-            return None
-        if len(self.encoder.schedule.strides) == 1:
-            raise InputError(
-                f"schedule {self.encoder.schedule} has one level, and TRC recalibrates coarser "
-                "ones: set recalibration=None"
-            )
-        return build_part(self.recalibration_cfg, embed_dims=self.embed_dims)
+        self.recalibration = build_recalibration(
+            self.recalibration_cfg, built.schedule, self.embed_dims
+        )
 
     def forward_encoder(
         self,
@@ -180,15 +172,11 @@ class ScheduledEncoderMixin(EarlyExitDetector):
         layout = TokenLayout(self.strides, shapes, padding=feat_mask, valid_ratios=ratios)
         tokens = layout.split(feat, self.strides)
         pos = layout.split(feat_pos, self.strides)
-        return EncoderInputs(tokens, pos, layout, self._gates(tokens, layout))
-
-    def _gates(self, tokens: Levels, layout: TokenLayout) -> Levels:
-        """TRC's gate of every level of the schedule but the finest, which enters as it is."""
-        if not self.recalibration:
-            return {}
-        *coarser, finest = self.encoder.schedule.strides
+        schedule = self.encoder.schedule
+        finest = schedule.strides[-1]
         finest_map = layout.to_map(tokens[finest], finest)
-        return {s: self.recalibration(finest_map, layout.shape(s)) for s in coarser}
+        gates = level_gates(self.recalibration, finest_map, schedule, layout)
+        return EncoderInputs(tokens, pos, layout, gates)
 
 
 @MODELS.register_module()

@@ -1,31 +1,17 @@
-"""ECO-M2F's exit gate (section 3.3, eq. 6): one look at an image says how deep it is encoded."""
+"""Early exits of ECO-M2F (section 3.3): a gate (eq. 6) chooses how many layers an image takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmproscale.registry import MODELS
-
-
-class ExitHolder(Protocol):
-    """What has an encoder with exits: a pixel decoder, or a detector itself.
-
-    Attributes:
-        training: Of the module.
-        exits: After which layers an image may leave, ascending.
-        exit: The one of all images when the model is evaluated, whatever a gate would choose.
-        exit_gate: What chooses; None for the last.
-    """
-
-    training: bool
-    exits: tuple[int, ...]
-    exit: int | None
-    exit_gate: ExitGate | None
+from mmproscale.errors import InputError
+from mmproscale.models.encoders.schedule import Schedule
+from mmproscale.registry import MODELS, build_part
 
 
 @MODELS.register_module()
@@ -76,17 +62,105 @@ def pool(feature_map: Tensor, padding: Tensor | None = None) -> Tensor:
     return (tokens * valid).sum(2, dtype=dtype) / valid.sum(2)
 
 
-def image_exits(holder: ExitHolder, images: int, features: Callable[[], Tensor]) -> tuple[int, ...]:
-    """The exit of each image: in training the last, else the forced one or what the gate chooses.
+class LayeredEncoder(Protocol):
+    """Encoder of layers that images may leave early: it has a schedule and knows its costs."""
 
-    Args:
-        holder: What has the exits.
-        images: B.
-        features: Gives what the gate sees, (B, C); called where it is asked.
+    schedule: Schedule
+    layers: nn.ModuleList
+
+    def layer_costs(self, shapes: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
+        """Return the multiply-accumulates of each layer for one image, for map sizes by stride."""
+
+
+class EarlyExits:
+    """Mixin of a module whose encoder an image may leave early: a pixel decoder or a detector.
+
+    The module sets ``strides`` (of its maps, high resolution first) and ``encoder``, and calls
+    :meth:`set_exits` once the encoder is built.
+
+    Attributes:
+        exits: Numbers of layers after which an image may leave, ascending.
+        exit: Exit of every image in evaluation, whatever a gate would choose; None for the gate's
+            choice, or for the last exit without a gate.
+        exit_gate: Gate that chooses in evaluation; None for the last exit.
     """
-    if not holder.training and holder.exit is not None:
-        return (holder.exit,) * images
-    if holder.training or holder.exit_gate is None:
-        return holder.exits[-1:] * images
-    chosen = holder.exit_gate(features()).argmax(1)
-    return tuple(holder.exits[index] for index in chosen.tolist())
+
+    training: bool
+    strides: tuple[int, ...]
+    encoder: LayeredEncoder
+    exits: tuple[int, ...]
+    exit: int | None
+    exit_gate: ExitGate | None
+
+    def set_exits(
+        self,
+        exits: Sequence[int] | None,
+        exit_gate: Mapping | None,
+        exit: int | None,
+        embed_dims: int,
+    ) -> None:
+        """Check the exits and build the gate.
+
+        Args:
+            exits: Exits to use; None for those of the schedule, from two layers on with a gate.
+            exit_gate: Config of the gate, ``dict(type='ExitGate')``, or None.
+            exit: Exit of every image in evaluation, or None.
+            embed_dims: Channels of what the gate reads.
+
+        Raises:
+            InputError: An exit that the schedule does not have; a gate with a single exit.
+        """
+        schedule = self.encoder.schedule
+        self.exits = choose_exits(schedule, exits, gated=bool(exit_gate))
+        self.exit = None if exit is None else schedule.check_exits((exit,))[0]
+        self.exit_gate = None
+        if exit_gate:
+            self.exit_gate = build_part(exit_gate, embed_dims=embed_dims, num_exits=len(self.exits))
+
+    @property
+    def gate_chooses(self) -> bool:
+        """Whether a gate chooses the exit of each image in evaluation."""
+        return self.exit_gate is not None and self.exit is None
+
+    def image_exits(self, images: int, features: Callable[[], Tensor]) -> tuple[int, ...]:
+        """Return the exit of each image: the last one in training, else forced or the gate's.
+
+        Args:
+            images: Number of images B.
+            features: Returns the gate's input (B, C); called only where a gate chooses.
+        """
+        if not self.training and self.exit is not None:
+            return (self.exit,) * images
+        if self.training or self.exit_gate is None:
+            return self.exits[-1:] * images
+        chosen = self.exit_gate(features()).argmax(1)
+        return tuple(self.exits[index] for index in chosen.tolist())
+
+    def layer_costs(self, feats: Sequence[Tensor]) -> tuple[int, ...]:
+        """Return the multiply-accumulates of each encoder layer for one image.
+
+        Args:
+            feats: Maps (B, C_i, H_i, W_i) of :attr:`strides`, high resolution first.
+        """
+        sizes = ((feat.shape[-2], feat.shape[-1]) for feat in feats)
+        return self.encoder.layer_costs(dict(zip(self.strides, sizes, strict=True)))
+
+
+def choose_exits(schedule: Schedule, exits: Sequence[int] | None, gated: bool) -> tuple[int, ...]:
+    """Return the exits of a pixel decoder or detector, ascending: those given, or the schedule's.
+
+    Raises:
+        InputError: An exit that the schedule does not have; a single one, and a gate to choose.
+    """
+    if exits is not None:
+        chosen = schedule.check_exits((exits,) if isinstance(exits, int) else exits)
+    else:
+        # ECO-M2F's first exit (section 4): after a single layer too much is missing.
+        chosen = tuple(k for k in schedule.exits if k >= 2 or not gated)
+    if gated and len(chosen) < 2:
+        raise InputError(
+            f"exit_gate has no choice: schedule {schedule} has the legal exits "
+            f"{schedule.exits}, and exits={exits} leaves {chosen}: take a schedule with more, or "
+            "exit_gate=None"
+        )
+    return chosen

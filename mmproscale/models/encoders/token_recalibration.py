@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmproscale.errors import InputError
-from mmproscale.models.layers.token_layout import to_tokens
-from mmproscale.registry import MODELS
+from mmproscale.models.encoders.schedule import Schedule
+from mmproscale.models.layers.token_layout import TokenLayout, to_tokens
+from mmproscale.registry import MODELS, build_part
 
 TOKEN_LAYOUTS = ("paper", "release")
 
@@ -70,3 +73,40 @@ class TokenRecalibration(BaseModule):
         memory = to_tokens(finest).reshape(finest.shape)  # BxNxC memory, read as BxCxHxW
         resized = F.interpolate(memory, size, mode="bilinear", align_corners=False)
         return resized.view(finest.shape[0], size[0] * size[1], finest.shape[1])
+
+
+def build_recalibration(
+    config: Mapping | None, schedule: Schedule, embed_dims: int
+) -> TokenRecalibration | None:
+    """Build TRC for an encoder; None without a config.
+
+    Raises:
+        InputError: The schedule has a single level, so there is no coarser one to recalibrate.
+    """
+    if not config:
+        return None
+    if len(schedule.strides) == 1:
+        raise InputError(
+            f"schedule {schedule} has one level, and TRC recalibrates coarser ones: set "
+            "recalibration=None"
+        )
+    return build_part(config, embed_dims=embed_dims)
+
+
+def level_gates(
+    recalibration: TokenRecalibration | None,
+    finest_map: Tensor,
+    schedule: Schedule,
+    layout: TokenLayout,
+) -> dict[int, Tensor]:
+    """Return TRC's gate (B, N, 1) of every level except the finest, by stride; empty without TRC.
+
+    Args:
+        recalibration: TRC, or None.
+        finest_map: The raw projected finest map, (B, C, H, W).
+        schedule: Names the levels.
+        layout: Map sizes of the levels.
+    """
+    if recalibration is None:
+        return {}
+    return {s: recalibration(finest_map, layout.shape(s)) for s in schedule.strides[:-1]}

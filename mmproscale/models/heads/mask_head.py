@@ -20,6 +20,7 @@ from mmproscale.models.criterion.class_weights import weights_by_name
 from mmproscale.models.heads.multi_exit_loss import build_exit_loss
 from mmproscale.models.layers.sine_position import sine_position
 from mmproscale.models.layers.token_layout import to_tokens
+from mmproscale.models.pixel_decoders.pixel_decoder import Encoded, PixelDecoder
 from mmproscale.models.query_decoders import QueryDecoder
 
 # What mmdet's own layer and attention take, of what layer_cfg and its cross_attn_cfg may have.
@@ -67,12 +68,14 @@ class MaskHead(Mask2FormerHead):
         )
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.num_transformer_decoder_layers = self.transformer_decoder.num_layers
-        self._project_maps(getattr(self.pixel_decoder, "map_channels", None))
+        self._own_decoder = isinstance(self.pixel_decoder, PixelDecoder)  # else stock's
+        if self._own_decoder:
+            self._project_maps(self.pixel_decoder.map_channels)
         if not self.transformer_decoder.layers:  # nobody reads them, and training asks who does
             self.query_embed.requires_grad_(False)
             self.level_embed.requires_grad_(False)
         self.criterion = self._build_criterion() if self.train_cfg else None
-        exits = getattr(self.pixel_decoder, "exits", ())
+        exits = self.pixel_decoder.exits if self._own_decoder else ()
         self.exit_loss = build_exit_loss(exit_loss, exits) if exit_loss else None
         self._unnamed_weights = dict(class_weight or {})
 
@@ -130,11 +133,10 @@ class MaskHead(Mask2FormerHead):
                 pixels, of which there are a thousand times more: (W x + b) q = x (W' q) + b q.
                 Losses, which look at some points alone, take the pixels'.
         """
-        if not hasattr(self.pixel_decoder, "embed"):  # stock's
+        if not self._own_decoder:
             pixels, maps = self.pixel_decoder(feats)
             return self._query(maps, pixels, self._embed)
-        exits, maps, embedding = self.pixel_decoder.embed(feats)
-        return replace(self._read(maps, embedding, project_queries), exits=exits)
+        return self._read(self.pixel_decoder.embed(feats), project_queries)
 
     def decode_exits(
         self,
@@ -155,9 +157,8 @@ class MaskHead(Mask2FormerHead):
                 saves memory.
         """
         read = partial(checkpoint, self._read, use_reentrant=False) if with_cp else self._read
-        for exit_, maps, embedding in self.pixel_decoder.encode(feats, exits, with_cp):
-            predictions = read(maps, embedding, project_queries)
-            yield exit_, replace(predictions, exits=(exit_,) * len(embedding))
+        for encoded in self.pixel_decoder.encode(feats, exits, with_cp):
+            yield encoded.exits[0], read(encoded, project_queries)
 
     def _losses_at(
         self,
@@ -169,14 +170,14 @@ class MaskHead(Mask2FormerHead):
         for exit_, predictions in self.decode_exits(feats, exits, False, with_cp):
             yield exit_, self.criterion(predictions, targets)
 
-    def _read(
-        self, maps: Sequence[Tensor], embedding: Tensor, project_queries: bool
-    ) -> QueryPredictions:
-        """Predictions from encoded maps and the embedding before the mask projection."""
-        # A projection that ends in an activation, as PEM's, is of pixels alone.
-        if project_queries and isinstance(self.pixel_decoder.mask_feature, nn.Conv2d):
-            return self._query(maps, embedding, self._embed_through_projection)
-        return self._query(maps, self.pixel_decoder.mask_feature(embedding), self._embed)
+    def _read(self, encoded: Encoded, project_queries: bool) -> QueryPredictions:
+        """Return predictions from encoded maps and the embedding before the mask projection."""
+        decoder = self.pixel_decoder
+        if project_queries and decoder.projects_linearly:
+            pixels, mask_embed = encoded.embedding, self._embed_through_projection
+        else:
+            pixels, mask_embed = decoder.mask_feature(encoded.embedding), self._embed
+        return replace(self._query(encoded.maps, pixels, mask_embed), exits=encoded.exits)
 
     def _query(
         self, maps: Sequence[Tensor], pixels: Tensor, mask_embed: MaskEmbed
@@ -203,10 +204,10 @@ class MaskHead(Mask2FormerHead):
         embedding, projection = self.mask_embed(queries), self.pixel_decoder.mask_feature
         return embedding @ projection.weight.flatten(1), embedding @ projection.bias[:, None]
 
-    def _project_maps(self, channels: int | None) -> None:
-        """Have maps of so many channels projected to the queries' width; mmdet's know one width."""
+    def _project_maps(self, channels: int) -> None:
+        """Project maps of so many channels to the queries' width; mmdet's head knows one width."""
         width = self.transformer_decoder.embed_dims
-        if channels not in (None, width):
+        if channels != width:
             self.decoder_input_projs = ModuleList(
                 nn.Conv2d(channels, width, kernel_size=1) for _ in range(self._levels_read)
             )

@@ -1,14 +1,16 @@
 """Pixel decoders: from backbone maps to encoded maps and mask features."""
 
-from mmproscale.models.pixel_decoders.context_modulation import ContextModulation
-from mmproscale.models.pixel_decoders.deformable_aggregation import DeformableConvolution
 from mmproscale.models.pixel_decoders.deformable_pixel_decoder import (
     DeformablePixelDecoder,
     pro_scale_pixel_decoder,
 )
 from mmproscale.models.pixel_decoders.hybrid_pixel_decoder import HybridPixelDecoder
-from mmproscale.models.pixel_decoders.pem_pixel_decoder import PEMPixelDecoder
-from mmproscale.models.pixel_decoders.pixel_decoder import PixelDecoder
+from mmproscale.models.pixel_decoders.pem_pixel_decoder import (
+    ContextModulation,
+    DeformableConvolution,
+    PEMPixelDecoder,
+)
+from mmproscale.models.pixel_decoders.pixel_decoder import Encoded, PixelDecoder
 from mmproscale.models.pixel_decoders.pixel_embedding import (
     ConvPixelEmbedding,
     LightPixelEmbedding,
@@ -19,6 +21,7 @@ __all__ = [
     "ConvPixelEmbedding",
     "DeformableConvolution",
     "DeformablePixelDecoder",
+    "Encoded",
     "HybridPixelDecoder",
     "LightPixelEmbedding",
     "PEMPixelDecoder",

@@ -5,22 +5,116 @@ Input projections -> context-based self-modulation -> deformable aggregation -> 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import torch
 from mmcv.cnn import ConvModule, build_norm_layer
+from mmcv.ops import ModulatedDeformConv2dPack
 from mmengine.model import BaseModule, ModuleList, kaiming_init
 from torch import Tensor, nn
 
 from mmproscale.errors import InputError
-from mmproscale.models.pixel_decoders.pixel_decoder import build_part
-from mmproscale.registry import MODELS
+from mmproscale.models.pixel_decoders.pixel_decoder import Encoded, PixelDecoder
+from mmproscale.ops.deformable_convolution import deformable_convolution
+from mmproscale.registry import MODELS, build_part
+
+GATES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "double_sigmoid": lambda context: context.sigmoid().sigmoid(),
+}
+
+
+@MODELS.register_module(name=["ContextModulation", "CSM"])
+class ContextModulation(BaseModule):
+    """Channels weighed by what the whole map holds: x * gate(MLP(mean of x)) + x.
+
+    Args:
+        embed_dims: Channels C.
+        gate: ``'sigmoid'``, as eq. 9 says, or ``'double_sigmoid'``, as in the authors' code, with
+            which their weights were trained.
+        norm_cfg: Normalisation between the MLP's layers.
+
+    Raises:
+        InputError: An unknown ``gate``.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int = 128,
+        gate: str = "sigmoid",
+        norm_cfg: dict = dict(type="BN"),
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if gate not in GATES:
+            raise InputError(f"CSM gate={gate!r} must be one of {tuple(GATES)}")
+        self.gate = gate
+        self.squeeze = ConvModule(embed_dims, embed_dims // 2, 1, norm_cfg=norm_cfg)
+        self.expand = nn.Conv2d(embed_dims // 2, embed_dims, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        context = self.expand(self.squeeze(x.mean((2, 3), keepdim=True)))
+        return x * GATES[self.gate](context) + x
 
 
 @MODELS.register_module()
-class PEMPixelDecoder(BaseModule):
-    """In the place of mmdet's ``MSDeformAttnPixelDecoder``, without attention.
+class DeformableConvolution(ModulatedDeformConv2dPack):
+    """mmcv's ``DCNv2``, its arguments and weights, by whatever is there to compute it.
+
+    Its ``conv_offset`` gives 3 k k channels: (dy, dx) of each tap one after the other, then the
+    taps' modulation before a sigmoid. It begins as a convolution with taps of half weight.
+
+    Args:
+        backend: What computes it, as :func:`mmproscale.ops.deformable_convolution`'s; None for the
+            first that is there.
+        arguments: mmcv's, as of a convolution: of odd size, stride 1, a padding that keeps the
+            size, no dilation, no groups.
+
+    Raises:
+        InputError: Another stride, padding, dilation or number of groups.
+    """
+
+    def __init__(self, *args, backend: str | None = None, **arguments) -> None:
+        super().__init__(*args, **arguments)
+        size = self.kernel_size[0]
+        given = (self.kernel_size, self.stride, self.padding, self.dilation)
+        plain = ((size, size), (1, 1), (size // 2, size // 2), (1, 1))
+        if size % 2 == 0 or given != plain or (self.groups, self.deform_groups) != (1, 1):
+            raise InputError(
+                f"DeformableConvolution has kernel_size, stride, padding, dilation {given} and "
+                f"groups={self.groups}, deform_groups={self.deform_groups}: it is of odd size, and "
+                "keeps the map's, without dilation or groups"
+            )
+        self.backend = backend
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) to (B, out_channels, H, W)."""
+        taps = self.kernel_size[0] ** 2
+        offsets, modulation = self.conv_offset(x).split([2 * taps, taps], dim=1)
+        out = deformable_convolution(x, offsets, modulation.sigmoid(), self.weight, self.backend)
+        return out if self.bias is None else out + self.bias[:, None, None]
+
+
+class Upsampling(BaseModule):
+    """Twice the size by a transposed 4x4 convolution, then normalisation and ReLU."""
+
+    def __init__(self, channels: int, norm_cfg: dict) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
+        self.norm = build_norm_layer(norm_cfg, channels)[1]
+        self.activate = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, C, H, W) to (B, C, *size); an odd size takes a row or column less."""
+        height, width = size
+        return self.activate(self.norm(self.conv(x)[..., :height, :width]))
+
+
+@MODELS.register_module()
+class PEMPixelDecoder(PixelDecoder):
+    """PEM's pixel decoder, without attention; a drop-in for mmdet's ``MSDeformAttnPixelDecoder``.
 
     Args:
         in_channels: Channels of each backbone map, high resolution first.
@@ -38,8 +132,6 @@ class PEMPixelDecoder(BaseModule):
         InputError: Not one stride for each map; another number of ``num_outs``.
     """
 
-    exits: tuple[int, ...] = ()  # there is nothing to leave early
-
     def __init__(
         self,
         in_channels: Sequence[int] = (256, 512, 1024, 2048),
@@ -54,15 +146,13 @@ class PEMPixelDecoder(BaseModule):
         encoder: Mapping | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        channels = channels or feat_channels
+        super().__init__(strides, sorted(strides, reverse=True), channels, init_cfg=init_cfg)
         if len(in_channels) != len(strides) or num_outs != len(strides) - 1:
             raise InputError(
                 f"pixel_decoder has in_channels={tuple(in_channels)}, strides={tuple(strides)} and "
                 f"num_outs={num_outs}: give one stride for each map, and num_outs one less"
             )
-        self.strides = tuple(strides)
-        self.encoded_strides = tuple(sorted(strides, reverse=True))
-        self.map_channels = channels = channels or feat_channels
         conv = partial(ConvModule, kernel_size=1, norm_cfg=norm_cfg)
         width = dict(zip(strides, in_channels, strict=True))
         self.input_convs = ModuleList(conv(width[s], channels) for s in self.encoded_strides)
@@ -91,26 +181,14 @@ class PEMPixelDecoder(BaseModule):
             if hasattr(aggregation.conv, "init_weights"):  # mmcv's, which is no nn.Conv2d
                 aggregation.conv.init_weights()
 
-    def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Mask features and maps, as mmdet's pixel decoder returns them.
+    def embed(self, feats: Sequence[Tensor]) -> Encoded:
+        """Return maps and embedding, without exits; the mask projection is not linear.
 
         Args:
             feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
 
-        Returns:
-            Mask features (B, out_channels, H, W) at the finest stride, none below zero, and maps
-            (B, C, H_i, W_i) of the others, low resolution first.
-
         Raises:
-            InputError: A single image to train on, with batch norms that know of no other.
-        """
-        _, maps, embedding = self.embed(feats)
-        return self.mask_feature(embedding), maps
-
-    def embed(self, feats: Sequence[Tensor]) -> tuple[tuple[int, ...], list[Tensor], Tensor]:
-        """No exits, the maps, and the embedding before the mask projection, which is not linear.
-
-        Arguments and maps are those of :meth:`forward`.
+            InputError: Training on a single image with a batch norm of one value per channel.
         """
         self._check_batch(len(feats[0]))
         # On a CPU norms and 1x1 convolutions are faster so, and tokens keep channels together.
@@ -130,11 +208,11 @@ class PEMPixelDecoder(BaseModule):
         ):
             maps.append(aggregate(feature_map + above))
             above = upsample(maps[-1], finer.shape[-2:])
-        return (), maps, contextual[-1] + above
+        return Encoded((), maps, contextual[-1] + above)
 
     @property
     def least_images(self) -> int:
-        """With how many at once this can train.
+        """Smallest batch with which this can train.
 
         The norm after a mean over the map has one value for each image and channel.
         """
@@ -147,18 +225,3 @@ class PEMPixelDecoder(BaseModule):
                 "batch has one image: train with 2 or more at once, or set "
                 "pixel_decoder.norm_cfg.type=GN pixel_decoder.norm_cfg.num_groups=8"
             )
-
-
-class Upsampling(BaseModule):
-    """Twice the size by a transposed 4x4 convolution, then normalisation and ReLU."""
-
-    def __init__(self, channels: int, norm_cfg: dict) -> None:
-        super().__init__()
-        self.conv = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, bias=False)
-        self.norm = build_norm_layer(norm_cfg, channels)[1]
-        self.activate = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, C, H, W) to (B, C, *size); an odd size takes a row or column less."""
-        height, width = size
-        return self.activate(self.norm(self.conv(x)[..., :height, :width]))

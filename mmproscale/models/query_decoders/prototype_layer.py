@@ -11,7 +11,8 @@ from mmengine.model import ModuleList
 from torch import Tensor
 
 from mmproscale.errors import InputError
-from mmproscale.models.query_decoders.masked_attention import Attention, attention_mask
+from mmproscale.models.layers.attention import Attention
+from mmproscale.models.query_decoders.masked_attention import attention_mask
 from mmproscale.models.query_decoders.prototype_attention import EMPTY_MASKS, PrototypeAttention
 from mmproscale.registry import MODELS
 

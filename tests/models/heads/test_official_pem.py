@@ -5,6 +5,8 @@ import torch
 from helpers.official_pem import LAYERS, Goldens, load, released_head
 from torch import nn
 
+from mmproscale.models.pixel_decoders.pixel_decoder import Encoded, PixelDecoder
+
 CLOSE = dict(rtol=0, atol=1e-4)
 
 
@@ -18,15 +20,15 @@ def head(goldens):
     return load(released_head(), goldens)
 
 
-class GivenMaps(nn.Module):
-    """In a pixel decoder's place: maps as they are, and no projection."""
+class GivenMaps(PixelDecoder):
+    """Pixel decoder that returns given maps, without a projection."""
 
     def __init__(self, mask_features, maps):
-        super().__init__()
+        super().__init__((4, 8, 16, 32), (32, 16, 8), maps[0].shape[1])
         self.mask_feature, self.mask_features, self.maps = nn.Identity(), mask_features, maps
 
     def embed(self, feats):
-        return (), self.maps, self.mask_features
+        return Encoded((), self.maps, self.mask_features)
 
 
 def backbone_maps(goldens):

@@ -10,7 +10,7 @@ from mmengine.config import ConfigDict
 from mmproscale.cost.model_cost import build_network, model_cost
 from mmproscale.errors import InputError
 from mmproscale.models.pixel_decoders import HybridPixelDecoder
-from mmproscale.models.pixel_decoders.cross_scale_fusion import CrossScaleFusion, RepVGGBlock
+from mmproscale.models.pixel_decoders.hybrid_pixel_decoder import CrossScaleFusion, RepVGGBlock
 from mmproscale.utils.config import load_config
 
 CHANNELS = (8, 16, 24, 32)

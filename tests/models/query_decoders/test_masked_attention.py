@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 
-from mmproscale.models.query_decoders.masked_attention import Attention, attention_mask
+from mmproscale.models.layers.attention import Attention
+from mmproscale.models.query_decoders.masked_attention import attention_mask
 
 B, Q, N, C, HEADS = 2, 5, 12, 16, 4
 

@@ -1,0 +1,74 @@
+"""Plain attention by PyTorch's fused kernel, and the logits of masks."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn.bricks.transformer import MultiheadAttention
+from torch import Tensor
+
+
+class Attention(MultiheadAttention):
+    """mmcv's module, by PyTorch's fused kernel and without the weights that nobody reads."""
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        query_pos: Tensor | None = None,
+        key_pos: Tensor | None = None,
+        attn_mask: Tensor | None = None,
+        key_padding_mask: None = None,
+        identity: Tensor | None = None,
+    ) -> Tensor:
+        """The queries with what they gathered added.
+
+        Args:
+            query: (B, Q, C).
+            key: (B, N, C).
+            value: (B, N, C).
+            query_pos: Added to the queries, broadcast to (B, Q, C).
+            key_pos: Added to the keys, broadcast to (B, N, C).
+            attn_mask: Booleans that broadcast to (B, heads, Q, N), true where a query reads.
+            key_padding_mask: Not supported; Mask2Former masks no padding.
+            identity: What the result is added to, (B, Q, C); None for the queries.
+
+        Returns:
+            (B, Q, C).
+        """
+        in_projections = zip(
+            (_plus(query, query_pos), _plus(key, key_pos), value),
+            self.attn.in_proj_weight.chunk(3),
+            self.attn.in_proj_bias.chunk(3),
+            strict=True,
+        )
+        q, k, v = (
+            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for x, weight, bias in in_projections
+        )  # BxNxC -> BxHxNxD
+        dropout = self.attn.dropout if self.training else 0.0
+        gathered = F.scaled_dot_product_attention(q, k, v, attn_mask=attn_mask, dropout_p=dropout)
+        out = self.attn.out_proj(gathered.transpose(1, 2).flatten(2))
+        identity = query if identity is None else identity
+        return identity + self.dropout_layer(self.proj_drop(out))
+
+
+def mask_logits(
+    mask_embedding: Tensor, mask_features: Tensor, mask_bias: Tensor | None = None
+) -> Tensor:
+    """Logits of each query's mask, (B, Q, H * W): embeddings times features.
+
+    Args:
+        mask_embedding: (B, Q, C).
+        mask_features: (B, C, H, W).
+        mask_bias: (B, Q, 1), added to each of a query's pixels; None for nothing.
+    """
+    features = mask_features.flatten(2)
+    if mask_bias is None:
+        return mask_embedding @ features
+    return torch.baddbmm(mask_bias, mask_embedding, features)
+
+
+def _plus(tokens: Tensor, position: Tensor | None) -> Tensor:
+    return tokens if position is None else tokens + position
