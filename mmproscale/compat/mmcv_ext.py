@@ -113,7 +113,7 @@ def ms_deform_attn_backward(
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
     """Indices of the boxes that stay, by descending score; mmcv's arguments."""
-    from mmproscale.ops.non_maximum_suppression import nms
+    from mmproscale.ops.detection_ops import nms
 
     return nms(boxes, scores, iou_threshold, offset)
 
@@ -147,7 +147,7 @@ def sigmoid_focal_loss_backward(
 def _focal_loss(
     logits: Tensor, labels: Tensor, weight: Tensor, gamma: float, alpha: float
 ) -> Tensor:
-    from mmproscale.ops.focal_loss import sigmoid_focal_loss
+    from mmproscale.ops.detection_ops import sigmoid_focal_loss
 
     loss = sigmoid_focal_loss(logits, labels, gamma, alpha)
     if not weight.numel():
