@@ -1,3 +1,5 @@
+"""Operators in plain PyTorch or by compiled ops, each with several backends."""
+
 from mmproscale.ops.multi_scale_deformable_attention import (
     BACKENDS,
     attention_backend,

@@ -1,8 +1,7 @@
-"""Modulated deformable convolution (Deformable ConvNets v2, eq. 1), by whatever is there to do it.
+"""Modulated deformable convolution (Deformable ConvNets v2, eq. 1), by several backends.
 
-`mmcv` is its compiled op, `torchvision` the op of that name, `torch` plain PyTorch: a tap of the
-kernel is a point of deformable attention with one head, so what computes that samples here too, and
-a matrix product follows.
+`mmcv` and `torchvision` are the compiled ops of these packages. `torch` is plain PyTorch: the taps
+of the kernel are points of deformable attention with one head, and a matrix product follows.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmproscale.errors import InputError
+from mmproscale.ops.mmcv_attention import has_compiled_ops
 from mmproscale.ops.multi_scale_deformable_attention import multi_scale_deformable_attention
 
 Convolution = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -23,20 +23,20 @@ Convolution = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 def deformable_convolution(
     x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, backend: str | None = None
 ) -> Tensor:
-    """Convolution whose taps are moved and weighed at each pixel; stride 1, the size stays.
+    """Convolve with taps that are moved and weighted at each pixel; stride 1, the size stays.
 
     Args:
         x: (B, C, H, W); taps outside it read zeros.
         offsets: (B, 2 k k, H, W), (dy, dx) of each tap in pixels, taps row-major.
         modulation: (B, k k, H, W), the weight of each tap.
         weight: (O, C, k, k), k odd.
-        backend: One of :data:`CONVOLUTION_BACKENDS`; None for the first of them that is there.
+        backend: One of :data:`CONVOLUTION_BACKENDS`; None for the first that is installed.
 
     Returns:
         (B, O, H, W).
 
     Raises:
-        InputError: Shapes that do not belong together; a backend that is not known or not there.
+        InputError: Shapes do not fit together; the backend is unknown or not installed.
     """
     _check(x, offsets, modulation, weight)
     return _convolution(backend)(x, offsets, modulation, weight)
@@ -53,18 +53,16 @@ def _convolution(backend: str | None) -> Convolution:
     found = _FINDERS[backend]()
     if found is None:
         raise InputError(
-            f"deformable convolution's backend {backend!r} is not there: install {backend} with "
-            "its compiled ops, or name another, or none"
+            f"deformable convolution's backend {backend!r} is not installed: install {backend} "
+            "with its compiled ops, or set another backend, or None"
         )
     return found
 
 
 @cache
 def _mmcv() -> Convolution | None:
-    import mmcv._ext
-
-    if not (mmcv._ext.__file__ or "").endswith((".so", ".pyd")):
-        return None  # compat's stand-in
+    if not has_compiled_ops():
+        return None
     from mmcv.ops import modulated_deform_conv2d
 
     def convolve(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
@@ -97,7 +95,7 @@ def _torch() -> Convolution:
     return _sample_and_multiply
 
 
-# In the order of preference.
+# In order of preference.
 _FINDERS: dict[str, Callable[[], Convolution | None]] = {
     "mmcv": _mmcv,
     "torchvision": _torchvision,
@@ -108,9 +106,9 @@ CONVOLUTION_BACKENDS = tuple(_FINDERS)
 
 def _sample_and_multiply(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
     B, (H, W) = len(x), map(int, x.shape[2:])  # a trace has tensors for sizes
-    # Outside a map zeros are read, so zeros may follow it. Locations are shares of a side: of one
-    # that is a power of two they are as exact as pixels.
-    sides = _power_of_two(H), _power_of_two(W)
+    # Outside a map zeros are read, so zeros may be padded. Locations are fractions of a side: with
+    # a power of two as the side they are as exact as pixels.
+    sides = _next_power_of_two(H), _next_power_of_two(W)
     x = F.pad(x, (0, sides[1] - W, 0, sides[0] - H))
     sampled = multi_scale_deformable_attention(
         x.flatten(2).transpose(1, 2)[:, :, None],  # BxCxHxW -> BxNx1xC
@@ -123,21 +121,21 @@ def _sample_and_multiply(x: Tensor, offsets: Tensor, modulation: Tensor, weight:
     return out.unflatten(1, (H, W)).permute(0, 3, 1, 2)
 
 
-def _power_of_two(side: int) -> int:
-    """The least one that is no less."""
+def _next_power_of_two(side: int) -> int:
+    """Return the smallest power of two that is at least ``side``."""
     return 1 << (side - 1).bit_length()
 
 
 def _locations(offsets: Tensor, size: int, sides: tuple[int, int]) -> Tensor:
-    """Where the taps lie, (B, N k k, 2) as (x, y) in shares of the sides (H', W').
+    """Return the taps' locations (B, N k k, 2) as (x, y), in fractions of the sides (H', W').
 
     Args:
         offsets: (B, 2 k k, H, W), (dy, dx) of each tap in pixels.
         size: k.
-        sides: Those of the map that is read.
+        sides: (H', W') of the padded map.
     """
     H, W = offsets.shape[-2:]
-    # Half precision, as under autocast, could not tell the pixels of a large map.
+    # Half precision, as under autocast, could not distinguish the pixels of a large map.
     dtype = torch.promote_types(offsets.dtype, torch.float32)
     y, x = (torch.arange(n, device=offsets.device, dtype=dtype) + 0.5 for n in (H, W))
     taps = torch.arange(size, device=offsets.device, dtype=dtype) - size // 2
@@ -148,8 +146,7 @@ def _locations(offsets: Tensor, size: int, sides: tuple[int, int]) -> Tensor:
 
 
 def _tap_last(per_tap: Tensor) -> Tensor:
-    """BxKxHxW -> BxHxWxK."""
-    return per_tap.permute(0, 2, 3, 1)
+    return per_tap.permute(0, 2, 3, 1)  # BxKxHxW -> BxHxWxK
 
 
 def _check(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The sampled sum by mmcv's compiled CUDA op."""
+"""Attention backend ``mmcv``: the sampled sum by mmcv's compiled CUDA op."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Shapes = tuple[tuple[int, int], ...]
 
 
 def refuses(value: Tensor) -> str | None:
-    """Why the op cannot take such values, or None."""
+    """Return the reason why the op cannot take such values, or None."""
     if not value.is_cuda or value.dtype not in (torch.float32, torch.float16):
         return f"takes fp32 and fp16 on CUDA, not {value.dtype} on {value.device}"
-    if not _is_compiled():
+    if not has_compiled_ops():
         return "needs mmcv's compiled ops, which this mmcv does not have"
     return None
 
 
 def forward(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """Sampled sums (B, Q, heads * head_dim) in ``value``'s dtype; arguments as the operator's."""
+    """Return the sums (B, Q, heads * head_dim) in ``value``'s dtype, as the operator does."""
     import mmcv._ext
 
     arguments = _arguments(value, shapes, locations, weights)
@@ -30,7 +30,7 @@ def forward(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -
 def backward(
     grad: Tensor, value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of value, locations and weights, in their dtypes, from ``grad`` of the output."""
+    """Return gradients of value, locations and weights, in their dtypes, from the output's."""
     import mmcv._ext
 
     arguments = _arguments(value, shapes, locations, weights)
@@ -50,8 +50,8 @@ def _arguments(
 
 
 @cache
-def _is_compiled() -> bool:
-    """Whether ``mmcv._ext`` is the compiled extension and not compat's stand-in."""
+def has_compiled_ops() -> bool:
+    """Return True if ``mmcv._ext`` is the compiled extension, not the stand-in of compat."""
     import mmcv._ext
 
     return (mmcv._ext.__file__ or "").endswith((".so", ".pyd"))

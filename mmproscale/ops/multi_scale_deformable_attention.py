@@ -1,8 +1,8 @@
-"""Multi-scale deformable attention's sampling (Deformable DETR, eq. 3): one operator, any backend.
+"""Sampled sum of multi-scale deformable attention (Deformable DETR, eq. 3), by several backends.
 
-`torch.compile` and `torch.export` see ``mmproscale::multi_scale_deformable_attention``, whatever
-computes it. Only the way through ``grid_sample`` is plain PyTorch, for tracers and exporters that
-know no operators of ours.
+`torch.compile` and `torch.export` see ``mmproscale::multi_scale_deformable_attention`` with any
+backend except ``grid_sample``. That one is plain PyTorch, for tracers and exporters that do not
+know our operators.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from mmproscale.ops.grid_sample_attention import grid_sample_attention
 
 Shapes = tuple[tuple[int, int], ...]
 
-# What computes the operator, by name: modules with `forward`, `backward` and `refuses`.
+# Backends of the operator by name: modules with `forward`, `backward` and `refuses`.
 _KERNELS = {"mmcv": mmcv_attention, "torch": embedding_bag_attention}
 BACKENDS = (*_KERNELS, "grid_sample")
-_named: list[str] = []  # by the context managers that are open, the innermost last
+_contexts: list[str] = []  # backends of the open context managers, the innermost last
 
 
 def multi_scale_deformable_attention(
@@ -32,33 +32,32 @@ def multi_scale_deformable_attention(
     attention_weights: Tensor,
     backend: str | None = None,
 ) -> Tensor:
-    """Weighted sum of bilinear samples, over levels and points, for each query and head.
+    """Sum the weighted bilinear samples over levels and points, for each query and head.
 
     Args:
         value: (B, N, heads, head_dim), the levels' tokens one after the other.
-        spatial_shapes: (H, W) of each level, L of them, with sum H * W = N; levels may be empty.
-        sampling_locations: (B, Q, heads, L, P, 2) as (x, y), 0..1 over each level's map; what lies
-            outside reads zeros.
+        spatial_shapes: (H, W) of each of the L levels, with sum H * W = N; levels may be empty.
+        sampling_locations: (B, Q, heads, L, P, 2) as (x, y), 0..1 over each level's map; points
+            outside the map read zeros.
         attention_weights: (B, Q, heads, L, P).
         backend: ``mmcv`` (its compiled CUDA op: fp32 and fp16), ``torch`` (EmbeddingBag, any
-            device) or ``grid_sample`` (any device, plain PyTorch); None for what
-            :func:`attention_backend` names, else the fastest for the device, dtype and size.
+            device) or ``grid_sample`` (any device, plain PyTorch); None for the backend of
+            :func:`attention_backend`, else the fastest for the device, dtype and size.
 
     Returns:
         (B, Q, heads * head_dim), in ``value``'s dtype.
 
     Raises:
-        InputError: Shapes that do not belong together; a backend that is not known, or that cannot
-            run here.
+        InputError: Shapes do not fit together; the backend is unknown or cannot run here.
     """
     shapes = _as_pairs(spatial_shapes)
     tensors = value, sampling_locations, attention_weights
     _check(value, shapes, sampling_locations, attention_weights)
-    backend = check_backend(_named[-1] if backend is None and _named else backend)
+    backend = check_backend(_contexts[-1] if backend is None and _contexts else backend)
     if backend is None:
         backend = _fastest(value, shapes, sampling_locations, attention_weights)
     elif backend in _KERNELS and (reason := _KERNELS[backend].refuses(value)):
-        raise InputError(f"attention backend '{backend}' {reason}: name another, or none")
+        raise InputError(f"attention backend '{backend}' {reason}: set another backend, or None")
     if backend == "grid_sample":
         return grid_sample_attention(value, shapes, sampling_locations, attention_weights)
     flat = [size for shape in shapes for size in shape]
@@ -67,26 +66,26 @@ def multi_scale_deformable_attention(
 
 @contextmanager
 def attention_backend(name: str) -> Iterator[None]:
-    """Have deformable attention inside computed by backend ``name``, unless its config has one.
+    """Compute deformable attention inside with backend ``name``, unless its config names one.
 
-    A backward pass takes the backend of its forward pass. The choice is the whole process's, not a
-    thread's.
+    A backward pass uses the backend of its forward pass. The choice holds for the whole process,
+    not for one thread.
 
     Raises:
-        InputError: A backend that is not known.
+        InputError: The backend is unknown.
     """
-    _named.append(check_backend(name))
+    _contexts.append(check_backend(name))
     try:
         yield
     finally:
-        _named.pop()
+        _contexts.pop()
 
 
 def check_backend(name: str | None) -> str | None:
-    """The name, if it is one of :data:`BACKENDS` or None.
+    """Return the name if it is one of :data:`BACKENDS` or None.
 
     Raises:
-        InputError: It is neither.
+        InputError: The name is unknown.
     """
     if name is not None and name not in BACKENDS:
         raise InputError(f"attention backend '{name}' is not one of {', '.join(BACKENDS)}")
@@ -164,17 +163,17 @@ def _fastest(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) 
         return "mmcv"
     if torch.compiler.is_compiling():
         return "torch"
-    # On a GPU grid_sample stays until something there is measured to be faster.
-    if value.device.type != "cpu" or not _pays_to_index(value, locations, weights):
+    # On a GPU nothing else has been measured to be faster than grid_sample.
+    if value.device.type != "cpu" or not _embedding_bag_is_faster(value, locations, weights):
         return "grid_sample"
     return "torch"
 
 
-def _pays_to_index(value: Tensor, locations: Tensor, weights: Tensor) -> bool:
-    """Whether ``torch`` beats ``grid_sample`` on a CPU, as measured: see docs/benchmarks.md.
+def _embedding_bag_is_faster(value: Tensor, locations: Tensor, weights: Tensor) -> bool:
+    """Return True where ``torch`` beats ``grid_sample`` on a CPU, as docs/benchmarks.md measures.
 
-    Its cost by point hardly grows with head_dim, grid_sample's does; and its backward pass goes
-    over the whole table of values, however few the points.
+    Its cost for a point hardly grows with head_dim, while grid_sample's does. Its backward pass
+    goes over the whole table of values, even for few points.
     """
     B, N, heads, head_dim = value.shape
     work = weights.numel() * head_dim**2

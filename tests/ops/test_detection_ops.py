@@ -1,4 +1,4 @@
-"""Focal loss against mmdet's own, NMS against its definition, and mmcv's functions that use them."""
+"""Focal loss and NMS against their definitions, and mmcv's functions that call them."""
 
 import pytest
 import torch

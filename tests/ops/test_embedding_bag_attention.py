@@ -23,13 +23,13 @@ def mmcv_attend(value, locations, weights):
 @pytest.fixture
 def steps(monkeypatch):
     """What each step of a forward pass had: (images, queries)."""
-    sums, seen = embedding_bag_attention._weighted_rows, []
+    sums, seen = embedding_bag_attention._sum_weighted_rows, []
 
     def noting(table, rows, shares):
         seen.append(tuple(rows.shape[:2]))
         return sums(table, rows, shares)
 
-    monkeypatch.setattr(embedding_bag_attention, "_weighted_rows", noting)
+    monkeypatch.setattr(embedding_bag_attention, "_sum_weighted_rows", noting)
     return seen
 
 

@@ -5,7 +5,7 @@ import torch
 from helpers.stock_attention import attention_inputs
 
 from mmproscale.ops import multi_scale_deformable_attention
-from mmproscale.ops.padded_maps import BORDER, PaddedMaps, padded_maps, share_out
+from mmproscale.ops.padded_maps import BORDER, PaddedMaps, padded_maps, write_corner_weights
 
 SHAPES = ((2, 3), (0, 2), (4, 1))
 HEADS, POINTS = 2, 1
@@ -66,14 +66,14 @@ def test_all_corners_of_a_point_outside_are_zeros_of_its_own_level(maps, x):
         assert ((rows >= first[:, None]) & (rows < (first + cells)[:, None])).all()
 
 
-def test_shares_are_bilinear_and_add_up_to_the_weights(maps):
+def test_corner_weights_are_bilinear_and_add_up_to_the_weights(maps):
     weights = torch.rand(2, 5, HEADS, 3, POINTS, dtype=torch.float64)
     corners = maps.corners(torch.rand(*weights.shape, 2, dtype=torch.float64))
-    shares = weights.new_empty(4, *weights.shape)
-    share_out(corners, weights, shares)
-    torch.testing.assert_close(shares.sum(0), weights)
-    torch.testing.assert_close(shares[3], weights * corners.right * corners.down)
-    torch.testing.assert_close(shares[1], weights * corners.right * (1 - corners.down))
+    corner_weights = weights.new_empty(4, *weights.shape)
+    write_corner_weights(corners, weights, corner_weights)
+    torch.testing.assert_close(corner_weights.sum(0), weights)
+    torch.testing.assert_close(corner_weights[3], weights * corners.right * corners.down)
+    torch.testing.assert_close(corner_weights[1], weights * corners.right * (1 - corners.down))
 
 
 def test_a_layout_is_made_once():
