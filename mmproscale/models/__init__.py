@@ -1,1 +1,1 @@
-"""From images to masks: backbones, encoders, pixel decoders, query decoders, heads, fusion."""
+"""Models: backbones, encoders, pixel decoders, query decoders, heads, fusion, detectors."""

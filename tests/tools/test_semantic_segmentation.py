@@ -156,7 +156,7 @@ def test_classes_are_weighed_by_name(run_tool, shapes, tmp_path):
     status, _, error = camvid_on_shapes(run_tool, shapes, tmp_path, f"{weigh}.disk=3.0")
     assert status == 2
     assert last_line(error) == (
-        "error: class_weight: 'disk' is no class of the dataset: did you mean 'disc'?"
+        "error: class_weight: 'disk' is not a class of the dataset: did you mean 'disc'?"
     )
 
 

@@ -1,4 +1,4 @@
-"""Backbones; mmseg, whose parts they are, is imported when one of them is built."""
+"""Backbones; those of mmseg are imported when they are built."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmproscale.registry import MODELS
 
 @MODELS.register_module(name="STDCNet")
 def stdc_net(**arguments) -> BaseModule:
-    """:class:`mmproscale.models.backbones.stdc.STDCNet`."""
+    """Build a :class:`mmproscale.models.backbones.stdc.STDCNet`."""
     from mmproscale.models.backbones.stdc import STDCNet
 
     return STDCNet(**arguments)

@@ -1,4 +1,4 @@
-"""STDC (Fan et al., CVPR 2021) with the map at stride 4, which mask features need."""
+"""STDC backbone (Fan et al., CVPR 2021) with the map at stride 4 that mask features need."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class STDCNet(MMSegSTDCNet):
-    """mmseg's, its arguments and weights; it returns strides 4, 8, 16 and 32."""
+    """mmseg's backbone, with its arguments and weights, that returns strides 4, 8, 16 and 32."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Images (B, 3, H, W) to maps (B, C_i, H_i, W_i), high resolution first."""
+        """Return maps (B, C_i, H_i, W_i), high resolution first, of images (B, 3, H, W)."""
         maps = []
         for stage in self.stages:
             x = stage(x)

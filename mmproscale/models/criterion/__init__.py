@@ -1,3 +1,5 @@
+"""Losses of predicted masks: matching, targets, points."""
+
 from mmproscale.models.criterion.mask_criterion import MaskCriterion
 from mmproscale.models.criterion.targets import (
     QueryPredictions,

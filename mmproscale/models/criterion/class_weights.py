@@ -1,10 +1,10 @@
-"""Weights of the class loss, stated by the classes' names."""
+"""Weights of the class loss by class name."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from math import isfinite
+from math import inf
 from numbers import Real
 
 from mmproscale.errors import InputError
@@ -13,25 +13,25 @@ from mmproscale.errors import InputError
 def weights_by_name(
     by_name: Mapping[str, float], names: Sequence[str], others: Sequence[float] | None = None
 ) -> list[float]:
-    """The weight of each class and, last, of 'no object'.
+    """Return the weight of each class and, last, of 'no object'.
 
     Args:
-        by_name: Class name -> weight; the classes that it leaves out keep those of ``others``.
-        names: The classes in the order of labels.
+        by_name: Class name -> weight; classes that it omits keep their weight in ``others``.
+        names: Class names in the order of labels.
         others: Weights of all classes and of 'no object'; None for 1 each.
 
     Raises:
-        InputError: A name that is no class; a weight that is no number from 0 on; not as many
-            weights in ``others`` as there are classes.
+        InputError: An unknown class name; a weight that is not a number of at least 0; a number of
+            weights in ``others`` that does not fit the classes.
     """
     for name, weight in by_name.items():
         if name not in names:
             raise InputError(
-                f"class_weight: '{name}' is no class of the dataset{_hint(name, names)}"
+                f"class_weight: '{name}' is not a class of the dataset{_hint(name, names)}"
             )
         if not _is_weight(weight):
             raise InputError(
-                f"class_weight: {name}={weight!r} is no weight: give a number from 0 on"
+                f"class_weight: {name}={weight!r} is not a weight: give a number of at least 0"
             )
     others = [1.0] * (len(names) + 1) if others is None else others
     if len(others) != len(names) + 1:
@@ -44,13 +44,12 @@ def weights_by_name(
 
 
 def _is_weight(value: object) -> bool:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    return number and isfinite(value) and value >= 0
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < inf
 
 
 def _hint(name: str, names: Sequence[str]) -> str:
     close = get_close_matches(name, names, 1)
     if close:
         return f": did you mean '{close[0]}'?"
-    shown = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
-    return f", which are {shown}"
+    first_names = ", ".join(names[:20]) + (", ..." if len(names) > 20 else "")
+    return f"; its classes are {first_names}"

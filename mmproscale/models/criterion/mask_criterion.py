@@ -1,4 +1,4 @@
-"""The loss of a set of predicted masks (Mask2Former section 3.3), all decoder layers at once."""
+"""Losses of classes and masks for matched queries (Mask2Former, section 3.3), of all layers."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Match = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class MaskCriterion:
-    """Matches queries to segments, and compares classes and masks.
+    """Loss that matches queries to segments and compares their classes and masks.
 
     Args:
         loss_cls: mmdet's softmax cross entropy over classes and 'no object'.
         loss_mask: mmdet's binary cross entropy, at points.
         loss_dice: mmdet's Dice loss, at the same points.
-        class_weight: Weight of each class and of 'no object', or None where all weigh the same.
+        class_weight: Weight of each class and of 'no object'; None for 1 each.
         match_costs: mmdet's match costs, summed.
         num_points: Points at which masks are compared.
-        oversample_ratio: Candidates drawn for each point of a loss.
-        importance_ratio: Share of a loss's points that lie where the mask is least sure.
+        oversample_ratio: Candidates drawn for each point.
+        importance_ratio: Share of the points that lie where the mask is least certain.
 
     Raises:
-        InputError: Ratios that can't be.
+        InputError: An invalid ratio.
     """
 
     loss_cls: nn.Module
@@ -49,21 +49,22 @@ class MaskCriterion:
         if self.oversample_ratio < 1 or not 0 <= self.importance_ratio <= 1:
             raise InputError(
                 f"train_cfg has oversample_ratio={self.oversample_ratio} and "
-                f"importance_sample_ratio={self.importance_ratio}: give at least 1, and 0 to 1"
+                f"importance_sample_ratio={self.importance_ratio}: the first must be at least 1, "
+                "the second 0 to 1"
             )
 
     def __call__(
         self, predictions: QueryPredictions, targets: Sequence[Targets]
     ) -> dict[str, Tensor]:
-        """Losses by mmdet's names: ``loss_cls`` of the last layer, ``d0.loss_cls`` of the first...
+        """Return losses by mmdet's names: ``loss_cls`` of the last layer, ``d0.loss_cls`` before.
 
         Args:
-            predictions: Of B images; computed with in fp32 whatever they are, also under AMP.
+            predictions: Predictions for B images; losses are computed in fp32, also under AMP.
             targets: Ground truth of each image.
 
         Raises:
-            InputError: Not one target for each image.
-            FloatingPointError: A matching cost that is not a number.
+            InputError: The number of targets is not the number of images.
+            FloatingPointError: A matching cost is not finite.
         """
         images = predictions.class_logits.shape[1]
         if len(targets) != images:
@@ -78,41 +79,41 @@ class MaskCriterion:
     def _class_losses(
         self, logits: Tensor, targets: Sequence[Targets], matches: Sequence[Match]
     ) -> Tensor:
-        """Class loss of each layer, over all queries."""
+        """Return the class loss of each layer, over all queries."""
         no_object = logits.shape[-1] - 1
         classes = logits.new_full(logits.shape[:3], no_object, dtype=torch.long)
         for image, (queries, segments) in enumerate(matches):
             classes[:, image].scatter_(1, queries, targets[image].labels[segments])
         by_query = self.loss_cls(logits.flatten(0, 2), classes.flatten(), reduction_override="none")
         weights = logits.new_tensor(self.class_weight or [1.0] * (no_object + 1))
-        # As mmdet divides: classes that weigh nothing give no loss, not a NaN.
+        # As in mmdet, eps makes the loss of classes with weight 0 zero instead of NaN.
         average = weights[classes].flatten(1).sum(1) + torch.finfo(logits.dtype).eps
         return by_query.view(len(logits), -1).sum(1) / average
 
     def _mask_losses(
         self, predictions: QueryPredictions, targets: Sequence[Targets], matches: Sequence[Match]
     ) -> dict[str, Tensor]:
-        """Mask and Dice loss of each layer, over the matched queries alone."""
-        # As mmdet counts them: an image without objects is one mask.
+        """Return the mask and Dice losses of each layer, over the matched queries only."""
+        # As in mmdet, an image without objects counts as one mask.
         masks = sum(max(queries.shape[1], 1) for queries, _ in matches)
         average = reduce_mean(predictions.class_logits.new_tensor(masks))
         by_image = [
-            self._image_losses(_matched_masks(predictions, image, queries), own.masks, segments)
-            for image, (own, (queries, segments)) in enumerate(zip(targets, matches, strict=True))
+            self._image_losses(_matched_masks(predictions, image, queries), truth.masks, segments)
+            for image, (truth, (queries, segments)) in enumerate(zip(targets, matches, strict=True))
         ]
         mask_losses, dice_losses = sum(by_image) / average
         return {"loss_mask": mask_losses / self.num_points, "loss_dice": dice_losses}
 
     def _image_losses(self, logits: Tensor, masks: Tensor, segments: Tensor) -> Tensor:
-        """Sums of both losses over an image's N matched masks, (2, layers).
+        """Return the sums of both losses over an image's N matched masks, (2, layers).
 
         Args:
             logits: (N, layers, H, W) of the matched queries.
             masks: (G, H, W), the ground truth.
-            segments: (layers, N), which of the G each query is matched to.
+            segments: (layers, N), index of the segment among the G that each query is matched to.
         """
         N, layers = logits.shape[:2]
-        if N == 0:  # zero, and yet with a gradient for every parameter
+        if N == 0:  # zero, but with a gradient for every parameter
             return logits.sum((0, 2, 3)).expand(2, -1)
         points = uncertain_points(
             logits, self.num_points, self.oversample_ratio, self.importance_ratio
@@ -131,7 +132,7 @@ class MaskCriterion:
 
 
 def _matched_masks(predictions: QueryPredictions, image: int, queries: Tensor) -> Tensor:
-    """Mask logits (N, layers, H, W) of the matched ``queries`` (layers, N) of an image."""
+    """Return the mask logits (N, layers, H, W) of an image's matched ``queries`` (layers, N)."""
     features = predictions.mask_features[image]
     embeddings = predictions.mask_embeddings[:, image].take_along_dim(queries[..., None], dim=1)
     masks = embeddings.transpose(0, 1) @ features.flatten(1)
@@ -139,20 +140,20 @@ def _matched_masks(predictions: QueryPredictions, image: int, queries: Tensor) -
 
 
 def _sample_segments(masks: Tensor, segments: Tensor, points: Tensor) -> Tensor:
-    """Masks (G, H, W) at points (N, layers, P, 2) of those among them that ``segments`` names.
+    """Sample masks (G, H, W) of ``segments`` (N, layers) at their points (N, layers, P, 2).
 
-    Each mask is read once, at the points of all layers: (N, layers, P) of (N, layers) segments.
+    Each mask is read once, at the points of all layers. The result is (N, layers, P).
     """
     layers, P = points.shape[1:3]
     index = segments[..., None].expand(-1, -1, P)
-    of_segments = points.new_zeros(len(masks), layers, P, 2)
-    of_segments.scatter_(0, index[..., None].expand(-1, -1, -1, 2), points)
-    at_points = sample(masks[:, None].float(), of_segments.flatten(1, 2))  # Gx1x(LP)
+    segment_points = points.new_zeros(len(masks), layers, P, 2)
+    segment_points.scatter_(0, index[..., None].expand(-1, -1, -1, 2), points)
+    at_points = sample(masks[:, None].float(), segment_points.flatten(1, 2))  # Gx1x(LP)
     return at_points.view(-1, layers, P).gather(0, index)
 
 
 def _by_layer(losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Losses of each layer under mmdet's names, those of the last layer without a number."""
+    """Name each layer's losses as mmdet does: the last layer's have no number."""
     by_layer = {name: values[-1] for name, values in losses.items()}
     for layer in range(len(losses["loss_cls"]) - 1):
         by_layer |= {f"d{layer}.{name}": values[layer] for name, values in losses.items()}

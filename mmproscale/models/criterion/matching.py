@@ -1,8 +1,9 @@
-"""Which query stands for which segment: bipartite matching (DETR, eq. 1) of all layers at once."""
+"""Bipartite matching of queries and segments (DETR, eq. 1), of all decoder layers at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from mmproscale.models.criterion.points import sample
 from mmproscale.models.criterion.targets import QueryPredictions, Targets
 
-# Logits of sampled points in memory at a time.
+# Most logits of sampled points in memory at the same time.
 LOGITS_PER_STEP = 1_000_000
 
 MatchCost = Callable[[InstanceData, InstanceData], Tensor]
@@ -28,20 +29,20 @@ def match(
     costs: Sequence[MatchCost],
     num_points: int,
 ) -> list[tuple[Tensor, Tensor]]:
-    """The cheapest one-to-one matching of queries and segments, for each image and layer.
+    """Return the cheapest one-to-one matching of queries and segments, by image and layer.
 
     Args:
-        predictions: Of B images.
+        predictions: Predictions for B images.
         targets: Ground truth of each image, G segments.
         costs: mmdet's match costs, summed.
-        num_points: Points, the same for all masks of an image, at which masks are compared.
+        num_points: Points at which masks are compared, the same for all masks of an image.
 
     Returns:
         For each image the matched queries and their segments, both (layers + 1, min(Q, G)) on the
         predictions' device.
 
     Raises:
-        FloatingPointError: A cost that is not a number, as when training has diverged.
+        FloatingPointError: A cost is not finite, for example because training has diverged.
     """
     per_image = [
         _image_costs(predictions, image, image_targets, costs, num_points)
@@ -51,8 +52,8 @@ def match(
     on_cpu = torch.cat([cost.flatten() for cost in per_image]).cpu()
     if not on_cpu.isfinite().all():
         raise FloatingPointError(
-            "a matching cost is not finite: the model's outputs have left the range of numbers "
-            "(lower the learning rate, clip gradients, or look for a broken image)"
+            "a matching cost is not finite: the model's outputs contain infinity or NaN (lower the "
+            "learning rate, clip gradients, or look for a broken image)"
         )
     parts = on_cpu.split([cost.numel() for cost in per_image])
     pairs = [_assign(part.view(cost.shape)) for part, cost in zip(parts, per_image, strict=True)]
@@ -68,14 +69,14 @@ def _image_costs(
     costs: Sequence[MatchCost],
     num_points: int,
 ) -> Tensor:
-    """Cost of each pairing, (layers + 1, Q, G)."""
+    """Return the cost of each pair, (layers + 1, Q, G)."""
     class_logits = predictions.class_logits[:, image]
     embeddings = predictions.mask_embeddings[:, image]
     features = predictions.mask_features[image]
     if not len(targets.labels):
         return class_logits.new_zeros(*class_logits.shape[:2], 0)
     points = torch.rand(1, num_points, 2, device=features.device)
-    # Sampling is linear: the masks at the points are the embeddings times the features there.
+    # Sampling is linear: mask logits at the points are the embeddings times the features there.
     features = sample(features[None], points)[0]  # CxP
     masks = sample(targets.masks[None].float(), points)[0]  # GxP
     ground_truth = InstanceData(labels=targets.labels, masks=masks)
@@ -85,27 +86,28 @@ def _image_costs(
         class_logits.flatten(0, 1).split(step), embeddings.flatten(0, 1).split(step), strict=True
     ):
         queries = InstanceData(scores=scores, masks=embedding @ features)
-        parts.append(sum(_fast(cost)(queries, ground_truth) for cost in costs))
+        first, *others = (_with_fewer_passes(cost)(queries, ground_truth) for cost in costs)
+        parts.append(sum(others, first))
     return torch.cat(parts).view(*class_logits.shape[:2], -1)
 
 
-def _fast(cost: MatchCost) -> MatchCost:
-    """mmdet's cost, or a form of it that goes over the points fewer times."""
+def _with_fewer_passes(cost: Any) -> MatchCost:
+    """Return mmdet's cost, or an equal form of it that goes over the points fewer times."""
     if type(cost) is not CrossEntropyLossCost or not cost.use_sigmoid:
         return cost
     return lambda queries, truth: cost.weight * mean_cross_entropy(queries.masks, truth.masks)
 
 
 def mean_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean binary cross entropy of each pair: logits (N, P), targets (G, P) in 0..1 -> (N, G).
+    """Return the mean binary cross entropy (N, G) of logits (N, P) and targets (G, P) in 0..1.
 
-    -t log s(x) - (1 - t) log (1 - s(x)) = softplus(x) - t x.
+    It uses -t log s(x) - (1 - t) log (1 - s(x)) = softplus(x) - t x.
     """
     return (F.softplus(logits).sum(1, keepdim=True) - logits @ targets.T) / logits.shape[1]
 
 
 def _assign(costs: Tensor) -> Tensor:
-    """Cheapest (query, segment) pairs of each layer's costs (layers, Q, G): (2, layers, pairs)."""
-    # Segments first, so that with no more of them than queries each layer has them in order.
+    """Return the cheapest (query, segment) pairs (2, layers, pairs) for costs (layers, Q, G)."""
+    # With segments first, each layer has them in order if there are at most as many as queries.
     pairs = np.array([linear_sum_assignment(layer.T) for layer in costs.numpy()], dtype=np.int64)
     return torch.from_numpy(pairs).transpose(0, 1).flip(0)

@@ -1,4 +1,4 @@
-"""Points instead of pixels: where masks are compared (PointRend; Mask2Former section 3.3)."""
+"""Points at which masks are compared instead of pixels (PointRend; Mask2Former, section 3.3)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import torch
 from mmcv.ops import point_sample
 from torch import Tensor
 
-# Candidates looked at together while the uncertain ones are chosen: bounds the memory.
+# Candidates among which the uncertain ones are chosen in one step: bounds the memory.
 CANDIDATES_PER_STEP = 2_000_000
 
 
 def sample(maps: Tensor, points: Tensor) -> Tensor:
-    """Bilinear samples of maps (N, C, H, W) at points (N, P, 2), 0..1 as (x, y): (N, C, P)."""
+    """Sample maps (N, C, H, W) bilinearly at points (N, P, 2), (x, y) in 0..1: (N, C, P)."""
     return point_sample(maps, points)
 
 
@@ -19,14 +19,13 @@ def sample(maps: Tensor, points: Tensor) -> Tensor:
 def uncertain_points(
     logits: Tensor, num_points: int, oversample_ratio: float, importance_ratio: float
 ) -> Tensor:
-    """Points of each mask where it is least sure, and some anywhere.
+    """Draw points for each mask: most where it is least certain, the others anywhere.
 
-    What is drawn is drawn once for each segment: the layers' masks of it choose from the same
-    candidates.
+    Candidates are drawn once for each segment: its masks of all layers choose among the same.
 
     Args:
         logits: (N, layers, H, W), each layer's mask of N segments.
-        num_points: P, how many points to return.
+        num_points: Number of points P.
         oversample_ratio: Candidates drawn for each point.
         importance_ratio: Share of the points that are the candidates nearest to a logit of zero.
 
@@ -41,7 +40,7 @@ def uncertain_points(
         points = torch.rand(len(masks), candidates, 2, device=logits.device)
         uncertainty = sample(masks, points).abs_().neg_()
         order = uncertainty.topk(uncertain, dim=2, sorted=False).indices
-        candidates_of_layers = points[:, None].expand(-1, layers, -1, -1)
-        chosen.append(candidates_of_layers.gather(2, order[..., None].expand(-1, -1, -1, 2)))
+        layer_points = points[:, None].expand(-1, layers, -1, -1)
+        chosen.append(layer_points.gather(2, order[..., None].expand(-1, -1, -1, 2)))
     anywhere = torch.rand(N, num_points - uncertain, 2, device=logits.device)
     return torch.cat([torch.cat(chosen), anywhere[:, None].expand(-1, layers, -1, -1)], dim=2)

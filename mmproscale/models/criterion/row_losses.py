@@ -1,4 +1,4 @@
-"""Losses of long rows, whose intermediate results are never all in memory."""
+"""Losses of long rows that never hold all intermediate results in memory."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Numbers taken together: what autograd keeps of them stays in the processor's cache.
+# Numbers of one step, so that autograd's intermediate results stay in the processor's cache.
 NUMBERS_PER_STEP = 1_000_000
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]
 
 
 def row_losses(predicted: Tensor, truth: Tensor, losses: Sequence[RowLoss]) -> Tensor:
-    """Several losses of each row, differentiable in ``predicted``.
+    """Return several losses of each row, differentiable in ``predicted``.
 
-    Each step's gradients are computed right away, and they alone are kept.
+    The gradients of each step are computed at once, and nothing else is kept.
 
     Args:
         predicted: (R, P).
         truth: (R, P).
-        losses: Functions of some rows of both that return one number for each.
+        losses: Functions of some rows of both that return one number for each row.
 
     Returns:
         (losses, R).
@@ -52,6 +52,6 @@ class _RowLosses(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:
         (grads,) = ctx.saved_tensors
         total = grads[0] * grad[0, :, None]
-        for own, weight in zip(grads[1:], grad[1:], strict=True):
-            total.addcmul_(own, weight[:, None])
+        for loss_grads, weight in zip(grads[1:], grad[1:], strict=True):
+            total.addcmul_(loss_grads, weight[:, None])
         return total, None, None

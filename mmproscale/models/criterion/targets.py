@@ -1,4 +1,4 @@
-"""Ground truth as a set of masks with classes, and what a model predicts for it."""
+"""Ground truth as a set of masks with classes, and the predictions of the queries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmproscale.models.layers.attention import mask_logits
 
 @dataclass(frozen=True)
 class Targets:
-    """One image's ground truth.
+    """Ground truth of one image.
 
     Args:
         labels: (G,) class of each segment.
@@ -27,14 +27,14 @@ class Targets:
 
 @dataclass(frozen=True)
 class QueryPredictions:
-    """What the queries say before the first decoder layer and after each of them.
+    """Predictions of the queries before the first decoder layer and after each layer.
 
     Args:
         class_logits: (layers + 1, B, Q, classes + 1), the last class being 'no object'.
         mask_embeddings: (layers + 1, B, Q, C).
         mask_features: (B, C, H, W). A mask's logits are an embedding times these.
-        mask_bias: (layers + 1, B, Q, 1), added to a mask's logits; None for nothing.
-        exits: After how many encoder layers each image left the encoder, where that is known.
+        mask_bias: (layers + 1, B, Q, 1), added to a mask's logits; None for no bias.
+        exits: Number of encoder layers that each image took; None where it is unknown.
     """
 
     class_logits: Tensor
@@ -44,13 +44,17 @@ class QueryPredictions:
     exits: tuple[int, ...] | None = None
 
     def float(self) -> QueryPredictions:
-        """The same in fp32."""
-        parts = (self.class_logits, self.mask_embeddings, self.mask_features, self.mask_bias)
-        in_fp32 = (None if part is None else part.float() for part in parts)
-        return QueryPredictions(*in_fp32, exits=self.exits)
+        """Return the same predictions in fp32."""
+        return QueryPredictions(
+            self.class_logits.float(),
+            self.mask_embeddings.float(),
+            self.mask_features.float(),
+            None if self.mask_bias is None else self.mask_bias.float(),
+            self.exits,
+        )
 
     def masks(self, layer: int = -1) -> Tensor:
-        """All mask logits after one layer, (B, Q, H, W)."""
+        """Return the mask logits after one layer, (B, Q, H, W)."""
         bias = None if self.mask_bias is None else self.mask_bias[layer]
         logits = mask_logits(self.mask_embeddings[layer], self.mask_features, bias)
         return logits.unflatten(2, self.mask_features.shape[2:])
@@ -63,15 +67,15 @@ def panoptic_targets(
     num_things: int,
     num_stuff: int,
 ) -> Targets:
-    """Each thing's mask, then a mask for each stuff class of the semantic map.
+    """Return each thing's mask, then a mask for each stuff class of the semantic map.
 
     Args:
         labels: (G,) classes of the things.
-        masks: Their G masks.
-        semantic_map: (1, H, W) class of each pixel, things first; anything that is no stuff class
-            is ignored. None where there is no stuff (instance segmentation).
-        num_things: Classes that are things, 0 to num_things - 1.
-        num_stuff: Classes that are stuff, after the things.
+        masks: Masks of the G things.
+        semantic_map: (1, H, W) class of each pixel; pixels of other than stuff classes are ignored.
+            None without stuff (instance segmentation).
+        num_things: Number of thing classes, which are 0 to num_things - 1.
+        num_stuff: Number of stuff classes, which follow the things.
     """
     things = masks.to_tensor(torch.bool, labels.device)
     if semantic_map is None:
@@ -83,22 +87,22 @@ def panoptic_targets(
 
 
 def semantic_targets(semantic_map: Tensor, num_classes: int, ignore_index: int = 255) -> Targets:
-    """A mask for each class that a semantic map shows.
+    """Return a mask for each class that a semantic map contains.
 
     Args:
         semantic_map: (1, H, W) class of each pixel.
-        num_classes: Classes are 0 to num_classes - 1.
-        ignore_index: What the map holds where nothing is annotated.
+        num_classes: Number of classes, which are 0 to num_classes - 1.
+        ignore_index: Label of pixels without annotation.
 
     Raises:
-        InputError: The map holds what is neither a class nor ``ignore_index``.
+        InputError: The map has a label that is neither a class nor ``ignore_index``.
     """
     present = semantic_map.unique()
     labels = present[present != ignore_index]
     wrong = labels[(labels < 0) | (labels >= num_classes)]
     if len(wrong):
         raise InputError(
-            f"label {int(wrong[0])} is none of the model's {num_classes} classes (0 to "
-            f"{num_classes - 1}) nor ignore_index ({ignore_index}): correct the map, or num_classes"
+            f"label {int(wrong[0])} is neither one of the model's {num_classes} classes (0 to "
+            f"{num_classes - 1}) nor ignore_index ({ignore_index}): correct the map or num_classes"
         )
     return Targets(labels, semantic_map == labels[:, None, None])  # 1xHxW, Gx1x1 -> GxHxW

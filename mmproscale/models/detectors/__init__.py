@@ -1,4 +1,4 @@
-"""Whole models around our heads and encoders."""
+"""Whole models with our heads and encoders."""
 
 from mmproscale.models.detectors.early_exit_detector import EarlyExitDETR
 from mmproscale.models.detectors.scheduled_detectors import (

@@ -1,6 +1,6 @@
 """Early exits of mmdet's detection transformers (ECO-M2F, Table 7): exits, gate, losses of step A.
 
-A mixin that comes before one of mmdet's classes and keeps its flow: pre_transformer -> encoder ->
+The mixin comes before one of mmdet's classes and keeps its flow: pre_transformer -> encoder ->
 pre_decoder -> decoder -> head. ECO-DETR is the mixin before mmdet's DETR.
 """
 
@@ -12,20 +12,20 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from mmdet.models import DETR, DINO
+from mmdet.models import DETR, DINO, DetectionTransformer
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from mmproscale.models.detectors.early_exit_model import EarlyExitModel, Samples, keep_exits
-from mmproscale.models.encoders.dense_encoder import STRIDE, DenseEncoder
-from mmproscale.models.encoders.exit_gate import EarlyExits, pool
+from mmproscale.models.detectors.early_exit_model import EarlyExitModel, Samples, record_exits
+from mmproscale.models.encoders.dense_encoder import MAP_STRIDE, DenseEncoder
+from mmproscale.models.encoders.exit_gate import EarlyExits, mean_over_tokens
 from mmproscale.models.heads.multi_exit_loss import build_exit_loss
 from mmproscale.registry import MODELS
 
 Inputs = dict[str, Any]
 
 
-class EarlyExitDetector(EarlyExits, EarlyExitModel):
+class EarlyExitDetector(EarlyExits, EarlyExitModel, DetectionTransformer):
     """Mixin of a detection transformer in which each image leaves the encoder at its own exit.
 
     The class that it is mixed into has the ``strides`` of its maps, high resolution first, an
@@ -33,12 +33,12 @@ class EarlyExitDetector(EarlyExits, EarlyExitModel):
     ``forward_encoder`` that also takes ``exits``, one for each image.
 
     Args:
-        exits: Numbers of layers after which an image may leave the encoder: by default all that the
-            schedule allows, from two layers on where a gate chooses.
-        exit_gate: Config of the gate that chooses each image's exit when the model is evaluated,
+        exits: Numbers of layers after which an image may leave the encoder; by default those of the
+            schedule, with a gate from two layers on.
+        exit_gate: Config of the gate that chooses each image's exit in evaluation,
             ``dict(type='ExitGate')``; None for the last exit.
-        exit: The exit of every image when the model is evaluated, whatever a gate would choose.
-        exit_loss: Config of what trains several exits, ``dict(type='mmproscale.MultiExitLoss')``;
+        exit: Exit of every image in evaluation; it overrides the gate.
+        exit_loss: Config of the loss of several exits, ``dict(type='mmproscale.MultiExitLoss')``;
             None for the losses after all layers.
 
     Raises:
@@ -57,48 +57,46 @@ class EarlyExitDetector(EarlyExits, EarlyExitModel):
     ) -> None:
         super().__init__(*args, **kwargs)
         self.set_exits(exits, exit_gate, exit, self.embed_dims)
-        self.exit_loss = exit_loss and build_exit_loss(exit_loss, self.exits)
+        self.exit_loss = build_exit_loss(exit_loss, self.exits) if exit_loss else None
 
     def pre_transformer(
-        self, img_feats: Sequence[Tensor], batch_data_samples: Samples | None = None
+        self, img_feats: Sequence[Tensor], batch_data_samples: Samples
     ) -> tuple[Inputs, Inputs]:
-        """mmdet's; among the encoder's inputs are ``exits`` where an image leaves before the last.
+        """Return mmdet's inputs of encoder and decoder.
 
-        When the model is evaluated, the data samples' metainfo gets it as ``encoder_exit``.
+        The encoder's get ``exits`` if an image leaves before the last exit. In evaluation each
+        data sample's metainfo gets its exit as ``encoder_exit``.
 
         Args:
             img_feats: Maps (B, C, H_i, W_i) of the neck, high resolution first.
             batch_data_samples: One for each image.
         """
         encoder_inputs, decoder_inputs = super().pre_transformer(img_feats, batch_data_samples)
-        exits = self._image_exits(img_feats, encoder_inputs["feat_mask"])
+        features = partial(_gate_features, img_feats, encoder_inputs["feat_mask"])
+        exits = self.image_exits(len(img_feats[-1]), features)
         if not self.training:
-            keep_exits(exits, batch_data_samples)
+            record_exits(exits, batch_data_samples)
         if set(exits) != {self.encoder.schedule.exits[-1]}:
             encoder_inputs |= dict(exits=exits)
         return encoder_inputs, decoder_inputs
 
     def gate_input(self, feats: Sequence[Tensor], batch_data_samples: Samples) -> Tensor:
-        """What a gate sees of each image, (B, C): the mean of its coarsest tokens but for padding.
+        """Return the gate's input (B, C): the mean of each image's coarsest tokens, not padding.
 
         Args:
             feats: Maps (B, C, H_i, W_i) of the neck, high resolution first.
             batch_data_samples: One for each image.
         """
         encoder_inputs, _ = super().pre_transformer(feats, batch_data_samples)
-        return _mean_token(feats, encoder_inputs["feat_mask"])
+        return _gate_features(feats, encoder_inputs["feat_mask"])
 
     @property
     def exit_holder(self) -> EarlyExits:
-        """The detector itself."""
+        """Detector itself, which has the exits."""
         return self
 
-    def _image_exits(self, feats: Sequence[Tensor], padding: Tensor | None) -> tuple[int, ...]:
-        """The exit of each image, by the neck's maps and their padding."""
-        return self.image_exits(len(feats[-1]), partial(_mean_token, feats, padding))
-
     def loss(self, batch_inputs: Tensor, batch_data_samples: Samples) -> dict[str, Tensor]:
-        """Losses by mmdet's names, those of an ``exit_loss`` after the exit's: ``exit4.``.
+        """Return losses by mmdet's names; an ``exit_loss`` adds the exit as a prefix, ``exit4.``.
 
         Args:
             batch_inputs: (B, 3, H, W), normalised and padded.
@@ -128,8 +126,8 @@ class EarlyExitDetector(EarlyExits, EarlyExitModel):
         Args:
             feats: Maps of the neck, high resolution first.
             batch_data_samples: One for each image.
-            exits: Some of the model's.
-            with_cp: Whether the decoder is computed again in the backward pass, for less memory.
+            exits: Some of the model's exits.
+            with_cp: Compute the decoder again in the backward pass, which saves memory.
         """
         decode = partial(checkpoint, self._decode, use_reentrant=False) if with_cp else self._decode
         encoder_inputs, decoder_inputs = super().pre_transformer(feats, batch_data_samples)
@@ -138,19 +136,19 @@ class EarlyExitDetector(EarlyExits, EarlyExitModel):
 
     @abstractmethod
     def encode_exits(self, exits: Sequence[int], **inputs) -> Iterator[tuple[int, Inputs]]:
-        """Yield (exit, what mmdet's ``forward_encoder`` returns) at each exit, ascending.
+        """Yield (exit, output of mmdet's ``forward_encoder``) at each exit, ascending.
 
         Args:
-            exits: Some of the encoder's; layers that exits share run once.
-            inputs: Those of mmdet's ``forward_encoder``.
+            exits: Some of the encoder's exits; layers that exits share run once.
+            inputs: Arguments of mmdet's ``forward_encoder``.
         """
 
     def _decode(self, encoded: Inputs, decoder_inputs: Inputs, samples: Samples) -> Inputs:
-        """The end of mmdet's ``forward_transformer``."""
-        # DINO and what comes of it make noisy queries of the ground truth.
-        more = dict(batch_data_samples=samples) if isinstance(self, DINO) else {}
-        started, head_inputs = self.pre_decoder(**encoded, **more)
-        return head_inputs | self.forward_decoder(**(decoder_inputs | started))
+        """Return the head's inputs, as the end of mmdet's ``forward_transformer`` does."""
+        # DINO and its subclasses make noisy queries from the ground truth.
+        truth = dict(batch_data_samples=samples) if isinstance(self, DINO) else {}
+        queries, head_inputs = self.pre_decoder(**encoded, **truth)
+        return head_inputs | self.forward_decoder(**(decoder_inputs | queries))
 
     def _losses_at(
         self, feats: Sequence[Tensor], samples: Samples, exits: Sequence[int], with_cp: bool
@@ -159,35 +157,35 @@ class EarlyExitDetector(EarlyExits, EarlyExitModel):
             yield exit_, self.bbox_head.loss(**head_inputs, batch_data_samples=samples)
 
 
-def _mean_token(feats: Sequence[Tensor], padding: Tensor | None) -> Tensor:
-    """Of the coarsest map, (B, C).
+def _gate_features(feats: Sequence[Tensor], padding: Tensor | None) -> Tensor:
+    """Return the mean token of the coarsest map, (B, C).
 
     Args:
         feats: Maps (B, C, H_i, W_i), high resolution first.
-        padding: (B, N) bool over the tokens of all maps in that order, or None for none.
+        padding: (B, N) bool over the tokens of all maps in that order; None without padding.
     """
     coarsest = feats[-1]
     tokens = coarsest.shape[-2] * coarsest.shape[-1]
-    return pool(coarsest, None if padding is None else padding[:, -tokens:])
+    return mean_over_tokens(coarsest, None if padding is None else padding[:, -tokens:])
 
 
 @MODELS.register_module()
 class EarlyExitDETR(EarlyExitDetector, DETR):
-    """mmdet's DETR, its weights by name, and :class:`EarlyExitDetector`'s arguments."""
+    """mmdet's DETR, with its names of weights, and :class:`EarlyExitDetector`'s arguments."""
 
-    strides = (STRIDE,)
+    strides = (MAP_STRIDE,)
+    encoder: DenseEncoder
 
     def _init_layers(self) -> None:
         config = copy.deepcopy(self.encoder)
-        super()._init_layers()  # which names the encoder's class
+        super()._init_layers()  # builds mmdet's encoder
         self.encoder = DenseEncoder(**config)
 
-    def encode_exits(
-        self, exits: Sequence[int], feat: Tensor, feat_mask: Tensor | None, feat_pos: Tensor
-    ) -> Iterator[tuple[int, dict[str, Any]]]:
-        """As :meth:`EarlyExitDetector.encode_exits`."""
+    def encode_exits(self, exits: Sequence[int], **inputs) -> Iterator[tuple[int, Inputs]]:
+        """Yield (exit, memory), as :meth:`EarlyExitDetector.encode_exits`."""
         exits = self.encoder.schedule.check_exits(exits)
-        for exit_, memory in self.encoder.encode(feat, feat_pos, feat_mask, exits):
+        tokens = inputs["feat"], inputs["feat_pos"], inputs["feat_mask"]
+        for exit_, memory in self.encoder.encode(*tokens, exits):
             yield exit_, dict(memory=memory)
 
     def forward_encoder(
@@ -197,7 +195,7 @@ class EarlyExitDETR(EarlyExitDetector, DETR):
         feat_pos: Tensor,
         exits: Sequence[int] | None = None,
     ) -> dict[str, Tensor]:
-        """mmdet's; with ``exits``, each image as far as its own."""
+        """Run mmdet's encoder; with ``exits``, each image only to its own exit."""
         if exits is None:
             return super().forward_encoder(feat, feat_mask, feat_pos)
         return dict(memory=self.encoder.encode_images(feat, feat_pos, feat_mask, exits))

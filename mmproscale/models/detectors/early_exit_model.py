@@ -1,12 +1,13 @@
-"""Models whose images may leave the encoder early, as ECO's steps A and B run them exit by exit."""
+"""Contract of models with early exits, which ECO's steps A and B run exit by exit."""
 
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mmdet.models import BaseDetector
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from mmproscale.models.encoders.exit_gate import EarlyExits
 Samples = Sequence[DetDataSample]
 
 
-class EarlyExitModel(ABC):
+class EarlyExitModel(BaseDetector):
     """Mixin of a segmentor or detector that predicts at several exits of its encoder."""
 
     @property
@@ -43,7 +44,7 @@ class EarlyExitModel(ABC):
 
     @abstractmethod
     def results_of(self, decoded: Any, batch_data_samples: Samples) -> Sequence[Any]:
-        """Return each image's results of what :meth:`decode_exits` yields, at its original size."""
+        """Return each image's results, at its original size, of a :meth:`decode_exits` output."""
 
     def predict_exits(
         self, feats: Sequence[Tensor], batch_data_samples: Samples, exits: Sequence[int]
@@ -61,7 +62,7 @@ class EarlyExitModel(ABC):
             yield exit_, self.add_pred_to_datasample(samples, results)
 
 
-def keep_exits(exits: Sequence[int], batch_data_samples: Samples) -> None:
+def record_exits(exits: Sequence[int], batch_data_samples: Samples) -> None:
     """Write each image's exit into its data sample's metainfo, as ``encoder_exit``."""
     for sample, exit_ in zip(batch_data_samples, exits, strict=True):
         sample.set_field(exit_, "encoder_exit", field_type="metainfo")

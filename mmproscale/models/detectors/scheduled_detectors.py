@@ -1,7 +1,7 @@
-"""mmdet's Deformable DETR, DINO and DDQ around a scheduled encoder.
+"""mmdet's Deformable DETR, DINO and DDQ with a scheduled encoder.
 
-PRO-SCALE's supplement (Table T1) grows DINO's tokens, Lite-DETR updates the finest ones seldom. All
-else is mmdet's: arguments, weights by name, losses, results.
+PRO-SCALE's supplement (Table T1) grows DINO's tokens, Lite-DETR updates the finest ones seldom.
+Arguments, names of weights, losses and results are mmdet's.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmdet.models import DDQDETR, DINO, DeformableDETR
 from torch import Tensor
 
 from mmproscale.errors import InputError
-from mmproscale.models.detectors.early_exit_detector import EarlyExitDetector
+from mmproscale.models.detectors.early_exit_detector import EarlyExitDetector, Inputs
 from mmproscale.models.encoders.scheduled_encoder import (
     Levels,
     ScheduledEncoder,
     build_encoder,
-    levels_of,
+    num_levels_of,
 )
 from mmproscale.models.encoders.token_recalibration import build_recalibration, level_gates
 from mmproscale.models.layers.token_layout import TokenLayout, concat
@@ -28,7 +28,7 @@ from mmproscale.registry import MODELS
 
 
 class EncoderInputs(NamedTuple):
-    """What :meth:`ScheduledEncoder.encode` takes, but for the exits."""
+    """Arguments of :meth:`ScheduledEncoder.encode`, except the exits."""
 
     tokens: Levels
     pos: Levels
@@ -37,18 +37,19 @@ class EncoderInputs(NamedTuple):
 
 
 class ScheduledEncoderMixin(EarlyExitDetector):
-    """Comes before a detector of mmdet's whose encoder is Deformable DETR's, and replaces that.
+    """Mixin that replaces the encoder of a detector of mmdet derived from Deformable DETR.
 
     Args:
-        encoder: ``dict(schedule=..., layer_cfg=...)``; ``num_layers`` in the schedule's place is
-            stock's encoder, every layer over every level.
-        strides: Stride of each of the neck's maps, high resolution first; 8, 16, ... by default.
-        recalibration: Config of TRC, ``dict(type='TRC')``, or None for none.
-        args, arguments: mmdet's, and of early exits :class:`EarlyExitDetector`'s.
+        encoder: ``dict(schedule=..., layer_cfg=...)``; ``num_layers`` instead of ``schedule`` gives
+            stock's encoder, in which every layer updates and reads every level.
+        strides: Stride of each of the neck's maps, high resolution first; by default 8, 16, 32 and
+            so on.
+        recalibration: Config of TRC, ``dict(type='TRC')``; None without TRC.
+        args, arguments: mmdet's and :class:`EarlyExitDetector`'s.
 
     Raises:
-        InputError: A schedule that can't be or that names a level without a map; ``num_layers``
-            beside ``schedule``; not one stride for each map, or not in ascending order; a decoder
+        InputError: An invalid schedule, or one with a level that has no map; both ``num_layers``
+            and ``schedule``; not one stride for each map, or not in ascending order; a decoder
             that reads another number of maps; TRC with a single level.
     """
 
@@ -78,30 +79,31 @@ class ScheduledEncoderMixin(EarlyExitDetector):
         super().__init__(*args, encoder=encoder, num_feature_levels=num_feature_levels, **arguments)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
-        """The neck's maps (B, C, H_i, W_i) of images (B, 3, H, W), high resolution first.
+        """Return the neck's maps (B, C, H_i, W_i), high resolution first, of images (B, 3, H, W).
 
         Raises:
-            InputError: Another number of maps than the model has levels.
+            InputError: The number of maps is not the model's number of levels.
         """
         maps = super().extract_feat(batch_inputs)
         if len(maps) != len(self.strides):
             raise InputError(
                 f"model.neck gives {len(maps)} maps, but model.num_feature_levels="
-                f"{len(self.strides)}: make neck.num_outs the same"
+                f"{len(self.strides)}: set neck.num_outs to the same number"
             )
         return maps
 
     def _init_layers(self) -> None:
-        config = self.encoder
-        read = levels_of(self.decoder["layer_cfg"], "cross_attn_cfg")
+        config: Any = self.encoder
+        read = num_levels_of(self.decoder["layer_cfg"], "cross_attn_cfg")
         if read != len(self.strides):
             raise InputError(
                 f"model.decoder.layer_cfg.cross_attn_cfg.num_levels={read}, but "
                 f"num_feature_levels={len(self.strides)}: the decoder reads every map"
             )
         built = build_encoder(config, "model.encoder", self.strides)
-        # mmdet's method builds its own from this key: the smallest there is, and not for long.
-        self.encoder = dict(num_layers=1, layer_cfg=_known_to_mmdet(config["layer_cfg"]))
+        # mmdet's method builds an encoder from this config: the smallest one, which is replaced.
+        smallest: Any = dict(num_layers=1, layer_cfg=_stock_layer_cfg(config["layer_cfg"]))
+        self.encoder = smallest
         super()._init_layers()
         self.encoder = built
         self.recalibration = build_recalibration(
@@ -118,44 +120,35 @@ class ScheduledEncoderMixin(EarlyExitDetector):
         valid_ratios: Tensor,
         exits: Sequence[int] | None = None,
     ) -> dict:
-        """mmdet's, by the scheduled encoder: ``memory`` (B, N, C), its mask and map sizes.
+        """Return ``memory`` (B, N, C), its mask and map sizes, as mmdet's method does.
 
         Args:
             feat: (B, N, C), the tokens of all maps, high resolution first.
-            feat_mask: (B, N), True for padding, or None for none.
+            feat_mask: (B, N), True for padding; None without padding.
             feat_pos: (B, N, C).
             spatial_shapes: (L, 2), rows (H, W).
-            level_start_index: Not needed: the sizes say it.
+            level_start_index: Not used; it follows from ``spatial_shapes``.
             valid_ratios: (B, L, 2), the part (w, h) of each map that is image.
-            exits: Each image's; None where all go through all layers.
+            exits: Exit of each image; None for all layers.
         """
         inputs = self.encoder_inputs(feat, feat_mask, feat_pos, spatial_shapes, valid_ratios)
         encode = self.encoder if exits is None else partial(self.encoder.encode_images, exits=exits)
         memory = concat(encode(*inputs), inputs.layout.strides)
         return dict(memory=memory, memory_mask=feat_mask, spatial_shapes=spatial_shapes)
 
-    def encode_exits(
-        self,
-        exits: Sequence[int],
-        feat: Tensor,
-        feat_mask: Tensor | None,
-        feat_pos: Tensor,
-        spatial_shapes: Tensor,
-        level_start_index: Tensor,
-        valid_ratios: Tensor,
-    ) -> Iterator[tuple[int, dict]]:
-        """Yield (exit, what :meth:`forward_encoder` returns) where all images leave there.
+    def encode_exits(self, exits: Sequence[int], **inputs) -> Iterator[tuple[int, Inputs]]:
+        """Yield (exit, output of :meth:`forward_encoder`) at each exit of all images, ascending.
 
-        Arguments are that one's, but for ``exits``: some of the schedule's.
+        Args:
+            exits: Some of the schedule's exits.
+            inputs: Arguments of :meth:`forward_encoder`.
         """
         exits = self.encoder.schedule.check_exits(exits)
-        inputs = self.encoder_inputs(feat, feat_mask, feat_pos, spatial_shapes, valid_ratios)
-        for exit_, encoded in self.encoder.encode(*inputs, exits):
-            memory = concat(encoded, inputs.layout.strides)
-            yield (
-                exit_,
-                dict(memory=memory, memory_mask=feat_mask, spatial_shapes=spatial_shapes),
-            )
+        inputs.pop("level_start_index")
+        taken = self.encoder_inputs(**inputs)
+        output = dict(memory_mask=inputs["feat_mask"], spatial_shapes=inputs["spatial_shapes"])
+        for exit_, encoded in self.encoder.encode(*taken, exits):
+            yield exit_, dict(memory=concat(encoded, taken.layout.strides), **output)
 
     def encoder_inputs(
         self,
@@ -165,9 +158,9 @@ class ScheduledEncoderMixin(EarlyExitDetector):
         spatial_shapes: Tensor,
         valid_ratios: Tensor,
     ) -> EncoderInputs:
-        """Tokens, positions, layout and TRC's gates, of what mmdet's encoders take."""
+        """Return tokens, positions, layout and TRC's gates from the inputs of mmdet's encoders."""
         shapes = tuple((h, w) for h, w in spatial_shapes.tolist())
-        # Without padding the ratios are ones, and nothing needs to know.
+        # Without padding all ratios are 1.
         ratios = None if feat_mask is None else valid_ratios
         layout = TokenLayout(self.strides, shapes, padding=feat_mask, valid_ratios=ratios)
         tokens = layout.split(feat, self.strides)
@@ -194,9 +187,9 @@ class ScheduledDDQDETR(ScheduledEncoderMixin, DDQDETR):
     """mmdet's ``DDQDETR`` with a scheduled encoder."""
 
 
-def _known_to_mmdet(layer_cfg: Mapping) -> dict:
-    """A layer's config without what stock's attention does not know."""
-    layer_cfg = copy.deepcopy(dict(layer_cfg))
-    attention = dict(layer_cfg["self_attn_cfg"])
+def _stock_layer_cfg(layer_cfg: Mapping) -> dict:
+    """Return a layer's config without ``backend``, which mmcv's attention does not take."""
+    config = copy.deepcopy(dict(layer_cfg))
+    attention = dict(config["self_attn_cfg"])
     attention.pop("backend", None)
-    return layer_cfg | dict(self_attn_cfg=attention)
+    return config | dict(self_attn_cfg=attention)

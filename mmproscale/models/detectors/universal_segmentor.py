@@ -1,4 +1,4 @@
-"""A Mask2Former whose masks grow to the image's size in fusion alone, for all three kinds."""
+"""Mask2Former with panoptic, instance and semantic results, whose masks are resized in fusion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmdet.models import Mask2Former
 from torch import Tensor
 
 from mmproscale.models.criterion import QueryPredictions
-from mmproscale.models.detectors.early_exit_model import EarlyExitModel, Samples, keep_exits
+from mmproscale.models.detectors.early_exit_model import EarlyExitModel, Samples, record_exits
 from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.registry import MODELS
 
@@ -27,31 +27,32 @@ class UniversalSegmentor(EarlyExitModel, Mask2Former):
         batch_data_samples: Samples,
         rescale: bool = True,
     ) -> Samples:
-        """The data samples with ``pred_panoptic_seg``, ``pred_instances``, ``pred_sem_seg``, as the
-        test_cfg asks for them, and in their metainfo ``encoder_exit``, the layers of the encoder
-        that each image took.
+        """Return the data samples with results and exits.
+
+        They get those of ``pred_panoptic_seg``, ``pred_instances`` and ``pred_sem_seg`` that the
+        test_cfg switches on, and in their metainfo ``encoder_exit``, the number of encoder layers.
 
         Args:
             batch_inputs: (B, 3, H, W), normalised and padded.
             batch_data_samples: One for each image.
-            rescale: Whether results have the original images' size.
+            rescale: Give results the original images' size.
 
         Raises:
-            FloatingPointError: Logits that are not finite numbers.
+            FloatingPointError: Logits are not finite.
         """
         predictions = self.query_predictions(batch_inputs)
         if predictions.exits:
-            keep_exits(predictions.exits, batch_data_samples)
+            record_exits(predictions.exits, batch_data_samples)
         results = self.results_of(predictions, batch_data_samples, rescale)
         return self.add_pred_to_datasample(batch_data_samples, results)
 
     def query_predictions(self, batch_inputs: Tensor) -> QueryPredictions:
-        """What the queries predict for images (B, 3, H, W), normalised and padded."""
+        """Return the queries' predictions for images (B, 3, H, W), normalised and padded."""
         return self.panoptic_head.decode(self.extract_feat(batch_inputs))
 
     @property
     def exit_holder(self) -> EarlyExits | None:
-        """The pixel decoder, where images may leave its encoder early."""
+        """Pixel decoder, if its encoder has early exits; else None."""
         decoder = self.panoptic_head.pixel_decoder
         return decoder if isinstance(decoder, EarlyExits) else None
 
@@ -76,7 +77,7 @@ class UniversalSegmentor(EarlyExitModel, Mask2Former):
     def add_pred_to_datasample(
         self, data_samples: Samples, results_list: Sequence[dict]
     ) -> Samples:
-        """Put each image's results into its data sample; mmdet's refuses semantic ones."""
+        """Put each image's results into its data sample; mmdet's method takes no semantic ones."""
         for sample, results in zip(data_samples, results_list, strict=True):
             if "sem_results" in results:
                 sample.pred_sem_seg = results.pop("sem_results")

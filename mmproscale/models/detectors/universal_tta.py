@@ -1,4 +1,4 @@
-"""Test-time augmentation: a universal model over several views of each image."""
+"""Test-time augmentation of a universal model with several views of each image."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from mmproscale.registry import MODELS
 
 @MODELS.register_module()
 class UniversalTTA(BaseTTAModel):
-    """Around a ``UniversalSegmentor``: queries of all views become one set, which is fused once.
+    """Test-time augmentation that merges the queries of all views to one set and fuses it once.
 
-    For ``tools/test.py --tta``, ours and, as ``tta_model=dict(type="mmproscale.UniversalTTA")``,
-    mmdet's. A batch's views are padded together, as a batch is without augmentation.
+    Use it with ``tools/test.py --tta``, ours or mmdet's, where mmdet's needs
+    ``tta_model=dict(type="mmproscale.UniversalTTA")``. Each view's images are padded as one batch.
 
     Args:
-        module: The model or its config.
+        module: A ``UniversalSegmentor`` or its config.
 
     Raises:
-        InputError: The model is no ``UniversalSegmentor``.
+        InputError: The model is not a ``UniversalSegmentor``.
     """
 
     def __init__(self, module: dict | nn.Module) -> None:
@@ -40,32 +40,32 @@ class UniversalTTA(BaseTTAModel):
             )
 
     def test_step(self, data: Mapping[str, Sequence[Any]]) -> list[DetDataSample]:
-        """Results of each image, of all its views.
+        """Return the results of each image, merged from its views.
 
         Args:
-            data: ``inputs`` and ``data_samples``, each a list of views, of which each is a list of
-                images: what ``TestTimeAug`` and ``pseudo_collate`` make.
+            data: ``inputs`` and ``data_samples``, each a list of views, each view a list of images,
+                as ``TestTimeAug`` and ``pseudo_collate`` make them.
 
         Raises:
-            FloatingPointError: Logits that are not finite numbers.
-            InputError: Views that do not say whether they are mirrored.
+            FloatingPointError: Logits are not finite.
+            InputError: A view's metainfo lacks ``flip``.
         """
         views = [dict(zip(data, view, strict=True)) for view in zip(*data.values(), strict=True)]
-        seen = [self._see(self.module.data_preprocessor(view, False)) for view in views]
-        return self.merge_preds(list(zip(*seen, strict=True)))
+        samples = [self._predict_view(self.module.data_preprocessor(v, False)) for v in views]
+        return self.merge_preds(list(zip(*samples, strict=True)))
 
     def merge_preds(
         self, data_samples_list: Sequence[Sequence[DetDataSample]]
     ) -> list[DetDataSample]:
-        """Each image's first data sample, with results of the queries of all.
+        """Return each image's first data sample, with results of the merged queries of its views.
 
         Args:
-            data_samples_list: Of each image its views with ``pred_queries``: ``classes``
-                (Q, classes + 1) and ``masks`` (Q, h, w), both logits. They are taken out.
+            data_samples_list: For each image its views' samples with ``pred_queries``, which is
+                removed: ``classes`` (Q, classes + 1) and ``masks`` (Q, h, w), both logits.
         """
         return [self._merge(samples) for samples in data_samples_list]
 
-    def _see(self, view: Mapping[str, Any]) -> Sequence[DetDataSample]:
+    def _predict_view(self, view: Mapping[str, Any]) -> Sequence[DetDataSample]:
         samples: Sequence[DetDataSample] = view["data_samples"]
         predictions = self.module.query_predictions(view["inputs"])
         logits = predictions.class_logits[-1], predictions.masks()
@@ -75,7 +75,7 @@ class UniversalTTA(BaseTTAModel):
         return samples
 
     def _merge(self, samples: Sequence[DetDataSample]) -> DetDataSample:
-        places = [ViewPlace.of(sample.metainfo) for sample in samples]
+        places = [ViewPlace.from_metainfo(sample.metainfo) for sample in samples]
         queries = [sample.pop("pred_queries") for sample in samples]
         classes, masks = merge_views([(q.classes, q.masks) for q in queries], places)
         fusion = self.module.panoptic_fusion_head

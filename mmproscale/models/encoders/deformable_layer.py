@@ -1,6 +1,6 @@
-"""One encoder layer: queries of some levels read the tokens of some levels.
+"""Encoder layer in which the tokens of some levels read the tokens of some levels.
 
-The layer of Deformable DETR as Mask2Former uses it: x = LN(x + MSDA(x + position, keys)), then
+This is Deformable DETR's layer as Mask2Former uses it: x = LN(x + MSDA(x + position, keys)), then
 x = LN(x + FFN(x)). Weights, names and initialisation are mmdet's, so its checkpoints load.
 """
 
@@ -26,10 +26,10 @@ TOKENS_PER_STEP = 2048
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
-    """mmcv's module with queries apart from keys, and map sizes as Python ints.
+    """mmcv's module with separate queries and keys, and map sizes as Python ints.
 
     Args:
-        backend: What computes the sampled sum, by name; None for the fastest here.
+        backend: Name of the backend of the sampled sum; None for the fastest here.
     """
 
     def __init__(self, *args, backend: str | None = None, **kwargs) -> None:
@@ -45,15 +45,15 @@ class DeformableAttention(MultiScaleDeformableAttention):
         key_shapes: Sequence[tuple[int, int]],
         key_padding: Tensor | None = None,
     ) -> Tensor:
-        """What the queries gather from the keys, before the residual.
+        """Attend from queries to keys (Deformable DETR, eq. 3), without the residual.
 
         Args:
             queries: (B, Q, C).
             keys: (B, N, C), the key levels' tokens one after the other.
-            query_pos: (1 or B, Q, C), added to the queries alone.
+            query_pos: (1 or B, Q, C), added to the queries but not to the keys.
             reference_points: (1 or B, Q, 1 or L, 2) as (x, y) in 0..1 of each key level's map.
             key_shapes: (H, W) of each key level.
-            key_padding: (B, N), True for keys that are read as zero; None for none.
+            key_padding: (B, N), True for keys that are read as zero; None without padding.
 
         Returns:
             (B, Q, C).
@@ -68,8 +68,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
         offsets = self.sampling_offsets(queries)  # BxQx(HLP2)
         weights = self.attention_weights(queries).view(B, Q, heads, levels * points)
         weights = weights.softmax(-1).view(B, Q, heads, levels, points)
-        # Offsets are in pixels of each level, locations in 0..1. Both factors are written out in
-        # the offsets' shape: on a CPU a sum with a short last dimension is far slower.
+        # Offsets are in pixels of each level, locations in 0..1. Both factors are expanded to the
+        # offsets' shape: on a CPU a sum with a short last dimension is far slower.
         centres = reference_points[:, :, None, :, None]  # BxQx1xLx1x2
         centres = centres.expand(-1, -1, heads, levels, points, -1).flatten(2)  # BxQx(HLP2)
         pixels = centres.new_tensor([(1 / w, 1 / h) for h, w in key_shapes])[:, None]  # Lx1x2
@@ -83,12 +83,14 @@ class DeformableAttention(MultiScaleDeformableAttention):
 
 
 class DeformableLayer(DeformableDetrTransformerEncoderLayer):
-    """mmdet's layer around :class:`DeformableAttention`.
+    """mmdet's layer with :class:`DeformableAttention`.
 
     Args:
-        own_channels: Inner channels of more feed-forwards, each with a norm, for the tokens of some
-            levels (Lite-DETR's small one for low-level tokens).
+        own_channels: Inner channels of further feed-forwards, each with its norm, that replace the
+            layer's for the tokens of some levels (Lite-DETR's small one for low-level tokens).
     """
+
+    self_attn_cfg: dict
 
     def __init__(self, *args, own_channels: Sequence[int] = (), **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -101,7 +103,7 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
 
     def _init_layers(self) -> None:
         config = self.self_attn_cfg
-        # Stock's attention, which is replaced here, knows no backends.
+        # mmdet's method builds mmcv's attention, which takes no backend and is replaced below.
         self.self_attn_cfg = {key: config[key] for key in config if key != "backend"}
         super()._init_layers()
         self.self_attn_cfg = config
@@ -117,32 +119,28 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
         feedforwards: Sequence[tuple[int, int]],
         key_padding: Tensor | None = None,
     ) -> Tensor:
-        """Updated queries (B, Q, C).
+        """Return the updated queries (B, Q, C).
+
+        Arguments are those of :meth:`DeformableAttention.forward`, and one more.
 
         Args:
-            queries: And what follows: as :meth:`DeformableAttention.forward`.
-            feedforwards: (which, number of tokens) for the queries' levels in order: 0 is the
-                layer's feed-forward, k the k-th of ``own_channels``.
-            key_padding: As there.
+            feedforwards: (index, number of tokens) for each of the queries' levels in order: index
+                0 is the layer's feed-forward, k the k-th of ``own_channels``.
         """
         attended = self.self_attn(
             queries, keys, query_pos, reference_points, key_shapes, key_padding
         )
         x = self.norms[0](queries + self.self_attn.dropout(attended))
-        runs = [
-            (which, sum(n for _, n in run)) for which, run in groupby(feedforwards, itemgetter(0))
-        ]
-        parts = x.split([num_tokens for _, num_tokens in runs], dim=1)
-        done = [
-            self._feed_forward(part, which) for part, (which, _) in zip(parts, runs, strict=True)
-        ]
+        groups = [(k, sum(n for _, n in run)) for k, run in groupby(feedforwards, itemgetter(0))]
+        parts = x.split([num_tokens for _, num_tokens in groups], dim=1)
+        done = [self._feed_forward(part, k) for part, (k, _) in zip(parts, groups, strict=True)]
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
 
-    def _feed_forward(self, x: Tensor, which: int) -> Tensor:
-        ffn = self.own_ffns[which - 1] if which else self.ffn
-        norm = self.own_norms[which - 1] if which else self.norms[1]
-        # On a CPU without gradients some tokens at a time, whose wide inner layer stays in the
-        # cache: a quarter faster, and little memory.
+    def _feed_forward(self, x: Tensor, index: int) -> Tensor:
+        ffn = self.own_ffns[index - 1] if index else self.ffn
+        norm = self.own_norms[index - 1] if index else self.norms[1]
+        # On a CPU without gradients the tokens are taken in parts, so that the wide inner layer
+        # stays in the cache: a quarter faster, with little memory.
         if torch.is_grad_enabled() or not x.is_cpu:
             return norm(ffn(x))
         parts = x.split(max(1, TOKENS_PER_STEP // len(x)), dim=1)

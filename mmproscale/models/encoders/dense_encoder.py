@@ -1,4 +1,4 @@
-"""DETR's encoder, plain attention over one map, which images may leave early (ECO-M2F, Table 7)."""
+"""DETR's encoder: plain attention over one map, with early exits (ECO-M2F, Table 7)."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from torch import Tensor
 
 from mmproscale.models.encoders.schedule import Schedule, Stage
 
-STRIDE = 32
-"""By which the map is named in the schedule, whatever a dilated backbone makes of it."""
+MAP_STRIDE = 32
+"""Name of the map in the schedule, also where a dilated backbone gives it another stride."""
 
 
 class DenseEncoder(DetrTransformerEncoder):
-    """mmdet's encoder with exits: same arguments, same weights by name.
+    """mmdet's encoder with exits; arguments and names of weights are the same.
 
     Attributes:
-        schedule: Its layers as a schedule, which knows the exits.
+        schedule: Its layers as a schedule, which has the exits.
     """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
-        self.schedule = Schedule((Stage(STRIDE, STRIDE, self.num_layers),), name="DETR")
+        levels = (MAP_STRIDE,)
+        self.schedule = Schedule((Stage(levels, levels, self.num_layers),), name="DETR")
 
     def encode(
         self, query: Tensor, query_pos: Tensor, padding: Tensor | None, exits: Sequence[int]
@@ -33,7 +34,7 @@ class DenseEncoder(DetrTransformerEncoder):
         Args:
             query: Tokens (B, N, C).
             query_pos: Their positions (B, N, C).
-            padding: (B, N) bool, the tokens that nothing attends to; None for none.
+            padding: (B, N) bool, True for tokens that are not attended to; None without padding.
             exits: Numbers of layers after which to yield.
         """
         start = 0
@@ -46,13 +47,13 @@ class DenseEncoder(DetrTransformerEncoder):
     def encode_images(
         self, query: Tensor, query_pos: Tensor, padding: Tensor | None, exits: Sequence[int]
     ) -> Tensor:
-        """Each image's tokens after its own exit, (B, N, C).
+        """Return each image's tokens after its own exit, (B, N, C).
 
-        Arguments are those of :meth:`encode`, but for ``exits``: B of them, one for each image.
+        Arguments are those of :meth:`encode`, except ``exits``: one for each of the B images.
         """
         if len(set(exits)) == 1:
             return next(self.encode(query, query_pos, padding, exits[:1]))[1]
-        # In this order, those that stay are always the first.
+        # In this order, the images that stay are always the first.
         order = sorted(range(len(exits)), key=exits.__getitem__, reverse=True)
         query, query_pos = query[order], query_pos[order]
         padding = None if padding is None else padding[order]
@@ -63,13 +64,13 @@ class DenseEncoder(DetrTransformerEncoder):
         return query[sorted(range(len(order)), key=order.__getitem__)]
 
     def layer_costs(self, shapes: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
-        """Multiply-accumulates of each layer for one image, as fvcore counts the traced layer.
+        """Return the multiply-accumulates of each layer for one image, as fvcore counts them.
 
-        Four projections, queries by keys and weights by values, the feed-forward, and two norms at
-        5 per element.
+        They are those of four projections, queries times keys, weights times values, the
+        feed-forward, and two norms with 5 for each element.
 
         Args:
-            shapes: Stride -> (H, W); the coarsest counts.
+            shapes: Stride -> (H, W); only the coarsest map is encoded.
         """
         height, width = shapes[max(shapes)]
         tokens, channels = height * width, self.embed_dims

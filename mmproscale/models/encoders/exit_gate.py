@@ -16,43 +16,44 @@ from mmproscale.registry import MODELS, build_part
 
 @MODELS.register_module()
 class ExitGate(BaseModule):
-    """One linear layer from an image's coarsest features to a logit for each exit.
+    """Linear layer from an image's coarsest features to a logit for each exit (eq. 6).
 
-    Until it has learnt (step C) it sends every image to the last exit.
+    Before it is trained (step C), it sends every image to the last exit.
 
     Args:
         embed_dims: Channels C of the features.
-        num_exits: How many exits there are to choose from.
+        num_exits: Number of exits to choose from.
     """
 
     def __init__(self, embed_dims: int, num_exits: int, init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg=init_cfg)
         self.linear = nn.Linear(embed_dims, num_exits)
         self.init_weights()
-        # It learns from what step B derives, never by a model's losses.
+        # Step C trains it with the targets of step B, never the model's losses.
         self.requires_grad_(False)
 
     def init_weights(self) -> None:
+        """Initialise so that the last exit has the largest logit for every image."""
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
         with torch.no_grad():
             self.linear.bias[-1] = 1
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits (B, exits) of pooled features (B, C).
+        """Return logits (B, exits) for pooled features (B, C).
 
-        In the weights' own precision, also under autocast: an image's exit does not hang on that.
+        They have the weights' precision also under autocast, so that exits do not depend on it.
         """
         with torch.autocast(features.device.type, enabled=False):
             return self.linear(features.to(self.linear.weight.dtype))
 
 
-def pool(feature_map: Tensor, padding: Tensor | None = None) -> Tensor:
-    """What the gate sees of a map (B, C, H, W): the mean over its tokens, (B, C).
+def mean_over_tokens(feature_map: Tensor, padding: Tensor | None = None) -> Tensor:
+    """Return the gate's input (B, C): the mean over the tokens of a map.
 
     Args:
-        feature_map: The map.
-        padding: (B, H * W) bool, the tokens that are left out; None for none.
+        feature_map: (B, C, H, W).
+        padding: (B, H * W) bool, True for tokens that are left out; None without padding.
     """
     dtype = torch.promote_types(feature_map.dtype, torch.float32)
     tokens = feature_map.flatten(2)
@@ -63,7 +64,7 @@ def pool(feature_map: Tensor, padding: Tensor | None = None) -> Tensor:
 
 
 class LayeredEncoder(Protocol):
-    """Encoder of layers that images may leave early: it has a schedule and knows its costs."""
+    """Encoder of layers, with exits between them and a cost for each."""
 
     schedule: Schedule
     layers: nn.ModuleList
@@ -73,15 +74,15 @@ class LayeredEncoder(Protocol):
 
 
 class EarlyExits:
-    """Mixin of a module whose encoder an image may leave early: a pixel decoder or a detector.
+    """Mixin of a pixel decoder or a detector whose encoder has early exits.
 
     The module sets ``strides`` (of its maps, high resolution first) and ``encoder``, and calls
     :meth:`set_exits` once the encoder is built.
 
     Attributes:
         exits: Numbers of layers after which an image may leave, ascending.
-        exit: Exit of every image in evaluation, whatever a gate would choose; None for the gate's
-            choice, or for the last exit without a gate.
+        exit: Exit of every image in evaluation; it overrides the gate. None for the gate's choice,
+            or for the last exit without a gate.
         exit_gate: Gate that chooses in evaluation; None for the last exit.
     """
 
@@ -102,13 +103,13 @@ class EarlyExits:
         """Check the exits and build the gate.
 
         Args:
-            exits: Exits to use; None for those of the schedule, from two layers on with a gate.
+            exits: Exits to use; None for those of the schedule, with a gate from two layers on.
             exit_gate: Config of the gate, ``dict(type='ExitGate')``, or None.
             exit: Exit of every image in evaluation, or None.
-            embed_dims: Channels of what the gate reads.
+            embed_dims: Channels of the gate's input.
 
         Raises:
-            InputError: An exit that the schedule does not have; a gate with a single exit.
+            InputError: The schedule does not have an exit; a gate has a single exit.
         """
         schedule = self.encoder.schedule
         self.exits = choose_exits(schedule, exits, gated=bool(exit_gate))
@@ -119,11 +120,11 @@ class EarlyExits:
 
     @property
     def gate_chooses(self) -> bool:
-        """Whether a gate chooses the exit of each image in evaluation."""
+        """True if a gate chooses the exit of each image in evaluation."""
         return self.exit_gate is not None and self.exit is None
 
     def image_exits(self, images: int, features: Callable[[], Tensor]) -> tuple[int, ...]:
-        """Return the exit of each image: the last one in training, else forced or the gate's.
+        """Return the exit of each image: in training the last one, else the forced or the gate's.
 
         Args:
             images: Number of images B.
@@ -150,17 +151,17 @@ def choose_exits(schedule: Schedule, exits: Sequence[int] | None, gated: bool) -
     """Return the exits of a pixel decoder or detector, ascending: those given, or the schedule's.
 
     Raises:
-        InputError: An exit that the schedule does not have; a single one, and a gate to choose.
+        InputError: The schedule does not have an exit; a gate has a single exit.
     """
     if exits is not None:
         chosen = schedule.check_exits((exits,) if isinstance(exits, int) else exits)
     else:
-        # ECO-M2F's first exit (section 4): after a single layer too much is missing.
+        # ECO-M2F's first exit is after two layers (section 4).
         chosen = tuple(k for k in schedule.exits if k >= 2 or not gated)
     if gated and len(chosen) < 2:
         raise InputError(
             f"exit_gate has no choice: schedule {schedule} has the legal exits "
-            f"{schedule.exits}, and exits={exits} leaves {chosen}: take a schedule with more, or "
-            "exit_gate=None"
+            f"{schedule.exits}, and exits={exits} leaves {chosen}: set a schedule with more exits, "
+            "or exit_gate=None"
         )
     return chosen

@@ -1,9 +1,9 @@
-"""An encoder is a schedule: which levels are updated, which they read, how often.
+"""Schedules of encoders: the levels that each layer updates, and the levels that they read.
 
 Sources: PRO-SCALE section 3.1 (growing tokens), Mask2Former (all levels in all layers), Lite-DETR
 (coarse levels often, the finest seldom), ECO-M2F section 3 (exits). Levels are named by their
-stride and listed from low resolution to high. Nothing here needs torch: a schedule is checked,
-priced and printed before a weight exists.
+stride and listed from low resolution to high. This module does not import torch: a schedule is
+checked, priced and printed without a model.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from mmproscale.errors import InputError
 
 
-def _levels(value: int | Sequence[int], key: str) -> tuple[int, ...]:
-    """Strides as a tuple, low resolution first; InputError where they can't be strides."""
+def _as_strides(value: int | Sequence[int], key: str) -> tuple[int, ...]:
+    """Return strides as a tuple, low resolution first; InputError if they can't be strides."""
     strides = tuple(value) if isinstance(value, Iterable) else (value,)
     if not strides or any(type(s) is not int or s < 1 for s in strides):
         raise InputError(f"{key}={value!r} must name levels by stride, e.g. (32, 16, 8)")
@@ -26,38 +26,38 @@ def _levels(value: int | Sequence[int], key: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class FeedForward:
-    """A feed-forward of their own, with its norm, for the tokens of some levels (Lite-DETR).
+    """Separate feed-forward, with its norm, for the tokens of some levels (Lite-DETR).
 
     Args:
         levels: Strides of those levels.
         channels: Inner channels.
 
     Raises:
-        InputError: A field that can't be.
+        InputError: A field is invalid.
     """
 
     levels: tuple[int, ...]
     channels: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "levels", _levels(self.levels, "feedforwards.levels"))
+        object.__setattr__(self, "levels", _as_strides(self.levels, "feedforwards.levels"))
         if type(self.channels) is not int or self.channels < 1:
             raise InputError(f"feedforwards.channels={self.channels!r} must be a whole number >= 1")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """``repeats`` equal layers in which the tokens of ``queries`` are updated by reading ``keys``.
+    """Equal layers in which the tokens of ``queries`` are updated by reading ``keys``.
 
     Args:
         queries: Strides of the levels that are updated.
         keys: Strides of the levels that they read.
         repeats: Number of layers, at least 1.
-        feedforwards: For levels whose tokens go not through the layer's feed-forward but through
-            one of their own: a :class:`FeedForward` or its fields for each group of levels.
+        feedforwards: Separate feed-forwards of some levels, which replace the layer's: a
+            :class:`FeedForward` or its fields for each group of levels.
 
     Raises:
-        InputError: A field that can't be.
+        InputError: A field is invalid.
     """
 
     queries: tuple[int, ...]
@@ -66,8 +66,8 @@ class Stage:
     feedforwards: tuple[FeedForward, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "queries", _levels(self.queries, "queries"))
-        object.__setattr__(self, "keys", _levels(self.keys, "keys"))
+        object.__setattr__(self, "queries", _as_strides(self.queries, "queries"))
+        object.__setattr__(self, "keys", _as_strides(self.keys, "keys"))
         object.__setattr__(self, "feedforwards", _feedforwards(self.feedforwards))
         if type(self.repeats) is not int or self.repeats < 1:
             raise InputError(f"stage {self}: repeats={self.repeats!r} must be a whole number >= 1")
@@ -79,8 +79,8 @@ class Stage:
         if set(own) == set(self.queries):
             raise InputError(f"stage {self}: feedforwards leave no level to the layer's own")
 
-    def feedforward_of(self, stride: int) -> int:
-        """Which feed-forward a level's tokens go through: 0 the layer's, k the k-th of its own."""
+    def feedforward_index(self, stride: int) -> int:
+        """Return the index of a level's feed-forward: 0 is the layer's, k the k-th separate one."""
         groups = (feedforward.levels for feedforward in self.feedforwards)
         return next((k for k, levels in enumerate(groups, start=1) if stride in levels), 0)
 
@@ -91,12 +91,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The layers of an encoder, as stages, and where an image may leave it.
+    """Layers of an encoder, as stages, and the exits between them.
 
     Args:
         stages: Stages in the order in which they run.
         tail: Number of last layers that always run, also after an exit (Lite-M2F's full layer).
-        name: What a config or a table prints; the stages where none is given.
+        name: Name in configs and tables; without one the stages are printed.
 
     Raises:
         InputError: No layers; a stage that reads a level which no stage updates; a tail that is
@@ -121,21 +121,22 @@ class Schedule:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Every level that the schedule updates, low resolution first."""
+        """Strides of all levels that the schedule updates, low resolution first."""
         return tuple(sorted({q for s in self.stages for q in s.queries}, reverse=True))
 
     @property
     def layers(self) -> tuple[Stage, ...]:
-        """One stage for each layer, in order: a stage of three repeats stands three times."""
+        """Stage of each layer, in order; a stage with three repeats appears three times."""
         return tuple(stage for stage in self.stages for _ in range(stage.repeats))
 
     @property
     def num_layers(self) -> int:
+        """Number of layers, the tail included."""
         return sum(stage.repeats for stage in self.stages)
 
     @property
     def exits(self) -> tuple[int, ...]:
-        """Legal exits: k where layers 1..k and the tail together have updated every level."""
+        """Legal exits: each k for which layers 1..k and the tail together update every level."""
         body = self.num_layers - self.tail
         filled = {q for stage in self.layers[body:] for q in stage.queries}
         legal = []
@@ -146,11 +147,11 @@ class Schedule:
         return tuple(legal)
 
     def skipped_layers(self, exit_: int) -> range:
-        """Indices of the layers that an image does without that leaves after ``exit_`` layers."""
+        """Return the indices of the layers that an image skips if it leaves after ``exit_``."""
         return range(exit_, self.num_layers - self.tail)
 
     def check_exits(self, exits: Sequence[int]) -> tuple[int, ...]:
-        """``exits`` in ascending order; InputError where one is not legal."""
+        """Return ``exits`` in ascending order; InputError if one of them is not legal."""
         wrong = [k for k in exits if type(k) is not int or k not in self.exits]
         if wrong or not exits:
             raise InputError(
@@ -159,7 +160,7 @@ class Schedule:
         return tuple(sorted(set(exits)))
 
     def check_maps(self, strides: Sequence[int]) -> None:
-        """Raise InputError where a level of the schedule has no map among ``strides``."""
+        """Raise InputError if a level of the schedule has no map among ``strides``."""
         missing = [s for s in self.strides if s not in strides]
         if missing:
             raise InputError(
@@ -168,7 +169,7 @@ class Schedule:
             )
 
     def token_counts(self, shapes: Mapping[int, tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-        """(query tokens, key tokens) of each layer, for map sizes (H, W) by stride."""
+        """Return (query tokens, key tokens) of each layer, for map sizes (H, W) by stride."""
         size = {stride: h * w for stride, (h, w) in shapes.items()}
         return tuple(
             (sum(size[s] for s in stage.queries), sum(size[s] for s in stage.keys))
@@ -183,9 +184,9 @@ class Schedule:
         num_points: int = 4,
         feedforward_channels: int = 1024,
     ) -> tuple[int, ...]:
-        """Multiply-accumulates of each layer for one image, as fvcore counts the traced layer.
+        """Return the multiply-accumulates of each layer for one image, as fvcore counts them.
 
-        Linear layers by their products, layer norms as 5 per element, sampling not counted.
+        Linear layers count by their products, layer norms as 5 per element, sampling not at all.
 
         Args:
             shapes: Map size (H, W) of each level, by stride.
@@ -196,7 +197,7 @@ class Schedule:
             samples = num_heads * len(stage.keys) * num_points
             attention = queries * embed_dims * (3 * samples + embed_dims) + keys * embed_dims**2
             channels = (feedforward_channels, *(own.channels for own in stage.feedforwards))
-            inner = sum(tokens[s] * channels[stage.feedforward_of(s)] for s in stage.queries)
+            inner = sum(tokens[s] * channels[stage.feedforward_index(s)] for s in stage.queries)
             norms = 2 * 5 * queries * embed_dims
             costs.append(attention + 2 * embed_dims * inner + norms)
         return tuple(costs)
@@ -209,11 +210,11 @@ class Schedule:
 def pro_scale(
     repeats: Sequence[int] = (3, 3, 3), levels: Sequence[int | Sequence[int]] = (32, 16, 8)
 ) -> Schedule:
-    """PRO-SCALE (p1, p2, ...): each stage adds the next finer level (section 3.1, eq. 1 to 3).
+    """Return PRO-SCALE (p1, p2, ...): each stage adds the next finer level (section 3.1, eq. 1-3).
 
     Args:
         repeats: p_i, the number of layers of each stage.
-        levels: What each stage adds, low resolution first: a stride or several.
+        levels: Strides that each stage adds, low resolution first: one or several.
     """
     if isinstance(repeats, int) or len(repeats) != len(levels):
         raise InputError(
@@ -223,14 +224,14 @@ def pro_scale(
     stages: list[Stage] = []
     grown: tuple[int, ...] = ()
     for repeat, added in zip(repeats, levels, strict=True):
-        grown += _levels(added, "levels")
+        grown += _as_strides(added, "levels")
         stages.append(Stage(grown, grown, repeat))
     return Schedule(tuple(stages), name=name)
 
 
 def mask2former(layers: int = 6, levels: Sequence[int] = (32, 16, 8)) -> Schedule:
-    """Mask2Former: every layer updates and reads every level."""
-    levels = _levels(levels, "levels")
+    """Return Mask2Former's schedule: every layer updates and reads every level."""
+    levels = _as_strides(levels, "levels")
     return Schedule((Stage(levels, levels, layers),), name=f"M2F x{layers}")
 
 
@@ -241,20 +242,20 @@ def lite(
     blocks: int = 1,
     fine_channels: int | None = None,
 ) -> Schedule:
-    """Lite-DETR: ``coarse_layers`` update the coarse levels, then one all; so ``blocks`` times.
+    """Return Lite-DETR's schedule: in each block coarse layers, then one full layer.
 
-    Lite-M2F is (5+1), without ``fine_channels``. The paper's (6+1)x1 is (5+1) here, its (2+1)x3
-    three blocks of (1+1): it counts a full layer for each kind of level. The last layer is the
+    Lite-M2F is (5+1), without ``fine_channels``. Lite-DETR's (6+1)x1 is (5+1) here, its (2+1)x3 is
+    (1+1) in three blocks: the paper counts a full layer in both numbers. The last layer is the
     tail: it runs after any exit.
 
     Args:
-        coarse_layers: Layers that leave the ``num_fine`` finest levels as they are, reading them.
+        coarse_layers: Layers of a block that read all levels but update only the coarse ones.
         levels: Strides, in any order.
-        num_fine: How many of the finest levels only a block's last layer updates.
-        blocks: How often coarse layers and full layer follow one another.
-        fine_channels: Inner channels of a feed-forward of the finest levels' own in full layers.
+        num_fine: Number of finest levels, which only the full layers update.
+        blocks: Number of blocks.
+        fine_channels: Inner channels of the finest levels' own feed-forward in full layers.
     """
-    levels = _levels(levels, "levels")
+    levels = _as_strides(levels, "levels")
     if type(num_fine) is not int or not 0 < num_fine < len(levels):
         raise InputError(f"num_fine={num_fine!r} must leave a coarse level among {_join(levels)}")
     if type(blocks) is not int or blocks < 1:
@@ -267,7 +268,7 @@ def lite(
 
 
 def from_stages(stages: Sequence[Mapping], tail: int = 0, name: str = "") -> Schedule:
-    """Any schedule, written out: ``stages=[dict(queries=..., keys=..., repeats=...), ...]``.
+    """Return the schedule of ``stages=[dict(queries=(32, 16), keys=(32, 16, 8), repeats=5)]``.
 
     A stage may have ``feedforwards=[dict(levels=8, channels=256)]``, as Lite-DETR's full layers.
     """
@@ -285,10 +286,10 @@ SCHEDULES: dict[str, Callable[..., Schedule]] = {
 
 
 def build_schedule(config: Mapping | Schedule) -> Schedule:
-    """A schedule from its config, ``dict(type='pro_scale', repeats=(3, 3, 3))``.
+    """Build a schedule from its config, ``dict(type='pro_scale', repeats=(3, 3, 3))``.
 
     Raises:
-        InputError: An unknown type or argument, or a schedule that can't be.
+        InputError: An unknown type or argument; an invalid schedule.
     """
     if isinstance(config, Schedule):
         return config
@@ -305,7 +306,7 @@ def build_schedule(config: Mapping | Schedule) -> Schedule:
 
 def _feedforwards(values: Sequence[FeedForward | Mapping]) -> tuple[FeedForward, ...]:
     if isinstance(values, Mapping):
-        raise InputError("feedforwards must be a list of them")
+        raise InputError("feedforwards must be a list of dicts with levels and channels")
     return tuple(v if isinstance(v, FeedForward) else FeedForward(**v) for v in values)
 
 

@@ -1,4 +1,4 @@
-"""The encoder loop: runs any schedule over the tokens of a layout."""
+"""Encoder that runs any schedule over the tokens of a layout."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Levels = dict[int, Tensor]
 
 
 class ScheduledEncoder(BaseModule):
-    """Deformable attention layers as a schedule orders them.
+    """Layers of deformable attention in the order of a schedule.
 
     Args:
         schedule: A :class:`Schedule` or its config.
         layer_cfg: Config of one layer, as mmdet's ``DeformableDetrTransformerEncoderLayer`` takes
-            it; ``self_attn_cfg.num_levels`` is the schedule's number of levels (each layer then
-            gets as many as it reads), mmcv's default where it is not given.
+            it. ``self_attn_cfg.num_levels``, by default mmcv's, is the schedule's number of levels;
+            each layer gets the number that it reads.
 
     Raises:
-        InputError: A schedule that can't be, or a ``num_levels`` that is not the schedule's.
+        InputError: An invalid schedule, or a ``num_levels`` that is not the schedule's.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ScheduledEncoder(BaseModule):
     ) -> None:
         super().__init__(init_cfg=init_cfg)
         self.schedule = build_schedule(schedule)
-        num_levels = levels_of(layer_cfg)
+        num_levels = num_levels_of(layer_cfg)
         if num_levels != len(self.schedule.strides):
             raise InputError(
                 f"encoder.layer_cfg.self_attn_cfg.num_levels={num_levels}, but schedule "
@@ -53,7 +53,7 @@ class ScheduledEncoder(BaseModule):
 
     @property
     def widths(self) -> dict[str, int]:
-        """What :meth:`Schedule.cost` needs to know of the layers."""
+        """Arguments of :meth:`Schedule.cost` that the layers decide."""
         layer = self.layers[0]
         return dict(
             embed_dims=self.embed_dims,
@@ -63,11 +63,11 @@ class ScheduledEncoder(BaseModule):
         )
 
     def layer_costs(self, shapes: Mapping[int, tuple[int, int]]) -> tuple[int, ...]:
-        """Multiply-accumulates of each layer for one image, for map sizes (H, W) by stride."""
+        """Return the multiply-accumulates of each layer for one image, for (H, W) by stride."""
         return self.schedule.cost(shapes, **self.widths)
 
     def init_weights(self) -> None:
-        """Mask2Former's: Xavier for every matrix, then mmcv's own for the attention."""
+        """Initialise as Mask2Former does: Xavier for every matrix, mmcv's for the attention."""
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_normal_(parameter)
@@ -78,7 +78,7 @@ class ScheduledEncoder(BaseModule):
     def forward(
         self, tokens: Levels, pos: Levels, layout: TokenLayout, gates: Levels | None = None
     ) -> Levels:
-        """All layers. Arguments and result as :meth:`encode`, for the last exit alone."""
+        """Run all layers; arguments and result as those of :meth:`encode` at the last exit."""
         return next(self.encode(tokens, pos, layout, gates, self.schedule.exits[-1:]))[1]
 
     def encode(
@@ -89,21 +89,21 @@ class ScheduledEncoder(BaseModule):
         gates: Levels | None,
         exits: Sequence[int],
     ) -> Iterator[tuple[int, Levels]]:
-        """Yield (exit, tokens) at each of ``exits``, the tail included; shared layers run once.
+        """Yield (exit, tokens after the tail) at each of ``exits``; shared layers run once.
 
         Args:
             tokens: stride -> (B, N, C).
             pos: stride -> (1 or B, N, C), added to queries.
-            layout: Order and map sizes of the levels, and what of them is padding.
-            gates: stride -> (B, N, 1); multiplies a level's tokens where the level first becomes a
-                query (PRO-SCALE eq. 4).
+            layout: Order, map sizes and padding of the levels.
+            gates: stride -> (B, N, 1); multiplies a level's tokens before the first layer that
+                updates the level (PRO-SCALE eq. 4).
             exits: Numbers of layers after which to yield, ascending.
         """
         gates = gates or {}
         start = 0
         for stop in exits:
             tokens, gates = self._run(range(start, stop), tokens, pos, layout, gates)
-            yield stop, self._run_tail(tokens, pos, gates, layout)
+            yield stop, self._run_tail(layout, tokens, pos, gates)
             start = stop
 
     def encode_images(
@@ -114,37 +114,37 @@ class ScheduledEncoder(BaseModule):
         gates: Levels | None,
         exits: Sequence[int],
     ) -> Levels:
-        """Each image's tokens after its own exit, the tail included.
+        """Return each image's tokens after its own exit and the tail.
 
-        A layer runs once, for all images that reach it. Arguments are those of :meth:`encode`, but
-        for ``exits``: B of them, one for each image.
+        A layer runs once, for all images that reach it. Arguments are those of :meth:`encode`,
+        except ``exits``: one for each of the B images.
         """
         if len(set(exits)) == 1:
             return next(self.encode(tokens, pos, layout, gates, exits[:1]))[1]
         order = sorted(range(len(exits)), key=exits.__getitem__)
-        # In this order, those that leave are always the first.
+        # In this order, the images that leave are always the first.
         tokens, pos, gates = (_pick(levels, order) for levels in (tokens, pos, gates or {}))
-        layout = layout.of_images(order)
+        layout = layout.select_images(order)
         left, start = [], 0
         for stop, leaving in groupby(exits[image] for image in order):
             tokens, gates = self._run(range(start, stop), tokens, pos, layout, gates)
             n = len(list(leaving))
             first = [_pick(levels, slice(n)) for levels in (tokens, pos, gates)]
-            left.append(self._run_tail(*first, layout.of_images(slice(n))))
+            left.append(self._run_tail(layout.select_images(slice(n)), *first))
             tokens, pos, gates = (_pick(levels, slice(n, None)) for levels in (tokens, pos, gates))
-            layout, start = layout.of_images(slice(n, None)), stop
+            layout, start = layout.select_images(slice(n, None)), stop
         back = sorted(range(len(order)), key=order.__getitem__)
         return {s: torch.cat([levels[s] for levels in left])[back] for s in tokens}
 
-    def _run_tail(self, tokens: Levels, pos: Levels, gates: Levels, layout: TokenLayout) -> Levels:
-        """The tokens after the layers that always run."""
+    def _run_tail(self, layout: TokenLayout, tokens: Levels, pos: Levels, gates: Levels) -> Levels:
+        """Return the tokens after the layers that always run."""
         last = self.schedule.num_layers
         return self._run(range(last - self.schedule.tail, last), tokens, pos, layout, gates)[0]
 
     def _run(
         self, indices: range, tokens: Levels, pos: Levels, layout: TokenLayout, gates: Levels
     ) -> tuple[Levels, Levels]:
-        """Some layers in a row; the new tokens, and the gates of levels that have yet to enter."""
+        """Run some layers; return the tokens, and the gates of levels not yet updated."""
         tokens, gates = dict(tokens), dict(gates)
         for stage, group in groupby(indices, key=self.schedule.layers.__getitem__):
             queries, keys = layout.order(stage.queries), layout.order(stage.keys)
@@ -155,9 +155,9 @@ class ScheduledEncoder(BaseModule):
             query_pos = concat(pos, queries)
             x = concat(tokens, queries)
             reference_points = layout.reference_points(queries, keys, like=x)
-            feedforwards = [(stage.feedforward_of(s), layout.num_tokens(s)) for s in queries]
+            feedforwards = [(stage.feedforward_index(s), layout.num_tokens(s)) for s in queries]
             for index in group:
-                # One stage's tokens stay in one piece: they are split where the levels change.
+                # Within a stage the tokens stay concatenated; they are split between stages.
                 read = x if keys == queries else concat(tokens | layout.split(x, queries), keys)
                 x = self.layers[index](
                     x, read, query_pos, reference_points, key_shapes, feedforwards, key_padding
@@ -167,12 +167,12 @@ class ScheduledEncoder(BaseModule):
 
 
 def build_encoder(config: Mapping | None, key: str, strides: Sequence[int]) -> ScheduledEncoder:
-    """The encoder of ``dict(schedule=..., layer_cfg=...)`` or stock's ``num_layers``.
+    """Build the encoder of ``dict(schedule=..., layer_cfg=...)`` or of stock's ``num_layers``.
 
     Args:
         config: The encoder's config.
         key: Its key in the model's config, for messages.
-        strides: Levels that there are maps of: of those stock's encoder takes the coarsest.
+        strides: Strides of the maps; with ``num_layers`` the coarsest of them are encoded.
 
     Raises:
         InputError: Both ``schedule`` and ``num_layers``, or neither; an unknown key; a level of
@@ -182,8 +182,8 @@ def build_encoder(config: Mapping | None, key: str, strides: Sequence[int]) -> S
     num_layers, schedule = config.pop("num_layers", None), config.pop("schedule", None)
     if (num_layers is None) == (schedule is None):
         raise InputError(
-            f"{key} has num_layers={num_layers} and schedule={schedule}: give one "
-            "(where a base config brings num_layers, set it to None)"
+            f"{key} has num_layers={num_layers} and schedule={schedule}: give one of them "
+            "(set num_layers=None where a base config has it)"
         )
     layer_cfg = config.pop("layer_cfg", None)
     if layer_cfg is None or set(config) - {"init_cfg"}:
@@ -192,20 +192,20 @@ def build_encoder(config: Mapping | None, key: str, strides: Sequence[int]) -> S
             f"{sorted(config)} and {'no' if layer_cfg is None else 'a'} layer_cfg"
         )
     if schedule is None:
-        levels = sorted(strides, reverse=True)[: levels_of(layer_cfg)]
+        levels = sorted(strides, reverse=True)[: num_levels_of(layer_cfg)]
         schedule = dict(type="m2f", layers=num_layers, levels=levels)
     encoder = ScheduledEncoder(schedule, layer_cfg, config.get("init_cfg"))
     encoder.schedule.check_maps(strides)
     return encoder
 
 
-def levels_of(layer_cfg: Mapping, attention: str = "self_attn_cfg") -> int:
-    """How many levels a layer's attention is for; mmcv's default where its config does not say."""
+def num_levels_of(layer_cfg: Mapping, attention: str = "self_attn_cfg") -> int:
+    """Return the number of levels of a layer's attention, by default mmcv's 4."""
     return layer_cfg[attention].get("num_levels", 4)
 
 
 def _pick(levels: Levels, images: list[int] | slice) -> Levels:
-    """Some images of each level; what all images share (1, N, C) stays."""
+    """Select images of each level; tensors (1, N, C), which all images share, stay."""
     return {s: tensor if len(tensor) == 1 else tensor[images] for s, tensor in levels.items()}
 
 

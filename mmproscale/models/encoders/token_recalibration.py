@@ -18,17 +18,17 @@ TOKEN_LAYOUTS = ("paper", "release")
 
 @MODELS.register_module(name=["TokenRecalibration", "TRC"])
 class TokenRecalibration(BaseModule):
-    """The gate that the finest map lays on coarser tokens: sigmoid(eps * phi(resize(s_finest))).
+    """Gate of coarser tokens, computed from the finest map: sigmoid(eps * phi(resize(s_finest))).
 
     Args:
         embed_dims: Channels C of the maps.
         eps: Temperature; it multiplies phi's bias too. The paper's best is 0.1 (Table 4).
-        token_layout: ``'paper'`` resizes the map, as eq. 4 says. ``'release'`` is what the authors'
-            code computes and their weights were trained with: the (B, N, C) token memory read as
-            if it were (B, C, H, W), resized, and read back, which mixes channels and space.
+        token_layout: ``'paper'`` resizes the map, as eq. 4 says. ``'release'`` is for weights of
+            the authors' code, which reads the (B, N, C) token memory as if it were (B, C, H, W),
+            resizes it and reads it back. That mixes channels and space.
 
     Raises:
-        InputError: An unknown ``token_layout``, or an ``eps`` that is no temperature.
+        InputError: ``token_layout`` is unknown, or ``eps`` is not a number above 0.
     """
 
     def __init__(
@@ -48,11 +48,12 @@ class TokenRecalibration(BaseModule):
         self.phi = nn.Linear(embed_dims, 1)
 
     def init_weights(self) -> None:
+        """Initialise phi: Xavier for the weight, zero for the bias."""
         nn.init.xavier_uniform_(self.phi.weight)
         nn.init.zeros_(self.phi.bias)
 
     def forward(self, finest: Tensor, size: tuple[int, int]) -> Tensor:
-        """The gate for a coarser level.
+        """Return the gate of a coarser level (eq. 4).
 
         Args:
             finest: The raw projected finest map, (B, C, H, W).
@@ -61,7 +62,7 @@ class TokenRecalibration(BaseModule):
         Returns:
             (B, h * w, 1), in 0..1.
         """
-        resize = self._resize_map if self.token_layout == "paper" else self._resize_token_memory
+        resize = self._resize_map if self.token_layout == "paper" else self._resize_as_release
         return (self.eps * self.phi(resize(finest, size))).sigmoid()
 
     @staticmethod
@@ -69,7 +70,7 @@ class TokenRecalibration(BaseModule):
         return to_tokens(F.interpolate(finest, size, mode="bilinear", align_corners=False))
 
     @staticmethod
-    def _resize_token_memory(finest: Tensor, size: tuple[int, int]) -> Tensor:
+    def _resize_as_release(finest: Tensor, size: tuple[int, int]) -> Tensor:
         memory = to_tokens(finest).reshape(finest.shape)  # BxNxC memory, read as BxCxHxW
         resized = F.interpolate(memory, size, mode="bilinear", align_corners=False)
         return resized.view(finest.shape[0], size[0] * size[1], finest.shape[1])
@@ -81,7 +82,7 @@ def build_recalibration(
     """Build TRC for an encoder; None without a config.
 
     Raises:
-        InputError: The schedule has a single level, so there is no coarser one to recalibrate.
+        InputError: The schedule has a single level, so there is no coarser one.
     """
     if not config:
         return None
@@ -104,7 +105,7 @@ def level_gates(
     Args:
         recalibration: TRC, or None.
         finest_map: The raw projected finest map, (B, C, H, W).
-        schedule: Names the levels.
+        schedule: Schedule of the levels.
         layout: Map sizes of the levels.
     """
     if recalibration is None:

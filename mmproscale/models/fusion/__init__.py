@@ -1,4 +1,4 @@
-"""Logits to results: panoptic, instance, semantic."""
+"""Fusion: class and mask logits to panoptic, instance and semantic results."""
 
 from mmproscale.models.fusion.fusion_head import UniversalFusionHead
 

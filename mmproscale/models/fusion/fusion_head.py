@@ -1,4 +1,4 @@
-"""The fusion head: class and mask logits of a batch to panoptic, instance and semantic results."""
+"""Fusion head: class and mask logits of a batch to panoptic, instance and semantic results."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from mmproscale.registry import MODELS
 
 @MODELS.register_module()
 class UniversalFusionHead(MaskFormerFusionHead):
-    """In the place of mmdet's ``MaskFormerFusionHead``: same arguments, same results, and semantic
-    ones too.
+    """Fusion head to use instead of mmdet's ``MaskFormerFusionHead``, with semantic results too.
 
-    ``test_cfg`` says what is asked for (``panoptic_on``, by default True, ``instance_on``,
-    ``semantic_on``) and holds the thresholds: ``object_mask_thr`` (0.8), ``iou_thr`` (0.8),
-    ``filter_low_score`` (False), ``max_per_image`` (100).
+    Arguments and other results are the same. ``test_cfg`` switches results on (``panoptic_on``, by
+    default True, ``instance_on``, ``semantic_on``) and has the thresholds: ``object_mask_thr``
+    (0.8), ``iou_thr`` (0.8), ``filter_low_score`` (False), ``max_per_image`` (100).
     """
 
     def predict(
@@ -35,16 +34,16 @@ class UniversalFusionHead(MaskFormerFusionHead):
         rescale: bool = False,
         **kwargs,
     ) -> list[dict]:
-        """Results of each image, as mmdet's: ``pan_results``, ``ins_results``, ``sem_results``.
+        """Return each image's results, as mmdet: ``pan_results``, ``ins_results``, ``sem_results``.
 
         Args:
-            mask_cls_results: (B, Q, classes + 1) logits of any precision; results are made in fp32.
-            mask_pred_results: (B, Q, h, w) logits of the padded images, at any size; likewise.
+            mask_cls_results: (B, Q, classes + 1) logits of any precision; fusion is in fp32.
+            mask_pred_results: (B, Q, h, w) logits of the padded images, of any size and precision.
             batch_data_samples: One for each image.
-            rescale: Whether results have the original images' size.
+            rescale: Give results the original images' size.
 
         Raises:
-            FloatingPointError: Mask or class logits that are not finite numbers.
+            FloatingPointError: Mask or class logits are not finite.
         """
         return [
             self._fuse(classes, masks, sample.metainfo, rescale)
@@ -55,12 +54,12 @@ class UniversalFusionHead(MaskFormerFusionHead):
 
     def _fuse(self, classes: Tensor, masks: Tensor, metainfo: dict, rescale: bool) -> dict:
         check_numbers(classes, masks, metainfo)
-        frame, config = ImageFrame.of(metainfo, rescale), self.test_cfg
+        frame, config = ImageFrame.from_metainfo(metainfo, rescale), self.test_cfg
         results: dict = {}
         if config.get("panoptic_on", True):
             thresholds = ("object_mask_thr", "iou_thr", "filter_low_score")
-            given = {key: config[key] for key in thresholds if key in config}
-            panoptic = panoptic_map(classes, masks, frame, self.num_things_classes, **given)
+            options = {key: config[key] for key in thresholds if key in config}
+            panoptic = panoptic_map(classes, masks, frame, self.num_things_classes, **options)
             results["pan_results"] = PixelData(sem_seg=panoptic[None])
         if config.get("instance_on", False):
             most = config.get("max_per_image", 100)
@@ -72,23 +71,23 @@ class UniversalFusionHead(MaskFormerFusionHead):
 
 
 def check_numbers(classes: Tensor, masks: Tensor, metainfo: dict) -> None:
-    """A mask of NaN would win no pixel and lose none: the image would be void without a word.
+    """Raise an error for logits that are not finite, instead of a result that is void.
 
-    Resizing makes NaN of infinite mask logits. Class logits may be minus infinity, which leaves a
-    class out.
+    Infinite mask logits become NaN when they are resized. Class logits may be minus infinity, which
+    excludes a class.
 
     Args:
         classes: (Q, classes + 1) logits.
         masks: (Q, h, w) logits.
-        metainfo: That of the data sample.
+        metainfo: Metainfo of the data sample.
 
     Raises:
-        FloatingPointError: Names the image.
+        FloatingPointError: Logits are not finite; the message names the image.
     """
     shares = classes.float().softmax(-1)
     for finite, name in (
         (shares.isfinite().all(), "class logits"),
-        (_finite(masks), "mask logits"),
+        (_all_finite(masks), "mask logits"),
     ):
         if not finite:
             image = metainfo.get("img_path") or metainfo.get("img_id", "an image")
@@ -98,9 +97,9 @@ def check_numbers(classes: Tensor, masks: Tensor, metainfo: dict) -> None:
             )
 
 
-def _finite(values: Tensor) -> Tensor | bool:
-    """Whether all are: both ends of the range say it far faster than a look at each number."""
+def _all_finite(values: Tensor) -> Tensor | bool:
+    """Return True if all values are finite, by minimum and maximum, which is far faster."""
     if not values.numel():
         return True
-    low, high = torch.aminmax(values)  # NaN if any is
+    low, high = torch.aminmax(values)  # NaN if any value is
     return low.isfinite() & high.isfinite()

@@ -1,4 +1,4 @@
-"""From the size of mask logits to that of the image, some masks at a time."""
+"""Place of an image in its batch, and masks resized from their size to the image's."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-# Pixels of the masks that are at the image's size at once: 16 MiB in fp32. On a CPU that much stays
-# with the process, while larger pieces come anew from the system, page by page.
+# Pixels of all masks that are resized at the same time, 16 MiB in fp32. On a CPU blocks of this
+# size are reused by the process, while larger ones are allocated by the system page by page.
 PIXELS_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
 class ImageFrame:
-    """Where an image lies in its batch, and the size of its results.
+    """Place of an image in its batch, and the size of its results.
 
     Args:
         padded: (H, W) of the batch.
@@ -29,26 +29,25 @@ class ImageFrame:
     output: tuple[int, int]
 
     @classmethod
-    def of(cls, metainfo: Mapping[str, Any], rescale: bool) -> ImageFrame:
-        """From a data sample's metainfo; results have the original size, or with ``rescale`` False
-        that of the image in the batch."""
+    def from_metainfo(cls, metainfo: Mapping[str, Any], rescale: bool) -> ImageFrame:
+        """Read a data sample's metainfo; with ``rescale`` results have the original size."""
         image = tuple(metainfo["img_shape"][:2])
         output = tuple(metainfo["ori_shape"][:2]) if rescale else image
         return cls(tuple(metainfo["batch_input_shape"]), image, output)
 
     def resize(self, masks: Tensor) -> Tensor:
-        """Mask logits (N, h, w) of the batch at the results' size, (N, H, W) fp32.
+        """Resize mask logits (N, h, w) of the batch to the results' size, (N, H, W) fp32.
 
-        In two steps, as mmdet's: to the batch's size, and the image's part of that to the results'.
-        Half precision ends here: it can't add up the pixels of a mask.
+        As in mmdet there are two steps: to the batch's size, then the image's part of it to the
+        results' size. The result is in fp32, as half precision can't sum the pixels of a mask.
         """
         masks = _resize(masks.float(), self.padded)
         return _resize(masks[:, : self.image[0], : self.image[1]], self.output)
 
     def resized_chunks(self, masks: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """:meth:`resize` some masks at a time, with the slice of N that they are.
+        """Yield (slice of N, masks of it after :meth:`resize`), some masks at a time.
 
-        What is yielded may be overwritten.
+        The caller may overwrite the masks.
         """
         height, width = self.output
         step = max(1, PIXELS_AT_ONCE // (height * width))
@@ -60,6 +59,6 @@ class ImageFrame:
 
 
 def _resize(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(masks.shape[-2:]) == tuple(size):  # bilinear resizing changes nothing then
+    if tuple(masks.shape[-2:]) == tuple(size):  # bilinear resizing would change nothing
         return masks
     return F.interpolate(masks[None], size, mode="bilinear", align_corners=False)[0]

@@ -1,4 +1,4 @@
-"""Queries to instances, each with a score, a mask and a box, as mmdet's fusion head decides it."""
+"""Fusion of queries to instances with score, mask and box, as in mmdet's fusion head."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def instances(
     num_things: int,
     max_per_image: int = 100,
 ) -> InstanceData:
-    """The best pairs of query and class, those of them that are things.
+    """Return the things among the best pairs of query and class.
 
     Args:
         class_logits: (Q, classes + 1), the last class being 'no object'.
         masks: (Q, h, w) mask logits of the batch, at any size.
         frame: Sizes of batch, image and result.
-        num_things: Classes that are things, the first ones.
-        max_per_image: Pairs, stuff included; all where there are fewer.
+        num_things: Number of thing classes, which come first.
+        max_per_image: Largest number of pairs, stuff included.
 
     Returns:
         ``scores`` (N,) fp32: class score times mean probability within the mask; ``labels`` (N,);
@@ -35,19 +35,19 @@ def instances(
     best, pairs = scores.flatten().topk(min(max_per_image, scores.numel()), sorted=False)
     is_thing = pairs % num_classes < num_things
     best, pairs = best[is_thing], pairs[is_thing]
-    # A query that stands for several classes has one mask.
-    queries, which = (pairs // num_classes).unique(return_inverse=True)
+    # A query with several of the pairs has one mask.
+    queries, mask_index = (pairs // num_classes).unique(return_inverse=True)
     binary, quality, boxes = _binarize(masks[queries], frame)
     return InstanceData(
-        bboxes=boxes[which],
+        bboxes=boxes[mask_index],
         labels=pairs % num_classes,
-        scores=best * quality[which],
-        masks=binary[which],
+        scores=best * quality[mask_index],
+        masks=binary[mask_index],
     )
 
 
 def _binarize(masks: Tensor, frame: ImageFrame) -> tuple[Tensor, Tensor, Tensor]:
-    """Masks (N, H, W) as booleans, mean probability within each (N,), and boxes (N, 4)."""
+    """Return masks (N, H, W) bool, the mean probability within each (N,), and boxes (N, 4)."""
     binary = torch.zeros((len(masks), *frame.output), dtype=torch.bool, device=masks.device)
     quality = torch.zeros(len(masks), device=masks.device)
     boxes = torch.zeros(len(masks), 4, device=masks.device)
@@ -61,14 +61,13 @@ def _binarize(masks: Tensor, frame: ImageFrame) -> tuple[Tensor, Tensor, Tensor]
 
 
 def mask_boxes(masks: Tensor) -> Tensor:
-    """Boxes (N, 4) of masks (N, H, W) bool: x1, y1, x2, y2 in pixels, zeros for an empty mask."""
+    """Return boxes (N, 4) of masks (N, H, W) bool: x1, y1, x2, y2 in pixels, zeros if empty."""
     spans = []
-    for along in (masks.any(1), masks.any(2)):  # columns, rows
-        length = along.shape[-1]
-        along = along.to(torch.uint8)
-        first = along.argmax(-1)
-        last = length - along.flip(-1).argmax(-1)
-        spans.append((first, last))
+    for occupied in (masks.any(1), masks.any(2)):  # columns, rows
+        occupied = occupied.to(torch.uint8)
+        first = occupied.argmax(-1)
+        end = occupied.shape[-1] - occupied.flip(-1).argmax(-1)
+        spans.append((first, end))
     (left, right), (top, bottom) = spans
     boxes = torch.stack([left, top, right, bottom], dim=-1)
     return (boxes * masks.flatten(1).any(-1, keepdim=True)).to(torch.float32)

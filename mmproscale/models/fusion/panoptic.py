@@ -1,4 +1,4 @@
-"""Queries to panoptic segments (MaskFormer section 3.4), as mmdet's fusion head decides it."""
+"""Fusion of queries to panoptic segments (MaskFormer, section 3.4), as in mmdet's fusion head."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ def panoptic_map(
     iou_thr: float = 0.8,
     filter_low_score: bool = False,
 ) -> Tensor:
-    """Each pixel goes to the surviving query of highest score times mask probability.
+    """Assign each pixel to the query with the highest score times mask probability.
 
     Args:
         class_logits: (Q, classes + 1), the last class being 'no object'.
         masks: (Q, h, w) mask logits of the batch, at any size.
         frame: Sizes of batch, image and result.
-        num_things: Classes that are things, the first ones.
-        object_mask_thr: Queries of at most this score do not take part.
+        num_things: Number of thing classes, which come first.
+        object_mask_thr: Queries with at most this score are dropped.
         iou_thr: A segment that keeps less than this share of its mask is void.
-        filter_low_score: Whether pixels outside the winner's own mask are void, as in the
-            authors' fusion.
+        filter_low_score: Make pixels outside the winner's own mask void, as the authors' fusion.
 
     Returns:
-        (H, W) int32: label + INSTANCE_OFFSET * number of the thing; void is the number of classes.
+        (H, W) int32: label + INSTANCE_OFFSET * number of the thing, from 1 on; void is the number
+        of classes.
     """
     void = class_logits.shape[-1] - 1
     scores, labels = class_logits.float().softmax(-1).max(-1)
@@ -53,14 +53,14 @@ def panoptic_map(
 
 
 def _compete(masks: Tensor, scores: Tensor, frame: ImageFrame) -> tuple[Tensor, Tensor, Tensor]:
-    """The winner of each pixel, whether it is in the winner's mask, and the area of each mask.
+    """Return each pixel's winner, True where its mask has the pixel, and the area of each mask.
 
-    Of equals the first wins. Masks are resized some at a time, so hardly more memory is held than
-    the result's; large tensors are written over rather than made anew, and are floats, since on a
-    CPU fresh pages, booleans and ``max(0).indices`` take longer than the arithmetic.
+    The first of equal queries wins. Masks are resized some at a time, which bounds the memory.
+    Large tensors are overwritten and are floats: on a CPU new memory pages, booleans and
+    ``max(0).indices`` take longer than the arithmetic.
     """
     best = scores.new_full(frame.output, -1.0)
-    codes = torch.zeros_like(best)  # 2 * (masks from the winner to the last) + whether it is inside
+    codes = torch.zeros_like(best)  # 2 * (number of masks from the winner to the last) + inside
     places = torch.arange(len(masks), 0, -1, device=masks.device, dtype=torch.float32)
     areas = []
     for part, resized in frame.resized_chunks(masks):
@@ -70,7 +70,7 @@ def _compete(masks: Tensor, scores: Tensor, frame: ImageFrame) -> tuple[Tensor, 
         values.mul_(scores[part, None, None])
         highest = values.amax(0)
         has_highest = torch.eq(values, highest, out=values)
-        # The highest code among equals is the first one's.
+        # Among equal queries the first one has the highest code.
         code = inside.add_(places[part, None, None], alpha=2).mul_(has_highest).amax(0)
         torch.where(highest > best, code, codes, out=codes)
         torch.maximum(highest, best, out=best)

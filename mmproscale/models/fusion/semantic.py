@@ -1,4 +1,4 @@
-"""Queries to classes of pixels (Mask2Former's semantic inference)."""
+"""Fusion of queries to a class for each pixel (Mask2Former's semantic inference)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mmproscale.models.fusion.image_frame import ImageFrame
 
 
 def class_scores(class_logits: Tensor, masks: Tensor, frame: ImageFrame) -> Tensor:
-    """Probability of each class without 'no object', times mask probability, over all queries.
+    """Sum class probability times mask probability over all queries, without 'no object'.
 
     Args:
         class_logits: (Q, classes + 1), the last class being 'no object'.
@@ -26,5 +26,5 @@ def class_scores(class_logits: Tensor, masks: Tensor, frame: ImageFrame) -> Tens
 
 
 def semantic_map(class_logits: Tensor, masks: Tensor, frame: ImageFrame) -> Tensor:
-    """The class of highest :func:`class_scores` for each pixel, (H, W) int64."""
+    """Return the class with the highest :func:`class_scores` for each pixel, (H, W) int64."""
     return class_scores(class_logits, masks, frame).max(0).indices

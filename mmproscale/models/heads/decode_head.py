@@ -1,4 +1,4 @@
-"""The mask head with mmseg's signature: feature maps and semantic maps in, losses or scores out."""
+"""Mask head with mmseg's signature: backbone maps and semantic maps to losses or class scores."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @MODELS.register_module()
 class MaskDecodeHead(MaskHead):
-    """In the place of mmseg's ``Mask2FormerHead``, with its arguments and weights.
+    """Head to use instead of mmseg's ``Mask2FormerHead``, with its arguments and weights.
 
-    It also serves slide inference, where mmseg's resizes each crop's masks to the whole image.
+    It also works in slide inference, where mmseg's resizes each crop's masks to the whole image.
 
     Args:
         num_classes: Number of classes.
-        align_corners: How the segmentor resizes scores to the original image's size.
-        ignore_index: What semantic maps hold where nothing is annotated.
-        kwargs: Those of :class:`MaskHead`.
+        align_corners: Option of the segmentor when it resizes scores to the original size.
+        ignore_index: Label of pixels without annotation in semantic maps.
+        kwargs: Arguments of :class:`MaskHead`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class MaskDecodeHead(MaskHead):
         super().__init__(num_things_classes=0, num_stuff_classes=num_classes, **kwargs)
         self.align_corners = align_corners
         self.ignore_index = ignore_index
-        self.out_channels = num_classes  # of the scores: slide inference asks for it
+        self.out_channels = num_classes  # channels of the scores, which slide inference reads
 
     def loss(
         self,
@@ -46,17 +46,17 @@ class MaskDecodeHead(MaskHead):
         batch_data_samples: Sequence[SegDataSample],
         train_cfg: Mapping[str, Any] | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of backbone maps ``x`` by mmdet's names.
+        """Return the losses of backbone maps ``x`` by mmdet's names.
 
         Args:
             x: (B, C_i, H_i, W_i), high resolution first.
-            batch_data_samples: B, with ``gt_sem_seg`` (1, H, W), padded as the images are.
-            train_cfg: The segmentor's, which is not used: the head has its own.
+            batch_data_samples: One for each image, with ``gt_sem_seg`` (1, H, W), padded like it.
+            train_cfg: Config of the segmentor, not used: the head has its own.
 
         Raises:
-            InputError: A map with labels that are no classes, or none at all; a head without
-                ``train_cfg``, or one that weighs classes by names that nobody has told it.
-            FloatingPointError: A matching cost that is not a number.
+            InputError: A semantic map is missing or has an unknown label; the head has no
+                ``train_cfg``, or a ``class_weight`` by name but no class names.
+            FloatingPointError: A matching cost is not finite.
         """
         return self.losses(x, [self._targets(sample) for sample in batch_data_samples])
 
@@ -66,25 +66,23 @@ class MaskDecodeHead(MaskHead):
         batch_img_metas: Sequence[Mapping[str, Any]],
         test_cfg: Mapping[str, Any] | None = None,
     ) -> Tensor:
-        """Scores (B, classes, H, W) at the size of what the network has seen: image or crop.
+        """Return scores (B, classes, H, W) at the size of the network's input, image or crop.
 
         Args:
             x: (B, C_i, H_i, W_i), high resolution first.
-            batch_img_metas: Metainfo of each image; the first one's size is that of all.
-            test_cfg: The segmentor's, whose ``mode`` may be 'slide'.
+            batch_img_metas: Metainfo of each image; all have the size of the first.
+            test_cfg: Config of the segmentor, whose ``mode`` may be 'slide'.
         """
         predictions = self.decode(x)
         size = _network_size(batch_img_metas[0], test_cfg or {})
         frame = ImageFrame(size, size, size)
-        both = zip(predictions.class_logits[-1], predictions.masks(), strict=True)
-        return torch.stack([class_scores(classes, masks, frame) for classes, masks in both])
+        logits = zip(predictions.class_logits[-1], predictions.masks(), strict=True)
+        return torch.stack([class_scores(classes, masks, frame) for classes, masks in logits])
 
     def _targets(self, sample: SegDataSample) -> Targets:
         image = sample.metainfo.get("img_path", "an image")
         if "gt_sem_seg" not in sample:
-            raise InputError(
-                f"{image} has no semantic map to learn from: load annotations in train_pipeline"
-            )
+            raise InputError(f"{image} has no semantic map: load annotations in train_pipeline")
         try:
             return semantic_targets(sample.gt_sem_seg.data, self.num_classes, self.ignore_index)
         except InputError as error:
@@ -93,9 +91,9 @@ class MaskDecodeHead(MaskHead):
 
 
 def _network_size(metainfo: Mapping[str, Any], test_cfg: Mapping[str, Any]) -> tuple[int, int]:
-    """(H, W) of the segmentor's input.
+    """Return (H, W) of the segmentor's input.
 
-    For a crop mmseg notes its size as the image's, and leaves ``pad_shape`` that of the whole.
+    For a crop mmseg stores its size in ``img_shape``; ``pad_shape`` stays that of the whole image.
     """
     padded = None if test_cfg.get("mode") == "slide" else metainfo.get("pad_shape")
     height, width = (padded or metainfo["img_shape"])[:2]

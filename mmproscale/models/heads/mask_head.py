@@ -1,4 +1,4 @@
-"""Queries to classes and masks, and their losses: what both frameworks' heads share."""
+"""Common part of the mask heads for mmdet and mmseg: query predictions and their losses."""
 
 from __future__ import annotations
 
@@ -23,29 +23,32 @@ from mmproscale.models.layers.token_layout import to_tokens
 from mmproscale.models.pixel_decoders.pixel_decoder import Encoded, PixelDecoder
 from mmproscale.models.query_decoders import QueryDecoder
 
-# What mmdet's own layer and attention take, of what layer_cfg and its cross_attn_cfg may have.
-PLAIN_LAYER = ("self_attn_cfg", "cross_attn_cfg", "ffn_cfg", "norm_cfg", "init_cfg")
-PLAIN_ATTENTION = ("embed_dims", "num_heads", "attn_drop", "proj_drop", "dropout", "batch_first")
+# Keys of layer_cfg and its cross_attn_cfg that mmdet's own layer and attention take.
+LAYER_KEYS = ("self_attn_cfg", "cross_attn_cfg", "ffn_cfg", "norm_cfg", "init_cfg")
+ATTENTION_KEYS = ("embed_dims", "num_heads", "attn_drop", "proj_drop", "dropout", "batch_first")
 
+Criterion = Callable[[QueryPredictions], dict[str, Tensor]]
 MaskEmbed = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 class MaskHead(Mask2FormerHead):
-    """Mask2Former's head: mmdet's arguments and weights, and nothing computed that is not needed.
+    """Mask2Former's head with mmdet's arguments and weights that computes fewer masks.
 
-    Attention masks are computed at the size in which they are used, full-size masks only where a
-    result is asked for, and in training those of matched queries alone.
+    Attention masks are computed at the size at which they are used. Full-size masks are computed
+    only for results, and in training only for matched queries.
 
     Args:
-        class_weight: Weights of classes by their names, for the class loss, in the place of those
-            in ``loss_cls.class_weight``. Names are the dataset's: see :meth:`name_classes`.
-        exit_loss: Config of what trains several exits of the pixel decoder, as
-            ``dict(type='mmproscale.MultiExitLoss')``; None for the loss after all layers.
+        class_weight: Weights of the class loss by class name, which replace those of
+            ``loss_cls.class_weight``. The names are the dataset's, see :meth:`name_classes`.
+        exit_loss: Config of the loss of several exits, ``dict(type='mmproscale.MultiExitLoss')``;
+            None for the losses after all layers.
 
     Raises:
         InputError: A ``train_cfg`` whose assigner has no ``match_costs``; numbers of levels that
-            differ; an ``exit_loss``, and a pixel decoder with a single exit.
+            differ; an ``exit_loss`` with a pixel decoder that has at most one exit.
     """
+
+    class_weight: Sequence[float] | None
 
     def __init__(
         self,
@@ -57,7 +60,7 @@ class MaskHead(Mask2FormerHead):
         exit_loss: dict | None = None,
         **kwargs,
     ) -> None:
-        pixel_decoder = _with_levels(pixel_decoder, num_transformer_feat_level)
+        pixel_decoder = _with_num_levels(pixel_decoder, num_transformer_feat_level)
         _check_levels(pixel_decoder, num_transformer_feat_level)
         super().__init__(
             *args,
@@ -68,75 +71,76 @@ class MaskHead(Mask2FormerHead):
         )
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.num_transformer_decoder_layers = self.transformer_decoder.num_layers
-        self._own_decoder = isinstance(self.pixel_decoder, PixelDecoder)  # else stock's
-        if self._own_decoder:
+        self._is_own_decoder = isinstance(self.pixel_decoder, PixelDecoder)
+        if self._is_own_decoder:
             self._project_maps(self.pixel_decoder.map_channels)
-        if not self.transformer_decoder.layers:  # nobody reads them, and training asks who does
+        if not self.transformer_decoder.layers:  # unused, and DDP waits for missing gradients
             self.query_embed.requires_grad_(False)
             self.level_embed.requires_grad_(False)
         self.criterion = self._build_criterion() if self.train_cfg else None
-        exits = self.pixel_decoder.exits if self._own_decoder else ()
+        exits = self.pixel_decoder.exits if self._is_own_decoder else ()
         self.exit_loss = build_exit_loss(exit_loss, exits) if exit_loss else None
-        self._unnamed_weights = dict(class_weight or {})
+        self._named_weights = dict(class_weight or {})
 
     def name_classes(self, names: Sequence[str]) -> None:
-        """Say the classes' names, in the order of labels: what is stated by name takes effect.
+        """Take the class names, in the order of labels, and apply ``class_weight`` by name.
 
         Raises:
-            InputError: ``class_weight`` has a name that is no class, or what is no weight.
+            InputError: ``class_weight`` has an unknown name or an invalid weight.
         """
-        if not self._unnamed_weights or self.criterion is None:
+        if not self._named_weights or self.criterion is None:
             return
-        weights = weights_by_name(self._unnamed_weights, names, self.class_weight)
-        self._unnamed_weights = {}
+        weights = weights_by_name(self._named_weights, names, self.class_weight)
+        self._named_weights = {}
         self.class_weight = self.loss_cls.class_weight = weights
         self.criterion = replace(self.criterion, class_weight=weights)
 
     def forward(
         self, x: Sequence[Tensor], batch_data_samples: object = None
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Class logits (B, Q, classes + 1) and masks (B, Q, H, W) of each layer, as mmdet's."""
+        """Return class logits (B, Q, classes + 1) and masks (B, Q, H, W) by layer, as mmdet."""
         predictions = self.decode(x)
         layers = range(len(predictions.class_logits))
         return list(predictions.class_logits), [predictions.masks(layer) for layer in layers]
 
     def losses(self, feats: Sequence[Tensor], targets: Sequence[Targets]) -> dict[str, Tensor]:
-        """Losses of backbone maps by mmdet's names, those of an exit after its own: ``exit4.``.
+        """Return losses by mmdet's names; an ``exit_loss`` adds the exit as a prefix, ``exit4.``.
 
         Args:
             feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
             targets: Ground truth of each image.
 
         Raises:
-            InputError: A model without ``train_cfg``, or one that weighs classes by names that
-                nobody has told it; not one target for each image.
-            FloatingPointError: A matching cost that is not a number.
+            InputError: The head has no ``train_cfg``, or a ``class_weight`` by name but no class
+                names; the number of targets is not the number of images.
+            FloatingPointError: A matching cost is not finite.
         """
         if self.criterion is None:
-            raise InputError("the model has no train_cfg, so it has no losses: give it one")
-        if self._unnamed_weights:
+            raise InputError("the model has no train_cfg, so it has no losses: set train_cfg")
+        if self._named_weights:
             raise InputError(
-                "the head's class_weight names classes, and nobody has told it which they are: add "
-                "dict(type='mmproscale.ClassNamesHook') to custom_hooks"
+                "the head's class_weight has class names, but the head does not know the dataset's "
+                "classes: add dict(type='mmproscale.ClassNamesHook') to custom_hooks"
             )
+        criterion = partial(self.criterion, targets=targets)
         if self.exit_loss is not None:
-            decoder, losses_at = self.pixel_decoder, partial(self._losses_at, feats, targets)
+            decoder, losses_at = self.pixel_decoder, partial(self._losses_at, feats, criterion)
             return self.exit_loss(decoder.exits, decoder.encoder, losses_at)
-        return self.criterion(self.decode(feats, project_queries=False), targets)
+        return criterion(self.decode(feats, project_queries=False))
 
     def decode(self, feats: Sequence[Tensor], project_queries: bool = True) -> QueryPredictions:
-        """What the queries predict for backbone maps (B, C_i, H_i, W_i), high resolution first.
+        """Return the queries' predictions for backbone maps.
 
         Args:
-            feats: The maps.
-            project_queries: Whether the mask projection is laid on the queries and not on the
-                pixels, of which there are a thousand times more: (W x + b) q = x (W' q) + b q.
-                Losses, which look at some points alone, take the pixels'.
+            feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
+            project_queries: Apply the mask projection to the queries instead of the pixels, of
+                which there are a thousand times more: (W x + b) q = x (W' q) + b q. Losses sample
+                the projected pixels at some points, and need False.
         """
-        if not self._own_decoder:
+        if not self._is_own_decoder:
             pixels, maps = self.pixel_decoder(feats)
-            return self._query(maps, pixels, self._embed)
-        return self._read(self.pixel_decoder.embed(feats), project_queries)
+            return self._run_decoder(maps, pixels, self._embed_for_mask_features)
+        return self._predict(self.pixel_decoder.embed(feats), project_queries)
 
     def decode_exits(
         self,
@@ -151,39 +155,33 @@ class MaskHead(Mask2FormerHead):
 
         Args:
             feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
-            exits: Some of the pixel decoder's.
-            project_queries: As :meth:`decode`'s.
-            with_cp: Whether all that an exit adds is computed again in the backward pass, which
-                saves memory.
+            exits: Some of the pixel decoder's exits.
+            project_queries: As in :meth:`decode`.
+            with_cp: Compute the parts of each exit again in the backward pass, which saves memory.
         """
-        read = partial(checkpoint, self._read, use_reentrant=False) if with_cp else self._read
+        run = partial(checkpoint, self._predict, use_reentrant=False) if with_cp else self._predict
         for encoded in self.pixel_decoder.encode(feats, exits, with_cp):
-            yield encoded.exits[0], read(encoded, project_queries)
+            yield encoded.exits[0], run(encoded, project_queries)
 
     def _losses_at(
-        self,
-        feats: Sequence[Tensor],
-        targets: Sequence[Targets],
-        exits: Sequence[int],
-        with_cp: bool,
+        self, feats: Sequence[Tensor], criterion: Criterion, exits: Sequence[int], with_cp: bool
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
         for exit_, predictions in self.decode_exits(feats, exits, False, with_cp):
-            yield exit_, self.criterion(predictions, targets)
+            yield exit_, criterion(predictions)
 
-    def _read(self, encoded: Encoded, project_queries: bool) -> QueryPredictions:
+    def _predict(self, encoded: Encoded, project_queries: bool) -> QueryPredictions:
         """Return predictions from encoded maps and the embedding before the mask projection."""
-        decoder = self.pixel_decoder
-        if project_queries and decoder.projects_linearly:
-            pixels, mask_embed = encoded.embedding, self._embed_through_projection
-        else:
-            pixels, mask_embed = decoder.mask_feature(encoded.embedding), self._embed
-        return replace(self._query(encoded.maps, pixels, mask_embed), exits=encoded.exits)
+        pixels, mask_embed = encoded.embedding, self._embed_for_unprojected_pixels
+        if not (project_queries and self.pixel_decoder.projects_linearly):
+            pixels = self.pixel_decoder.mask_feature(encoded.embedding)
+            mask_embed = self._embed_for_mask_features
+        return replace(self._run_decoder(encoded.maps, pixels, mask_embed), exits=encoded.exits)
 
-    def _query(
+    def _run_decoder(
         self, maps: Sequence[Tensor], pixels: Tensor, mask_embed: MaskEmbed
     ) -> QueryPredictions:
-        """What the queries predict from maps and what their mask embeddings are multiplied by."""
-        maps = maps[: self._levels_read]
+        """Return predictions from maps and the pixels (B, C, H, W) that embeddings multiply."""
+        maps = maps[: self._num_levels_read]
         outputs, mask_embeddings, bias = self.transformer_decoder(
             queries=self.query_feat.weight.expand(len(pixels), -1, -1),
             query_pos=self.query_embed.weight[None],
@@ -196,25 +194,25 @@ class MaskHead(Mask2FormerHead):
         )
         return QueryPredictions(self.cls_embed(outputs), mask_embeddings, pixels, bias)
 
-    def _embed(self, queries: Tensor) -> tuple[Tensor, None]:
+    def _embed_for_mask_features(self, queries: Tensor) -> tuple[Tensor, Tensor | None]:
         return self.mask_embed(queries), None
 
-    def _embed_through_projection(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Mask embeddings that are for pixels before the projection, (B, Q, C), and (B, Q, 1)."""
+    def _embed_for_unprojected_pixels(self, queries: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return mask embeddings (B, Q, C) and bias (B, Q, 1) for pixels before the projection."""
         embedding, projection = self.mask_embed(queries), self.pixel_decoder.mask_feature
         return embedding @ projection.weight.flatten(1), embedding @ projection.bias[:, None]
 
     def _project_maps(self, channels: int) -> None:
-        """Project maps of so many channels to the queries' width; mmdet's head knows one width."""
+        """Project maps to the queries' width, if they have another; mmdet's head does not."""
         width = self.transformer_decoder.embed_dims
         if channels != width:
             self.decoder_input_projs = ModuleList(
-                nn.Conv2d(channels, width, kernel_size=1) for _ in range(self._levels_read)
+                nn.Conv2d(channels, width, kernel_size=1) for _ in range(self._num_levels_read)
             )
 
     @property
-    def _levels_read(self) -> int:
-        """How many maps the decoder's layers get to, lowest resolution first."""
+    def _num_levels_read(self) -> int:
+        """Number of maps that the decoder's layers read, lowest resolution first."""
         return min(self.num_transformer_feat_level, self.num_transformer_decoder_layers)
 
     def _memories(self, maps: Sequence[Tensor]) -> list[Tensor]:
@@ -244,30 +242,30 @@ class MaskHead(Mask2FormerHead):
         )
 
 
-def _with_levels(pixel_decoder: Mapping, num_levels: int) -> ConfigDict:
-    """With what mmdet reads the number of levels from, where there is no encoder to say it."""
+def _with_num_levels(pixel_decoder: Mapping, num_levels: int) -> ConfigDict:
+    """Add the key from which mmdet reads the number of levels, if the config has no encoder."""
     levels = dict(layer_cfg=dict(self_attn_cfg=dict(num_levels=num_levels)))
     return ConfigDict(dict(encoder=levels) | dict(pixel_decoder))
 
 
 def _stock_decoder(config: Mapping) -> ConfigDict:
-    """A decoder that mmdet can build, in whose place ours comes: plain layers, one at least."""
-    config = ConfigDict(copy.deepcopy(dict(config)))
-    layer = {key: value for key, value in config.layer_cfg.items() if key in PLAIN_LAYER}
+    """Return a config of a decoder that mmdet can build and ours replaces: at least one layer."""
+    stock = ConfigDict(copy.deepcopy(dict(config)))
+    layer = {key: value for key, value in stock.layer_cfg.items() if key in LAYER_KEYS}
     attention = layer["cross_attn_cfg"].items()
-    layer["cross_attn_cfg"] = {key: value for key, value in attention if key in PLAIN_ATTENTION}
-    config.layer_cfg = layer
-    config.num_layers = max(1, config.num_layers)
-    return config
+    layer["cross_attn_cfg"] = {key: value for key, value in attention if key in ATTENTION_KEYS}
+    stock.layer_cfg = layer
+    stock.num_layers = max(1, stock.num_layers)
+    return stock
 
 
 def _check_levels(pixel_decoder: ConfigDict, wanted: int) -> None:
-    """mmdet asserts the first of these without a word, and fails far off at the second."""
+    """Raise InputError if numbers of levels differ, which mmdet reports late or without a text."""
     encoded = pixel_decoder.encoder.layer_cfg.self_attn_cfg.num_levels
-    given = pixel_decoder.get("num_outs", 3)
-    if not wanted == encoded == given:
+    num_outs = pixel_decoder.get("num_outs", 3)
+    if not wanted == encoded == num_outs:
         raise InputError(
-            f"num_transformer_feat_level={wanted}, pixel_decoder.num_outs={given} and "
+            f"num_transformer_feat_level={wanted}, pixel_decoder.num_outs={num_outs} and "
             f"pixel_decoder.encoder.layer_cfg.self_attn_cfg.num_levels={encoded} must be the same: "
             "the number of the schedule's levels"
         )

@@ -1,17 +1,19 @@
-"""ECO-M2F's step A (section 3.1, eq. 3): every exit is trained, through the one query decoder."""
+"""Loss of several exits, ECO-M2F's step A (section 3.1, eq. 3); they share the query decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import broadcast
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmproscale.errors import InputError
+from mmproscale.models.encoders.exit_gate import LayeredEncoder
 from mmproscale.registry import MODELS
 
-Losses = dict[str, Tensor]
+Losses = dict[str, Any]  # tensors; some of DDQ's are lists of tensors
 LossesAt = Callable[[Sequence[int], bool], Iterator[tuple[int, Losses]]]
 EXITS = ("all", "sample")
 WEIGHTINGS = ("WSD", "USD")
@@ -19,18 +21,18 @@ WEIGHTINGS = ("WSD", "USD")
 
 @MODELS.register_module()
 class MultiExitLoss:
-    """A model's losses at the exits of its encoder, in the place of those after all layers.
+    """Losses of a model at the exits of its encoder, instead of those after all layers.
 
     Args:
-        exits: ``'all'`` in every step, or ``'sample'``: one, drawn anew for each step and the same
-            in all processes. Layers after it then have gradients of zero.
-        weighting: ``'WSD'`` weighs exit k by k, scaled to mean 1 (weighted stochastic depth),
-            ``'USD'`` weighs all alike (Table 5).
-        with_cp: Whether all that an exit adds, from the encoder to the queries, is computed again
-            in the backward pass: slower, in less memory.
+        exits: ``'all'`` in every step, or ``'sample'``: one exit, drawn for each step, the same in
+            all processes. Layers after it then have gradients of zero.
+        weighting: ``'WSD'`` weights exit k by k, scaled to mean 1 (weighted stochastic depth);
+            ``'USD'`` weights all exits equally (Table 5).
+        with_cp: Compute the parts of each exit, from encoder to queries, again in the backward
+            pass: slower, with less memory.
 
     Raises:
-        InputError: Another ``exits`` or ``weighting``.
+        InputError: ``exits`` or ``weighting`` is unknown.
     """
 
     def __init__(self, exits: str = "all", weighting: str = "WSD", with_cp: bool = False) -> None:
@@ -42,33 +44,33 @@ class MultiExitLoss:
         self.exits, self.weighting, self.with_cp = exits, weighting, with_cp
 
     def __call__(
-        self, exits: Sequence[int], encoder: nn.Module, losses_at: LossesAt
-    ) -> dict[str, Tensor]:
-        """Weighted losses by mmdet's names after the exit's: ``exit4.d0.loss_dice``.
+        self, exits: Sequence[int], encoder: LayeredEncoder, losses_at: LossesAt
+    ) -> Losses:
+        """Return weighted losses by mmdet's names, prefixed with the exit: ``exit4.d0.loss_dice``.
 
         Args:
-            exits: Those of the model, ascending.
-            encoder: Has ``layers`` and their ``schedule``.
-            losses_at: Yields (exit, losses, ``loss_cls`` among them) at some exits, ascending; told
-                whether to compute again in the backward pass what an exit adds.
+            exits: Exits of the model, ascending.
+            encoder: Encoder with ``layers`` and a ``schedule``.
+            losses_at: Yields (exit, losses with ``loss_cls``) at the given exits, ascending; its
+                second argument is ``with_cp``.
         """
         weights = exit_weights(exits, self.weighting)
-        trained = exits if self.exits == "all" else (draw(exits),)
-        losses = {
-            f"exit{exit_}.{name}": _times(weights[exit_], value)
-            for exit_, of_exit in losses_at(trained, self.with_cp)
-            for name, value in of_exit.items()
+        trained = exits if self.exits == "all" else (draw_exit(exits),)
+        losses: Losses = {
+            f"exit{exit_}.{name}": _weighted(weights[exit_], value)
+            for exit_, exit_losses in losses_at(trained, self.with_cp)
+            for name, value in exit_losses.items()
         }
         last = f"exit{trained[-1]}.loss_cls"
-        losses[last] = losses[last] + _nothing_of(encoder, trained[-1])
+        losses[last] = losses[last] + _zero_from_skipped_layers(encoder, trained[-1])
         return losses
 
 
 def build_exit_loss(config: dict, exits: Sequence[int]) -> MultiExitLoss:
-    """The loss of a config, for a model with these exits.
+    """Build the loss of a config, for a model with these exits.
 
     Raises:
-        InputError: Fewer than two exits; an argument that can't be.
+        InputError: Fewer than two exits; an invalid argument.
     """
     if len(exits) < 2:
         raise InputError(
@@ -82,29 +84,29 @@ def build_exit_loss(config: dict, exits: Sequence[int]) -> MultiExitLoss:
 
 
 def exit_weights(exits: Sequence[int], weighting: str) -> dict[int, float]:
-    """The alpha_k of eq. 3, with mean 1: growing as k, or all alike."""
+    """Return alpha_k of eq. 3 for each exit k, with mean 1: proportional to k, or all equal."""
     if weighting == "USD":
         return dict.fromkeys(exits, 1.0)
     return {k: k * len(exits) / sum(exits) for k in exits}
 
 
-def _times(weight: float, value: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
-    """A weighted loss; of DDQ, which has lists of them, the list."""
+def _weighted(weight: float, value: Tensor | Sequence[Tensor]) -> Tensor | list[Tensor]:
+    """Multiply a loss, or each loss of a list, by a weight."""
     return weight * value if isinstance(value, Tensor) else [weight * one for one in value]
 
 
-def draw(exits: Sequence[int]) -> int:
-    """One of the exits, the same in all processes."""
+def draw_exit(exits: Sequence[int]) -> int:
+    """Draw one of the exits, the same in all processes."""
     index = torch.randint(len(exits), (1,))
     broadcast(index)
     return exits[int(index)]
 
 
-def _nothing_of(encoder: nn.Module, exit_: int) -> Tensor | float:
-    """Zero, by way of the layers that an exit does without.
+def _zero_from_skipped_layers(encoder: LayeredEncoder, exit_: int) -> Tensor | float:
+    """Return zero, computed from the parameters of the layers that an exit skips.
 
-    So their gradient is what it is, zero, and not missing: processes wait for one another's
-    gradients of every parameter, and Adam's moments follow the expected loss over exits.
+    Their gradients are then zero instead of missing: processes wait for each other's gradients of
+    every parameter, and Adam's moments follow the expected loss over exits.
     """
     skipped = [encoder.layers[index] for index in encoder.schedule.skipped_layers(exit_)]
     return sum((0.0 * p.sum() for layer in skipped for p in layer.parameters()), 0.0)

@@ -1,4 +1,4 @@
-"""The mask head with mmdet's signature: feature maps and data samples in, losses or masks out."""
+"""Mask head with mmdet's signature: backbone maps and data samples to losses or mask logits."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from mmproscale.registry import MODELS
 
 @MODELS.register_module()
 class PanopticHead(MaskHead):
-    """In the place of mmdet's ``Mask2FormerHead``, for panoptic and instance segmentation."""
+    """Head to use instead of mmdet's ``Mask2FormerHead``, for panoptic and instance results."""
 
     def loss(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]
     ) -> dict[str, Tensor]:
-        """Losses of backbone maps ``x``, as :meth:`losses`."""
+        """Return the losses of backbone maps ``x``, as :meth:`losses`."""
         return self.losses(x, [self._targets(s) for s in batch_data_samples])
 
     def predict(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]
     ) -> tuple[Tensor, Tensor]:
-        """Class logits (B, Q, classes + 1), and mask logits (B, Q, H, W) at the batch's size."""
+        """Return class logits (B, Q, classes + 1) and mask logits (B, Q, H, W), at batch size."""
         predictions = self.decode(x)
         size = batch_data_samples[0].metainfo["batch_input_shape"]
         masks = F.interpolate(predictions.masks(), size, mode="bilinear", align_corners=False)

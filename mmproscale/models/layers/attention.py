@@ -1,4 +1,4 @@
-"""Plain attention by PyTorch's fused kernel, and the logits of masks."""
+"""Plain attention by PyTorch's fused kernel, and mask logits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Attention(MultiheadAttention):
-    """mmcv's module, by PyTorch's fused kernel and without the weights that nobody reads."""
+    """mmcv's module with PyTorch's fused kernel, which does not return attention weights."""
 
     def forward(
         self,
@@ -22,7 +22,7 @@ class Attention(MultiheadAttention):
         key_padding_mask: None = None,
         identity: Tensor | None = None,
     ) -> Tensor:
-        """The queries with what they gathered added.
+        """Attend from queries to keys and add the result to ``identity``.
 
         Args:
             query: (B, Q, C).
@@ -30,15 +30,15 @@ class Attention(MultiheadAttention):
             value: (B, N, C).
             query_pos: Added to the queries, broadcast to (B, Q, C).
             key_pos: Added to the keys, broadcast to (B, N, C).
-            attn_mask: Booleans that broadcast to (B, heads, Q, N), true where a query reads.
+            attn_mask: Booleans that broadcast to (B, heads, Q, N), True where a query reads.
             key_padding_mask: Not supported; Mask2Former masks no padding.
-            identity: What the result is added to, (B, Q, C); None for the queries.
+            identity: (B, Q, C), to which the result is added; None for the queries.
 
         Returns:
             (B, Q, C).
         """
         in_projections = zip(
-            (_plus(query, query_pos), _plus(key, key_pos), value),
+            (_add_position(query, query_pos), _add_position(key, key_pos), value),
             self.attn.in_proj_weight.chunk(3),
             self.attn.in_proj_bias.chunk(3),
             strict=True,
@@ -57,12 +57,12 @@ class Attention(MultiheadAttention):
 def mask_logits(
     mask_embedding: Tensor, mask_features: Tensor, mask_bias: Tensor | None = None
 ) -> Tensor:
-    """Logits of each query's mask, (B, Q, H * W): embeddings times features.
+    """Return the logits of each query's mask, (B, Q, H * W): embeddings times features.
 
     Args:
         mask_embedding: (B, Q, C).
         mask_features: (B, C, H, W).
-        mask_bias: (B, Q, 1), added to each of a query's pixels; None for nothing.
+        mask_bias: (B, Q, 1), added at each pixel of a query's mask; None for no bias.
     """
     features = mask_features.flatten(2)
     if mask_bias is None:
@@ -70,5 +70,5 @@ def mask_logits(
     return torch.baddbmm(mask_bias, mask_embedding, features)
 
 
-def _plus(tokens: Tensor, position: Tensor | None) -> Tensor:
+def _add_position(tokens: Tensor, position: Tensor | None) -> Tensor:
     return tokens if position is None else tokens + position

@@ -1,4 +1,4 @@
-"""Where each level's tokens lie: strides, map sizes and order, as Python ints."""
+"""Layout of a token sequence: strides, map sizes and order of its levels, as Python ints."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """The levels of a token sequence, in the order in which it holds them.
+    """Levels of a token sequence, in the sequence's order.
 
-    The order is the framework's (Mask2Former: 32, 16, 8; mmdet's DINO: 8 to 64) and decides how a
-    layer's per-level weights are read. Schedules name strides and never see it.
+    The order is the framework's (Mask2Former: 32, 16, 8; mmdet's DINO: 8 to 64). It decides which
+    level each of a layer's per-level weights belongs to. Schedules do not depend on it.
 
     Args:
         strides: Stride of each level, in order.
         shapes: Map size (H, W) of each level, in the same order.
-        padding: (B, N) over all levels' tokens in order, True where a token is padding: it is read
-            as zero. None where tokens are read whatever they are, as in Mask2Former.
+        padding: (B, N) over all levels' tokens in order, True for padding, which is read as zero.
+            None where padding is read like other tokens, as in Mask2Former.
         valid_ratios: (B, L, 2), the part (w, h) of each level's map that is image. A token's
             reference point is then its place in the image, on each level that it reads. None for
             the whole map.
@@ -32,40 +32,40 @@ class TokenLayout:
     valid_ratios: Tensor | None = field(default=None, compare=False)
 
     @classmethod
-    def of(cls, maps: Mapping[int, Tensor]) -> TokenLayout:
-        """The layout of ``maps``: stride -> (B, C, H, W), in the mapping's order."""
+    def from_maps(cls, maps: Mapping[int, Tensor]) -> TokenLayout:
+        """Return the layout of ``maps``: stride -> (B, C, H, W), in the mapping's order."""
         return cls(tuple(maps), tuple((m.shape[-2], m.shape[-1]) for m in maps.values()))
 
     def order(self, strides: Iterable[int]) -> tuple[int, ...]:
-        """``strides`` in this layout's order."""
+        """Return ``strides`` in this layout's order."""
         wanted = set(strides)
         return tuple(stride for stride in self.strides if stride in wanted)
 
     def shape(self, stride: int) -> tuple[int, int]:
-        """Map size (H, W) of a level."""
+        """Return the map size (H, W) of a level."""
         return self.shapes[self.strides.index(stride)]
 
     def num_tokens(self, stride: int) -> int:
-        """Tokens of a level, H * W."""
+        """Return the number of tokens of a level, H * W."""
         height, width = self.shape(stride)
         return height * width
 
     def shapes_of(self, strides: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """Map sizes (H, W) of some levels."""
+        """Return the map sizes (H, W) of some levels."""
         return tuple(self.shape(stride) for stride in strides)
 
     def split(self, tokens: Tensor, strides: Sequence[int]) -> dict[int, Tensor]:
-        """Tokens (B, N, ...) of ``strides`` one after the other, stride -> (B, N_level, ...)."""
+        """Split tokens (B, N, ...) of ``strides`` by level: stride -> (B, N_level, ...)."""
         parts = tokens.split([self.num_tokens(stride) for stride in strides], dim=1)
         return dict(zip(strides, parts, strict=True))
 
     def to_map(self, tokens: Tensor, stride: int) -> Tensor:
-        """One level's tokens (B, N, C) as its map (B, C, H, W)."""
-        # In this order a single image's map has the strides by which torch knows channels_last.
+        """Return the map (B, C, H, W) of one level's tokens (B, N, C)."""
+        # With these operations torch recognises a single image's map as channels_last.
         return tokens.unflatten(1, self.shape(stride)).permute(0, 3, 1, 2)
 
-    def of_images(self, images: list[int] | slice) -> TokenLayout:
-        """The layout of some images of the batch."""
+    def select_images(self, images: list[int] | slice) -> TokenLayout:
+        """Return the layout of some images of the batch."""
         padding, ratios = self.padding, self.valid_ratios
         return replace(
             self,
@@ -74,17 +74,17 @@ class TokenLayout:
         )
 
     def padding_of(self, strides: Sequence[int]) -> Tensor | None:
-        """Which tokens of ``strides``, one after the other, are padding: (B, N), or None."""
+        """Return the padding (B, N) of ``strides``, one after the other, or None."""
         if self.padding is None:
             return None
         return concat(self.split(self.padding, self.strides), strides)
 
     def reference_points(self, queries: Sequence[int], keys: Sequence[int], like: Tensor) -> Tensor:
-        """Where the tokens of ``queries`` lie on the maps of ``keys``, as (x, y) in 0..1.
+        """Return the places of the tokens of ``queries`` on the maps of ``keys``, (x, y) in 0..1.
 
-        Pixel centres, the same for every image and map: (1, N, 1, 2). With valid ratios, their
-        places in each image carried over to each map: (B, N, L, 2). In fp32 or wider, on
-        ``like``'s device.
+        They are pixel centres, the same for every image and map: (1, N, 1, 2). With valid ratios,
+        each centre's place in the image is transferred to each map: (B, N, L, 2). The result is in
+        fp32 or wider, on ``like``'s device.
         """
         centres = [_pixel_centres(self.shape(stride), like) for stride in queries]
         points = torch.cat(centres)[None, :, None]  # Nx2 -> 1xNx1x2
@@ -105,12 +105,12 @@ class TokenLayout:
 
 
 def to_tokens(feature_map: Tensor) -> Tensor:
-    """BxCxHxW -> BxNxC, row-major."""
+    """Return the tokens (B, N, C) of a map (B, C, H, W), row-major."""
     return feature_map.flatten(2).transpose(1, 2)
 
 
 def concat(levels: Mapping[int, Tensor], strides: Sequence[int]) -> Tensor:
-    """Tokens of ``strides`` one after the other, (B, N, ...); a single level is not copied."""
+    """Concatenate the tokens of ``strides``, (B, N, ...); a single level is not copied."""
     parts = [levels[stride] for stride in strides]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 

@@ -1,6 +1,6 @@
-"""Pixel decoders with attention over the coarser levels: what Mask2Former's and its kin share.
+"""Common part of pixel decoders with attention over the coarser levels, as in Mask2Former.
 
-Input projections -> encoder -> pixel embedding -> mask projection. Drop-ins for mmdet's and mmseg's
+Input projections -> encoder -> pixel embedding -> mask projection. They replace mmdet's and mmseg's
 ``MSDeformAttnPixelDecoder``: the arguments are the same except ``encoder``, the weights have the
 same names, and ``forward`` returns the same pair.
 """
@@ -34,18 +34,18 @@ class AttentionPixelDecoder(PixelDecoder):
         exits: Numbers of layers after which an image may leave the encoder, ascending.
         in_channels: Channels of each backbone map, high resolution first.
         strides: Stride of each backbone map, in the same order.
-        feat_channels: Channels C within.
+        feat_channels: Channels C of the decoder's maps.
         out_channels: Channels of the mask features.
-        num_outs: How many encoded maps are returned, low resolution first.
+        num_outs: Number of encoded maps to return, low resolution first.
         norm_cfg: Normalisation of projections and embedding.
         act_cfg: Activation of the embedding.
         positional_encoding: Arguments of mmdet's ``SinePositionalEncoding``.
-        pixel_embedding: Config of what stands on each map finer than the encoder's; None where the
-            encoder has the finest.
+        pixel_embedding: Config of the embedding of each map finer than the encoder's; None if the
+            encoder has the finest map.
 
     Raises:
-        InputError: Not one stride for each map; a pixel embedding and no map for it, or none for a
-            map; more ``num_outs`` than maps.
+        InputError: Not one stride for each map; a ``pixel_embedding`` without a map for it, or a
+            map without it; more ``num_outs`` than maps.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class AttentionPixelDecoder(PixelDecoder):
                 f"{len(strides)} strides {tuple(strides)}: give one stride for each map"
             )
         channels = dict(zip(strides, in_channels, strict=True))
-        # Maps finer than the encoder's are fused top-down, low resolution first.
+        # These maps are fused top-down, low resolution first.
         self.fused_strides = tuple(
             sorted((s for s in strides if s < min(encoded_strides)), reverse=True)
         )
@@ -94,7 +94,7 @@ class AttentionPixelDecoder(PixelDecoder):
         )
         self.output_convs = ModuleList(
             build_part(
-                pixel_embedding, embed_dims=feat_channels, norm_cfg=norm_cfg, act_cfg=act_cfg
+                pixel_embedding or {}, embed_dims=feat_channels, norm_cfg=norm_cfg, act_cfg=act_cfg
             )
             for _ in self.fused_strides
         )
@@ -150,8 +150,8 @@ class AttentionPixelDecoder(PixelDecoder):
 
     def _project(self, feats: Sequence[Tensor]) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Return maps by stride: the backbone's, and those to encode, low resolution first."""
-        # Tokens keep their channels together, so every map does: on a CPU norms, pooling and 1x1
-        # convolutions are up to three times faster that way, and no layer transposes a map.
+        # Maps are channels_last, like tokens: on a CPU norms, pooling and 1x1 convolutions are then
+        # up to three times faster, and no layer transposes a map.
         feats = [feat.contiguous(memory_format=torch.channels_last) for feat in feats]
         backbone = dict(zip(self.strides, feats, strict=True))
         projected = {

@@ -1,4 +1,4 @@
-"""The pixel decoder around a scheduled encoder: Mask2Former's, PRO-SCALE's, Lite-M2F's.
+"""Pixel decoder with a scheduled encoder: Mask2Former's, PRO-SCALE's, Lite-M2F's.
 
 Input projections -> token recalibration -> scheduled encoder -> pixel embedding -> mask projection.
 """
@@ -12,8 +12,8 @@ import torch
 from mmengine.model import normal_init
 from torch import Tensor, nn
 
-from mmproscale.models.encoders.exit_gate import EarlyExits, pool
-from mmproscale.models.encoders.scheduled_encoder import Levels, build_encoder
+from mmproscale.models.encoders.exit_gate import EarlyExits, mean_over_tokens
+from mmproscale.models.encoders.scheduled_encoder import Levels, ScheduledEncoder, build_encoder
 from mmproscale.models.encoders.token_recalibration import build_recalibration, level_gates
 from mmproscale.models.layers.sine_position import sine_position
 from mmproscale.models.layers.token_layout import TokenLayout, to_tokens
@@ -23,24 +23,26 @@ from mmproscale.registry import MODELS
 
 @MODELS.register_module()
 class DeformablePixelDecoder(EarlyExits, AttentionPixelDecoder):
-    """Pixel decoder with deformable attention over the coarser levels, as a schedule orders it.
+    """Pixel decoder with deformable attention over the coarser levels in a schedule's order.
 
     Args:
-        encoder: ``dict(schedule=..., layer_cfg=...)``; ``num_layers`` in the schedule's place is
-            Mask2Former's schedule of so many layers.
-        recalibration: Config of TRC, or None for none.
-        exits: Numbers of layers after which an image may leave the encoder, of those that the
-            schedule allows: by default all, and from two layers on where a gate chooses.
-        exit_gate: Config of the gate that chooses each image's exit when the model is evaluated,
+        encoder: ``dict(schedule=..., layer_cfg=...)``; ``num_layers`` instead of ``schedule`` gives
+            Mask2Former's schedule with that number of layers.
+        recalibration: Config of TRC; None without TRC.
+        exits: Numbers of layers after which an image may leave the encoder; by default those of the
+            schedule, with a gate from two layers on.
+        exit_gate: Config of the gate that chooses each image's exit in evaluation,
             ``dict(type='ExitGate')``; None for the last exit.
-        exit: The exit of every image when the model is evaluated, whatever a gate would choose.
-        arguments: Those of :class:`AttentionPixelDecoder`.
+        exit: Exit of every image in evaluation; it overrides the gate.
+        arguments: Arguments of :class:`AttentionPixelDecoder`.
 
     Raises:
-        InputError: A schedule that can't be or that names a level without a map; ``num_layers``
-            beside ``schedule``; not one stride for each map; an exit that the schedule does not
-            have; a gate without two exits to choose from.
+        InputError: An invalid schedule, or one with a level that has no map; both ``num_layers``
+            and ``schedule``; not one stride for each map; an exit that the schedule does not have;
+            a gate with a single exit.
     """
+
+    encoder: ScheduledEncoder
 
     def __init__(
         self,
@@ -80,7 +82,7 @@ class DeformablePixelDecoder(EarlyExits, AttentionPixelDecoder):
         """
         coarsest = feats[self.strides.index(self.encoded_strides[0])]
         coarsest = coarsest.contiguous(memory_format=torch.channels_last)
-        return pool(self.input_convs[0](coarsest))
+        return mean_over_tokens(self.input_convs[0](coarsest))
 
     def encode_maps(
         self, projected: dict[int, Tensor], exits: Sequence[int]
@@ -93,18 +95,15 @@ class DeformablePixelDecoder(EarlyExits, AttentionPixelDecoder):
 
     def encode_images(self, projected: dict[int, Tensor]) -> tuple[tuple[int, ...], list[Tensor]]:
         """Return exits and maps; in evaluation each image takes its own exit."""
-        exits = self._image_exits(projected[self.encoded_strides[0]])
+        coarsest = projected[self.encoded_strides[0]]
+        exits = self.image_exits(len(coarsest), partial(mean_over_tokens, coarsest))
         tokens, pos, layout, gates = self._tokens(projected)
         encoded = self.encoder.encode_images(tokens, pos, layout, gates, exits)
         return exits, [layout.to_map(encoded[stride], stride) for stride in self.encoded_strides]
 
-    def _image_exits(self, coarsest: Tensor) -> tuple[int, ...]:
-        """Return the exit of each image, by its coarsest projected map (B, C, H, W)."""
-        return self.image_exits(len(coarsest), partial(pool, coarsest))
-
     def _tokens(self, projected: dict[int, Tensor]) -> tuple[Levels, Levels, TokenLayout, Levels]:
         """Return the encoder's inputs: tokens, positions, layout and TRC's gates."""
-        layout = TokenLayout.of(projected)
+        layout = TokenLayout.from_maps(projected)
         tokens = {stride: to_tokens(m) for stride, m in projected.items()}
         finest = projected[self.encoded_strides[-1]]
         gates = level_gates(self.recalibration, finest, self.encoder.schedule, layout)
@@ -129,7 +128,7 @@ def pro_scale_pixel_decoder(
 ) -> DeformablePixelDecoder:
     """Build a :class:`DeformablePixelDecoder` with PRO-SCALE's defaults: (3, 3, 3), TRC, LPE."""
     encoder = dict(schedule=dict(type="pro_scale", repeats=(3, 3, 3))) | dict(encoder)
-    # dict(eps=0.5) is TRC with another eps.
+    # A dict without type, such as dict(eps=0.5), changes only these arguments of TRC.
     return DeformablePixelDecoder(
         encoder=encoder,
         recalibration=recalibration and dict(type="TRC") | dict(recalibration),

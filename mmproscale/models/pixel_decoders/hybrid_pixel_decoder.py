@@ -1,9 +1,9 @@
-"""RT-M2F's pixel decoder: RT-DETR's hybrid encoder before Mask2Former's pixel embedding.
+"""Pixel decoder of RT-M2F: RT-DETR's hybrid encoder before Mask2Former's pixel embedding.
 
 Input projections -> attention within stride 32 -> cross-scale fusion -> pixel embedding -> mask
 projection. Sources: PRO-SCALE, supplement ('RT-M2F'); RT-DETR (Zhao et al., CVPR 2024) section 4.2
-and figure 4; RepVGG (Ding et al., CVPR 2021). The papers leave the fusion's details open: with
-RT-DETR's fusion at expansion 0.5 the cost is within 3.1% of the published one.
+and figure 4; RepVGG (Ding et al., CVPR 2021). The papers do not give the fusion's details; with
+RT-DETR's fusion at expansion 0.5 the cost is within 3.1% of the published cost.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from mmproscale.models.layers.token_layout import TokenLayout, to_tokens
 from mmproscale.models.pixel_decoders.attention_pixel_decoder import AttentionPixelDecoder
 from mmproscale.registry import MODELS
 
-# What stock configs say of deformable attention, and plain attention does not take.
-DEFORMABLE = ("num_levels", "num_points", "im2col_step", "norm_cfg", "value_proj_ratio")
+# Keys of deformable attention in stock configs that plain attention does not take.
+DEFORMABLE_KEYS = ("num_levels", "num_points", "im2col_step", "norm_cfg", "value_proj_ratio")
 
 
 class RepVGGBlock(BaseModule):
-    """A 3x3 and a 1x1 convolution side by side, each with batch norm; (B, C, H, W) to the same.
+    """Sum of a 3x3 and a 1x1 convolution, each with batch norm, then an activation.
 
-    In evaluation the two are one 3x3 convolution: both are linear there.
+    In evaluation both are linear, so they are computed as one 3x3 convolution.
 
     Args:
         channels: Channels C.
@@ -47,7 +47,7 @@ class RepVGGBlock(BaseModule):
         self.activate = build_activation_layer(act_cfg)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
+        """Return (B, C, H, W) for a map of the same shape."""
         if self.training:
             return self.activate(self.wide(x) + self.point(x))
         (wide, bias), (point, more_bias) = _folded(self.wide), _folded(self.point)
@@ -55,19 +55,19 @@ class RepVGGBlock(BaseModule):
 
 
 def _folded(branch: ConvModule) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution and its batch norm in one."""
+    """Return weight and bias of a convolution that includes its batch norm."""
     norm = branch.norm
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
     return branch.conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
 
 
 class CSPBlock(BaseModule):
-    """Two 1x1 branches, one through RepVGG blocks, summed (RT-DETR's fusion block).
+    """RT-DETR's fusion block: the sum of two 1x1 branches, one of them with RepVGG blocks.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        blocks: RepVGG blocks in a row.
+        blocks: Number of RepVGG blocks.
         expansion: Channels of the branches, as a share of ``out_channels``.
     """
 
@@ -88,23 +88,23 @@ class CSPBlock(BaseModule):
         self.out = conv(hidden, out_channels) if hidden != out_channels else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) to (B, out_channels, H, W)."""
+        """Return (B, out_channels, H, W) for a map (B, in_channels, H, W)."""
         return self.out(self.blocks(self.deep(x)) + self.short(x))
 
 
 class CrossScaleFusion(BaseModule):
-    """Maps of some levels, each after it has met all others; sizes and channels stay.
+    """Top-down and bottom-up fusion of the maps of some levels; sizes and channels stay.
 
     Args:
         channels: Channels C of every map.
-        num_levels: How many maps.
-        blocks: RepVGG blocks in each CSP block.
-        expansion: Their channels, as a share of C.
-        norm_cfg: A batch norm.
+        num_levels: Number of maps.
+        blocks: Number of RepVGG blocks in each CSP block.
+        expansion: Channels of the RepVGG blocks, as a share of C.
+        norm_cfg: Config of a batch norm.
         act_cfg: Activation of all convolutions.
 
     Raises:
-        InputError: ``norm_cfg`` is no batch norm; no blocks, or blocks without channels.
+        InputError: ``norm_cfg`` is not a batch norm; no blocks, or blocks without channels.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class CrossScaleFusion(BaseModule):
         super().__init__()
         if type(blocks) is not int or blocks < 1 or int(channels * expansion) < 1:
             raise InputError(
-                f"fusion has blocks={blocks} and expansion={expansion}: at least one block, of at "
-                f"least one of {channels} channels"
+                f"fusion has blocks={blocks} and expansion={expansion}: it needs at least one "
+                f"block, with at least one of {channels} channels"
             )
         steps = range(num_levels - 1)
         conv = partial(ConvModule, channels, channels, norm_cfg=norm_cfg, act_cfg=act_cfg)
@@ -131,12 +131,12 @@ class CrossScaleFusion(BaseModule):
         self.bottom_up = ModuleList(fuse() for _ in steps)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Maps (B, C, H_i, W_i), low resolution first, to the same."""
+        """Return the fused maps for maps (B, C, H_i, W_i), low resolution first."""
         coarser, *finer = maps
         laterals = []
         for lateral, fuse, fine in zip(self.lateral_convs, self.top_down, finer, strict=True):
             laterals.append(lateral(coarser))
-            # To the finer map's size, which need not be twice this one's.
+            # The finer map's size is not always twice this one's.
             enlarged = F.interpolate(laterals[-1], fine.shape[-2:], mode="nearest")
             coarser = fuse(torch.cat([enlarged, fine], dim=1))
         fused = [coarser]
@@ -148,14 +148,14 @@ class CrossScaleFusion(BaseModule):
 
 
 class AttentionLayer(DetrTransformerEncoderLayer):
-    """mmdet's layer, by PyTorch's fused attention."""
+    """mmdet's layer with PyTorch's fused attention."""
 
     def _init_layers(self) -> None:
         super()._init_layers()
         self.self_attn = Attention(**self.self_attn_cfg)
 
     def forward(self, tokens: Tensor, position: Tensor) -> Tensor:
-        """Tokens (B, N, C) at positions (1, N, C), after attention among themselves."""
+        """Return tokens (B, N, C) at positions (1, N, C) after self-attention and feed-forward."""
         attended = self.self_attn(tokens, tokens, tokens, query_pos=position, key_pos=position)
         return self.norms[1](self.ffn(self.norms[0](attended)))
 
@@ -165,16 +165,16 @@ class HybridPixelDecoder(AttentionPixelDecoder):
     """Pixel decoder with attention on the coarsest level and convolutions across levels.
 
     Args:
-        encoder: ``dict(num_layers=..., layer_cfg=...)``. ``layer_cfg`` is that of a deformable
-            layer: of ``self_attn_cfg``, ``num_levels`` says how many levels are fused, the coarsest
-            ones, and what else is of sampling is not used. ``schedule`` and ``init_cfg`` must be
-            None.
+        encoder: ``dict(num_layers=..., layer_cfg=...)``. ``layer_cfg`` is the config of a
+            deformable layer: ``self_attn_cfg.num_levels`` is the number of levels to fuse, from the
+            coarsest on, and its other keys of sampling are not used. ``schedule`` and ``init_cfg``
+            must be None.
         fusion: Arguments of :class:`CrossScaleFusion`.
-        arguments: Those of :class:`AttentionPixelDecoder`.
+        arguments: Arguments of :class:`AttentionPixelDecoder`.
 
     Raises:
         InputError: An ``encoder`` without layers, with a schedule, or with more levels than maps;
-            a ``fusion`` that is no batch norm's.
+            an invalid ``fusion``.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class HybridPixelDecoder(AttentionPixelDecoder):
         feat_channels: int = 256,
         **arguments,
     ) -> None:
-        num_layers, layer_cfg, num_levels = _read(encoder, strides)
+        num_layers, layer_cfg, num_levels = _parse_encoder(encoder, strides)
         super().__init__(
             sorted(strides, reverse=True)[:num_levels],
             exits=(num_layers,),
@@ -197,7 +197,7 @@ class HybridPixelDecoder(AttentionPixelDecoder):
         self.fusion = CrossScaleFusion(feat_channels, num_levels, **(fusion or {}))
 
     def init_weights(self) -> None:
-        """Mask2Former's initialisation, Xavier for the attention layers."""
+        """Initialise as Mask2Former does, with Xavier for the attention layers."""
         super().init_weights()
         for parameter in self.encoder.parameters():
             if parameter.dim() > 1:
@@ -207,31 +207,31 @@ class HybridPixelDecoder(AttentionPixelDecoder):
     def encode_maps(
         self, projected: dict[int, Tensor], exits: Sequence[int]
     ) -> Iterator[tuple[int, list[Tensor]]]:
-        """Yield the last layer's (exit, maps): the only exit."""
+        """Yield (exit, maps) of the only exit, after the last layer."""
         if tuple(exits) != self.exits:
-            raise InputError(f"HybridPixelDecoder has no exit but {self.exits[0]}, not {exits}")
+            raise InputError(f"exits={exits}: HybridPixelDecoder has only exit {self.exits[0]}")
         coarsest = self.encoded_strides[0]
         tokens = to_tokens(projected[coarsest])
         position = sine_position(self.positional_encoding, projected[coarsest])
         for layer in self.encoder:
             tokens = layer(tokens, position)
-        attended = TokenLayout.of(projected).to_map(tokens, coarsest)
+        attended = TokenLayout.from_maps(projected).to_map(tokens, coarsest)
         yield self.exits[0], self.fusion([attended, *list(projected.values())[1:]])
 
 
-def _read(encoder: Mapping, strides: Sequence[int]) -> tuple[int, dict, int]:
-    """Number of layers, a layer's config, and number of levels."""
+def _parse_encoder(encoder: Mapping, strides: Sequence[int]) -> tuple[int, dict, int]:
+    """Return the number of layers, the config of a layer, and the number of levels."""
     unknown = set(encoder) - {"num_layers", "layer_cfg", "schedule", "init_cfg"}
     num_layers, layer_cfg = encoder.get("num_layers"), encoder.get("layer_cfg")
     unknown |= {key for key in ("schedule", "init_cfg") if encoder.get(key)}
     if unknown or not layer_cfg or type(num_layers) is not int:
         raise InputError(
             "pixel_decoder.encoder of a HybridPixelDecoder takes num_layers and layer_cfg, and "
-            f"schedule=None, init_cfg=None; it is {dict(encoder)}"
+            f"schedule=None, init_cfg=None; encoder={dict(encoder)}"
         )
-    given = layer_cfg["self_attn_cfg"]
-    num_levels = given["num_levels"]
-    attention = {key: value for key, value in given.items() if key not in DEFORMABLE}
+    attention = layer_cfg["self_attn_cfg"]
+    num_levels = attention["num_levels"]
+    attention = {key: value for key, value in attention.items() if key not in DEFORMABLE_KEYS}
     if num_layers < 1 or not 2 <= num_levels <= len(strides):
         raise InputError(
             f"pixel_decoder.encoder has num_layers={num_layers} and num_levels={num_levels}: it "

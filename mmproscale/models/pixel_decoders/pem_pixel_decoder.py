@@ -1,4 +1,4 @@
-"""PEM's pixel decoder: a convolutional pyramid, lowest resolution first (section 3.3, eq. 8-10).
+"""Pixel decoder of PEM: a convolutional pyramid, lowest resolution first (section 3.3, eq. 8-10).
 
 Input projections -> context-based self-modulation -> deformable aggregation -> mask projection.
 """
@@ -27,7 +27,7 @@ GATES: dict[str, Callable[[Tensor], Tensor]] = {
 
 @MODELS.register_module(name=["ContextModulation", "CSM"])
 class ContextModulation(BaseModule):
-    """Channels weighed by what the whole map holds: x * gate(MLP(mean of x)) + x.
+    """Context-based self-modulation, CSM: x * gate(MLP(mean of x)) + x.
 
     Args:
         embed_dims: Channels C.
@@ -54,26 +54,26 @@ class ContextModulation(BaseModule):
         self.expand = nn.Conv2d(embed_dims // 2, embed_dims, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
+        """Return (B, C, H, W) for a map of the same shape (eq. 8 and 9)."""
         context = self.expand(self.squeeze(x.mean((2, 3), keepdim=True)))
         return x * GATES[self.gate](context) + x
 
 
 @MODELS.register_module()
 class DeformableConvolution(ModulatedDeformConv2dPack):
-    """mmcv's ``DCNv2``, its arguments and weights, by whatever is there to compute it.
+    """mmcv's ``DCNv2``, with its arguments and weights, that also runs without compiled ops.
 
     Its ``conv_offset`` gives 3 k k channels: (dy, dx) of each tap one after the other, then the
-    taps' modulation before a sigmoid. It begins as a convolution with taps of half weight.
+    taps' modulation before a sigmoid. It starts as a convolution with taps of half weight.
 
     Args:
-        backend: What computes it, as :func:`mmproscale.ops.deformable_convolution`'s; None for the
-            first that is there.
-        arguments: mmcv's, as of a convolution: of odd size, stride 1, a padding that keeps the
-            size, no dilation, no groups.
+        backend: Backend as in :func:`mmproscale.ops.deformable_convolution`; None for the first
+            that is installed.
+        arguments: mmcv's arguments of a convolution with odd size, stride 1, a padding that keeps
+            the size, no dilation and no groups.
 
     Raises:
-        InputError: Another stride, padding, dilation or number of groups.
+        InputError: Another size, stride, padding, dilation or number of groups.
     """
 
     def __init__(self, *args, backend: str | None = None, **arguments) -> None:
@@ -84,13 +84,13 @@ class DeformableConvolution(ModulatedDeformConv2dPack):
         if size % 2 == 0 or given != plain or (self.groups, self.deform_groups) != (1, 1):
             raise InputError(
                 f"DeformableConvolution has kernel_size, stride, padding, dilation {given} and "
-                f"groups={self.groups}, deform_groups={self.deform_groups}: it is of odd size, and "
-                "keeps the map's, without dilation or groups"
+                f"groups={self.groups}, deform_groups={self.deform_groups}: its kernel must be odd "
+                "and keep the map's size, without dilation or groups"
             )
         self.backend = backend
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) to (B, out_channels, H, W)."""
+        """Convolve (B, in_channels, H, W) to (B, out_channels, H, W)."""
         taps = self.kernel_size[0] ** 2
         offsets, modulation = self.conv_offset(x).split([2 * taps, taps], dim=1)
         out = deformable_convolution(x, offsets, modulation.sigmoid(), self.weight, self.backend)
@@ -98,7 +98,7 @@ class DeformableConvolution(ModulatedDeformConv2dPack):
 
 
 class Upsampling(BaseModule):
-    """Twice the size by a transposed 4x4 convolution, then normalisation and ReLU."""
+    """Transposed 4x4 convolution to twice the size, then normalisation and ReLU."""
 
     def __init__(self, channels: int, norm_cfg: dict) -> None:
         super().__init__()
@@ -107,29 +107,29 @@ class Upsampling(BaseModule):
         self.activate = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, C, H, W) to (B, C, *size); an odd size takes a row or column less."""
+        """Enlarge (B, C, H, W) to (B, C, *size); for an odd size the last row or column is cut."""
         height, width = size
         return self.activate(self.norm(self.conv(x)[..., :height, :width]))
 
 
 @MODELS.register_module()
 class PEMPixelDecoder(PixelDecoder):
-    """PEM's pixel decoder, without attention; a drop-in for mmdet's ``MSDeformAttnPixelDecoder``.
+    """Pixel decoder without attention, to use instead of mmdet's ``MSDeformAttnPixelDecoder``.
 
     Args:
         in_channels: Channels of each backbone map, high resolution first.
         strides: Stride of each backbone map, in the same order.
-        feat_channels: Channels C of the maps within and of those returned, if ``channels`` is None.
+        feat_channels: Channels C of all maps if ``channels`` is None.
         out_channels: Channels of the mask features.
-        num_outs: How many maps are returned: all but the finest.
-        channels: Channels C, where a head of ours projects the maps to its own width.
-        modulation: Arguments of CSM, or None for none.
-        conv_cfg: Config of the 3x3 convolutions on summed maps; None for plain ones.
-        norm_cfg: Normalisation everywhere.
-        encoder: Not used; mmdet's head asks for its number of levels.
+        num_outs: Number of maps to return: all except the finest.
+        channels: Channels C of all maps; our heads project the returned maps to their own width.
+        modulation: Arguments of CSM; None without CSM.
+        conv_cfg: Config of the 3x3 convolutions on summed maps; None for plain convolutions.
+        norm_cfg: Normalisation of all convolutions.
+        encoder: Not used; mmdet's head reads its number of levels.
 
     Raises:
-        InputError: Not one stride for each map; another number of ``num_outs``.
+        InputError: Not one stride for each map; ``num_outs`` is not one less.
     """
 
     def __init__(
@@ -173,12 +173,12 @@ class PEMPixelDecoder(PixelDecoder):
         self.mask_feature = conv(channels, out_channels)
 
     def init_weights(self) -> None:
-        """Kaiming's initialisation; deformable convolutions begin without offsets."""
+        """Initialise as Kaiming does; deformable convolutions start without offsets."""
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 kaiming_init(module)
         for aggregation in self.aggregations:
-            if hasattr(aggregation.conv, "init_weights"):  # mmcv's, which is no nn.Conv2d
+            if hasattr(aggregation.conv, "init_weights"):  # mmcv's DCNv2 is not an nn.Conv2d
                 aggregation.conv.init_weights()
 
     def embed(self, feats: Sequence[Tensor]) -> Encoded:
@@ -188,10 +188,10 @@ class PEMPixelDecoder(PixelDecoder):
             feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
 
         Raises:
-            InputError: Training on a single image with a batch norm of one value per channel.
+            InputError: Training with a single image, for which a batch norm has only one value.
         """
         self._check_batch(len(feats[0]))
-        # On a CPU norms and 1x1 convolutions are faster so, and tokens keep channels together.
+        # On a CPU norms and 1x1 convolutions are faster with channels_last, as tokens are too.
         feats = [feat.contiguous(memory_format=torch.channels_last) for feat in feats]
         backbone = dict(zip(self.strides, feats, strict=True))
         contextual = [
@@ -201,14 +201,14 @@ class PEMPixelDecoder(PixelDecoder):
             )
         ]
         coarsest = backbone[self.encoded_strides[0]]
-        above = self.context_conv(coarsest.mean((2, 3), keepdim=True))
+        coarser = self.context_conv(coarsest.mean((2, 3), keepdim=True))
         maps = []
         for feature_map, finer, aggregate, upsample in zip(
             contextual, contextual[1:], self.aggregations, self.upsamplings, strict=False
         ):
-            maps.append(aggregate(feature_map + above))
-            above = upsample(maps[-1], finer.shape[-2:])
-        return Encoded((), maps, contextual[-1] + above)
+            maps.append(aggregate(feature_map + coarser))
+            coarser = upsample(maps[-1], finer.shape[-2:])
+        return Encoded((), maps, contextual[-1] + coarser)
 
     @property
     def least_images(self) -> int:
@@ -221,7 +221,7 @@ class PEMPixelDecoder(PixelDecoder):
     def _check_batch(self, images: int) -> None:
         if self.context_conv.norm.training and images < self.least_images:
             raise InputError(
-                "PEM's pixel decoder normalises a vector for each image over the batch, and the "
-                "batch has one image: train with 2 or more at once, or set "
+                "PEM's pixel decoder normalises a vector of each image over the batch, and the "
+                "batch has one image: train with at least 2 images in a batch, or set "
                 "pixel_decoder.norm_cfg.type=GN pixel_decoder.norm_cfg.num_groups=8"
             )

@@ -1,7 +1,7 @@
-"""The contract of pixel decoders: backbone maps to encoded maps and a pixel embedding.
+"""Contract of pixel decoders: backbone maps to encoded maps and a pixel embedding.
 
-Heads, cost, timing and data tools ask this contract, and nothing else, about a pixel decoder of
-this package. ``forward`` keeps the pair that mmdet's and mmseg's heads expect.
+Heads, cost, timing and data tools use only this contract of this package's pixel decoders.
+``forward`` returns the pair that mmdet's and mmseg's heads expect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Encoded(NamedTuple):
     """Output of a pixel decoder for a batch of B images.
 
     Args:
-        exits: Number of encoder layers that each image took; empty without an encoder of layers.
+        exits: Number of encoder layers that each image took; empty without layers to exit.
         maps: Encoded maps (B, C, H_i, W_i), low resolution first.
         embedding: Finest map (B, C, H, W), before the mask projection.
     """
@@ -37,8 +37,8 @@ class PixelDecoder(BaseModule):
         strides: Stride of each backbone map, high resolution first.
         encoded_strides: Strides of the levels that are encoded, low resolution first.
         map_channels: Channels C of the encoded maps.
-        exits: Numbers of layers after which an image may leave the encoder, ascending; none for a
-            decoder that always runs as a whole.
+        exits: Numbers of layers after which an image may leave the encoder, ascending; empty for a
+            decoder that always runs completely.
 
     Attributes:
         mask_feature: Mask projection, embedding (B, C, H, W) to mask features.
@@ -81,7 +81,7 @@ class PixelDecoder(BaseModule):
         Raises:
             InputError: An exit that the encoder does not have.
         """
-        raise InputError(f"{type(self).__name__} has no exits, but {tuple(exits)} are asked for")
+        raise InputError(f"{type(self).__name__} has no exits, but exits={tuple(exits)} is given")
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Return mask features and encoded maps, as mmdet's pixel decoder does.
@@ -98,7 +98,7 @@ class PixelDecoder(BaseModule):
 
     @property
     def projects_linearly(self) -> bool:
-        """Whether the mask projection is a 1x1 convolution and nothing else.
+        """True if the mask projection is a 1x1 convolution without norm or activation.
 
         Only then can queries be projected instead of pixels.
         """

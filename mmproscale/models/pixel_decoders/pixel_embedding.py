@@ -1,4 +1,4 @@
-"""What stands on the fused stride-4 map: Mask2Former's 3x3 convolution, or PRO-SCALE's LPE."""
+"""Pixel embeddings of the fused stride-4 map: Mask2Former's 3x3 convolution and PRO-SCALE's LPE."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 
 @MODELS.register_module()
 class ConvPixelEmbedding(ConvModule):
-    """Mask2Former's: 3x3 convolution, normalisation, activation; (B, C, H, W) to the same.
+    """Mask2Former's pixel embedding of (B, C, H, W): 3x3 convolution, normalisation, activation.
 
     Args:
         embed_dims: Channels C.
@@ -34,6 +34,7 @@ class ConvPixelEmbedding(ConvModule):
         )
 
     def init_weights(self) -> None:
+        """Initialise as Mask2Former does."""
         caffe2_xavier_init(self.conv, bias=0)
 
 
@@ -61,12 +62,12 @@ class LightPixelEmbedding(BaseModule):
         if pooling not in POOLINGS:
             raise InputError(f"LPE pooling={pooling!r} must be one of {tuple(POOLINGS)}")
         self.pool = POOLINGS[pooling](kernel_size=3, stride=1, padding=1)
-        # The norm keeps the name that it has in a ConvModule (gn): checkpoints map one to one.
+        # The norm has the same name as in a ConvModule (gn), so that checkpoint keys agree.
         norm_cfg = norm_cfg or dict(type="GN", num_groups=32)
         self.norm_name, norm = build_norm_layer(norm_cfg, embed_dims)
         self.add_module(self.norm_name, norm)
         self.activate = build_activation_layer(act_cfg or dict(type="ReLU"))
 
     def forward(self, fused: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
+        """Return the embedding (B, C, H, W) of a fused map of the same shape."""
         return self.activate(getattr(self, self.norm_name)(self.pool(fused)))

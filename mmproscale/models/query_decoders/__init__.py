@@ -1,3 +1,5 @@
+"""Query decoders of Mask2Former and PEM, with their layers."""
+
 from mmproscale.models.query_decoders.masked_attention import MaskedAttentionLayer
 from mmproscale.models.query_decoders.prototype_layer import PrototypeAttentionLayer
 from mmproscale.models.query_decoders.query_decoder import QueryDecoder

@@ -1,4 +1,4 @@
-"""Mask2Former's masked attention: each query reads the pixels of its own mask (eq. 2)."""
+"""Masked attention of Mask2Former: each query reads the pixels of its own mask (eq. 2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mmproscale.registry import MODELS
 
 @MODELS.register_module()
 class MaskedAttentionLayer(Mask2FormerTransformerDecoderLayer):
-    """mmdet's layer (masked attention, self-attention, feed-forward) around :class:`Attention`."""
+    """mmdet's layer (masked attention, self-attention, feed-forward) with :class:`Attention`."""
 
     reads_masks = True
 
@@ -33,15 +33,15 @@ class MaskedAttentionLayer(Mask2FormerTransformerDecoderLayer):
         mask_embedding: Tensor,
         mask_bias: Tensor | None,
     ) -> Tensor:
-        """The queries after they have read a level, (B, Q, C).
+        """Return the queries (B, Q, C) after they have read a level.
 
         Args:
             queries: (B, Q, C).
             query_pos: (1, Q, C).
-            memory: The level's tokens (B, H * W, C).
+            memory: Tokens (B, H * W, C) of the level.
             memory_pos: (1, H * W, C).
-            mask_features: (B, C_mask, H, W) of the level.
-            mask_embedding: (B, Q, C_mask), the masks that the queries had before.
+            mask_features: (B, C_mask, H, W) at the level's size.
+            mask_embedding: (B, Q, C_mask) of the queries' masks so far.
             mask_bias: (B, Q, 1) or None.
         """
         return self(
@@ -54,15 +54,15 @@ class MaskedAttentionLayer(Mask2FormerTransformerDecoderLayer):
         )
 
 
-def drop_of_query(reads: Tensor) -> Tensor:
-    """Booleans (B, Q, N), where a query without a pixel reads all, as in Mask2Former."""
+def unmask_empty_queries(reads: Tensor) -> Tensor:
+    """Let queries without a pixel in ``reads`` (B, Q, N) read all pixels, as in Mask2Former."""
     return reads | ~reads.any(-1, keepdim=True)
 
 
-def drop_where_image_has_none(reads: Tensor) -> Tensor:
-    """Booleans (B, Q, N), where the queries of an image without any pixel read all.
+def unmask_empty_images(reads: Tensor) -> Tensor:
+    """Let the queries of an image without any pixel in ``reads`` (B, Q, N) read all pixels.
 
-    In other images a query without a pixel reads the first, as the largest of nothing is the first.
+    In other images a query without a pixel reads the first pixel, which argmax gives in that case.
     """
     reads = reads | ~reads.flatten(1).any(1)[:, None, None]
     reads[..., 0] |= ~reads.any(-1)
@@ -74,19 +74,19 @@ def attention_mask(
     mask_embedding: Tensor,
     mask_features: Tensor,
     mask_bias: Tensor | None = None,
-    drop_empty: Callable[[Tensor], Tensor] = drop_of_query,
+    unmask_empty: Callable[[Tensor], Tensor] = unmask_empty_queries,
 ) -> Tensor:
-    """Where each query reads: the pixels of its mask, or all if its mask has none.
+    """Return the attention mask, True where a query reads: the pixels of its mask.
 
     Args:
         mask_embedding: (B, Q, C).
         mask_features: (B, C, H, W), resized to the level that is read. Mask prediction and bilinear
-            resizing are both linear, so this is the resized mask of the full-size features.
-        mask_bias: As :func:`mask_logits`.
-        drop_empty: What becomes of masks without a pixel, of booleans (B, Q, H * W).
+            resizing are both linear, so the result is the resized mask of the full-size features.
+        mask_bias: As in :func:`mask_logits`.
+        unmask_empty: Function of booleans (B, Q, H * W) that replaces masks without a pixel.
 
     Returns:
-        (B, 1, Q, H * W), the same for all heads.
+        Booleans (B, 1, Q, H * W), the same for all heads.
     """
     reads = mask_logits(mask_embedding, mask_features, mask_bias) >= 0
-    return drop_empty(reads).unsqueeze(1)
+    return unmask_empty(reads).unsqueeze(1)

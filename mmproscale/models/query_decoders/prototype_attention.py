@@ -1,8 +1,8 @@
-"""PEM's cross-attention: each query reads a single token of its mask (PEM section 3.2, eq. 1-7).
+"""Cross-attention of PEM: each query reads a single token of its mask (section 3.2, eq. 1-7).
 
-A token is chosen, and nothing is learnt through the choice. So tokens are compared stripe by stripe
-and not kept, each with the queries whose masks have a pixel there; where there is a gradient, the
-chosen ones alone are computed once more, with theirs.
+The choice of a token has no gradient. So the tokens' keys are computed and compared in stripes of
+rows, each with the queries whose masks have a pixel there, and are not kept. For training, only the
+keys of the chosen tokens (prototypes) are computed again, with gradients.
 """
 
 from __future__ import annotations
@@ -19,42 +19,42 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmproscale.errors import InputError
 from mmproscale.models.layers.token_layout import to_tokens
 from mmproscale.models.query_decoders.masked_attention import (
-    drop_of_query,
-    drop_where_image_has_none,
+    unmask_empty_images,
+    unmask_empty_queries,
 )
 
-# The axis of (B, Q, C) over which eq. 6 normalises.
+# Axis of (B, Q, C) over which eq. 6 normalises.
 AXES = {"channels": -1, "queries": 1}
-EMPTY_MASKS = {"query": drop_of_query, "image": drop_where_image_has_none}
+EMPTY_MASKS = {"query": unmask_empty_queries, "image": unmask_empty_images}
 PROTOTYPES = ("masked", "any", "sum")
-# Tokens compared together on a CPU: what is computed of them stays in its cache.
+# Tokens that are compared in one step on a CPU, so that intermediate results stay in its cache.
 TOKENS_PER_STRIPE = 2048
-# Tokens of which the largest is found first, and then where it is among them.
+# Tokens of a block, whose maximum is found before its position.
 BLOCK = 64
 
-# Takes what chooses tokens of a (B, C, H, W) map, and gives those of the normalised memory.
+# Function of a selection of tokens of a (B, C, H, W) map that applies it to the normalised memory.
 Memory = Callable[[Callable[[Tensor], Tensor]], Tensor]
 
 
 class PrototypeAttention(BaseModule):
-    """Queries and one token each, multiplied channel by channel.
+    """Attention in which each query is multiplied with one token, channel by channel.
 
     Args:
         embed_dims: Channels C of queries and memory.
-        num_heads: Heads, each of which chooses a token for its share of the channels.
-        prototypes: What stands for a map: for each query the token most like it in its own mask
-            (``'masked'``), or anywhere (``'any'``), or the sum of all tokens (``'sum'``). The last
-            two are Table 5's ablations.
-        normalised_over: What eq. 6 divides by its length: a query's ``'channels'``, as the paper
-            says, or a channel's ``'queries'``, as in the authors' code, with which their weights
-            were trained and by which a result depends on the number of queries.
-        empty_masks: Whose mask is dropped where it has no pixel: that ``'query'``'s, as in
-            Mask2Former, or an ``'image'``'s if all its queries' are empty, where else such a
-            query's token is the first one, as in the authors' code.
+        num_heads: Number of heads, each of which chooses a token for its share of the channels.
+        prototypes: Prototype of a query: the most similar token in its own mask (``'masked'``) or
+            of the whole map (``'any'``), or the sum of all tokens (``'sum'``). The last two are
+            ablations of Table 5.
+        normalised_over: Axis over which eq. 6 normalises: the ``'channels'`` of a query, as the
+            paper says, or the ``'queries'`` of a channel, as the authors' code, with which their
+            weights were trained. With the latter, results depend on the number of queries.
+        empty_masks: Queries with an empty mask that read the whole map: each such ``'query'``, as
+            in Mask2Former, or only those of an ``'image'`` with nothing but empty masks, as in the
+            authors' code, where other queries with an empty mask read the first token.
         norm_cfg: Normalisation of the memory.
 
     Raises:
-        InputError: One of the choices is not known; heads that do not share the channels.
+        InputError: A choice is unknown; ``embed_dims`` is not a multiple of ``num_heads``.
     """
 
     def __init__(
@@ -99,9 +99,9 @@ class PrototypeAttention(BaseModule):
         memory: Tensor,
         memory_pos: Tensor,
         shape: tuple[int, int],
-        reads: Tensor | None = None,
+        attn_mask: Tensor | None = None,
     ) -> Tensor:
-        """The queries with what they gathered added.
+        """Add the prototypes' part to the queries (eq. 1-7).
 
         Args:
             queries: (B, Q, C).
@@ -109,52 +109,52 @@ class PrototypeAttention(BaseModule):
             memory: (B, H * W, C).
             memory_pos: (1, H * W, C).
             shape: (H, W).
-            reads: Booleans (B, 1, Q, H * W), true where a query may choose, which it must
-                somewhere; None for everywhere.
+            attn_mask: Booleans (B, 1, Q, H * W), True for tokens that a query may choose, at least
+                one for each query; None for all tokens.
 
         Returns:
             (B, Q, C).
         """
         q = F.normalize(self.query_proj(self.query_norm(queries + query_pos)), dim=-1)
-        normed = self._memory(memory, memory_pos, shape)
+        normed = self._normalise(memory, memory_pos, shape)
         if self.prototypes == "sum":
-            prototypes = self._rows(normed, 0, shape[0]).sum(1, keepdim=True)
+            prototypes = self._row_keys(normed, 0, shape[0]).sum(1, keepdim=True)
         else:
-            index, prototypes = self._choose(q, normed, shape, reads)
+            index, prototypes = self._choose_prototypes(q, normed, shape, attn_mask)
             if torch.is_grad_enabled():
-                # Weights that autocast has just cast without gradients would serve here too, and
-                # get none (torch before 2.10).
+                # Otherwise autocast reuses the weights that it cast without gradients, and they get
+                # none (torch before 2.10).
                 torch.clear_autocast_cache()
-                prototypes = self._tokens(normed, index, shape)
+                prototypes = self._prototype_keys(normed, index, shape)
         strength = F.normalize(self.interaction(q * prototypes), dim=AXES[self.normalised_over])
         return queries + self.out_proj(self.alpha * strength + prototypes)
 
-    def _memory(self, memory: Tensor, position: Tensor, shape: tuple[int, int]) -> Memory:
-        """The normalised memory, of which only what is asked for is computed if it can be."""
-        given, place = (  # BxNxC -> BxCxHxW
+    def _normalise(self, memory: Tensor, position: Tensor, shape: tuple[int, int]) -> Memory:
+        """Return the normalised memory, which a batch norm in evaluation computes for tokens."""
+        content, place = (  # BxNxC -> BxCxHxW
             tokens.unflatten(1, shape).permute(0, 3, 1, 2)
             for tokens in (memory, position.expand(len(memory), -1, -1))
         )
         if isinstance(self.memory_norm, _BatchNorm) and not self.memory_norm.training:
-            return lambda choose: self.memory_norm(choose(given) + choose(place))
-        normed = self.memory_norm(given + place)
+            return lambda choose: self.memory_norm(choose(content) + choose(place))
+        normed = self.memory_norm(content + place)
         return lambda choose: choose(normed)
 
-    def _rows(self, normed: Memory, first: int, last: int) -> Tensor:
-        """Tokens of rows of the map, as queries are compared with them, (B, rows * W, C)."""
+    def _row_keys(self, normed: Memory, first: int, last: int) -> Tensor:
+        """Return the keys of the tokens of some rows of the map, (B, rows * W, C)."""
         above = max(first - 1, 0)
         around = normed(lambda feature_map: feature_map[:, :, above : last + 1])
         rows = self.memory_conv(around)[:, :, first - above :][:, :, : last - first]
         return self._project(to_tokens(rows))
 
-    def _tokens(self, normed: Memory, index: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Each head's channels of the tokens ``index`` (B, heads, Q), as (B, Q, C)."""
-        places, inside = neighbours(index.flatten(1), shape)  # BxNx9
+    def _prototype_keys(self, normed: Memory, index: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Return each head's channels of the keys of tokens ``index`` (B, heads, Q): (B, Q, C)."""
+        places, inside = neighbourhood(index.flatten(1), shape)  # BxNx9
         image = torch.arange(len(index), device=index.device)[:, None]
 
         def choose(feature_map: Tensor) -> Tensor:
             chosen = to_tokens(feature_map)[image, places.flatten(1)]
-            return chosen.transpose(1, 2).unsqueeze(-1)  # -> BxCxN9x1, a map for its norm
+            return chosen.transpose(1, 2).unsqueeze(-1)  # -> BxCxN9x1, a map for the norm
 
         around = normed(choose).squeeze(-1).transpose(1, 2).unflatten(1, (-1, 9))  # BxNx9xC
         taps = self.memory_conv.weight.flatten(1).T * inside.unsqueeze(-1)  # BxNx9xC
@@ -167,71 +167,74 @@ class PrototypeAttention(BaseModule):
         return F.normalize(self.memory_proj(tokens), dim=-1)
 
     @torch.no_grad()
-    def _choose(
-        self, q: Tensor, normed: Memory, shape: tuple[int, int], reads: Tensor | None
+    def _choose_prototypes(
+        self, q: Tensor, normed: Memory, shape: tuple[int, int], attn_mask: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """The token most like each query, of those that it may choose (eq. 1-4).
+        """Choose the most similar token for each query among those that it may read (eq. 1-4).
 
         Returns:
-            Its number for each head, (B, heads, Q), and what heads have of it, (B, Q, C).
+            Index of the token for each head, (B, heads, Q), and the heads' channels of its key,
+            (B, Q, C).
         """
         q = q.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # BxQxC -> BxHxQxD
-        none = q.new_full((*q.shape[:3], 1), float("-inf"))
-        best = (none, torch.zeros_like(none, dtype=torch.long), torch.zeros_like(q))
+        least = q.new_full((*q.shape[:3], 1), float("-inf"))
+        best = (least, torch.zeros_like(least, dtype=torch.long), torch.zeros_like(q))
         for rows in stripes(len(q), shape, q.device):
             first, last = (row * shape[1] for row in rows)
-            own = None if reads is None else reads[..., first:last]
-            who = readers(own, whole=last - first == shape[0] * shape[1])
-            tokens = self._rows(normed, *rows).unflatten(-1, (self.num_heads, -1))
+            mask = None if attn_mask is None else attn_mask[..., first:last]
+            active = active_queries(mask, whole=last - first == shape[0] * shape[1])
+            tokens = self._row_keys(normed, *rows).unflatten(-1, (self.num_heads, -1))
             tokens = tokens.transpose(1, 2)  # BxNxHxD -> BxHxNxD
-            similarity = q[:, :, who] @ tokens.transpose(2, 3)  # BxHxQxN
-            if own is not None:
-                # Adding is ten times faster than filling.
-                similarity += torch.where(own[:, :, who], 0.0, float("-inf")).to(q.dtype)
-            value, index = largest(similarity)
-            better = value > best[0][:, :, who]
-            for kept, new in zip(best, (value, index + first, _take(tokens, index)), strict=True):
-                kept[:, :, who] = torch.where(better, new, kept[:, :, who])
+            similarity = q[:, :, active] @ tokens.transpose(2, 3)  # BxHxQxN
+            if mask is not None:
+                # Adding is ten times faster than masked_fill.
+                similarity += torch.where(mask[:, :, active], 0.0, float("-inf")).to(q.dtype)
+            value, index = blockwise_max(similarity)
+            better = value > best[0][:, :, active]
+            found = (value, index + first, _gather_tokens(tokens, index))
+            for kept, new in zip(best, found, strict=True):
+                kept[:, :, active] = torch.where(better, new, kept[:, :, active])
         return best[1].squeeze(-1), best[2].transpose(1, 2).flatten(2)
 
 
-def readers(reads: Tensor | None, whole: bool) -> slice | Tensor:
-    """Numbers of the queries that read some token of (B, 1, Q, N); of a ``whole`` map's all do.
+def active_queries(attn_mask: Tensor | None, whole: bool) -> slice | Tensor:
+    """Return the indices of the queries that read any token of (B, 1, Q, N).
 
-    Graphs are made of one image and run on others, so there all are compared with everything.
+    All queries are active for a ``whole`` map, and in a traced or compiled graph, which will run on
+    other images.
     """
-    if reads is None or whole or torch.jit.is_tracing() or torch.compiler.is_compiling():
+    if attn_mask is None or whole or torch.jit.is_tracing() or torch.compiler.is_compiling():
         return slice(None)
-    return reads.flatten(1, 2).any(-1).any(0).nonzero().squeeze(1)
+    return attn_mask.flatten(1, 2).any(-1).any(0).nonzero().squeeze(1)
 
 
-def _take(tokens: Tensor, index: Tensor) -> Tensor:
-    """The tokens (..., N, D) of numbers (..., Q, 1), as (..., Q, D)."""
+def _gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
+    """Return the tokens (..., Q, D) with indices (..., Q, 1) among (..., N, D)."""
     return tokens.gather(-2, index.expand(*index.shape[:-1], tokens.shape[-1]))
 
 
-def largest(x: Tensor) -> tuple[Tensor, Tensor]:
-    """``x.max(-1, keepdim=True)``: the largest and where it is, in a third of the time.
+def blockwise_max(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return maximum and index as ``x.max(-1, keepdim=True)`` does, in a third of the time.
 
-    A place is looked for in one block alone: for all others their maximum is enough.
+    The index is searched in one block only: of all other blocks just the maximum is computed.
     """
     if x.shape[-1] % BLOCK:
         return x.max(-1, keepdim=True)
     blocks = x.unflatten(-1, (-1, BLOCK))
     block = blocks.amax(-1).argmax(-1, keepdim=True)
-    value, index = _take(blocks, block.unsqueeze(-1)).squeeze(-2).max(-1, keepdim=True)
+    value, index = _gather_tokens(blocks, block.unsqueeze(-1)).squeeze(-2).max(-1, keepdim=True)
     return value, index + BLOCK * block
 
 
 def stripes(images: int, shape: tuple[int, int], device: torch.device) -> Iterator[tuple[int, int]]:
-    """(first, last) rows of a map that are compared together; on a GPU all."""
+    """Return the (first, last) rows of each stripe of a map; on a GPU one stripe has all rows."""
     height, width = shape
     rows = max(1, TOKENS_PER_STRIPE // (images * width)) if device.type == "cpu" else height
     return ((first, min(first + rows, height)) for first in range(0, height, rows))
 
 
-def neighbours(index: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """The 3x3 tokens around each, (..., 9), row-major, and which of them are on the map."""
+def neighbourhood(index: Tensor, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return the 3x3 tokens around each, (..., 9) row-major, and True for those on the map."""
     height, width = shape
     steps = torch.arange(-1, 2, device=index.device)
     y = index.div(width, rounding_mode="floor").unsqueeze(-1) + steps.repeat_interleave(3)

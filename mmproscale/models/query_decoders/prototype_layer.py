@@ -1,4 +1,4 @@
-"""PEM's decoder layer: prototype attention, self-attention, feed-forward (PEM section 3.2)."""
+"""Decoder layer of PEM with prototype attention instead of masked attention (section 3.2)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class PrototypeAttentionLayer(Mask2FormerTransformerDecoderLayer):
     """PEM's decoder layer: prototype attention, self-attention, feed-forward.
 
     Args:
-        norm_order: Where self-attention and feed-forward have their norms: ``'post'``, after what
-            they add, as in Mask2Former, or ``'pre'``, before it.
-        arguments: mmdet's; ``cross_attn_cfg`` has :class:`PrototypeAttention`'s.
+        norm_order: Place of the norms of self-attention and feed-forward: ``'post'``, after the
+            residual sum, as in Mask2Former, or ``'pre'``, before the attention or feed-forward.
+        arguments: mmdet's; ``cross_attn_cfg`` has those of :class:`PrototypeAttention`.
 
     Raises:
-        InputError: Another ``norm_order``; a ``dropout`` in ``cross_attn_cfg``.
+        InputError: ``norm_order`` is unknown; ``cross_attn_cfg`` has a ``dropout``.
     """
 
     def __init__(self, *args, norm_order: str = "post", **arguments) -> None:
@@ -38,7 +38,7 @@ class PrototypeAttentionLayer(Mask2FormerTransformerDecoderLayer):
 
     def _init_layers(self) -> None:
         self.self_attn = Attention(**self.self_attn_cfg)
-        self.cross_attn = PrototypeAttention(**_without_plain(self.cross_attn_cfg))
+        self.cross_attn = PrototypeAttention(**_prototype_attention_cfg(self.cross_attn_cfg))
         self.embed_dims = self.self_attn.embed_dims
         self.ffn = FFN(**self.ffn_cfg)
         self.norms = ModuleList(
@@ -47,7 +47,7 @@ class PrototypeAttentionLayer(Mask2FormerTransformerDecoderLayer):
 
     @property
     def reads_masks(self) -> bool:
-        """Whether masks steer what a query reads."""
+        """True if queries read only within their masks."""
         return self.cross_attn.prototypes == "masked"
 
     def read(
@@ -60,12 +60,12 @@ class PrototypeAttentionLayer(Mask2FormerTransformerDecoderLayer):
         mask_embedding: Tensor,
         mask_bias: Tensor | None,
     ) -> Tensor:
-        """As :meth:`MaskedAttentionLayer.read`."""
-        reads = None
+        """Return the queries after they have read a level, as :meth:`MaskedAttentionLayer.read`."""
+        attn_mask = None
         if self.reads_masks:
-            drop_empty = EMPTY_MASKS[self.cross_attn.empty_masks]
-            reads = attention_mask(mask_embedding, mask_features, mask_bias, drop_empty)
-        return self(queries, query_pos, memory, memory_pos, mask_features.shape[-2:], reads)
+            unmask_empty = EMPTY_MASKS[self.cross_attn.empty_masks]
+            attn_mask = attention_mask(mask_embedding, mask_features, mask_bias, unmask_empty)
+        return self(queries, query_pos, memory, memory_pos, mask_features.shape[-2:], attn_mask)
 
     def forward(
         self,
@@ -74,24 +74,24 @@ class PrototypeAttentionLayer(Mask2FormerTransformerDecoderLayer):
         memory: Tensor,
         memory_pos: Tensor,
         shape: tuple[int, int],
-        reads: Tensor | None,
+        attn_mask: Tensor | None,
     ) -> Tensor:
-        """As :meth:`PrototypeAttention.forward`."""
-        queries = self.cross_attn(queries, query_pos, memory, memory_pos, shape, reads)
-        of_attention, of_ffn = self.norms
+        """Run the layer; arguments are those of :meth:`PrototypeAttention.forward`."""
+        queries = self.cross_attn(queries, query_pos, memory, memory_pos, shape, attn_mask)
+        attention_norm, ffn_norm = self.norms
         if self.norm_order == "post":
-            return of_ffn(self.ffn(of_attention(self._among_themselves(queries, query_pos))))
-        queries = self._among_themselves(of_attention(queries), query_pos, identity=queries)
-        return self.ffn(of_ffn(queries), identity=queries)
+            return ffn_norm(self.ffn(attention_norm(self._self_attention(queries, query_pos))))
+        queries = self._self_attention(attention_norm(queries), query_pos, identity=queries)
+        return self.ffn(ffn_norm(queries), identity=queries)
 
-    def _among_themselves(self, x: Tensor, pos: Tensor, identity: Tensor | None = None) -> Tensor:
+    def _self_attention(self, x: Tensor, pos: Tensor, identity: Tensor | None = None) -> Tensor:
         return self.self_attn(x, x, x, query_pos=pos, key_pos=pos, identity=identity)
 
 
-def _without_plain(config: Mapping) -> dict:
-    """Without what stock configs say of plain attention."""
+def _prototype_attention_cfg(config: Mapping) -> dict:
+    """Return the config without the keys of plain attention that stock configs have."""
     config = dict(config)
     config.pop("batch_first", None)
     if config.pop("dropout", 0.0):
-        raise InputError("cross_attn_cfg.dropout: prototype attention has none, set it to 0.0")
+        raise InputError("cross_attn_cfg.dropout: prototype attention has no dropout, set 0.0")
     return config

@@ -1,4 +1,4 @@
-"""The query decoder: queries read the encoded maps level by level, steered by their own masks."""
+"""Query decoder: queries read the encoded maps level by level, within their own masks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from mmproscale.registry import MODELS
 
 
 class QueryDecoder(Mask2FormerTransformerDecoder):
-    """Mask2Former's transformer decoder; weights by mmdet's names.
+    """Mask2Former's transformer decoder, with mmdet's names of weights.
 
-    ``layer_cfg.type`` is a layer of ours by its plain name: ``'MaskedAttentionLayer'``, if none is
-    given, or ``'PrototypeAttentionLayer'``. Without layers queries predict what they have learnt.
+    ``layer_cfg.type`` is the name of one of our layers, without a prefix: by default
+    ``'MaskedAttentionLayer'``, or ``'PrototypeAttentionLayer'``. Without layers the learnt queries
+    predict directly.
 
     Raises:
-        InputError: ``num_layers`` is no number of layers.
+        InputError: ``num_layers`` is not a whole number of at least 0.
     """
 
     def _init_layers(self) -> None:
@@ -43,15 +44,15 @@ class QueryDecoder(Mask2FormerTransformerDecoder):
         mask_features: Sequence[Tensor],
         mask_embed: Callable[[Tensor], tuple[Tensor, Tensor | None]],
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Normalised queries, and their mask embeddings, before the first layer and after each.
+        """Return normalised queries, mask embeddings and biases before and after each layer.
 
         Args:
             queries: (B, Q, C).
             query_pos: (1, Q, C).
-            memories: (B, N_l, C) of each level, in the order in which layers read them, over and
-                over.
+            memories: (B, N_l, C) of each level, in the order in which layers read them; after the
+                last level the first follows again.
             memory_pos: (1, N_l, C) of each level.
-            mask_features: (B, C_mask, H_l, W_l) of each level, which decide what a query reads.
+            mask_features: (B, C_mask, H_l, W_l) of each level, for the attention masks.
             mask_embed: Queries to mask embeddings (B, Q, C_mask), and their bias (B, Q, 1) or None.
 
         Returns:

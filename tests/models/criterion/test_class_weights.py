@@ -16,12 +16,12 @@ def test_what_has_no_name_keeps_its_weight():
 @pytest.mark.parametrize(
     ("by_name", "said"),
     [
-        ({"raod": 2.0}, "'raod' is no class of the dataset: did you mean 'road'"),
-        ({"zebra": 2.0}, "'zebra' is no class of the dataset, which are car, road, sky"),
-        ({"car": -1.0}, "car=-1.0 is no weight"),
-        ({"car": float("nan")}, "car=nan is no weight"),
-        ({"car": "2"}, "car='2' is no weight"),
-        ({"car": True}, "car=True is no weight"),
+        ({"raod": 2.0}, "'raod' is not a class of the dataset: did you mean 'road'"),
+        ({"zebra": 2.0}, "'zebra' is not a class of the dataset; its classes are car, road, sky"),
+        ({"car": -1.0}, "car=-1.0 is not a weight"),
+        ({"car": float("nan")}, "car=nan is not a weight"),
+        ({"car": "2"}, "car='2' is not a weight"),
+        ({"car": True}, "car=True is not a weight"),
     ],
 )
 def test_wrong_names_and_weights_are_refused(by_name, said):

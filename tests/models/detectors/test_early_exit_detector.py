@@ -61,18 +61,18 @@ def test_an_image_in_a_batch_is_as_if_all_had_left_at_its_exit(name):
     model = early_exit(name).eval()
     images, samples = batch(SIZES)
     for exits in ((3, 2, 4, 2), (2, 4, 4, 3)):
-        model._image_exits = lambda feats, padding, exits=exits: exits
+        model.image_exits = lambda images, features, exits=exits: exits
         together = memory(model, images, samples)
         assert [sample.encoder_exit for sample in samples] == list(exits)
         for image, exit_ in enumerate(exits):
-            model._image_exits = lambda feats, padding, e=exit_: (e,) * len(SIZES)
+            model.image_exits = lambda number, features, e=exit_: (e,) * number
             expected = memory(model, images, samples)[image]
             torch.testing.assert_close(together[image], expected, rtol=0, atol=1e-5)
             assert exit_ == 4 or (expected - memory_at(model, images, samples, 4)[image]).std() > 0
 
 
 def memory_at(model, images, samples, exit_):
-    model._image_exits = lambda feats, padding: (exit_,) * len(images)
+    model.image_exits = lambda number, features: (exit_,) * number
     return memory(model, images, samples)
 
 
@@ -95,7 +95,7 @@ def test_predictions_at_each_exit_are_those_where_it_is_forced(name):
 @torch.no_grad()
 def test_layers_run_for_the_images_that_reach_them():
     model = early_exit("DETR").eval()
-    model._image_exits = lambda feats, padding: (4, 2, 3, 2)
+    model.image_exits = lambda images, features: (4, 2, 3, 2)
     seen = []
     for layer in model.encoder.layers:
         layer.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))

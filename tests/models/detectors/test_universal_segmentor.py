@@ -62,12 +62,12 @@ def test_data_samples_say_where_images_left_the_encoder(model_config):
     assert [sample.encoder_exit for sample in samples] == [3, 3]
     decoder.update(encoder=dict(schedule=dict(layers=4)), exit_gate=dict(type="ExitGate"))
     model = build(model_config)
-    model.panoptic_head.pixel_decoder._image_exits = lambda coarsest: (3, 2)
+    model.panoptic_head.pixel_decoder.image_exits = lambda images, features: (3, 2)
     together = model.test_step(batch())
     assert [sample.encoder_exit for sample in together] == [3, 2]
     assert together[0].to_dict()["encoder_exit"] == 3
     for image, exit_ in enumerate((3, 2)):
-        model.panoptic_head.pixel_decoder._image_exits = lambda coarsest, e=exit_: (e, e)
+        model.panoptic_head.pixel_decoder.image_exits = lambda images, features, e=exit_: (e, e)
         alone = model.test_step(batch())[image].pred_panoptic_seg.sem_seg
         same = (alone == together[image].pred_panoptic_seg.sem_seg).float().mean()
         assert same > 0.999  # rounding decides a pixel or two

@@ -166,7 +166,7 @@ def test_each_image_has_what_encode_gives_at_its_exit(schedule):
 @torch.no_grad()
 def test_layers_run_once_for_the_images_that_reach_them_and_the_tail_for_all():
     decoder = make(dict(type="lite", coarse_layers=5), exit_gate=GATE)
-    decoder._image_exits = lambda coarsest: (4, 2, 4, 5, 2)
+    decoder.image_exits = lambda images, features: (4, 2, 4, 5, 2)
     batches = {}
     for index, layer in enumerate(decoder.encoder.layers):
         layer.register_forward_hook(

@@ -69,7 +69,7 @@ def plain(encoder, tokens, pos, gates, layers):
             torch.cat([pos[s] for s in stage.queries], 1),
             LAYOUT.reference_points(stage.queries, stage.keys, like=queries),
             LAYOUT.shapes_of(stage.keys),
-            [(stage.feedforward_of(s), LAYOUT.num_tokens(s)) for s in stage.queries],
+            [(stage.feedforward_index(s), LAYOUT.num_tokens(s)) for s in stage.queries],
         )
         tokens.update(LAYOUT.split(out, stage.queries))
     return tokens
@@ -207,6 +207,6 @@ def test_images_of_several_sizes_leave_by_their_own_exits_as_alone():
         one = slice(image, image + 1)
         alone = [{s: t[one] for s, t in levels.items()} for levels in (tokens, pos)]
         gate = {s: g[one] for s, g in gates.items()}
-        _, expected = next(encoder.encode(*alone, layout.of_images(one), gate, (exit_,)))
+        _, expected = next(encoder.encode(*alone, layout.select_images(one), gate, (exit_,)))
         for stride in SHAPES:
             torch.testing.assert_close(together[stride][one], expected[stride], rtol=0, atol=1e-5)

@@ -141,8 +141,8 @@ def test_places_are_read_from_data_samples():
     metainfo = dict(batch_input_shape=(96, 128), img_shape=(70, 90, 3))
     directions = dict(horizontal=(1,), vertical=(0,), diagonal=(0, 1))
     for direction, mirrored in directions.items():
-        place = ViewPlace.of(metainfo | dict(flip=True, flip_direction=direction))
+        place = ViewPlace.from_metainfo(metainfo | dict(flip=True, flip_direction=direction))
         assert place == ViewPlace((96, 128), (70, 90), mirrored)
-    assert ViewPlace.of(metainfo | dict(flip=False, flip_direction=None)) == PLACE
+    assert ViewPlace.from_metainfo(metainfo | dict(flip=False, flip_direction=None)) == PLACE
     with pytest.raises(InputError, match="'flip_direction' to the meta_keys"):
-        ViewPlace.of(metainfo)
+        ViewPlace.from_metainfo(metainfo)

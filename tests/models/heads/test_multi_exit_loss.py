@@ -8,7 +8,7 @@ from mmengine.optim import build_optim_wrapper
 
 from mmproscale.errors import InputError
 from mmproscale.models.heads import MultiExitLoss, PanopticHead, multi_exit_loss
-from mmproscale.models.heads.multi_exit_loss import draw, exit_weights
+from mmproscale.models.heads.multi_exit_loss import draw_exit, exit_weights
 
 EXITS = (2, 3, 4)
 
@@ -84,7 +84,7 @@ def test_backbone_maps_are_projected_and_encoded_once_for_all_exits():
 
 def test_a_drawn_exit_has_the_losses_that_it_has_among_all(monkeypatch):
     head = build(exits="sample")
-    monkeypatch.setattr(multi_exit_loss, "draw", lambda exits: exits[1])
+    monkeypatch.setattr(multi_exit_loss, "draw_exit", lambda exits: exits[1])
     losses = losses_of(head)
     assert {name.partition(".")[0] for name in losses} == {"exit3"}
     monkeypatch.undo()
@@ -102,7 +102,7 @@ def test_a_drawn_exit_has_the_losses_that_it_has_among_all(monkeypatch):
 )
 def test_layers_after_a_drawn_exit_have_gradients_of_zero(monkeypatch, schedule, idle):
     head = build(schedule, exits="sample")
-    monkeypatch.setattr(multi_exit_loss, "draw", lambda exits: 2)
+    monkeypatch.setattr(multi_exit_loss, "draw_exit", lambda exits: 2)
     for name, gradient in gradients(head).items():
         skipped = any(f"encoder.layers.{index}." in name for index in idle)
         assert gradient is not None, name
@@ -113,7 +113,7 @@ def test_layers_after_a_drawn_exit_have_gradients_of_zero(monkeypatch, schedule,
 
 
 def test_draws_are_among_the_exits_and_take_each():
-    drawn = [draw(EXITS) for _ in range(60)]
+    drawn = [draw_exit(EXITS) for _ in range(60)]
     assert set(drawn) == set(EXITS)
 
 

@@ -8,7 +8,7 @@ from mmproscale.models.layers.token_layout import TokenLayout, concat, to_tokens
 
 def test_tokens_go_back_to_their_maps():
     maps = {s: torch.randn(2, 4, h, w) for s, (h, w) in {16: (3, 5), 8: (7, 9)}.items()}
-    layout = TokenLayout.of(maps)
+    layout = TokenLayout.from_maps(maps)
     tokens = concat({s: to_tokens(m) for s, m in maps.items()}, layout.strides)
     assert tokens.shape == (2, 3 * 5 + 7 * 9, 4)
     for stride, part in layout.split(tokens, layout.strides).items():
@@ -48,8 +48,8 @@ def test_padding_goes_with_the_levels_and_the_images():
     ratios = torch.rand(3, 2, 2)
     layout = TokenLayout((8, 16), ((4, 8), (2, 4)), padding=padding, valid_ratios=ratios)
     assert torch.equal(layout.padding_of((16,)), padding[:, 32:])
-    picked = layout.of_images([2, 0])
+    picked = layout.select_images([2, 0])
     assert torch.equal(picked.padding_of((8, 16)), padding[[2, 0]])
     assert torch.equal(picked.valid_ratios, ratios[[2, 0]])
     plain = TokenLayout((8, 16), ((4, 8), (2, 4)))
-    assert plain.padding_of((16,)) is None and plain.of_images([2, 0]) == plain
+    assert plain.padding_of((16,)) is None and plain.select_images([2, 0]) == plain

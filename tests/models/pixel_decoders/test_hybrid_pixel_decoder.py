@@ -144,7 +144,7 @@ def test_what_cannot_be_built_is_refused(changes, fault):
 def test_there_is_one_exit():
     decoder = make()
     assert decoder.exits == (1,)
-    with pytest.raises(InputError, match="no exit but 1"):
+    with pytest.raises(InputError, match="has only exit 1"):
         next(decoder.encode(backbone_maps((64, 64)), exits=(2,)))
 
 

@@ -153,7 +153,7 @@ def test_what_cannot_be_built_is_refused(changes, fault):
 
 @pytest.mark.parametrize("changes", [dict(stride=2), dict(padding=0), dict(groups=2)], ids=str)
 def test_a_deformable_convolution_keeps_the_size(changes):
-    with pytest.raises(InputError, match="keeps the map's"):
+    with pytest.raises(InputError, match="keep the map's"):
         DeformableConvolution(4, 4, **(dict(kernel_size=3, padding=1) | changes))
 
 

@@ -72,7 +72,7 @@ def test_encode_ends_where_embed_does(decoder, feats):
     embedded = decoder.embed(feats)
     if not decoder.exits:
         assert embedded.exits == ()
-        with pytest.raises(InputError, match="PEMPixelDecoder has no exits, but \\(2,\\) are"):
+        with pytest.raises(InputError, match="PEMPixelDecoder has no exits, but exits=\\(2,\\) is"):
             decoder.encode(feats, (2,))
         return
     encoded = list(decoder.encode(feats, decoder.exits))

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 
 from mmproscale.errors import InputError
 from mmproscale.models.query_decoders import PrototypeAttentionLayer, prototype_attention
-from mmproscale.models.query_decoders.masked_attention import drop_where_image_has_none
-from mmproscale.models.query_decoders.prototype_attention import PrototypeAttention, neighbours
+from mmproscale.models.query_decoders.masked_attention import unmask_empty_images
+from mmproscale.models.query_decoders.prototype_attention import PrototypeAttention, neighbourhood
 
 B, Q, C, HEADS, SHAPE = 2, 5, 16, 4, (6, 7)
 N = SHAPE[0] * SHAPE[1]
@@ -88,7 +88,7 @@ def test_only_the_mask_can_be_chosen_from(stripes):
     reads = torch.zeros(B, 1, Q, N, dtype=torch.bool)
     reads[..., 11] = True
     changed = [tensor.clone() for tensor in given]
-    far = [n for n in range(N) if n not in neighbours(torch.tensor(11), SHAPE)[0]]
+    far = [n for n in range(N) if n not in neighbourhood(torch.tensor(11), SHAPE)[0]]
     changed[2][:, far] += torch.randn(B, len(far), C)
     torch.testing.assert_close(attention(*given, SHAPE, reads), attention(*changed, SHAPE, reads))
     assert not torch.allclose(attention(*given, SHAPE), attention(*changed, SHAPE), atol=1e-3)
@@ -97,9 +97,9 @@ def test_only_the_mask_can_be_chosen_from(stripes):
 @torch.no_grad()
 def test_queries_are_compared_with_stripes_of_their_masks(monkeypatch):
     monkeypatch.setattr(prototype_attention, "TOKENS_PER_STRIPE", 2 * SHAPE[1])  # one row of each
-    compared, find = [], prototype_attention.largest
+    compared, find = [], prototype_attention.blockwise_max
     monkeypatch.setattr(
-        prototype_attention, "largest", lambda x: compared.append(x.shape[2]) or find(x)
+        prototype_attention, "blockwise_max", lambda x: compared.append(x.shape[2]) or find(x)
     )
     reads = torch.zeros(B, 1, Q, *SHAPE, dtype=torch.bool)
     reads[:, :, 0] = True
@@ -161,7 +161,7 @@ def test_without_prototypes_all_queries_get_the_sum_of_tokens():
 def test_the_largest_is_the_first_of_those_that_are_as_large(tokens):
     x = torch.randint(0, 9, (2, 3, 5, tokens)).float()
     x[0, 0, 0] = float("-inf")
-    value, index = (found.squeeze(-1) for found in prototype_attention.largest(x))
+    value, index = (found.squeeze(-1) for found in prototype_attention.blockwise_max(x))
     assert torch.equal(value, x.amax(-1))
     assert torch.equal(index, (x == value.unsqueeze(-1)).int().argmax(-1))
 
@@ -208,7 +208,7 @@ def test_norms_stand_before_or_after(stripes):
 def test_an_images_masks_are_dropped_where_none_has_a_pixel():
     reads = torch.zeros(2, 3, 4, dtype=torch.bool)
     reads[0, 1, 2] = True
-    dropped = drop_where_image_has_none(reads)
+    dropped = unmask_empty_images(reads)
     assert dropped[1].all()
     assert dropped[0].nonzero().tolist() == [[0, 0], [1, 2], [2, 0]]
 
@@ -220,7 +220,7 @@ def test_an_images_masks_are_dropped_where_none_has_a_pixel():
         (dict(cross=dict(normalised_over="heads")), "normalised_over='heads'"),
         (dict(cross=dict(empty_masks="batch")), "empty_masks='batch'"),
         (dict(cross=dict(num_heads=3)), "num_heads=3: the heads"),
-        (dict(cross=dict(dropout=0.1)), "dropout: prototype attention has none"),
+        (dict(cross=dict(dropout=0.1)), "dropout: prototype attention has no dropout"),
         (dict(norm_order="both"), "norm_order='both' must be"),
     ],
 )
