@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from mmproscale.compat.after_import import call_after_import
+from mmproscale.compat.import_hooks import call_after_import
 
 _TARGET = "mmengine.runner.checkpoint"
 
