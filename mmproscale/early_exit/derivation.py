@@ -15,8 +15,8 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Subset
 
-from mmproscale.checkpoints.matching import load_model_weights
-from mmproscale.checkpoints.safe_loading import state_dict_of
+from mmproscale.checkpoints.model_match import load_model_weights
+from mmproscale.checkpoints.read_checkpoint import state_dict_of
 from mmproscale.early_exit.derived_parts import DerivedParts
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.fingerprint import fingerprint

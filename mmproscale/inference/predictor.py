@@ -13,7 +13,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmproscale.checkpoints.matching import load_model_weights
+from mmproscale.checkpoints.model_match import load_model_weights
 from mmproscale.datasets.formats.panoptic_png import segments_of
 from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError

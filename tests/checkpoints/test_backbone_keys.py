@@ -20,7 +20,7 @@ from mmproscale.checkpoints.backbone_keys import (
     convert_keys,
     merge_channel_major,
 )
-from mmproscale.checkpoints.matching import compare_weights
+from mmproscale.checkpoints.model_match import compare_weights
 from mmproscale.errors import InputError
 
 SWIN_T = partial(SwinTransformer, embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24))

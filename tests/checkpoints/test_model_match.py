@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmproscale.checkpoints.matching import (
+from mmproscale.checkpoints.model_match import (
     check_any_match,
     check_same_model,
     compare_weights,
