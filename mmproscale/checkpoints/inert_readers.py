@@ -93,28 +93,20 @@ class HistoryReader:
         return HistoryBuffer(*fields, max_length=int(state.get("max_length", 1000000)))
 
 
-class ConfigReader:
-    """Reader of mmengine's ConfigDict, which a metainfo may hold; becomes a plain dict."""
+class DictReader:
+    """Reader of mmengine's ConfigDict and argparse's Namespace, which become plain dicts."""
+
+    items: dict | None = None
 
     def __init__(self, items: dict) -> None:
         self.items = items
 
+    def __setstate__(self, state: dict) -> None:
+        self.items = state
+
     def restore(self) -> dict:
         """Return the items."""
-        return {key: restore(value) for key, value in dict(self.items).items()}
-
-
-class NamespaceReader:
-    """Reader of argparse's Namespace, a training run's options; becomes a plain dict."""
-
-    state: dict | None = None
-
-    def __setstate__(self, state: dict) -> None:
-        self.state = state
-
-    def restore(self) -> dict:
-        """Return the options."""
-        return {key: restore(value) for key, value in dict(self.state or {}).items()}
+        return {key: restore(value) for key, value in dict(self.items or {}).items()}
 
 
 class OneCycleName:
@@ -147,15 +139,7 @@ def _new_array(*_: Any) -> ArrayReader:
     return ArrayReader()
 
 
-_READERS = (
-    DtypeReader,
-    ArrayReader,
-    ScalarReader,
-    HistoryReader,
-    ConfigReader,
-    NamespaceReader,
-    AttributeReader,
-)
+_READERS = (DtypeReader, ArrayReader, ScalarReader, HistoryReader, DictReader, AttributeReader)
 
 # Name in the file -> reader. numpy 1 and 2 have these functions in different modules.
 ALLOWED: dict[str, Any] = {
@@ -167,10 +151,10 @@ ALLOWED: dict[str, Any] = {
     "numpy.core.multiarray.scalar": ScalarReader,
     "numpy._core.multiarray.scalar": ScalarReader,
     "mmengine.logging.history_buffer.HistoryBuffer": HistoryReader,
-    "mmengine.config.config.ConfigDict": ConfigReader,
+    "mmengine.config.config.ConfigDict": DictReader,
     "mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler": OneCycleName,
     # Training options in published checkpoints: DINO's Namespace, MoBY's and Swin's CfgNode.
-    "argparse.Namespace": NamespaceReader,
+    "argparse.Namespace": DictReader,
     # CfgNode is a subclass of dict. torch sets items only in classes that it knows as dicts.
     "yacs.config.CfgNode": OrderedDict,
 }

@@ -3,8 +3,10 @@
 import os
 import pickletools
 import zipfile
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -151,21 +153,16 @@ def _named_globals(file: Path) -> Iterator[str]:
         return
 
 
-def _pickle_of(file: Path) -> bytes:
+def _pickle_of(file: Path) -> bytes | BytesIO:
     if not zipfile.is_zipfile(file):
-        data = file.read_bytes()
+        stream = BytesIO(file.read_bytes())
         # Old format: three pickles come first (magic number, protocol, system information).
         for _ in range(3):
-            data = data[_end_of_first_pickle(data) :]
-        return data
+            deque(pickletools.genops(stream), maxlen=0)
+        return stream
     with zipfile.ZipFile(file) as archive:
         name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         return archive.read(name)
-
-
-def _end_of_first_pickle(data: bytes) -> int:
-    ends = [at for opcode, _, at in pickletools.genops(data) if opcode.name == "STOP"]
-    return (ends[0] or 0) + 1
 
 
 def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:

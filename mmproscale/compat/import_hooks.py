@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -31,12 +31,7 @@ class ImportWatcher(MetaPathFinder):
     def __init__(self, module_name: str, callback: Callback, context: Context) -> None:
         self.module_name, self.callback, self.context = module_name, callback, context
 
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None = None,
-        target: ModuleType | None = None,
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, *_: Any) -> ModuleSpec | None:
         """Return the module's usual spec, with a loader that also acts."""
         if fullname != self.module_name or self not in sys.meta_path:
             return None
@@ -64,12 +59,7 @@ class ImportWatcher(MetaPathFinder):
 class StandInFinder(MetaPathFinder):
     """Finder of our stand-ins, asked last: modules that are installed are found before."""
 
-    def find_spec(
-        self,
-        fullname: str,
-        path: Sequence[str] | None = None,
-        target: ModuleType | None = None,
-    ) -> ModuleSpec | None:
+    def find_spec(self, fullname: str, *_: Any) -> ModuleSpec | None:
         """Return the spec of our stand-in for `fullname`, or None where we have none."""
         file = STAND_INS.get(fullname)
         if file is None:

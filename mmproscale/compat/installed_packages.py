@@ -134,7 +134,10 @@ def installed_version(import_name: str) -> str | None:
         return None
     for distributions in distributions_of(import_name).values():
         return distributions[0].version
-    return _version_in_source(spec.origin) or _version_in_metadata(import_name)
+    if found := _version_in_source(spec.origin):
+        return found
+    names = packages_distributions().get(import_name)
+    return version(names[0]) if names else "0"
 
 
 def _version_in_source(origin: str | None) -> str | None:
@@ -145,11 +148,6 @@ def _version_in_source(origin: str | None) -> str | None:
         return None
     found = re.search(r"^__version__\s*(?::\s*\w+\s*)?=\s*['\"]([^'\"]+)", file.read_text(), re.M)
     return found.group(1) if found else None
-
-
-def _version_in_metadata(import_name: str) -> str:
-    distributions = packages_distributions().get(import_name)
-    return version(distributions[0]) if distributions else "0"
 
 
 def _python_problems() -> Iterator[str]:

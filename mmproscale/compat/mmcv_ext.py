@@ -38,13 +38,11 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 
 def get_compiler_version() -> str:
-    """Return the compiler's name for mmcv's environment report."""
+    """Return the compiler for mmcv's environment report; the same text serves for CUDA's."""
     return "n/a (no compiled ops)"
 
 
-def get_compiling_cuda_version() -> str:
-    """Return the CUDA compiler's version for mmcv's environment report."""
-    return "n/a (no compiled ops)"
+get_compiling_cuda_version = get_compiler_version
 
 
 def ms_deform_attn_forward(
@@ -71,9 +69,8 @@ def ms_deform_attn_forward(
     # Imported on call: importing mmcv.ops must not import the attention backends.
     from mmproscale.ops import multi_scale_deformable_attention
 
-    return multi_scale_deformable_attention(
-        value, _as_pairs(value_spatial_shapes), sampling_locations, attention_weights
-    )
+    shapes = [(int(h), int(w)) for h, w in value_spatial_shapes.tolist()]
+    return multi_scale_deformable_attention(value, shapes, sampling_locations, attention_weights)
 
 
 def ms_deform_attn_backward(
@@ -153,7 +150,3 @@ def _focal_loss(
         return loss
     background_weight = weight.new_ones(1)
     return loss * torch.cat([weight, background_weight])[labels][:, None]
-
-
-def _as_pairs(shapes: Tensor) -> list[tuple[int, int]]:
-    return [(int(h), int(w)) for h, w in shapes.tolist()]

@@ -127,15 +127,16 @@ def for_json(detection: dict[str, Any]) -> dict[str, Any]:
 def encode_category_png(category_map: np.ndarray) -> bytes:
     """Encode category ids (H, W) as a grey PNG of 8 bits, or 16 where an id needs them."""
     wide = category_map.max(initial=0) > 255
-    encoded, buffer = cv2.imencode(".png", category_map.astype(np.uint16 if wide else np.uint8))
-    if not encoded:
-        raise RuntimeError(f"OpenCV could not encode a PNG of shape {category_map.shape}")
-    return buffer.tobytes()
+    return _encode(".png", category_map.astype(np.uint16 if wide else np.uint8))
 
 
 def encode_jpg(picture: np.ndarray) -> bytes:
     """Encode a picture (H, W, 3) RGB as JPEG, at a quality that keeps text readable."""
-    encoded, buffer = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return _encode(".jpg", picture[..., ::-1], cv2.IMWRITE_JPEG_QUALITY, 92)
+
+
+def _encode(extension: str, pixels: np.ndarray, *options: int) -> bytes:
+    encoded, buffer = cv2.imencode(extension, pixels, options)
     if not encoded:
-        raise RuntimeError(f"OpenCV could not encode a JPEG of shape {picture.shape}")
+        raise RuntimeError(f"OpenCV could not encode a {extension} of shape {pixels.shape}")
     return buffer.tobytes()

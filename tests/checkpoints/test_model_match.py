@@ -1,4 +1,4 @@
-"""A checkpoint of another model is said to be one, and why."""
+"""Match of checkpoints with models: another model's is refused with the differences."""
 
 import pytest
 import torch

@@ -126,7 +126,7 @@ def test_here_runs_what_is_installed():
 
 
 def test_every_module_imported_is_the_stacks_own():
-    """Nothing of the other stack, which is not installed, and no file that nobody installed."""
+    """No module comes from the other stack or from a file that no distribution installed."""
     import mmdet.models
 
     assert mmdet.models is not None
@@ -141,7 +141,7 @@ def test_every_module_imported_is_the_stacks_own():
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Pretend that just these versions are installed."""
+    """Pretend that exactly these versions are installed."""
 
     def pretend(**found: str | None) -> None:
         table = {**VERSIONS, "mmseg": "1.2.2", **found}

@@ -108,7 +108,7 @@ def _blend(
 
 
 def _boundaries(ids: np.ndarray) -> np.ndarray:
-    """Pixels (H, W) whose right or lower neighbour belongs to another segment."""
+    """Return True (H, W) where the right or lower neighbour belongs to another segment."""
     edge = np.zeros(ids.shape, bool)
     edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
     edge[:-1] |= ids[:-1] != ids[1:]
