@@ -31,7 +31,7 @@ def main() -> None:
     import torch
 
     from mmproscale.checkpoints import backbone_keys
-    from mmproscale.checkpoints.safe_loading import load_content
+    from mmproscale.checkpoints.read_checkpoint import load_content
     from mmproscale.utils.atomic_files import atomic_path
 
     source = backbone_keys.SOURCES[args.source]

@@ -13,7 +13,7 @@ from pathlib import Path
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line
 from mmproscale.errors import InputError
-from mmproscale.inference.image_views import add_view_options, asked_views, average_over
+from mmproscale.inference.image_views import add_view_options, average_over, views_from_options
 from mmproscale.training.runs import (
     ask_for,
     build_runner,
@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
 @command_line
 def main() -> None:
     args = parse_args()
-    views = asked_views(args)
+    views = views_from_options(args)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
     set_up_run(config, args.config, args.work_dir, args.launcher)

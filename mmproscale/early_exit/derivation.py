@@ -15,15 +15,15 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Subset
 
-from mmproscale.checkpoints.matching import load_model_weights
-from mmproscale.checkpoints.safe_loading import state_dict_of
+from mmproscale.checkpoints.model_match import load_model_weights
+from mmproscale.checkpoints.read_checkpoint import state_dict_of
 from mmproscale.early_exit.derived_parts import DerivedParts
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.fingerprint import fingerprint
 from mmproscale.early_exit.image_derivation import ImageDerivation, check_gated
 from mmproscale.early_exit.image_quality import QUALITIES, usual_quality
 from mmproscale.errors import InputError
-from mmproscale.inference.predictor import give_kinds
+from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.registry import DATASETS, MODELS
 from mmproscale.training.class_check_hook import check_class_counts, check_class_names
 from mmproscale.training.datasets_of_config import dataset_leaves

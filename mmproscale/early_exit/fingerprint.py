@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from mmproscale.checkpoints.matching import REBUILT
+from mmproscale.checkpoints.model_match import REBUILT
 
 
 def fingerprint(weights: Mapping[str, Tensor], gate: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from mmproscale.checkpoints.safe_loading import load_checkpoint, state_dict_of
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.fingerprint import fingerprint
 from mmproscale.early_exit.gate_fitting import FittedGate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mmproscale.checkpoints.matching import check_any_match
-from mmproscale.checkpoints.safe_loading import load_checkpoint
+from mmproscale.checkpoints.model_match import check_any_match
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 from mmproscale.errors import InputError
 from mmproscale.own_data.base_configs import Base
 from mmproscale.own_data.dataset_facts import Facts

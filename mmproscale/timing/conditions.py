@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from mmproscale.compat.versions import installed_version
+from mmproscale.compat.installed_packages import installed_version
 from mmproscale.timing.measuring_options import amp_dtype
 
 

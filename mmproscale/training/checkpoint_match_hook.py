@@ -3,7 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 
-from mmproscale.checkpoints.matching import (
+from mmproscale.checkpoints.model_match import (
     check_any_match,
     check_same_model,
     drop_class_layer,

@@ -19,7 +19,7 @@ from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
 from mmproscale.evaluation.class_figures import keep_class_figures
 from mmproscale.evaluation.universal_report import for_json
-from mmproscale.inference.predictor import give_kinds
+from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.version import __version__
 

@@ -9,7 +9,12 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 from mmproscale.errors import InputError
-from mmproscale.inference.image_views import ImageViews, add_view_options, asked_views, average_over
+from mmproscale.inference.image_views import (
+    ImageViews,
+    add_view_options,
+    average_over,
+    views_from_options,
+)
 from mmproscale.utils.config import load_config
 
 LOAD = dict(type="LoadImageFromNDArray")
@@ -20,7 +25,7 @@ PACK = dict(type="PackDetInputs", meta_keys=("ori_shape", "img_shape"))
 def views_of(*options):
     parser = ArgumentParser()
     add_view_options(parser)
-    return asked_views(parser.parse_args(options))
+    return views_from_options(parser.parse_args(options))
 
 
 def seen(views, steps=(LOAD, RESIZE, PACK)):

@@ -112,14 +112,14 @@ def test_boxes_that_are_no_numbers_are_one_line(run_tool, coco, config, tmp_path
     torch.save(saved, tmp_path / "weights.pth")
     arguments = (config, tmp_path / "weights.pth", coco / "val2017", "--out", tmp_path / "out")
     status, _, error = run_tool("predict.py", *arguments)
-    assert status == 2 and "boxes or scores that are no numbers" in error
+    assert status == 2 and "boxes or scores that are not finite" in error
 
 
 def test_what_a_detector_has_not_is_one_line(run_tool, coco, config, tmp_path):
     save_checkpoint(config, tmp_path / "weights.pth")
     arguments = (config, tmp_path / "weights.pth", coco / "val2017", "--out", tmp_path / "out")
     status, _, error = run_tool("predict.py", *arguments, "--kinds", "panoptic")
-    assert status == 2 and "ScheduledDINO gives boxes alone: leave --kinds out" in error
+    assert status == 2 and "ScheduledDINO gives only boxes: leave --kinds out" in error
     for tool, more in (("predict.py", arguments), ("test.py", arguments[:2])):
         status, _, error = run_tool(tool, *more, "--tta")
         assert status == 2 and "--tta merges masks" in error

@@ -119,7 +119,7 @@ def test_camvid_learns_is_tested_and_predicted(run_tool, shared, tmp_path):
     assert cv2.imread(str(out / "pictures" / f"{photo.stem}.jpg")) is not None
 
     status, _, error = run_tool("predict.py", *arguments, "--kinds", "panoptic", *data)
-    assert status == 2 and "gives semantic results alone" in last_line(error)
+    assert status == 2 and "gives only semantic results" in last_line(error)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
-"""Load a checkpoint file as data, or say in one line why it cannot be."""
+"""Reading of checkpoint files, as data only: code in a file is refused by name and never runs."""
 
 import os
 import pickletools
 import zipfile
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +24,26 @@ _ADVICE = "Use a file of weights only"
 
 
 def load_checkpoint(path: str | Path, map_location: Any = None) -> dict:
-    """Read a checkpoint: tensors and plain data, nothing that could run.
+    """Read a checkpoint: tensors and plain data.
 
     Args:
-        path: a file of `torch.save` (new or old format) or of safetensors.
-        map_location: as in `torch.load`; the CPU where it is None.
+        path: A file of `torch.save` (new or old format) or of safetensors.
+        map_location: As in `torch.load`; None for the CPU.
 
     Returns:
-        The file's dict, with its weights under 'state_dict' where they were under 'model', too.
+        The file's dict. Weights under 'model' are also under 'state_dict'.
 
     Raises:
-        InputError: no such file, not a checkpoint, truncated, or it holds what is not data.
+        InputError: The file is absent, truncated or no checkpoint, or it holds code.
     """
     return _as_checkpoint(load_content(path, map_location), Path(os.path.expanduser(path)))
 
 
 def load_content(path: str | Path, map_location: Any = None) -> Any:
-    """Read whatever a file holds, as data; `load_checkpoint` is this for files of ours.
+    """Read a file's content, which need not be a checkpoint; arguments as in `load_checkpoint`.
 
     Raises:
-        InputError: no such file, truncated, or it holds what is not data.
+        InputError: The file is absent or truncated, or it holds code.
     """
     file = _existing_file(path)
     location = "cpu" if map_location is None else map_location
@@ -96,13 +98,13 @@ def _read_torch(file: Path, location: Any) -> Any:
         raise
     except NotDataError as error:
         raise InputError(f"{file} holds {error}; refused. {_ADVICE}") from error
-    except Exception as error:  # a damaged file can raise anything; what it was stays as the cause
+    except Exception as error:  # a damaged file can raise anything
         raise InputError(_why_unreadable(file, error)) from error
 
 
 @contextmanager
 def _only_our_allow_list() -> Iterator[None]:
-    # Other packages may have allowed names of their own, `getattr` among them: not in our files.
+    # Names that other packages have allowed, such as `getattr`, are not allowed here.
     others = serialization.get_safe_globals()
     serialization.clear_safe_globals()
     serialization.add_safe_globals([(reader, name) for name, reader in ALLOWED.items()])
@@ -123,9 +125,9 @@ def _why_unreadable(file: Path, error: Exception) -> str:
 
 
 def refused_names(file: Path) -> list[str]:
-    """Return the functions and classes that a torch file names and that are not on the list.
+    """Return the functions and classes that a torch file names and that are not allowed.
 
-    The file is disassembled, not loaded. A damaged file gives what could be read of it.
+    The file is disassembled, not loaded. A damaged file gives the names up to the damage.
     """
     from torch._weights_only_unpickler import _get_allowed_globals
 
@@ -147,25 +149,20 @@ def _named_globals(file: Path) -> Iterator[str]:
                 yield ".".join(strings[-2:])
             elif isinstance(argument, str):
                 strings.append(argument)
-    except Exception:  # the end of a cut-off file
+    except Exception:  # the file is cut off here
         return
 
 
-def _pickle_of(file: Path) -> bytes:
+def _pickle_of(file: Path) -> bytes | BytesIO:
     if not zipfile.is_zipfile(file):
-        data = file.read_bytes()
-        # Old format: magic number, protocol and system information come first, each a pickle.
+        stream = BytesIO(file.read_bytes())
+        # Old format: three pickles come first (magic number, protocol, system information).
         for _ in range(3):
-            data = data[_end_of_first_pickle(data) :]
-        return data
+            deque(pickletools.genops(stream), maxlen=0)
+        return stream
     with zipfile.ZipFile(file) as archive:
         name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
         return archive.read(name)
-
-
-def _end_of_first_pickle(data: bytes) -> int:
-    ends = [at for opcode, _, at in pickletools.genops(data) if opcode.name == "STOP"]
-    return (ends[0] or 0) + 1
 
 
 def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
@@ -189,8 +186,8 @@ def _as_checkpoint(content: Any, file: Path) -> dict:
     if not isinstance(weights, dict) or not _has_tensors(weights):
         raise InputError(f"{file} is not a checkpoint: it has neither 'state_dict' nor tensors")
     if isinstance(content.get("meta"), dict):
-        # On resume mmengine runs the text under this key as a Python config. Files of ours do not
-        # have it, and what a checkpoint holds must never run.
+        # On resume mmengine runs the text under this key as a Python config. Our files do not have
+        # it, and the content of a checkpoint must never run.
         content["meta"].pop("config", None)
     return content
 

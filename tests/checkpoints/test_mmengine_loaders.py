@@ -1,4 +1,4 @@
-"""mmengine's resume, load_from, init_cfg and test go through our loader; so do addresses."""
+"""mmengine's resume, load_from, init_cfg and addresses go through our loaders."""
 
 import urllib.error
 from pathlib import Path
@@ -8,10 +8,10 @@ import torch
 from helpers.toy_training import ToyModel, toy_runner
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModule
-from mmengine.runner import load_checkpoint
+from mmengine.runner import checkpoint, load_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader, _load_checkpoint
 
-from mmproscale.checkpoints import install, remote
+from mmproscale.checkpoints import mmengine_loaders
 from mmproscale.errors import InputError
 
 
@@ -86,7 +86,7 @@ def test_errors_reach_the_caller_through_mmengine(tmp_path):
 
 
 def test_every_scheme_that_reads_files_is_ours():
-    install()
+    mmengine_loaders.install(checkpoint)
     for prefix in ("", "http://", "https://", "torchvision://", "modelzoo://", "mmcls://"):
         loader = CheckpointLoader._schemes[prefix]
         assert loader.__module__.startswith("mmproscale.") or hasattr(loader, "__wrapped__")
@@ -105,7 +105,7 @@ def test_without_network_says_what_to_do(cache, address):
 
 
 def test_unknown_torchvision_name(cache, monkeypatch):
-    monkeypatch.setattr(remote, "_urls_of_torchvision", lambda name: {})
+    monkeypatch.setattr(mmengine_loaders, "_urls_in_torchvision", lambda name: {})
     with pytest.raises(InputError, match="torchvision has no weights of that name"):
         _load_checkpoint("torchvision://resnet51")
 
@@ -117,3 +117,13 @@ def test_what_is_in_the_cache_is_read_as_data(cache):
     assert _load_checkpoint("https://example.org/a.pth")["a"] == 1
     with pytest.raises(InputError, match=r"holds `builtins\.print`"):
         _load_checkpoint("https://example.org/b.pth")
+
+
+def test_a_fetched_file_is_kept_in_torchs_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+    torch.save({"a": torch.ones(1)}, tmp_path / "a.pth")
+    address = (tmp_path / "a.pth").as_uri()
+    assert mmengine_loaders.load_from_http(address)["a"] == 1
+    assert (tmp_path / "cache" / "hub" / "checkpoints" / "a.pth").is_file()
+    (tmp_path / "a.pth").unlink()
+    assert mmengine_loaders.load_from_http(address)["a"] == 1

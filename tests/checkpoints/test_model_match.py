@@ -1,10 +1,10 @@
-"""A checkpoint of another model is said to be one, and why."""
+"""Match of checkpoints with models: another model's is refused with the differences."""
 
 import pytest
 import torch
 from torch import nn
 
-from mmproscale.checkpoints.matching import (
+from mmproscale.checkpoints.model_match import (
     check_any_match,
     check_same_model,
     compare_weights,

@@ -1,4 +1,4 @@
-"""Does a checkpoint belong to this model? Checked by names and shapes, said in one line."""
+"""Match of a checkpoint with a model, by the names and shapes of their weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,20 +7,26 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mmproscale.checkpoints.safe_loading import load_checkpoint, state_dict_of
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
 from mmproscale.errors import InputError
 
-# Buffers that a model rebuilds by itself, so that files may or may not hold them.
+# Buffers that a model computes itself; a file may hold them or not.
 REBUILT = ("num_batches_tracked", "relative_position_index")
-# What mmdet's DDQ shares in its first step of training: of one tensor a second name, not in a new
-# model.
+# Second names that mmdet's DDQ gives to shared tensors in its first training step; a new model does
+# not have them.
 SHARED = "decoder.aux_reg_branches."
-_CLASS_LAYER = "cls_embed.weight"
 
 
 @dataclass(frozen=True)
 class WeightMatch:
-    """How a file's weights compare with a model's: names, and of how many."""
+    """Differences between a file's weights and a model's: names of weights.
+
+    Attributes:
+        total: Number of the model's weights.
+        missing: The model's weights that the file does not hold.
+        reshaped: Weights of both, in different shapes.
+        unexpected: The file's weights that the model does not have.
+    """
 
     total: int
     missing: tuple[str, ...]
@@ -29,18 +35,18 @@ class WeightMatch:
 
     @property
     def matched(self) -> int:
-        """How many of the model's weights the file holds in the right shape."""
+        """Number of the model's weights that the file holds in the right shape."""
         return self.total - len(self.missing) - len(self.reshaped)
 
     @property
     def differences(self) -> str:
-        """The differences, for a person; empty where there are none."""
+        """The differences in words; empty without differences."""
         parts = [
-            _part(f"{len(self.missing)} of {self.total} parameters missing", self.missing),
-            _part(f"{len(self.reshaped)} of another shape", self.reshaped),
-            _part(f"{len(self.unexpected)} that the model does not have", self.unexpected),
+            (f"{len(self.missing)} of {self.total} parameters missing", self.missing),
+            (f"{len(self.reshaped)} of another shape", self.reshaped),
+            (f"{len(self.unexpected)} that the model does not have", self.unexpected),
         ]
-        return ", ".join(part for part in parts if part)
+        return ", ".join(f"{text} (first: {names[0]})" for text, names in parts if names)
 
 
 def compare_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> WeightMatch:
@@ -60,10 +66,10 @@ def compare_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> WeightMa
 
 
 def check_same_model(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
-    """Check that a loaded checkpoint was saved from this very model.
+    """Check that a loaded checkpoint was saved from a model with the same weights.
 
     Raises:
-        InputError: it was trained for other classes, or names or shapes differ.
+        InputError: It was trained for other classes, or names or shapes differ.
     """
     weights = state_dict_of(checkpoint)
     _check_class_count(model, weights, checkpoint, source)
@@ -73,13 +79,10 @@ def check_same_model(model: nn.Module, checkpoint: dict, source: str | Path) -> 
 
 
 def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> WeightMatch:
-    """Check that fine-tuning from a checkpoint takes anything from it at all.
-
-    Returns:
-        How names and shapes compare.
+    """Check that a checkpoint holds at least one weight to start fine-tuning from.
 
     Raises:
-        InputError: not one name and shape is the model's.
+        InputError: No weight has a name and shape of the model's.
     """
     match = compare_weights(model, state_dict_of(checkpoint))
     if match.matched == 0:
@@ -91,32 +94,31 @@ def drop_class_layer(model: nn.Module, checkpoint: dict, source: str | Path) -> 
     """Leave the class layer out of a checkpoint that was trained for another number of classes.
 
     Args:
-        model: what it starts.
-        checkpoint: its `state_dict` is replaced.
-        source: its file, for the line.
+        model: The model that will start from the checkpoint.
+        checkpoint: Changed in place: its `state_dict` is replaced.
+        source: The checkpoint's file, for the message.
 
     Returns:
-        A line that says so; None where the numbers are equal, or there is no such layer.
+        A message about the layer; None where no layer is left out.
     """
     weights = state_dict_of(checkpoint)
-    for key, own in model.state_dict().items():
-        theirs = weights.get(key)
-        if key.endswith(_CLASS_LAYER) and theirs is not None and len(theirs) != len(own):
-            layer = key.removesuffix("weight")
-            kept = {k: value for k, value in weights.items() if not k.startswith(layer)}
-            checkpoint["state_dict"] = kept
-            return (
-                f"{source} was trained for {_classes_of_file(checkpoint, len(theirs) - 1)}, this "
-                f"model has {len(own) - 1}: its class layer ({layer}*) is left out and starts anew"
-            )
-    return None
+    found = _class_layer_of_other_size(model, weights)
+    if found is None:
+        return None
+    layer, own, theirs = found
+    kept = {key: value for key, value in weights.items() if not key.startswith(layer)}
+    checkpoint["state_dict"] = kept
+    return (
+        f"{source} was trained for {_classes_of_file(checkpoint, theirs)}, this model has {own}: "
+        f"its class layer ({layer}*) is left out and starts untrained"
+    )
 
 
 def load_model_weights(model: nn.Module, path: str | Path, map_location: Any = None) -> dict:
-    """Load a checkpoint of this very model into it, and return the checkpoint.
+    """Load a checkpoint of the same model into it, and return the checkpoint.
 
     Raises:
-        InputError: the file cannot be read, or is a checkpoint of another model.
+        InputError: The file cannot be read, or is a checkpoint of another model.
     """
     checkpoint = load_checkpoint(path, map_location)
     check_same_model(model, checkpoint, path)
@@ -127,18 +129,30 @@ def load_model_weights(model: nn.Module, path: str | Path, map_location: Any = N
 def _check_class_count(
     model: nn.Module, weights: Mapping[str, Tensor], checkpoint: dict, source: str | Path
 ) -> None:
+    found = _class_layer_of_other_size(model, weights)
+    if found is None:
+        return
+    layer, own, theirs = found
+    keys, count = "num_classes", f"{own}"
+    if not layer.startswith("decode_head."):
+        keys = "num_things_classes and num_stuff_classes"
+        head = model.get_submodule(layer.removesuffix("cls_embed.").rstrip("."))
+        count = _classes_of_head(head, own)
+    raise InputError(
+        f"{source} was trained for {_classes_of_file(checkpoint, theirs)}, the config has {count}: "
+        f"set the model's {keys}, or give another checkpoint"
+    )
+
+
+def _class_layer_of_other_size(
+    model: nn.Module, weights: Mapping[str, Tensor]
+) -> tuple[str, int, int] | None:
+    """Return the prefix of a class layer, and the different numbers of classes: model's, file's."""
     for key, own in model.state_dict().items():
         theirs = weights.get(key)
-        if not key.endswith(_CLASS_LAYER) or theirs is None or len(theirs) == len(own):
-            continue
-        head = model.get_submodule(key.rsplit(".", 2)[0]) if key.count(".") > 1 else model
-        semantic = key.startswith("decode_head.")
-        keys = "num_classes" if semantic else "num_things_classes and num_stuff_classes"
-        count = f"{len(own) - 1}" if semantic else _classes_of_head(head, len(own) - 1)
-        raise InputError(
-            f"{source} was trained for {_classes_of_file(checkpoint, len(theirs) - 1)}, the config "
-            f"has {count}: set the model's {keys}, or take another checkpoint"
-        )
+        if key.endswith("cls_embed.weight") and theirs is not None and len(theirs) != len(own):
+            return key.removesuffix("weight"), len(own) - 1, len(theirs) - 1
+    return None
 
 
 def _classes_of_file(checkpoint: dict, total: int) -> str:
@@ -155,7 +169,3 @@ def _classes_of_head(head: nn.Module, total: int) -> str:
     things = getattr(head, "num_things_classes", None)
     stuff = getattr(head, "num_stuff_classes", None)
     return f"{total}" if things is None or stuff is None else f"{things}+{stuff}"
-
-
-def _part(text: str, names: tuple[str, ...]) -> str:
-    return f"{text} (first: {names[0]})" if names else ""
