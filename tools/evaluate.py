@@ -17,7 +17,8 @@ from mmproscale.evaluation.instance_quality import BACKENDS
 from mmproscale.evaluation.instance_results import detections_by_image
 from mmproscale.evaluation.instance_truth import InstanceGroundTruth
 from mmproscale.evaluation.panoptic_results import PanopticResults, score_results
-from mmproscale.evaluation.universal_report import for_json, report_table
+from mmproscale.evaluation.universal_report import report_table
+from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.progress import progress_bars
 
 EPILOG = """\
@@ -82,7 +83,7 @@ def main() -> None:
         with_bar,
     )
     if args.json:
-        print(json.dumps(for_json(report), indent=1))
+        print(json.dumps(nan_to_null(report), indent=1))
     else:
         print(report_table(report, truth.categories, args.classwise))
 

@@ -7,8 +7,8 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
-from hotcoco import mask as mask_utils
 
+from mmproscale.datasets.formats.rle import encode_mask, encode_masks, mask_fields
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_quality import Segments
 
@@ -49,10 +49,9 @@ def encode_detections(
             f"an instance has label {wrong} but the data has {len(categories)} thing classes: set "
             "the model's num_things_classes"
         )
-    rles = mask_utils.encode(masks.transpose(1, 2, 0)) if len(labels) else []
     return [
-        {"category_id": categories[label]["id"], "score": float(score), **described(rle)}
-        for label, score, rle in zip(labels, scores, rles, strict=True)
+        {"category_id": categories[label]["id"], "score": float(score), **mask_fields(rle)}
+        for label, score, rle in zip(labels, scores, encode_masks(masks), strict=True)
     ]
 
 
@@ -71,24 +70,10 @@ def encode_segments(
         instance = {
             "category_id": categories[segments.labels[index]]["id"],
             "iscrowd": int(segments.crowds[index]),
-            **described(encode_mask(id_map == segments.ids[index])),
+            **mask_fields(encode_mask(id_map == segments.ids[index])),
         }
         instances.append(instance | {"area": int(segments.areas[index])})
     return instances
-
-
-def encode_mask(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's run-length code of a mask (H, W)."""
-    return mask_utils.encode(mask)
-
-
-def described(rle: dict[str, Any]) -> dict[str, Any]:
-    """A mask in COCO's form, with its ``area`` in pixels and its ``bbox`` (x, y, w, h)."""
-    return {
-        "segmentation": rle,
-        "area": float(mask_utils.area(rle)),
-        "bbox": [float(side) for side in mask_utils.to_bbox(rle)],
-    }
 
 
 def check_backend(name: str) -> None:

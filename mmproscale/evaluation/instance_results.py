@@ -9,10 +9,10 @@ from mmproscale.datasets.checks.annotation_faults import image_reference_faults,
 from mmproscale.datasets.checks.faults import Fault, is_int, refuse, shown
 from mmproscale.datasets.checks.instance_faults import mask_faults
 from mmproscale.datasets.formats.panoptic_files import read_json
+from mmproscale.datasets.formats.rle import mask_fields
 from mmproscale.errors import InputError
 from mmproscale.evaluation.file_faults import first_of, score_faults
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
-from mmproscale.evaluation.instance_quality import described
 
 KEYS = ("image_id", "category_id", "score", "segmentation")
 
@@ -38,7 +38,7 @@ def detections_by_image(
     found: dict[Any, list[dict[str, Any]]] = {}
     for entry in content:
         detection = {"category_id": entry["category_id"], "score": float(entry["score"])}
-        detection |= described(entry["segmentation"])
+        detection |= mask_fields(entry["segmentation"])
         found.setdefault(entry["image_id"], []).append(detection)
     return lambda image_id: found.get(image_id, [])
 

@@ -13,6 +13,7 @@ import numpy as np
 from mmproscale.datasets.checks.faults import refuse
 from mmproscale.datasets.formats.panoptic_files import read_json
 from mmproscale.datasets.formats.panoptic_png import png_shape, read_png
+from mmproscale.datasets.formats.rle import mask_fields
 from mmproscale.errors import InputError
 from mmproscale.evaluation.file_comparison import StoredMap, count_files
 from mmproscale.evaluation.file_faults import first_of, prediction_faults
@@ -23,7 +24,7 @@ from mmproscale.evaluation.image_score import (
     ImageScorer,
     LabelledMap,
 )
-from mmproscale.evaluation.instance_quality import average_precision, described, encode_segments
+from mmproscale.evaluation.instance_quality import average_precision, encode_segments
 from mmproscale.evaluation.panoptic_quality import Segments, positions
 from mmproscale.evaluation.universal_report import add_up, make_report, zero_totals
 
@@ -128,7 +129,7 @@ class PanopticResults:
         instances = encode_segments(id_map, segments, things)
         of_things = np.array(scores, float)[segments.labels < len(things)]
         return [
-            {**instance, **described(instance["segmentation"]), "score": float(score)}
+            {**instance, **mask_fields(instance["segmentation"]), "score": float(score)}
             for instance, score in zip(instances, of_things, strict=True)
         ]
 

@@ -28,7 +28,6 @@ from mmproscale.evaluation.instance_truth import InstanceGroundTruth
 from mmproscale.evaluation.sample_prediction import batch_ids, panoptic_map, prediction_of
 from mmproscale.evaluation.universal_report import (
     add_up,
-    for_json,
     make_report,
     named_percentages,
     report_table,
@@ -36,6 +35,7 @@ from mmproscale.evaluation.universal_report import (
 )
 from mmproscale.registry import METRICS
 from mmproscale.utils.atomic_files import atomic_write_bytes, atomic_write_text
+from mmproscale.utils.json_values import nan_to_null
 
 
 @METRICS.register_module()
@@ -215,5 +215,5 @@ class UniversalSegMetric(BaseMetric):
         content = {"annotations": kept, "categories": self.truth.categories}
         atomic_write_text(f"{self.outfile_prefix}.panoptic.json", json.dumps(content))
         if self.per_image:
-            text = json.dumps(for_json(self.report["per_image"]))
+            text = json.dumps(nan_to_null(self.report["per_image"]))
             atomic_write_text(f"{self.outfile_prefix}.per_image.json", text)

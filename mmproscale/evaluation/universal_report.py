@@ -76,15 +76,6 @@ def named_percentages(report: Mapping[str, Any]) -> dict[str, float]:
     return {name: 100 * value for name, value in figures.items()}
 
 
-def for_json(value: Any) -> Any:
-    """The same with null for NaN, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: for_json(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [for_json(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def report_table(
     report: Mapping[str, Any], categories: Sequence[dict[str, Any]], classwise: bool = False
 ) -> str:
