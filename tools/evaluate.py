@@ -11,13 +11,15 @@ from typing import Any
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
-from mmproscale.evaluation.ground_truth import PanopticGroundTruth
+from mmproscale.evaluation.average_precision import BACKENDS
+from mmproscale.evaluation.ground_truth import InstanceGroundTruth, PanopticGroundTruth
 from mmproscale.evaluation.image_score import ImageScorer
-from mmproscale.evaluation.instance_quality import BACKENDS
-from mmproscale.evaluation.instance_results import detections_by_image
-from mmproscale.evaluation.instance_truth import InstanceGroundTruth
-from mmproscale.evaluation.panoptic_results import PanopticResults, score_results
-from mmproscale.evaluation.universal_report import report_table
+from mmproscale.evaluation.report import report_table
+from mmproscale.evaluation.stored_predictions import (
+    PanopticResults,
+    detections_by_image,
+    score_results,
+)
 from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.progress import progress_bars
 

@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 
 from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
-from mmproscale.evaluation.class_figures import keep_class_figures
+from mmproscale.evaluation.mean_iou import keep_class_figures
 from mmproscale.inference.predictor import give_kinds
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null

@@ -1,4 +1,4 @@
-"""Predictions in files that contradict themselves are refused by name; what is not read may be."""
+"""Predictions in files: found by image, and refused by name for a fault that affects figures."""
 
 import json
 import shutil
@@ -7,11 +7,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.tiny_universal import SIZE, small_mask, text_rle, write_universal
 
 from mmproscale.datasets.formats.panoptic_png import encode_png, read_png
 from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
-from mmproscale.evaluation.panoptic_results import PanopticResults, score_results
+from mmproscale.evaluation.stored_predictions import (
+    PanopticResults,
+    detections_by_image,
+    score_results,
+)
 
 REFERENCE = Path(__file__).parent / "reference"
 
@@ -74,6 +79,24 @@ def test_what_no_figure_reads_may_be_anything(pair, clean):
     assert score(pair) == clean
 
 
+def test_a_prediction_as_it_is_read(pair):
+    edit(pair, lambda c, a, s: s[0].update(score=0.25))
+    truth = PanopticGroundTruth(pair / "gt.json")
+    results = PanopticResults(pair / "pred.json", None, truth)
+    prediction = results.read(0, need_instances=True)
+    ids = read_png(pair / "pred" / "000.png")
+    labelled = prediction.maps["semantic"]
+    assert prediction.shape == ids.shape and (labelled.values == ids).all()
+    segments = json.loads((pair / "pred.json").read_text())["annotations"][0]["segments_info"]
+    label = truth.label_of[segments[0]["category_id"]]
+    assert labelled.labels_of(np.array([0, segments[0]["id"]])).tolist() == [-1, label]
+    things = [s for s in segments if s["category_id"] in truth.thing_ids]
+    found = prediction.detections
+    assert [d["area"] for d in found] == [(ids == s["id"]).sum() for s in things]
+    assert [d["score"] for d in found] == [0.25] + [1.0] * (len(things) - 1)
+    assert results.read(0, need_instances=False).detections == []
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -98,3 +121,53 @@ def test_a_fault_of_the_ground_truth_is_its_own(pair):
     png.write_bytes(encode_png(ids))
     with pytest.raises(InputError, match=r"segment-not-in-json.*gt/000.png': segment 4242"):
         score(pair)
+
+
+@pytest.fixture
+def read_detections(tmp_path):
+    truth = PanopticGroundTruth(write_universal(tmp_path, 2))
+
+    def from_file(content):
+        (tmp_path / "detections.json").write_text(json.dumps(content))
+        return detections_by_image(tmp_path / "detections.json", truth)
+
+    return from_file
+
+
+def detection(**changes) -> dict:
+    usual = dict(image_id=1, category_id=70, score=0.5, segmentation=text_rle(small_mask()))
+    return usual | changes
+
+
+def test_detections_of_an_image(read_detections):
+    runs = {"size": list(SIZE), "counts": [0, SIZE[0], SIZE[0] * (SIZE[1] - 1)]}
+    detections_of = read_detections([detection(), detection(score=1, segmentation=runs)])
+    assert detections_of(0) == []
+    first, second = detections_of(1)
+    assert first["bbox"] == [3, 2, 6, 4] and first["area"] == 24
+    assert second["bbox"] == [0, 0, 1, SIZE[0]] and second["score"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({}, "is no list of COCO results"),
+        ([detection(), 7], r"\[result-type\] .*: \[1\] is 7"),
+        ([{"image_id": 1}], r"\[result-key-missing\] .*: \[0\].category_id is missing"),
+        ([detection(image_id=9)], r"\[annotation-without-image\] .*: \[0\].image_id is 9"),
+        ([detection(image_id="1")], r"\[image-id-other-type\]"),
+        ([detection(image_id=[1])], r"\[image-id-type\]"),
+        ([detection(category_id=21)], r"\[category-unknown\] .* is 21, which is no thing of"),
+        ([detection(category_id=[70])], r"\[category-unknown\]"),
+        ([detection(score="high")], r"\[score-value\] .*: \[0\].score is 'high'"),
+        ([detection(score=float("nan"))], r"\[score-value\]"),
+        ([detection(segmentation=text_rle(small_mask(32, 24)))], r"\[rle-size\]"),
+        ([detection(segmentation=text_rle(small_mask()) | {"counts": "~~~~"})], r"\[rle-counts\]"),
+        ([detection(segmentation=text_rle(small_mask()) | {"counts": [1, 2]})], r"\[rle-counts\]"),
+        ([detection(segmentation={})], r"\[mask-type\]"),
+        ([detection(segmentation=[[1, 1, 5, 1, 5, 5]])], r"\[mask-type\]"),
+    ],
+)
+def test_faults_of_detections(read_detections, content, says):
+    with pytest.raises(InputError, match=says):
+        read_detections(content)
