@@ -25,10 +25,10 @@ from mmproscale.utils.progress import progress_bars
 
 EPILOG = """\
 The JSON has `all`, `things`, `stuff` and `per_class` (by category id, as text), each with `pq`,
-`sq` and `rq` in 0..1; `semantic`, `instance` and `per_image` if asked for. A class that occurs on
-neither side has 0, as panopticapi says it, with `tp`, `fp` and `fn` of 0, and counts in no mean.
-Null is what is not defined: the mean over a group without such a class, the IoU of a class that
-occurs on neither side, the AP of one without an instance.
+`sq` and `rq` in 0..1; the options add `semantic`, `instance` and `per_image`. A class that occurs
+on neither side has 0, as in panopticapi, with `tp`, `fp` and `fn` of 0, and is left out of means.
+Null means undefined: the mean over a group without a class that occurs, the IoU of a class that
+occurs on neither side, the AP of a class without an instance.
 """
 
 
@@ -40,8 +40,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("truth", metavar="GT.json", help="ground truth")
     parser.add_argument("predictions", metavar="PRED.json", help="predictions for all its images")
-    parser.add_argument("--gt-dir", help="PNGs of the ground truth; its JSON's name, if not given")
-    parser.add_argument("--pred-dir", help="PNGs of the predictions; likewise")
+    parser.add_argument("--gt-dir", help="PNGs of the ground truth; by default the folder GT")
+    parser.add_argument("--pred-dir", help="PNGs of the predictions; by default the folder PRED")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--classwise", action="store_true", help="list every class in the table")
     parser.add_argument("--per-image", action="store_true", help="PQ of each image in the JSON")
@@ -53,7 +53,7 @@ def parse_args() -> argparse.Namespace:
         nargs="?",
         const="",
         metavar="GT_INSTANCES.json",
-        help="also COCO's mask AP against these instances; those of GT.json, if no file is given",
+        help="also COCO's mask AP against these instances; by default the things of GT.json",
     )
     parser.add_argument(
         "--instance-results",

@@ -51,7 +51,7 @@ class PanopticGroundTruth:
         content = read_panoptic_json(str(ann_file))
         refuse(_panoptic_truth_faults(content, str(ann_file)))
         if not self.folder.is_dir():
-            raise InputError(f"seg_prefix {self.folder} is not a folder: name that of the PNGs")
+            raise InputError(f"seg_prefix {self.folder} is not a folder: name the PNGs' folder")
         self.categories = order_categories(content["categories"], str(ann_file))
         self.things = [category for category in self.categories if category["isthing"]]
         self.thing_ids = {thing["id"] for thing in self.things}
@@ -198,7 +198,9 @@ class InstanceGroundTruth:
             InputError: The file does not have the image.
         """
         if image_id not in self._of_image:
-            raise InputError(f"image {image_id} is not in {self.path}: use the panoptic JSON's set")
+            raise InputError(
+                f"image {image_id} is not in {self.path}: give the instances of all scored images"
+            )
         things = self.truth.thing_ids
         return [a for a in self._of_image[image_id] if a["category_id"] in things]
 
@@ -225,7 +227,7 @@ def _panoptic_truth_faults(content: Mapping[str, list[dict]], file: str) -> Iter
     yield from faults_in_read_keys(panoptic_faults(content, file), UNREAD_KEYS)
     for record, segment in segments_with_place(content["annotations"]):
         if is_finite(segment.get("area")) and segment["area"] % 1:
-            problem = f"is {segment['area']}, no whole number of pixels"
+            problem = f"is {segment['area']}, not a whole number of pixels"
             yield Fault("area-value", file, f"{record}.area", problem, "count its pixels again")
 
 

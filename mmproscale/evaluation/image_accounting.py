@@ -70,8 +70,8 @@ def own_images(
         raise InputError(_wrong_number(distinct, size, known))
     if not _is_filled_up(ids_of_ranks, size):
         raise InputError(
-            f"image {_doubled(ids_of_ranks)} has several results, other than a sampler that fills "
-            "up the last round would give: use one that gives each image once (DefaultSampler)"
+            f"image {_doubled(ids_of_ranks)} has several results, and not because a sampler "
+            "filled up the last round: use one that gives each image once (DefaultSampler)"
         )
     seen = set(chain(*ids_of_ranks[:rank]))
     own: list[int] = []

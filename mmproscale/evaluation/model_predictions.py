@@ -68,7 +68,7 @@ def _instances(sample: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels (N,), scores (N,) and masks (N, H, W) bool."""
     part = _part(sample, "pred_instances")
     if "masks" not in part:
-        raise InputError("the model gives boxes without masks: AP here is of masks")
+        raise InputError("the model gives boxes without masks, but this AP is of masks")
     masks = _array(part["masks"])
     if masks.ndim != 3:
         raise InputError(

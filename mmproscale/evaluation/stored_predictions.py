@@ -62,7 +62,7 @@ class PanopticResults:
         self.json_file, self.truth = Path(json_file), truth
         self.folder = Path(folder) if folder else self.json_file.with_suffix("")
         if not self.folder.is_dir():
-            raise InputError(f"{self.folder} is not a folder: name that of the predicted PNGs")
+            raise InputError(f"{self.folder} is not a folder: name the predicted PNGs' folder")
         content = read_json(json_file, "the file's name")
         annotations = content.get("annotations") if isinstance(content, dict) else None
         if not isinstance(annotations, list):
@@ -157,7 +157,7 @@ def detections_by_image(path: str | Path, truth: PanopticGroundTruth) -> Detecti
     """
     content = read_json(path, "the file's name")
     if not isinstance(content, list):
-        raise InputError(f"{path} is no list of COCO results: give what detectors write")
+        raise InputError(f"{path} is not a list of COCO results: give detections in that format")
     faults = (
         _detection_faults(entry, truth, str(path), f"[{place}]")
         for place, entry in enumerate(content)
@@ -191,7 +191,7 @@ def _panoptic_faults(content: Mapping[str, list], file: str) -> Iterator[Fault]:
 
 def _score_faults(score: Any, file: str, field: str) -> Iterator[Fault]:
     if not is_finite(score):
-        problem = f"is {shown(score)}, no finite number"
+        problem = f"is {shown(score)}, not a finite number"
         yield Fault("score-value", file, field, problem, "give a confidence from 0 to 1")
 
 
@@ -199,7 +199,7 @@ def _detection_faults(
     entry: Any, truth: PanopticGroundTruth, file: str, record: str
 ) -> Iterator[Fault]:
     if not isinstance(entry, dict):
-        problem = f"is {shown(entry)}, no object"
+        problem = f"is {shown(entry)}, not an object"
         yield Fault("result-type", file, record, problem, f"give {', '.join(DETECTION_KEYS)}")
         return
     image_id, field = entry.get("image_id"), f"{record}.image_id"
@@ -212,12 +212,12 @@ def _detection_faults(
         return
     category = entry["category_id"]
     if not is_int(category) or category not in truth.thing_ids:
-        problem = f"is {shown(category)}, which is no thing of {truth.ann_file}"
+        problem = f"is {shown(category)}, which is not a thing of {truth.ann_file}"
         yield Fault("category-unknown", file, f"{record}.category_id", problem, "correct the id")
     yield from _score_faults(entry["score"], file, f"{record}.score")
     mask = entry["segmentation"]
     if not isinstance(mask, dict) or not mask:
-        problem = f"is {shown(mask)}, no RLE"
+        problem = f"is {shown(mask)}, not an RLE"
         action = "give size=[height, width] and counts"
         yield Fault("mask-type", file, f"{record}.segmentation", problem, action)
         return

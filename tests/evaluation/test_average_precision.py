@@ -1,4 +1,4 @@
-"""Mask AP against pycocotools, on random masks with crowds, and what AP is measured against."""
+"""Mask AP against pycocotools, on random masks with crowds."""
 
 import json
 

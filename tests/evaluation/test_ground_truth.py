@@ -47,7 +47,7 @@ def segment(content, place=0):
         (lambda c: segment(c).update(area=float("nan")), r"area-value.*\[0\].area is nan"),
         (lambda c: segment(c).update(area="5"), r"area-value.*\[0\].area is '5'"),
         (lambda c: segment(c).update(area=-5), r"area-empty.*\[0\].area is -5"),
-        (lambda c: segment(c).update(area=5.5), r"area-value.*\[0\].area is 5.5, no whole"),
+        (lambda c: segment(c).update(area=5.5), r"area-value.*\[0\].area is 5.5, not a whole"),
         (lambda c: segment(c).update(category_id=[5]), "category-id-type"),
         (lambda c: segment(c).update(id=0), "segment-id-range"),
         (
@@ -145,7 +145,7 @@ FAULTS = [
 @pytest.mark.parametrize(("spoil", "says"), FAULTS)
 @pytest.mark.parametrize("crowd", [False, True], ids=["", "crowd"])
 def test_a_png_that_contradicts_the_json(ann_file, spoil, says, crowd):
-    """Found by name when a metric reads it, and by the faster way when files are compared."""
+    """The metric and the faster check of files both name the fault."""
     number = 0 if crowd else 1  # the first image has a crowd
     png = ann_file.parent / "val" / f"{number}.png"
     ids = read_png(png)

@@ -118,13 +118,13 @@ def test_maps_that_are_not_in_one_piece_and_an_empty_one():
 
 
 def segments(*entries: tuple[int, int, int, int]) -> Segments:
-    """Of (id, label, area, iscrowd)."""
+    """Segments from rows of (id, label, area, iscrowd)."""
     ids, labels, areas, crowds = np.array(entries, np.int64).reshape(-1, 4).T
     return Segments(ids, labels, areas, crowds.astype(bool))
 
 
 def counts_of(true_row: list, truth: Segments, predicted_row: list, prediction: Segments):
-    """Counts of two maps of one row, as lists; sums of IoU in 1."""
+    """Counts of two maps of one row, as lists; sums of IoU are plain numbers."""
     pairs = count_pairs(np.array([true_row]), np.array([predicted_row]))
     counts = match_segments(truth, prediction, pairs, num_classes=2).astype(float)
     counts[:, 0] *= 2.0**-40

@@ -1,4 +1,4 @@
-"""The universal metric: figures, what is scored, and what it says to bad input."""
+"""Figures of the universal metric, its options, and its errors."""
 
 import json
 import math
