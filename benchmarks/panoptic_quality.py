@@ -26,9 +26,14 @@ from mmproscale.cli.command_line import command_line
 from mmproscale.datasets.formats.panoptic_png import encode_png
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import LabelledMap, predicted_segments
-from mmproscale.evaluation.panoptic_quality import IOU_UNIT, Segments, match_segments, positions
-from mmproscale.evaluation.panoptic_results import PanopticResults
-from mmproscale.evaluation.pixel_pairs import count_pairs
+from mmproscale.evaluation.panoptic_quality import (
+    IOU_UNIT,
+    Segments,
+    count_pairs,
+    match_segments,
+    positions,
+)
+from mmproscale.evaluation.stored_predictions import PanopticResults
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.measurement import Stopwatch
 from mmproscale.timing.measuring_options import at_least, set_up

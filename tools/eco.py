@@ -29,10 +29,10 @@ from mmproscale.early_exit.gate_checkpoint import gate_of, load_same_model, writ
 from mmproscale.early_exit.gate_losses import LOSSES
 from mmproscale.early_exit.gate_sweep import BETAS, GateSweep, warning_of
 from mmproscale.early_exit.trade_off import Point, TradeOff
-from mmproscale.evaluation.universal_report import for_json
 from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config import load_config
+from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.progress import bars_by_name
 
 
@@ -182,7 +182,7 @@ def curve(args: argparse.Namespace) -> None:
         gate = gate_of(checkpoint, origin, args.checkpoint)
         points.append(sweep.judge_gate(gate, None, kind="checkpoint"))
     out = ensure_writable_dir(args.out)
-    content = for_json(report.as_json(points, origin, *images))
+    content = nan_to_null(report.as_json(points, origin, *images))
     atomic_write_text(out / "curve.json", json.dumps(content, indent=1) + "\n")
     plot = draw(out, points, sweep)
     if args.json:

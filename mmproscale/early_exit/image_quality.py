@@ -15,7 +15,7 @@ from mmproscale.early_exit.derived_file import BOX_IOUS
 from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import ImageScorer
-from mmproscale.evaluation.sample_prediction import prediction_of
+from mmproscale.evaluation.model_predictions import prediction_of
 
 
 class ImageQuality(Protocol):

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mmproscale.datasets.formats.panoptic_png import encode_png
+from mmproscale.datasets.formats.rle import with_text_counts
 from mmproscale.inference.pictures.box_picture import box_picture
 from mmproscale.inference.pictures.panoptic_picture import Panel, panoptic_picture
 from mmproscale.inference.predictor import Prediction
@@ -79,7 +80,7 @@ class PredictionFolder:
             picture = self._picture(prediction)
             atomic_write_bytes(self.folder / "pictures" / f"{name}.jpg", encode_jpg(picture))
         for detection in prediction.instances or ():
-            self._detections.append({"image_id": image_id, **for_json(detection)})
+            self._detections.append({"image_id": image_id, **with_text_counts(detection)})
         for box in prediction.boxes or ():
             self._detections.append({"image_id": image_id, **box})
         self._images.append(
@@ -116,12 +117,6 @@ def panel_of(prediction: Prediction) -> Panel:
     ids: np.ndarray = prediction.category_map + 1  # 0 is void
     segments = [{"id": int(i), "category_id": int(i) - 1, "iscrowd": 0} for i in np.unique(ids)]
     return "prediction", ids, segments
-
-
-def for_json(detection: dict[str, Any]) -> dict[str, Any]:
-    """Return a detection with its RLE as text, as in COCO's files."""
-    rle = detection["segmentation"]
-    return detection | {"segmentation": rle | {"counts": rle["counts"].decode()}}
 
 
 def encode_category_png(category_map: np.ndarray) -> bytes:

@@ -17,7 +17,7 @@ from mmproscale.checkpoints.model_match import load_model_weights
 from mmproscale.datasets.formats.panoptic_png import segments_of
 from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError
-from mmproscale.evaluation.instance_quality import encode_detections
+from mmproscale.evaluation.average_precision import encode_detections
 from mmproscale.inference.image_views import ImageViews, check_averageable
 from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
 from mmproscale.utils.config import load_config

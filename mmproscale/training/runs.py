@@ -17,10 +17,10 @@ from mmengine.runner import Runner
 
 from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
-from mmproscale.evaluation.class_figures import keep_class_figures
-from mmproscale.evaluation.universal_report import for_json
+from mmproscale.evaluation.mean_iou import keep_class_figures
 from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.json_values import nan_to_null
 from mmproscale.version import __version__
 
 
@@ -151,7 +151,7 @@ def evaluate_and_report(runner: Runner, path: str | os.PathLike) -> None:
         reports.append(figures)
     if is_main_process():
         merged = {key: value for report in reversed(reports) for key, value in report.items()}
-        atomic_write_text(path, json.dumps(for_json(merged), indent=1, default=float) + "\n")
+        atomic_write_text(path, json.dumps(nan_to_null(merged), indent=1, default=float) + "\n")
 
 
 def _evaluators(config: Config) -> list:

@@ -17,8 +17,8 @@ from mmproscale.datasets.checks.faults import Fault, refuse
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
 from mmproscale.datasets.checks.png_faults import read_ids
 from mmproscale.datasets.formats.panoptic_files import png_name, read_panoptic_json
+from mmproscale.datasets.formats.rle import encode_mask, mask_fields, with_text_counts
 from mmproscale.errors import InputError
-from mmproscale.evaluation.instance_quality import described, encode_mask
 from mmproscale.utils.atomic_files import atomic_write_text
 
 Progress = Callable[[str, int, int], None]
@@ -95,9 +95,5 @@ def _instance(ids: np.ndarray, segment: dict) -> dict[str, Any] | None:
     mask = ids == segment["id"]
     if not mask.any():
         return None
-    instance = described(encode_mask(mask))
-    counts = instance["segmentation"]["counts"]
-    text = counts.decode() if isinstance(counts, bytes) else counts
-    rle = {"size": list(mask.shape), "counts": text}
     known = {"category_id": segment["category_id"], "iscrowd": int(segment.get("iscrowd", 0))}
-    return known | instance | {"segmentation": rle}
+    return known | with_text_counts(mask_fields(encode_mask(mask)))

@@ -1,15 +1,22 @@
-"""mIoU against a plain reference and mmseg's rules, of maps with crowds and void."""
+"""mIoU against a plain reference and hotcoco, with crowds and void; classes of mmseg's metric."""
+
+import math
 
 import numpy as np
 import pytest
+import torch
 from helpers.tiny_universal import CROWD_ID, IDS, predicted, write_universal
 from hotcoco.semantic import SemanticEval
+from mmengine.evaluator import DumpResults
+from mmengine.registry import DefaultScope
+from mmseg.evaluation import IoUMetric
 
 from mmproscale.evaluation import UniversalSegMetric
+from mmproscale.evaluation.mean_iou import class_areas, keep_class_figures, semantic_quality
 from mmproscale.evaluation.panoptic_quality import Segments
-from mmproscale.evaluation.semantic_quality import class_areas, semantic_quality
 
 IMAGES = 9
+CLASSES = ("car", "road", "sky", "moon")  # nobody sees the moon
 
 
 @pytest.fixture
@@ -70,3 +77,36 @@ def test_a_pixel_of_no_class_is_a_miss():
     assert quality["miou"] == 0.75
     nothing = semantic_quality(np.zeros((2, 3), np.int64), categories)
     assert np.isnan(nothing["miou"])
+
+
+def evaluated(metric) -> dict[str, float]:
+    generator = torch.Generator().manual_seed(0)
+    truth, guess = torch.randint(0, 3, (2, 1, 30, 40), generator=generator)
+    truth[..., :5] = 255
+    metric.dataset_meta = {"classes": CLASSES}
+    sample = {"pred_sem_seg": {"data": guess}, "gt_sem_seg": {"data": truth}}
+    metric.process({}, [sample])
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        return metric.evaluate(1)
+
+
+def test_figures_are_the_metrics_own_and_by_class():
+    plain, kept = IoUMetric(iou_metrics=["mIoU", "mDice"]), IoUMetric(iou_metrics=["mIoU", "mDice"])
+    keep_class_figures(kept)
+    expected = evaluated(plain)
+    assert evaluated(kept) == expected
+    report = kept.report
+    for key, percent in expected.items():
+        assert 100 * report["all"][key] == pytest.approx(percent, abs=0.01), key
+    assert list(report["per_class"]) == list(CLASSES)
+    moon = report["per_class"].pop("moon")
+    assert math.isnan(moon["IoU"])
+    mean = np.mean([figures["IoU"] for figures in report["per_class"].values()])
+    assert report["all"]["mIoU"] == pytest.approx(mean)
+
+
+def test_other_metrics_stay_as_they_are():
+    metric = DumpResults("results.pkl")
+    before = dict(vars(metric))
+    keep_class_figures(metric)
+    assert vars(metric) == before

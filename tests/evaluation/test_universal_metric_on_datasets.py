@@ -1,4 +1,4 @@
-"""The dataset's labels and the metric's are the same: ground truth as prediction scores 100."""
+"""Dataset and metric agree on labels: ground truth as a prediction scores 100."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""From totals over all images to figures: one report for programs, one table for people."""
+"""Report of all figures: a dict for programs and a table for people."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,20 +8,18 @@ import numpy as np
 from terminaltables import AsciiTable
 
 from mmproscale.evaluation.image_score import ImageScore
+from mmproscale.evaluation.mean_iou import AREAS, semantic_quality
 from mmproscale.evaluation.panoptic_quality import COUNTS, GROUPS, image_quality, panoptic_quality
-from mmproscale.evaluation.semantic_quality import AREAS, semantic_quality
 
 _AP_NAMES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "aps": "APs", "apm": "APm", "apl": "APl"}
 
 
-def zero_totals(num_classes: int, kinds: Sequence[str]) -> dict[str, np.ndarray]:
-    """Totals of no image: ``panoptic`` (C, 4) and ``semantic`` (C, 3), those of ``kinds``."""
+def add_up(
+    scores: Sequence[ImageScore], num_classes: int, kinds: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Add up the counts of images: ``panoptic`` (C, 4) and ``semantic`` (C, 3), if in ``kinds``."""
     widths = {"panoptic": len(COUNTS), "semantic": len(AREAS)}
-    return {m: np.zeros((num_classes, widths[m]), np.int64) for m in kinds if m in widths}
-
-
-def add_up(scores: Sequence[ImageScore], totals: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Add the counts of images to ``totals``, in place, and return them."""
+    totals = {k: np.zeros((num_classes, widths[k]), np.int64) for k in kinds if k in widths}
     for score in scores:
         for name, counts in score.counts.items():
             totals[name] += counts
@@ -35,13 +33,13 @@ def make_report(
     per_image: Mapping[Any, np.ndarray] | None,
     categories: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
-    """All figures in 0..1, NaN where there is none: over no class, of an IoU or AP of nothing.
+    """Compute all figures in 0..1; a figure of no class or of nothing is NaN.
 
     Args:
-        num_images: How many images were scored.
-        totals: ``panoptic`` (C, 4) and ``semantic`` (C, 3) counts, those that were asked for.
-        precision: What ``average_precision`` gives, if it was asked for.
-        per_image: Image id -> (C, 4) counts, if asked for.
+        num_images: Number of scored images.
+        totals: As :func:`add_up`, over all images.
+        precision: As ``average_precision``; None leaves AP out.
+        per_image: Image id -> (C, 4) counts; None leaves the figures of images out.
         categories: In the order of labels.
 
     Returns:
@@ -62,7 +60,7 @@ def make_report(
 
 
 def named_percentages(report: Mapping[str, Any]) -> dict[str, float]:
-    """PQ, SQ, RQ, PQ_th, ..., RQ_st, mIoU, AP, ..., APl in percent: those that the report has."""
+    """Return the report's PQ, SQ, RQ, PQ_th, ..., RQ_st, mIoU, AP, ..., APl in percent."""
     figures = {
         f"{key.upper()}{suffix}": report[group][key]
         for group, suffix in GROUPS.items()
@@ -76,21 +74,12 @@ def named_percentages(report: Mapping[str, Any]) -> dict[str, float]:
     return {name: 100 * value for name, value in figures.items()}
 
 
-def for_json(value: Any) -> Any:
-    """The same with null for NaN, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: for_json(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [for_json(entry) for entry in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def report_table(
     report: Mapping[str, Any], categories: Sequence[dict[str, Any]], classwise: bool = False
 ) -> str:
-    """Lay the figures out in percent: the groups and, if ``classwise``, each class.
+    """Lay out the figures in percent: the groups and, if ``classwise``, each class.
 
-    IoU in the row of all classes is mIoU, AP in that of things is COCO's AP; a dash stands where
+    IoU in the row of all classes is mIoU, AP in the row of things is COCO's AP. A dash means that
     nothing was counted.
     """
     rows = [_heading(report)]

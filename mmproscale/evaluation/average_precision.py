@@ -1,14 +1,14 @@
-"""COCO's mask AP of things, by hotcoco or pycocotools, from masks encoded image by image."""
+"""COCO's average precision (AP) of masks, by hotcoco or pycocotools."""
 
 import importlib
 import io
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from hotcoco import mask as mask_utils
 
+from mmproscale.datasets.formats.rle import encode_mask, encode_masks, mask_fields
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_quality import Segments
 
@@ -16,10 +16,10 @@ BACKENDS = {
     "hotcoco": ("hotcoco", "hotcoco"),
     "pycocotools": ("pycocotools.coco", "pycocotools.cocoeval"),
 }
-"""What computes AP: the modules of ``COCO`` and ``COCOeval``."""
+"""Libraries that compute AP: the modules of their ``COCO`` and ``COCOeval``."""
 
-# Of COCO's array of precision (IoU, recall, class, area, most detections): names and places.
-_FIGURES = {
+# Indices of the figures in COCO's array of precision (IoU, recall, class, area, most detections).
+_FIGURES: dict[str, tuple[slice | int, int]] = {
     "ap": (slice(None), 0),
     "ap50": (0, 0),
     "ap75": (5, 0),
@@ -27,6 +27,20 @@ _FIGURES = {
     "apm": (slice(None), 2),
     "apl": (slice(None), 3),
 }
+
+
+class ImageInstances(NamedTuple):
+    """Both sides of one image, as COCO's annotations without ids.
+
+    Args:
+        size: (H, W) in pixels.
+        truths: Instances of the ground truth.
+        detections: Predicted instances with scores.
+    """
+
+    size: tuple[int, ...] = ()
+    truths: Sequence[dict[str, Any]] = ()
+    detections: Sequence[dict[str, Any]] = ()
 
 
 def encode_detections(
@@ -41,7 +55,7 @@ def encode_detections(
         categories: Those of things, in the order of labels.
 
     Raises:
-        InputError: A label that is no thing.
+        InputError: A label is not that of a thing.
     """
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(categories):
         wrong = labels.max() if labels.max() >= len(categories) else labels.min()
@@ -49,10 +63,9 @@ def encode_detections(
             f"an instance has label {wrong} but the data has {len(categories)} thing classes: set "
             "the model's num_things_classes"
         )
-    rles = mask_utils.encode(masks.transpose(1, 2, 0)) if len(labels) else []
     return [
-        {"category_id": categories[label]["id"], "score": float(score), **described(rle)}
-        for label, score, rle in zip(labels, scores, rles, strict=True)
+        {"category_id": categories[label]["id"], "score": float(score), **mask_fields(rle)}
+        for label, score, rle in zip(labels, scores, encode_masks(masks), strict=True)
     ]
 
 
@@ -63,53 +76,33 @@ def encode_segments(
 
     Args:
         id_map: (H, W).
-        segments: The map's; areas and crowds stay as they say.
+        segments: The map's; their areas and crowds are kept.
         categories: Those of things, in the order of labels.
     """
-    instances = []
-    for index in np.flatnonzero(segments.labels < len(categories)):
-        instance = {
+    return [
+        {
             "category_id": categories[segments.labels[index]]["id"],
             "iscrowd": int(segments.crowds[index]),
-            **described(encode_mask(id_map == segments.ids[index])),
+            **mask_fields(encode_mask(id_map == segments.ids[index])),
+            "area": int(segments.areas[index]),
         }
-        instances.append(instance | {"area": int(segments.areas[index])})
-    return instances
-
-
-def encode_mask(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's run-length code of a mask (H, W)."""
-    return mask_utils.encode(mask)
-
-
-def described(rle: dict[str, Any]) -> dict[str, Any]:
-    """A mask in COCO's form, with its ``area`` in pixels and its ``bbox`` (x, y, w, h)."""
-    return {
-        "segmentation": rle,
-        "area": float(mask_utils.area(rle)),
-        "bbox": [float(side) for side in mask_utils.to_bbox(rle)],
-    }
+        for index in np.flatnonzero(segments.labels < len(categories))
+    ]
 
 
 def check_backend(name: str) -> None:
-    """InputError where there is no such backend."""
+    """Raise InputError for an unknown backend."""
     if name not in BACKENDS:
         raise InputError(f"ap_backend={name!r} is unknown: choose from {', '.join(BACKENDS)}")
 
 
 def average_precision(
-    sizes: Sequence[tuple[int, ...]],
-    truths: Sequence[Sequence[dict]],
-    detections: Sequence[Sequence[dict]],
-    categories: Sequence[dict],
-    backend: str = "hotcoco",
+    images: Sequence[ImageInstances], categories: Sequence[dict], backend: str = "hotcoco"
 ) -> dict[str, Any]:
-    """COCO's mask AP.
+    """Compute COCO's mask AP.
 
     Args:
-        sizes: (H, W) of each image; images always in one order, which breaks ties of scores.
-        truths: Instances of each image.
-        detections: Detections of each image.
+        images: Both sides of each image, in a fixed order, since that breaks ties of scores.
         categories: Those of things.
         backend: A key of ``BACKENDS``.
 
@@ -118,12 +111,12 @@ def average_precision(
         id as text -> AP. NaN where the truth has no instance.
     """
     coco_module, evaluation_module = BACKENDS[backend]
-    with redirect_stdout(io.StringIO()):  # pycocotools tells what it does
+    sizes = [image.size for image in images]
+    with redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         new_coco = importlib.import_module(coco_module).COCO
-        sides = [
-            _dataset(new_coco, sizes, of_images, categories) for of_images in (truths, detections)
-        ]
-        evaluation = importlib.import_module(evaluation_module).COCOeval(*sides, "segm")
+        truth = _dataset(new_coco, sizes, [image.truths for image in images], categories)
+        found = _dataset(new_coco, sizes, [image.detections for image in images], categories)
+        evaluation = importlib.import_module(evaluation_module).COCOeval(truth, found, "segm")
         evaluation.evaluate()
         evaluation.accumulate()
     precision = np.asarray(evaluation.eval["precision"])[..., -1]
@@ -133,7 +126,7 @@ def average_precision(
 
 
 def _dataset(new_coco: type, sizes: Sequence, of_images: Sequence, categories: Sequence) -> Any:
-    """One side as a COCO object; images and annotations are numbered, whatever their ids were."""
+    """One side as a COCO object; images and annotations get numbers as ids."""
     images = [dict(id=n, height=h, width=w) for n, (h, w) in enumerate(sizes, start=1)]
     annotations: list[dict] = []
     for number, of_image in enumerate(of_images, start=1):
@@ -151,6 +144,6 @@ def _dataset(new_coco: type, sizes: Sequence, of_images: Sequence, categories: S
 
 
 def _mean(precision: np.ndarray) -> float:
-    """COCO's -1, for classes and sizes without an instance, is left out."""
+    """Mean without COCO's -1, which stands for classes and sizes without an instance."""
     valid = precision[precision > -1]
     return float(valid.mean()) if valid.size else float("nan")

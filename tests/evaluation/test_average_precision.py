@@ -1,11 +1,10 @@
-"""Mask AP against pycocotools, on random masks with crowds, and what AP is measured against."""
+"""Mask AP against pycocotools, on random masks with crowds."""
 
 import json
 
 import numpy as np
 import pytest
-from helpers.tiny_universal import predicted, write_universal
-from pycocotools import mask as mask_utils
+from helpers.tiny_universal import THINGS, predicted, text_rle, write_universal
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -14,12 +13,6 @@ from mmproscale.evaluation import UniversalSegMetric
 
 IMAGES = 12
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
-THINGS = [{"id": 5, "name": "car"}, {"id": 70, "name": "cow"}]
-
-
-def rle(mask: np.ndarray) -> dict:
-    encoded = mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return encoded | {"counts": encoded["counts"].decode()}
 
 
 def instances_of_panoptic(metric: UniversalSegMetric) -> dict:
@@ -30,7 +23,7 @@ def instances_of_panoptic(metric: UniversalSegMetric) -> dict:
         for segment in annotation["segments_info"]:
             if segment["category_id"] in (5, 70):
                 place = {"id": len(annotations) + 1, "image_id": number}
-                mask = {"segmentation": rle(id_map == segment["id"])}
+                mask = {"segmentation": text_rle(id_map == segment["id"])}
                 annotations.append({**segment, **place, **mask})
     images = [dict(id=n, height=24, width=32) for n in metric.truth.images]
     return {"images": images, "annotations": annotations, "categories": THINGS}
@@ -45,7 +38,7 @@ def by_pycocotools(content: dict, path) -> dict[str, float]:
         instances = predicted(image["id"])["pred_instances"]
         for label, score, mask in zip(*(instances[k].numpy() for k in instances), strict=True):
             detection = {"image_id": image["id"], "category_id": (5, 70)[label]}
-            detections.append(detection | {"score": float(score), "segmentation": rle(mask)})
+            detections.append(detection | {"score": float(score), "segmentation": text_rle(mask)})
     evaluation = COCOeval(truth, truth.loadRes(detections), "segm")
     evaluation.evaluate()
     evaluation.accumulate()

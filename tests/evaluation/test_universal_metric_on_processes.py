@@ -1,4 +1,4 @@
-"""However many processes evaluate, the figures are the same; a lost image is an error on each."""
+"""Any number of processes gives the same figures; a lost image is an error on each of them."""
 
 import pytest
 from helpers.evaluating_processes import deal, evaluate_on
@@ -14,7 +14,7 @@ def ann_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answers(ann_file, tmp_path_factory):
-    """For each number of processes: what each of them says of each job."""
+    """The answers of each process to each job, by number of processes."""
     folder = tmp_path_factory.mktemp("processes")
     metric = dict(ann_file=str(ann_file), kinds=["panoptic", "semantic", "instance"])
     found = {}
@@ -42,7 +42,7 @@ def test_figures_are_those_of_one_process(answers, world):
     main = answers[world][0]
     assert [main[job]["report"] for job in range(5)] == [alone[job]["report"] for job in range(5)]
     assert 20 < main[4]["figures"]["universal/PQ"] < 95
-    assert set(main[0]["figures"].values()) == {None}, "of no image there are no figures"
+    assert set(main[0]["figures"].values()) == {None}, "no images, no figures"
 
 
 @pytest.mark.parametrize("world", [2, 3])
