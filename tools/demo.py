@@ -6,10 +6,10 @@ from pathlib import Path
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import add_cfg_options, command_line
-from mmproscale.datasets.shapes.shapes import ShapesSpec
+from mmproscale.cli.conversion import make_shapes_with_progress
+from mmproscale.datasets.shapes.generation import ShapesSpec
 from mmproscale.training.runs import build_runner, set_up_run
 from mmproscale.utils.config import load_config
-from mmproscale.utils.progress import make_shapes_with_progress
 
 NUM_PICTURES = 16
 

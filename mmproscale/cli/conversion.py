@@ -12,6 +12,7 @@ from mmproscale.utils.progress import bars_by_name
 
 if TYPE_CHECKING:
     from mmproscale.datasets.conversion.panoptic_output import Destination
+    from mmproscale.datasets.shapes.generation import ShapesSpec
 
 
 def add_work_options(parser: ArgumentParser) -> None:
@@ -90,3 +91,16 @@ def convert_splits(
             print(f"already there: {json_path}; to make it again, add --overwrite")
         else:
             convert_and_report(json_path, lambda progress, s=split: convert(s, progress=progress))
+
+
+def make_shapes_with_progress(folder: str | Path, spec: ShapesSpec, overwrite: bool) -> None:
+    """Generate Shapes with a progress bar for each split, and print the outcome.
+
+    Raises:
+        InputError: As :func:`mmproscale.datasets.shapes.generation.make_shapes`.
+    """
+    from mmproscale.datasets.shapes.generation import make_shapes
+
+    with bars_by_name() as show:
+        made = make_shapes(folder, spec, overwrite, progress=show)
+    print(f"{'made' if made else 'already there:'} {folder}: {spec.train} + {spec.val} images")

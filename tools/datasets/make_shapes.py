@@ -3,8 +3,8 @@
 import argparse
 
 from mmproscale.cli.command_line import command_line
-from mmproscale.datasets.shapes.shapes import ShapesSpec
-from mmproscale.utils.progress import make_shapes_with_progress
+from mmproscale.cli.conversion import make_shapes_with_progress
+from mmproscale.datasets.shapes.generation import ShapesSpec
 
 
 def parse_args() -> argparse.Namespace:
