@@ -88,7 +88,7 @@ def _other_size(semantic, instance):
         (_no_instances, ("annotations_instance/training/ADE_train_00000001.png", "not exist")),
         (_class_151, ("annotations/training/ADE_train_00000001.png", "class 151")),
         (_instance_class_101, ("annotations_instance/", "class 101")),
-        (_grey_instances, ("annotations_instance/", "no colour image")),
+        (_grey_instances, ("annotations_instance/", "not in colour")),
         (_other_size, ("annotations_instance/", "9x9", "ADE_train_00000001.jpg", "9x6")),
     ],
 )

@@ -117,12 +117,15 @@ def test_an_embedded_image_is_written_and_classes_come_from_a_file(folder, run_t
     ("bad", "parts"),
     [
         (dict(label="cat"), ("polygon 'cat'", "no 'points'")),
-        (shape("cat", [[1, 2], [3, 4]]), ("polygon 'cat'", "polygon is no list")),
+        (shape("cat", [[1, 2], [3, 4]]), ("polygon 'cat'", "polygon is not a list")),
         (shape("cat", [1, 2]), ("polygon 'cat'", "pairs")),
         (shape("cat", [[1, 2]], "circle"), ("circle 'cat'", "two pairs")),
-        (shape("cat", [[1, 2], [3, 4]], "star"), ("star 'cat'", "not known")),
-        (shape("cat", [[1, 2], [3, 4]], "mask", mask="?"), ("mask 'cat'", "base64")),
-        (shape("cat", [[1, 2], [3, 4]], "mask", mask="aaaa"), ("mask 'cat'", "no image")),
+        (shape("cat", [[1, 2], [3, 4]], "star"), ("star 'cat'", "unknown type")),
+        (shape("cat", [[1, 2], [3, 4]], "mask", mask="?"), ("mask 'cat'", "not base64")),
+        (
+            shape("cat", [[1, 2], [3, 4]], "mask", mask="aaaa"),
+            ("mask 'cat'", "not a readable image"),
+        ),
         (
             shape("cat", [[1, 2], [9, 4]], "mask", mask=embedded(CORNER, "PNG")),
             ("mask 'cat'", "2x2"),
