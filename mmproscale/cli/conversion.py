@@ -25,11 +25,6 @@ def add_work_options(parser: ArgumentParser) -> None:
         metavar="N",
         help="processes; default: one per core",
     )
-    add_overwrite(parser)
-
-
-def add_overwrite(parser: ArgumentParser) -> None:
-    """Add ``--overwrite``."""
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.cli.command_line import command_line
-from mmproscale.cli.conversion import add_overwrite, check_free
+from mmproscale.cli.conversion import check_free
 from mmproscale.utils.progress import bars_by_name
 
 
@@ -19,7 +19,7 @@ def parse_args() -> Namespace:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="default: instances_SPLIT.json next to it"
     )
-    add_overwrite(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     args = parser.parse_args()
     if len(args.panoptic) > 1 and (args.seg or args.out):
         parser.error("--seg and --out need a single panoptic JSON")
