@@ -48,9 +48,7 @@ def main() -> None:
 def check_out(out: Path, overwrite: bool) -> None:
     """Raise InputError if the output has a wrong name or exists."""
     if out.suffix == ".safetensors":
-        raise InputError(
-            f"{out}: the output has the format of torch.save; give a name that ends in .pth"
-        )
+        raise InputError(f"{out}: torch.save writes this file, so give a name that ends in .pth")
     if out.exists() and not overwrite:
         raise InputError(f"{out} exists: give another name, or --overwrite")
 

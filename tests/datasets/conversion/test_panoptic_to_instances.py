@@ -1,4 +1,4 @@
-"""Panoptic files to instances: things with their masks, boxes and areas; nothing else."""
+"""Panoptic files become instances: things with their masks, boxes and areas."""
 
 import json
 
@@ -82,7 +82,7 @@ def test_bad_files_are_one_line(panoptic, tmp_path):
     assert instances_path("a/panoptic_val.json").name == "instances_val.json"
 
 
-def test_the_tool_writes_beside_and_replaces_nothing(run_tool, panoptic, tmp_path):
+def test_the_tool_writes_next_to_the_json_and_replaces_nothing(run_tool, panoptic, tmp_path):
     arguments = (panoptic, "--seg", tmp_path / "pngs")
     status, out, error = run_tool("datasets/panoptic_to_instances.py", *arguments)
     assert status == 0, error
