@@ -21,8 +21,8 @@ CATEGORIES = [dict(id=1, name="car", isthing=1), dict(id=2, name="sky", isthing=
 
 
 def void_image(number):
-    image = dict(id=number, file_name=f"{number}.jpg", height=2, width=2)
-    return PanopticImage(image, np.zeros((2, 2), np.int32), [], f"{number}.png")
+    ids = np.zeros((2, 2), np.int32)
+    return PanopticImage(number, f"{number}.jpg", f"{number}.png", ids, {})
 
 
 def options(*words):

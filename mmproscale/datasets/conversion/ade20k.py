@@ -17,12 +17,7 @@ from typing import Any
 import numpy as np
 from mmdet.datasets.ade20k import ADE20KInstanceDataset, ADE20KSegDataset
 
-from mmproscale.datasets.conversion.output import (
-    Conversion,
-    Destination,
-    PanopticImage,
-    describe_segments,
-)
+from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
 from mmproscale.datasets.conversion.source_files import read_map_pair
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
@@ -84,9 +79,7 @@ def _convert(path: Path, root: Path, folder: str) -> PanopticImage:
     ids = _segment_ids(classes, semantic, instances, instance)
     present = np.flatnonzero(np.bincount(ids.ravel())).tolist()
     meaning = {segment_id: (segment_id % PER_INSTANCE, 0) for segment_id in present}
-    height, width = classes.shape
-    image = dict(id=path.stem, file_name=path.name, height=height, width=width)
-    return PanopticImage(image, ids, describe_segments(ids, meaning), f"{path.stem}.png")
+    return PanopticImage(path.stem, path.name, f"{path.stem}.png", ids, meaning)
 
 
 def _segment_ids(

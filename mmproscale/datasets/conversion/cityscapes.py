@@ -17,17 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.conversion.output import (
-    Conversion,
-    Destination,
-    PanopticImage,
-    describe_segments,
-)
+from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
 from mmproscale.datasets.conversion.source_files import check_size, image_size, read_label_map
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
 
-SPLITS = ("train", "val")
 IMAGE, LABELS = "_leftImg8bit.png", "_gtFine_instanceIds.png"
 PER_CLASS = 1000  # instance n of label l is l * 1000 + n; a smaller value is a label
 
@@ -88,9 +82,8 @@ def prepare_cityscapes(root: str | Path, split: str) -> Conversion:
     """
     root = Path(root)
     convert = partial(_convert, images=root / "leftImg8bit" / split)
-    return Conversion(
-        _frames(root, split), convert, CATEGORIES, cityscapes_destination(root, split)
-    )
+    destination = cityscapes_destination(root, split)
+    return Conversion(_frames(root, split), convert, CATEGORIES, destination)
 
 
 def _frames(root: Path, split: str) -> list[_Frame]:
@@ -117,18 +110,15 @@ def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
 
 def _convert(frame: _Frame, images: Path) -> PanopticImage:
     values = read_label_map(frame.labels, "instance ids")
-    height, width = values.shape
     check_size(frame.labels, values.shape, frame.image, image_size(frame.image))
     present = np.flatnonzero(np.bincount(values.ravel())).tolist()
     meanings = {value: _meaning(value, frame.labels) for value in present}
     meaning = {value: known for value, known in meanings.items() if known is not None}
     table = np.full(max(present) + 1, VOID, np.int32)
     table[list(meaning)] = list(meaning)
-    ids = table[values]
-    name = frame.image.relative_to(images).as_posix()
-    image = dict(id=frame.name, file_name=name, height=height, width=width)
-    segments = describe_segments(ids, meaning)
-    return PanopticImage(image, ids, segments, f"{frame.name}_gtFine_panoptic.png")
+    file_name = frame.image.relative_to(images).as_posix()
+    png_name = f"{frame.name}_gtFine_panoptic.png"
+    return PanopticImage(frame.name, file_name, png_name, table[values], meaning)
 
 
 def _meaning(value: int, path: Path) -> tuple[int, int] | None:

@@ -153,13 +153,12 @@ def _convert(
 ) -> PanopticImage:
     image_id, stem, file = source
     picture, suffix, (height, width) = _picture(file)
-    ids, segments = paint(_regions(file, by_name, height, width), height, width)
-    if copies or file.image is None:
+    ids, meaning = paint(_regions(file, by_name, height, width), height, width)
+    if copies or file.image is None:  # an image that is only embedded is always copied
         name = stem + suffix
     else:
         name = Path(os.path.relpath(file.image, folder)).as_posix()
-    image = {"id": image_id, "file_name": name, "height": height, "width": width}
-    return PanopticImage(image, ids, segments, f"{stem}.png", picture)
+    return PanopticImage(image_id, name, f"{stem}.png", ids, meaning, picture)
 
 
 def _picture(file: LabelmeFile) -> tuple[Path | bytes, str, tuple[int, int]]:

@@ -13,12 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.conversion.output import (
-    Conversion,
-    Destination,
-    PanopticImage,
-    describe_segments,
-)
+from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
 from mmproscale.datasets.conversion.source_files import as_label_map, read_map_pair
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
@@ -98,9 +93,7 @@ def _convert(
     instance = folders.instance / f"{stem}{folders.instance_suffix}"
     classes, values = read_map_pair(path, semantic, instance)
     ids, meaning = _segments(classes, _numbers(values, instance), isthing, ignore, semantic)
-    height, width = classes.shape
-    image = {"id": image_id, "file_name": name, "height": height, "width": width}
-    return PanopticImage(image, ids, describe_segments(ids, meaning), f"{stem}.png", path)
+    return PanopticImage(image_id, name, f"{stem}.png", ids, meaning, path)
 
 
 def _numbers(values: np.ndarray, path: Path) -> np.ndarray:

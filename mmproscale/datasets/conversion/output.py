@@ -34,17 +34,19 @@ class PanopticImage:
     """One converted image.
 
     Args:
-        image: COCO's entry of ``images``: ``id``, ``file_name``, ``height``, ``width``.
-        ids: (H, W) int32 segment ids, 0 for void.
-        segments: COCO's ``segments_info``.
+        image_id: Its id in the JSON.
+        file_name: Its name in the JSON, and in the folder that images are copied to.
         png_name: Name of its PNG below the folder of PNGs.
+        ids: (H, W) int32 segment ids, 0 for void.
+        meaning: Segment id -> (category id, crowd flag 0 or 1), for every id in ``ids``.
         picture: The image itself, a file or its content; needed where images are copied.
     """
 
-    image: dict[str, Any]
-    ids: np.ndarray
-    segments: list[dict[str, Any]]
+    image_id: int | str
+    file_name: str
     png_name: str
+    ids: np.ndarray
+    meaning: Mapping[int, tuple[int, int]]
     picture: Path | bytes | None = None
 
 
@@ -130,12 +132,16 @@ def write_coco_json(
 def _write_one(
     source: Any, convert: Callable[[Any], PanopticImage], destination: Destination
 ) -> tuple[dict, dict]:
+    """Convert and write one image; return its entries of ``images`` and ``annotations``."""
     made = convert(source)
     if destination.image_folder is not None:
-        _copy(made.picture, destination.image_folder / made.image["file_name"])
+        _copy(made.picture, destination.image_folder / made.file_name)
     atomic_write_bytes(destination.png_folder / made.png_name, encode_png(made.ids))
-    annotation = {"image_id": made.image["id"], "file_name": made.png_name}
-    return made.image, annotation | {"segments_info": made.segments}
+    height, width = made.ids.shape
+    image = {"id": made.image_id, "file_name": made.file_name, "height": height, "width": width}
+    segments = describe_segments(made.ids, made.meaning)
+    annotation = {"image_id": made.image_id, "file_name": made.png_name, "segments_info": segments}
+    return image, annotation
 
 
 def _copy(picture: Path | bytes | None, target: Path) -> None:

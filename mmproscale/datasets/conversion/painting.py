@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle_tools
 
-from mmproscale.datasets.conversion.output import describe_segments
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
 
@@ -40,7 +39,7 @@ class Region:
 
 def paint(
     regions: Sequence[Region], height: int, width: int, rest: int | None = None
-) -> tuple[np.ndarray, list[dict[str, Any]]]:
+) -> tuple[np.ndarray, dict[int, tuple[int, int]]]:
     """Paint regions over one another, in the order that the module describes.
 
     Args:
@@ -50,10 +49,12 @@ def paint(
         rest: Id of the stuff class of pixels that no region covers; None leaves them void.
 
     Returns:
-        The (H, W) int32 map of segment ids and COCO's ``segments_info``.
+        The (H, W) int32 map of segment ids, and segment id -> (category id, crowd flag), also for
+        hidden regions.
     """
     segment_ids: dict[Any, int] = {}
-    meaning, id_of_region = {}, []
+    meaning: dict[int, tuple[int, int]] = {}
+    id_of_region = []
     for index, region in enumerate(regions):
         is_one = region.isthing and not region.is_crowd
         key = index if is_one else ("all", region.category_id)
@@ -67,7 +68,7 @@ def paint(
         segment_id = segment_ids.setdefault(("all", rest), len(segment_ids) + 1)
         meaning[segment_id] = rest, 0
         ids[ids == VOID] = segment_id
-    return ids, describe_segments(ids, meaning)
+    return ids, meaning
 
 
 def _layer(region: Region) -> tuple[int, float]:

@@ -124,12 +124,12 @@ def _sources(
         if stem in stems:
             raise InputError(f"{where}: two images are called '{stem}': rename one")
         stems.add(stem)
-        entry = {key: image[key] for key in ("id", "file_name") if key in image}
-        entry |= {key: field(image, key, int, where) for key in ("height", "width")}
+        for key in ("height", "width"):
+            field(image, key, int, where)
         image_id = field(image, "id", (int, str), where)
         if image_id in sources:
             raise InputError(f"{where}: another image has that id")
-        sources[image_id] = _ImageOutlines(entry, annotations.get(image_id, []))
+        sources[image_id] = _ImageOutlines(image, annotations.get(image_id, []))
     for image_id in annotations.keys() - sources.keys():
         where = annotations[image_id][0][0]
         raise InputError(f"{where}: image_id {image_id} is not in 'images'")
@@ -163,9 +163,10 @@ def _convert(
         for where, annotation in source.annotations
         if annotation["category_id"] in isthing  # others were dropped
     ]
-    ids, segments = paint(regions, height, width, rest)
-    png_name = Path(source.image["file_name"]).with_suffix(".png").as_posix()
-    return PanopticImage(source.image, ids, segments, png_name, path)
+    ids, meaning = paint(regions, height, width, rest)
+    name = source.image["file_name"]
+    png_name = Path(name).with_suffix(".png").as_posix()
+    return PanopticImage(source.image["id"], name, png_name, ids, meaning, path)
 
 
 def _rle(annotation: dict[str, Any], height: int, width: int, where: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,8 +24,7 @@ def converted(number):
     """Return an image whose segment has as many pixels as its number."""
     ids = np.zeros((2, 3), np.int32)
     ids.ravel()[:number] = number
-    image = dict(id=number, file_name=f"{number}.jpg", height=2, width=3)
-    return PanopticImage(image, ids, describe_segments(ids, {number: (5, 0)}), f"{number}.png")
+    return PanopticImage(number, f"{number}.jpg", f"{number}.png", ids, {number: (5, 0)})
 
 
 def test_segments_have_area_and_box():
@@ -52,8 +52,7 @@ def test_images_are_copied_from_files_and_bytes_but_not_onto_themselves(tmp_path
     pictures = [tmp_path / "old.jpg", b"bytes"]
 
     def convert(index):
-        made = converted(index)
-        return PanopticImage(made.image, made.ids, made.segments, made.png_name, pictures[index])
+        return replace(converted(index), picture=pictures[index])
 
     destination = Destination(tmp_path / "png", tmp_path / "copies")
     conversion = Conversion([0, 1], convert, CATEGORIES, destination)

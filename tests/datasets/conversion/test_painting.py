@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mmproscale.datasets.conversion.output import describe_segments
 from mmproscale.datasets.conversion.painting import Region, paint, polygons_to_rle
 from mmproscale.errors import InputError
 
@@ -17,7 +18,8 @@ def rle(left, top, right, bottom):
 
 def painted(*regions, rest=None):
     """Return the category id at each pixel, 0 for void, and the segments."""
-    ids, segments = paint(regions, HEIGHT, WIDTH, rest)
+    ids, meaning = paint(regions, HEIGHT, WIDTH, rest)
+    segments = describe_segments(ids, meaning)
     categories = np.zeros_like(ids)
     for segment in segments:
         categories[ids == segment["id"]] = segment["category_id"]
