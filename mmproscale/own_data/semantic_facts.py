@@ -13,7 +13,7 @@ import numpy as np
 
 from mmproscale.datasets.checks.dataset_check import Progress
 from mmproscale.datasets.checks.faults import Fault, refuse
-from mmproscale.datasets.conversion.reading import read_pixels
+from mmproscale.datasets.conversion.source_files import read_pixels
 from mmproscale.datasets.loading.transforms import IGNORE_LABEL, LoadImage
 from mmproscale.errors import InputError
 from mmproscale.own_data.coco_layout import SEMANTIC, SplitFiles

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -16,9 +14,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-
-if TYPE_CHECKING:
-    from mmproscale.datasets.shapes.shapes import ShapesSpec
 
 
 def progress_bars() -> Progress:
@@ -45,16 +40,3 @@ def bars_by_name() -> Iterator[Callable[[str, int, int], None]]:
     finally:
         if tasks:  # stopping prints a line, even of nothing
             bars.stop()
-
-
-def make_shapes_with_progress(folder: str | Path, spec: ShapesSpec, overwrite: bool) -> None:
-    """Generate Shapes with a bar for each split, unless it is there; say which.
-
-    Raises:
-        InputError: As :func:`mmproscale.datasets.shapes.shapes.make_shapes`.
-    """
-    from mmproscale.datasets.shapes.shapes import make_shapes
-
-    with bars_by_name() as show:
-        made = make_shapes(folder, spec, overwrite, progress=show)
-    print(f"{'made' if made else 'already there:'} {folder}: {spec.train} + {spec.val} images")

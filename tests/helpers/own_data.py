@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 
 CLASSES = ("road", "tree", "car")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from mmengine.registry import init_default_scope
 
-from mmproscale.datasets.conversion.instances import convert_to_instances
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.conversion.panoptic_to_instances import convert_to_instances
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 from mmproscale.registry import MODELS
 from mmproscale.utils.config import load_config
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 CONFIG = CONFIGS / "proscale_m2f_r18_shapes.py"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmproscale.cost.random_model import random_model
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 from mmproscale.utils.config import load_config
 
 QUICK = [

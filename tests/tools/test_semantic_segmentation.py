@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmproscale.datasets.shapes.shapes import CATEGORIES, ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import CATEGORIES, ShapesSpec, make_shapes
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 CAMVID = CONFIGS / "proscale_m2f_r18_camvid-semantic.py"

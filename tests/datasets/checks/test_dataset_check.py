@@ -7,7 +7,7 @@ from PIL import ExifTags, Image
 
 from mmproscale.datasets.checks.dataset_check import DatasetFiles, check_dataset
 from mmproscale.datasets.checks.dataset_report import DatasetReport
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 from mmproscale.errors import InputError
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 from mmproscale.datasets.checks.png_faults import map_segments, read_ids, segment_faults
 from mmproscale.datasets.formats.panoptic_png import encode_png, read_png
 from mmproscale.datasets.loading import LoadImage
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 from mmproscale.errors import InputError
 
 

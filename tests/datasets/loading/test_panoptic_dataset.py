@@ -11,7 +11,7 @@ from mmdet.datasets import CocoPanopticDataset
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmproscale.datasets.shapes.shapes import STUFF, THINGS, ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import STUFF, THINGS, ShapesSpec, make_shapes
 from mmproscale.registry import DATASETS
 
 REPO = Path(__file__).resolve().parents[3]

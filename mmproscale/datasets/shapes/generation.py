@@ -1,11 +1,11 @@
-"""Shapes: a generated panoptic dataset in COCO format, small enough to train on a CPU.
+"""Generation of Shapes, a panoptic dataset in COCO format that trains on a CPU.
 
     ROOT/train/*.jpg, ROOT/val/*.jpg
     ROOT/annotations/panoptic_train.json, panoptic_val.json
     ROOT/annotations/panoptic_train/*.png, panoptic_val/*.png
 
-Image i of a split depends on (seed, split, i, size) alone. Category ids have gaps and things and
-stuff alternate in the JSON, as a dataset from outside might have them.
+Image i of a split depends only on (seed, split, i, size). Category ids have gaps, and things and
+stuff alternate in the JSON, as in datasets from other sources.
 """
 
 import json
@@ -23,7 +23,7 @@ from mmproscale.errors import InputError
 
 SPLITS = ("train", "val")
 GENERATOR = "mmproscale Shapes"
-MIN_SIZE, MAX_SIZE = 64, 2048  # below, the smallest objects would have no shape
+MIN_SIZE, MAX_SIZE = 64, 2048  # in smaller images the smallest objects would have no shape
 
 _COLORS = (
     (220, 20, 60),
@@ -52,14 +52,14 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class ShapesSpec:
-    """What a Shapes dataset holds; two with equal specs are identical.
+    """Specification of a Shapes dataset: equal specifications give identical datasets.
 
     Args:
-        train: number of training images.
-        val: number of validation images.
-        size: side of an image in pixels.
-        seed: of the random numbers.
-        version: of the generator; goes up when the same seed gives other images.
+        train: Number of training images.
+        val: Number of validation images.
+        size: Side of an image in pixels.
+        seed: Seed of the random numbers.
+        version: Version of the generator; it rises when the same seed gives other images.
     """
 
     train: int = 2000
@@ -69,15 +69,13 @@ class ShapesSpec:
     version: int = 1
 
     def check(self) -> None:
-        """Raise InputError for a spec that cannot be made."""
+        """Raise InputError if a value is out of range."""
         if min(self.train, self.val) < 1:
-            raise InputError(f"train={self.train}, val={self.val}: Shapes needs images in both")
+            raise InputError(f"train={self.train}, val={self.val}: each split needs an image")
         if not MIN_SIZE <= self.size <= MAX_SIZE:
-            raise InputError(
-                f"size={self.size}: Shapes is made from {MIN_SIZE} to {MAX_SIZE} pixels"
-            )
+            raise InputError(f"size={self.size}: expected {MIN_SIZE} to {MAX_SIZE} pixels")
         if self.seed < 0:
-            raise InputError(f"seed={self.seed}: it must not be negative")
+            raise InputError(f"seed={self.seed}: expected 0 or more")
 
 
 def make_shapes(
@@ -86,22 +84,23 @@ def make_shapes(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> bool:
-    """Generate Shapes at `root`, unless it is there already.
+    """Generate Shapes at `root`, unless it exists already.
 
-    The dataset is made beside `root` and renamed, so `root` is whole whenever it is there.
+    The dataset is written to a temporary folder next to `root`, which is then renamed: `root` never
+    holds a part of a dataset.
 
     Args:
-        root: the dataset's folder.
-        spec: what to make; None for the default.
-        overwrite: replace a Shapes dataset of another spec.
-        progress: called as (split, images done, images in all).
+        root: The dataset's folder.
+        spec: Numbers, size and seed of the images; None for the default.
+        overwrite: True replaces a Shapes dataset of another specification.
+        progress: Called as (split, images done, images in all).
 
     Returns:
-        True if it was made, False if it was there.
+        True if the dataset was generated, False if it existed.
 
     Raises:
-        InputError: a spec that cannot be, something else at `root`, or a folder that cannot be
-            written.
+        InputError: A value of `spec` is out of range, `root` holds something else, or the folder
+            cannot be written.
     """
     root, spec = Path(root), spec or ShapesSpec()
     spec.check()
@@ -121,13 +120,13 @@ def make_shapes(
 
 
 def scene_of(spec: ShapesSpec, split: str, index: int) -> Scene:
-    """Draw image `index` of `split`, without writing it."""
+    """Draw image `index` of `split`; nothing is written."""
     rng = np.random.default_rng([spec.seed, SPLITS.index(split), index, spec.version])
     return draw_scene(rng, spec.size)
 
 
 def _found_spec(root: Path) -> dict | None:
-    """Return the spec of the Shapes dataset at `root`, or None if that is something else."""
+    """Return the specification of the Shapes dataset at `root`; None for anything else."""
     specs = []
     for split in SPLITS:
         try:
@@ -161,28 +160,31 @@ def _swap(building: Path, root: Path) -> None:
 
 
 def _write_split(root: Path, split: str, spec: ShapesSpec, progress: Progress | None) -> None:
-    images, pngs = root / split, root / "annotations" / f"panoptic_{split}"
-    images.mkdir(parents=True)
-    pngs.mkdir(parents=True)
-    count = getattr(spec, split)
-    records = []
+    image_folder, png_folder = root / split, root / "annotations" / f"panoptic_{split}"
+    image_folder.mkdir(parents=True)
+    png_folder.mkdir(parents=True)
+    count, size = getattr(spec, split), spec.size
+    images, annotations = [], []
     for index in range(count):
         scene = scene_of(spec, split, index)
         ids, segments = _annotate(scene)
+        jpg, png = f"{index:06d}.jpg", f"{index:06d}.png"
         pixels = scene.image.clip(0, 255).round().astype(np.uint8)
-        _write_image(images / f"{index:06d}.jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        _write_image(image_folder / jpg, pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])
         # OpenCV writes B, G, R; an id is R + 256 G + 65536 B.
         colors = np.stack([ids >> 16, ids >> 8 & 255, ids & 255], -1).astype(np.uint8)
-        _write_image(pngs / f"{index:06d}.png", colors, [cv2.IMWRITE_PNG_COMPRESSION, 3])
-        records.append(segments)
+        _write_image(png_folder / png, colors, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+        images.append(dict(id=index + 1, file_name=jpg, height=size, width=size))
+        annotations.append(dict(image_id=index + 1, file_name=png, segments_info=segments))
         if progress is not None:
             progress(split, index + 1, count)
-    content = _coco(records, spec)
-    (root / "annotations" / f"panoptic_{split}.json").write_text(json.dumps(content))
+    info = dict(description=GENERATOR, spec=asdict(spec))
+    content = dict(info=info, images=images, annotations=annotations, categories=CATEGORIES)
+    png_folder.with_suffix(".json").write_text(json.dumps(content))
 
 
 def _annotate(scene: Scene) -> tuple[np.ndarray, list[dict]]:
-    """Return the map of 24-bit segment ids (S, S) and COCO's `segments_info`."""
+    """Return the map of random 24-bit segment ids (S, S) and COCO's `segments_info`."""
     new_ids = np.zeros(max(s.index for s in scene.segments) + 1, np.int32)
     drawn = scene.rng.choice(2**24 - 1, len(scene.segments), replace=False) + 1
     segments = []
@@ -200,21 +202,6 @@ def _annotate(scene: Scene) -> tuple[np.ndarray, list[dict]]:
             )
         )
     return new_ids[scene.ids], segments
-
-
-def _coco(records: list[list[dict]], spec: ShapesSpec) -> dict:
-    return dict(
-        info=dict(description=GENERATOR, spec=asdict(spec)),
-        images=[
-            dict(id=i + 1, file_name=f"{i:06d}.jpg", height=spec.size, width=spec.size)
-            for i in range(len(records))
-        ],
-        annotations=[
-            dict(image_id=i + 1, file_name=f"{i:06d}.png", segments_info=segments)
-            for i, segments in enumerate(records)
-        ],
-        categories=CATEGORIES,
-    )
 
 
 def _write_image(path: Path, pixels: np.ndarray, options: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""Panoptic files to instances: things with their masks, boxes and areas; nothing else."""
+"""Panoptic files become instances: things with their masks, boxes and areas."""
 
 import json
 
@@ -7,7 +7,10 @@ import pytest
 from helpers.panoptic_files import picture, save
 from pycocotools import mask as mask_utils
 
-from mmproscale.datasets.conversion.instances import convert_to_instances, instances_path
+from mmproscale.datasets.conversion.panoptic_to_instances import (
+    convert_to_instances,
+    instances_path,
+)
 from mmproscale.errors import InputError
 
 CATEGORIES = [dict(id=7, name="grass", isthing=0), dict(id=3, name="cow", isthing=1)]
@@ -74,12 +77,12 @@ def test_bad_files_are_one_line(panoptic, tmp_path):
     with pytest.raises(InputError, match=r"0\.png"):
         convert_to_instances(panoptic, tmp_path / "pngs", tmp_path / "out.json")
     assert not (tmp_path / "out.json").exists()
-    with pytest.raises(InputError, match="say --out"):
+    with pytest.raises(InputError, match="add --out"):
         instances_path("labels.json")
     assert instances_path("a/panoptic_val.json").name == "instances_val.json"
 
 
-def test_the_tool_writes_beside_and_replaces_nothing(run_tool, panoptic, tmp_path):
+def test_the_tool_writes_next_to_the_json_and_replaces_nothing(run_tool, panoptic, tmp_path):
     arguments = (panoptic, "--seg", tmp_path / "pngs")
     status, out, error = run_tool("datasets/panoptic_to_instances.py", *arguments)
     assert status == 0, error

@@ -1,38 +1,35 @@
-"""The things of a COCO panoptic dataset as COCO instances: boxes, areas and masks, for detection.
+"""Conversion of a COCO panoptic dataset's things to COCO instances: boxes, areas and masks.
 
-Boxes and areas are those of a thing's pixels. Ids of images and categories stay, crowds stay
-crowds; stuff and segments without a pixel are left out.
+Boxes and areas are those of a thing's pixels. Ids of images and categories and crowd flags are
+kept. Stuff and segments without pixels are left out.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.checks.faults import Fault, refuse
+from mmproscale.datasets.checks.faults import refuse
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
-from mmproscale.datasets.checks.png_faults import read_ids
+from mmproscale.datasets.conversion.output import Progress, write_coco_json
+from mmproscale.datasets.conversion.source_files import check_size
 from mmproscale.datasets.formats.panoptic_files import png_name, read_panoptic_json
+from mmproscale.datasets.formats.panoptic_png import read_png
 from mmproscale.datasets.formats.rle import encode_mask, mask_fields, with_text_counts
 from mmproscale.errors import InputError
-from mmproscale.utils.atomic_files import atomic_write_text
-
-Progress = Callable[[str, int, int], None]
 
 
 def instances_path(panoptic_json: str | Path) -> Path:
-    """Where the instances of ``panoptic_SPLIT.json`` go: ``instances_SPLIT.json`` beside it.
+    """Return the default output of ``panoptic_SPLIT.json``: ``instances_SPLIT.json`` next to it.
 
     Raises:
-        InputError: A name without ``panoptic``.
+        InputError: The name does not contain ``panoptic``.
     """
     path = Path(panoptic_json)
     if "panoptic" not in path.name:
-        raise InputError(f"{path} has no 'panoptic' in its name to replace: say --out FILE")
+        raise InputError(f"{path} has no 'panoptic' in its name to replace: add --out FILE")
     return path.with_name(path.name.replace("panoptic", "instances"))
 
 
@@ -54,7 +51,7 @@ def convert_to_instances(
         The JSON's content.
 
     Raises:
-        InputError: A panoptic file with a fault, a PNG that can't be read or is of another size.
+        InputError: The JSON has a fault, or a PNG cannot be read or has another size.
     """
     content = read_panoptic_json(str(panoptic_json))
     refuse(panoptic_faults(content, str(panoptic_json)))
@@ -66,32 +63,21 @@ def convert_to_instances(
         image = images[annotation["image_id"]]
         segments = [s for s in annotation["segments_info"] if s["category_id"] in things]
         if segments:
-            ids = _read(Path(png_folder) / png_name(image, annotation), image)
+            png = Path(png_folder) / png_name(image, annotation)
+            ids = read_png(png)
+            size = image["height"], image["width"]
+            check_size(png, ids.shape, Path(image["file_name"]), size)
             for segment in segments:
                 if instance := _instance(ids, segment):
                     place = {"id": len(instances) + 1, "image_id": image["id"]}
                     instances.append(place | instance)
         if progress is not None:
             progress(Path(out).stem, done, len(content["annotations"]))
-    result = {"images": content["images"], "annotations": instances, "categories": categories}
-    atomic_write_text(Path(out), json.dumps(result))
-    return result
-
-
-def _read(path: Path, image: dict) -> np.ndarray:
-    ids = read_ids(str(path))
-    if isinstance(ids, Fault):
-        refuse([ids])
-    if ids.shape != (image["height"], image["width"]):
-        raise InputError(
-            f"{path} is {ids.shape[1]}x{ids.shape[0]} pixels but its image "
-            f"{image['width']}x{image['height']}: they must be of one size"
-        )
-    return ids
+    return write_coco_json(Path(out), content["images"], instances, categories)
 
 
 def _instance(ids: np.ndarray, segment: dict) -> dict[str, Any] | None:
-    """COCO's annotation of a thing, or None where it has no pixel."""
+    """Return COCO's annotation of a thing; None if it has no pixels."""
     mask = ids == segment["id"]
     if not mask.any():
         return None
