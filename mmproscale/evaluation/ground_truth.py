@@ -6,19 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.checks.faults import refuse
-from mmproscale.datasets.checks.png_faults import map_segments, segment_faults, size_faults
-from mmproscale.datasets.formats.panoptic_files import (
-    order_categories,
-    png_name,
-    read_panoptic_json,
-)
-from mmproscale.datasets.formats.panoptic_png import VOID, png_shape, read_png
+from mmproscale.datasets.checks.categories import order_categories
+from mmproscale.datasets.checks.png_faults import map_segments, segment_faults
+from mmproscale.datasets.formats.coco_json import read_coco_json
+from mmproscale.datasets.formats.images import size_faults
+from mmproscale.datasets.formats.panoptic_png import VOID, png_name, png_shape, read_png
 from mmproscale.errors import InputError
 from mmproscale.evaluation.file_comparison import StoredMap, is_sound
 from mmproscale.evaluation.file_faults import truth_faults
 from mmproscale.evaluation.panoptic_quality import Segments
 from mmproscale.evaluation.pixel_pairs import count_pairs
+from mmproscale.utils.faults import refuse
 
 
 class PanopticGroundTruth:
@@ -41,7 +39,7 @@ class PanopticGroundTruth:
     def __init__(self, ann_file: str | Path, seg_prefix: str | Path | None = None) -> None:
         self.ann_file = Path(ann_file)
         self.folder = Path(seg_prefix) if seg_prefix else self.ann_file.with_suffix("")
-        content = read_panoptic_json(str(ann_file))
+        content = read_coco_json(str(ann_file))
         refuse(truth_faults(content, str(ann_file)))
         if not self.folder.is_dir():
             raise InputError(f"seg_prefix {self.folder} is not a folder: name that of the PNGs")

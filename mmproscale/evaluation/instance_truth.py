@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mmproscale.datasets.checks.faults import Fault, refuse
 from mmproscale.datasets.checks.instance_faults import mask_faults
-from mmproscale.datasets.formats.panoptic_files import read_json
+from mmproscale.datasets.formats.coco_json import read_json
 from mmproscale.errors import InputError
 from mmproscale.evaluation.file_faults import instance_truth_faults
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
+from mmproscale.utils.faults import Fault, refuse
 
 
 class InstanceGroundTruth:

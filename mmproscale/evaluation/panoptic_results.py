@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.checks.faults import refuse
-from mmproscale.datasets.formats.panoptic_files import read_json
+from mmproscale.datasets.formats.coco_json import read_json
 from mmproscale.datasets.formats.panoptic_png import png_shape, read_png
 from mmproscale.errors import InputError
 from mmproscale.evaluation.file_comparison import StoredMap, count_files
@@ -26,6 +25,7 @@ from mmproscale.evaluation.image_score import (
 from mmproscale.evaluation.instance_quality import average_precision, described, encode_segments
 from mmproscale.evaluation.panoptic_quality import Segments, positions
 from mmproscale.evaluation.universal_report import add_up, make_report, zero_totals
+from mmproscale.utils.faults import refuse
 
 
 class PanopticResults:

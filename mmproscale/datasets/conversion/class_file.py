@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from mmproscale.datasets.checks.categories import order_categories
 from mmproscale.datasets.conversion.reading import field
+from mmproscale.datasets.formats.coco_json import read_json
 from mmproscale.datasets.formats.colors import class_colors
-from mmproscale.datasets.formats.panoptic_files import order_categories, read_json
 from mmproscale.errors import InputError
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.checks.faults import Fault, refuse
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
-from mmproscale.datasets.checks.png_faults import read_ids
-from mmproscale.datasets.formats.panoptic_files import png_name, read_panoptic_json
+from mmproscale.datasets.formats.coco_json import read_coco_json
+from mmproscale.datasets.formats.panoptic_png import png_name, read_png
 from mmproscale.errors import InputError
 from mmproscale.evaluation.instance_quality import described, encode_mask
 from mmproscale.utils.atomic_files import atomic_write_text
+from mmproscale.utils.faults import refuse
 
 Progress = Callable[[str, int, int], None]
 
@@ -56,7 +56,7 @@ def convert_to_instances(
     Raises:
         InputError: A panoptic file with a fault, a PNG that can't be read or is of another size.
     """
-    content = read_panoptic_json(str(panoptic_json))
+    content = read_coco_json(str(panoptic_json))
     refuse(panoptic_faults(content, str(panoptic_json)))
     categories = [category for category in content["categories"] if category["isthing"]]
     things = {category["id"] for category in categories}
@@ -79,9 +79,7 @@ def convert_to_instances(
 
 
 def _read(path: Path, image: dict) -> np.ndarray:
-    ids = read_ids(str(path))
-    if isinstance(ids, Fault):
-        refuse([ids])
+    ids = read_png(path)
     if ids.shape != (image["height"], image["width"]):
         raise InputError(
             f"{path} is {ids.shape[1]}x{ids.shape[0]} pixels but its image "

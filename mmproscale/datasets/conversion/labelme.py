@@ -28,8 +28,8 @@ from mmproscale.datasets.conversion.panoptic_output import (
     write_dataset,
 )
 from mmproscale.datasets.conversion.reading import field, image_size
+from mmproscale.datasets.formats.coco_json import read_json
 from mmproscale.datasets.formats.colors import class_colors
-from mmproscale.datasets.formats.panoptic_files import read_json
 from mmproscale.errors import InputError
 from mmproscale.utils.image_inputs import image_ids
 

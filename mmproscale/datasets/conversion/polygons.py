@@ -19,7 +19,7 @@ from mmproscale.datasets.conversion.panoptic_output import (
     write_dataset,
 )
 from mmproscale.datasets.conversion.reading import field, image_size
-from mmproscale.datasets.formats.panoptic_files import read_panoptic_json
+from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.errors import InputError
 
 
@@ -58,8 +58,8 @@ def convert_polygons(
     Raises:
         InputError: A file is missing or is not that.
     """
-    first = read_panoptic_json(str(instances))
-    second = read_panoptic_json(str(stuff)) if stuff else {"annotations": []}
+    first = read_coco_json(str(instances))
+    second = read_coco_json(str(stuff)) if stuff else {"annotations": []}
     categories = _categories(first, instances, second, stuff)
     unknown = sorted(set(drop) - {category["name"] for category in categories})
     if unknown:

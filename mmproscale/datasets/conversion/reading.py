@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mmproscale.datasets.loading.exif import SIDEWAYS, orientation
+from mmproscale.datasets.formats.images import upright_size
 from mmproscale.errors import InputError
 
 
@@ -51,10 +51,7 @@ def image_size(path: Path) -> tuple[int, int]:
         InputError: It is missing or is no image.
     """
     with _image(path, "image") as image:
-        width, height = image.size
-        if orientation(image) in SIDEWAYS:
-            width, height = height, width
-    return height, width
+        return upright_size(image)
 
 
 def check_one_size(path: Path, size: tuple[int, ...], other: Path, expected: tuple) -> None:

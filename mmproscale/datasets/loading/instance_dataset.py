@@ -1,44 +1,45 @@
-"""An instance dataset in COCO format whose classes, files and images are what its JSON says."""
+"""Instance dataset in COCO format, with the classes, files and images of its JSON."""
 
-from mmproscale.datasets.checks.faults import refuse
-from mmproscale.datasets.checks.instance_faults import instance_faults, unknown_class_faults
-from mmproscale.datasets.formats.panoptic_files import class_metainfo
+from mmproscale.datasets.checks.categories import class_metainfo
+from mmproscale.datasets.checks.class_agreement import unknown_class_faults
+from mmproscale.datasets.checks.instance_faults import instance_faults
 from mmproscale.datasets.loading.coco_dataset import LocalCocoDataset
 from mmproscale.registry import DATASETS
+from mmproscale.utils.faults import refuse
 
 
 @DATASETS.register_module()
 class InstanceDataset(LocalCocoDataset):
-    """COCO instance annotations: things of which each has a polygon or RLE mask.
+    """Dataset of COCO instance annotations: things, each with a polygon or RLE mask.
 
     It differs from mmdet's class in three ways:
 
     - Classes come from the annotation file, in its order. `classes` in the config's `metainfo`
       selects some of them, in the file's order too: objects of others are left out.
-    - With `filter_cfg=dict(filter_empty_gt=True)`, images without an object that trains are left
-      out, those of crowds alone among them.
-    - What is wrong with the file is refused when the dataset is built, by name: see
-      `instance_faults`. Every image that it names must be there (local disks).
+    - With `filter_cfg=dict(filter_empty_gt=True)`, images without objects or with crowds only are
+      left out.
+    - Faults of the file are refused by name when the dataset is built: see `instance_faults`.
+      Every image that it names must be there (local disks).
 
     An item has mmdet's keys: `img_path`, `img_id`, `height`, `width`, `instances` (`bbox`
-    (x1, y1, x2, y2) in pixels, `bbox_label`, `mask`, `ignore_flag` 1 for a crowd), and for
-    `LoadInstances` to compare with the mask `ann_file`, and of each instance its `place` among the
-    JSON's annotations and its `area`.
+    (x1, y1, x2, y2) in pixels, `bbox_label`, `mask`, `ignore_flag` 1 for a crowd). It also has
+    `ann_file`, and each instance its `area` and its `place` among the JSON's annotations, so that
+    `LoadInstances` can check the mask.
 
     Args:
-        hint: how to get the data, added to the message when `data_root` does not exist.
+        hint: the way to get the data, for the message that `data_root` does not exist.
         kwargs: those of `CocoDataset`; `data_prefix` is dict(img=...).
 
     Raises:
-        InputError: a missing root, folder, annotation file or image; an annotation file that has a
-            fault, or lacks a class that the config states; no image with an object.
+        InputError: the root, a folder, the annotation file or an image is missing; the annotation
+            file has a fault, or lacks a class that the config states; no image has an object.
     """
 
     JSON = "instance JSON"
     MEND = "ann_file (tools/datasets/panoptic_to_instances.py makes it of a panoptic JSON)"
 
     def load_data_list(self) -> list[dict]:
-        """Read the annotation file, set `metainfo` and `cat2label`; return a dict per image."""
+        """Read the annotation file and set `metainfo` and `cat2label`; return an item per image."""
         content = self._read_json()
         refuse(instance_faults(content, self.ann_file, not self.test_mode))
         self._set_classes(content["categories"])

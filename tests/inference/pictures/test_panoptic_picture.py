@@ -3,12 +3,6 @@
 import numpy as np
 import pytest
 
-from mmproscale.datasets.formats.colors import (
-    class_colors,
-    instance_shade,
-    paint,
-    segment_colors,
-)
 from mmproscale.inference.pictures.label_layout import label_texts, place_labels
 from mmproscale.inference.pictures.panoptic_picture import draw_panoptic, enlarge, panoptic_picture
 
@@ -109,19 +103,3 @@ def test_no_label_where_there_is_no_room():
     segments = [{"id": 1, "category_id": 21}, {"id": 2, "category_id": 5}, {"id": 7}]
     placed = place_labels(ids, segments, {1: "sky", 2: "car", 7: "gone"}, lambda text: (60, 20))
     assert [label.segment_id for label in placed] == [1]
-
-
-def test_shades_differ_and_stay_of_one_hue():
-    shades = [instance_shade((200, 40, 40), index) for index in range(12)]
-    assert shades[0] == (200, 40, 40) and len(set(shades)) == 12
-    assert all(red == max(red, green, blue) for red, green, blue in shades)
-
-
-def test_colors_of_classes_and_ids():
-    colors = class_colors(CATEGORIES)
-    assert colors[5] == (200, 40, 40) and colors[21] != colors[5]
-    stuff_twice = [*SEGMENTS, {"id": 10, "category_id": 21}]
-    by_segment = segment_colors(stuff_twice, CATEGORIES)
-    assert by_segment[9] == by_segment[10] and by_segment[70000] != by_segment[3]
-    painted = paint(np.array([[0, 9], [3, 70000]]), by_segment, void=(1, 2, 3))
-    assert tuple(painted[0, 0]) == (1, 2, 3) and tuple(painted[0, 1]) == by_segment[9]
