@@ -7,7 +7,7 @@ from typing import Any
 from mmproscale.datasets.checks.instance_faults import instance_faults
 from mmproscale.datasets.checks.panoptic_faults import annotation_list_faults, panoptic_faults
 from mmproscale.datasets.formats.coco_json import list_faults
-from mmproscale.utils.faults import Fault, is_finite, short_repr
+from mmproscale.utils.faults import Fault, excerpt, is_finite
 
 # Keys that no figure reads. Predictions are measured by their PNGs.
 _UNREAD = {"bbox", "color"}
@@ -64,7 +64,7 @@ def instance_truth_faults(content: Any, file: str) -> Iterator[Fault]:
 def score_faults(score: Any, file: str, field: str) -> Iterator[Fault]:
     """The fault of a score that is no finite number."""
     if not is_finite(score):
-        problem = f"is {short_repr(score)}, no finite number"
+        problem = f"is {excerpt(score)}, no finite number"
         yield Fault("score-value", file, field, problem, "give a confidence from 0 to 1")
 
 

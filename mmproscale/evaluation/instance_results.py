@@ -12,7 +12,7 @@ from mmproscale.errors import InputError
 from mmproscale.evaluation.file_faults import first_of, score_faults
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.instance_quality import described
-from mmproscale.utils.faults import Fault, is_int, refuse, short_repr
+from mmproscale.utils.faults import Fault, excerpt, is_int, refuse
 
 KEYS = ("image_id", "category_id", "score", "segmentation")
 
@@ -47,7 +47,7 @@ def _faults(
     entry: Any, truth: PanopticGroundTruth, things: set[int], file: str, record: str
 ) -> Iterator[Fault]:
     if not isinstance(entry, dict):
-        problem = f"is {short_repr(entry)}, no object"
+        problem = f"is {excerpt(entry)}, no object"
         yield Fault("result-type", file, record, problem, f"give {', '.join(KEYS)}")
         return
     missing = list(missing_keys(entry, KEYS, "result-key-missing", file, record))
@@ -59,7 +59,7 @@ def _faults(
         return
     category = entry["category_id"]
     if not is_int(category) or category not in things:
-        problem = f"is {short_repr(category)}, which is no thing of {truth.ann_file}"
+        problem = f"is {excerpt(category)}, which is no thing of {truth.ann_file}"
         yield Fault("category-unknown", file, f"{record}.category_id", problem, "correct the id")
     yield from score_faults(entry["score"], file, f"{record}.score")
     yield from _mask_faults(entry, truth, file, record)
@@ -70,7 +70,7 @@ def _mask_faults(
 ) -> Iterator[Fault]:
     mask = entry["segmentation"]
     if not isinstance(mask, dict) or not mask:
-        problem = f"is {short_repr(mask)}, no RLE"
+        problem = f"is {excerpt(mask)}, no RLE"
         action = "give size=[height, width] and counts"
         yield Fault("mask-type", file, f"{record}.segmentation", problem, action)
         return

@@ -84,7 +84,7 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
         raise InputError(f"{key}.data_prefix.img is not set: name the folder of the images")
     if panoptic and not prefix.get("seg") and not built.test_mode:
         raise InputError(f"{key}.data_prefix.seg is not set: name the folder of the panoptic PNGs")
-    # mmdet's own panoptic class takes names from the JSON, whatever its metainfo says.
+    # mmdet's own panoptic class takes names from the JSON and ignores its metainfo.
     stock = panoptic and not isinstance(built, PanopticDataset)
     return DatasetFiles(
         ann_file=built.ann_file,

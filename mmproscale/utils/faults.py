@@ -73,8 +73,8 @@ def accept(read: T | Fault) -> T:
     return read
 
 
-def short_repr(value: Any, limit: int = 60) -> str:
-    """Return a value of a file as it stands there, cut to `limit` characters."""
+def excerpt(value: Any, limit: int = 60) -> str:
+    """Return a file's value as text of at most `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 

@@ -96,7 +96,7 @@ def test_a_decode_head_has_as_many_classes_as_the_dataset():
 
 
 def runner_with(model, **datasets) -> SimpleNamespace:
-    """What the hook sees of a runner."""
+    """Return the attributes of a runner that the hook uses."""
     loaders = {phase: SimpleNamespace(dataset=dataset) for phase, dataset in datasets.items()}
     runner = SimpleNamespace(model=model, val_loop=None, _train_loop=None)
     for phase, loader in loaders.items():

@@ -8,11 +8,11 @@ from mmproscale.errors import InputError
 from mmproscale.utils.faults import (
     Fault,
     accept,
+    excerpt,
     is_finite,
     is_int,
     is_number,
     refuse,
-    short_repr,
 )
 
 FAULT = Fault("box-type", "a.json", "annotations[3].bbox", "is 'x', not a box", "give a box")
@@ -45,9 +45,9 @@ def test_accept_returns_what_was_read_and_raises_a_fault():
         accept(FAULT)
 
 
-def test_short_repr_is_cut():
-    assert short_repr("a\nb") == r"'a\nb'"
-    assert short_repr("x" * 99, limit=10) == "'xxxxxx..."
+def test_an_excerpt_is_cut():
+    assert excerpt("a\nb") == r"'a\nb'"
+    assert excerpt("x" * 99, limit=10) == "'xxxxxx..."
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from mmproscale.utils.faults import Fault, is_finite, is_int, is_number, short_repr
+from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 
 # Some tools measure a box to the last pixel's near edge, some to its far one.
 BOX_TOLERANCE = 1.01
@@ -41,7 +41,7 @@ class RepeatedValues:
         """Remember `value`; yield a fault if it is known."""
         first = self._first.setdefault(value, field)
         if first != field:
-            problem = f"is {short_repr(value)}, as is {first}: two {self._what}"
+            problem = f"is {excerpt(value)}, as is {first}: two {self._what}"
             action = "give each its own, or remove one"
             yield Fault(self._kind, file, field, problem, action, self._note)
 
@@ -61,7 +61,7 @@ def image_list_faults(images: Sequence[Mapping], file: str) -> Iterator[Fault]:
             yield from path_faults(image["file_name"], file, f"{record}.file_name")
         for key in ("height", "width"):
             if key in image and not (is_int(image[key]) and image[key] > 0):
-                problem = f"is {short_repr(image[key])}, not a number of pixels"
+                problem = f"is {excerpt(image[key])}, not a number of pixels"
                 action = "use the image's size, a whole number above 0"
                 yield Fault("image-size-value", file, f"{record}.{key}", problem, action)
 
@@ -82,7 +82,7 @@ def first_by_id(entries: Sequence[dict]) -> dict[int | str, dict]:
 
 def _image_id(value: Any, file: str, field: str) -> Iterator[Fault]:
     if not is_image_id(value):
-        problem = f"is {short_repr(value)}, not an image id"
+        problem = f"is {excerpt(value)}, not an image id"
         yield Fault("image-id-type", file, field, problem, "use a whole number or a string")
 
 
@@ -100,12 +100,10 @@ def image_reference_faults(value: Any, known: Mapping, file: str, field: str) ->
     elif value not in known:
         other = _of_other_type(value)
         if other is not None and other in known:
-            problem = (
-                f"is {short_repr(value)} but the image's id is {short_repr(other)}: of another type"
-            )
+            problem = f"is {excerpt(value)} but the image's id is {excerpt(other)}: of another type"
             yield Fault("image-id-other-type", file, field, problem, "use one type for both")
             return
-        problem = f"is {short_repr(value)}: an annotation but no image has this id"
+        problem = f"is {excerpt(value)}: an annotation but no image has this id"
         yield Fault("annotation-without-image", file, field, problem, "add the image or remove it")
 
 
@@ -121,13 +119,13 @@ def _of_other_type(value: int | str) -> int | str | None:
 def path_faults(name: Any, file: str, field: str) -> Iterator[Fault]:
     """Yield the fault of a file name that is not text, is absolute, or leaves its folder."""
     if not isinstance(name, str) or not name.strip():
-        problem = f"is {short_repr(name)}, not a file name"
+        problem = f"is {excerpt(name)}, not a file name"
         yield Fault("path-type", file, field, problem, "name a file in the folder")
     elif posixpath.isabs(name) or name[1:3] in (":\\", ":/"):
-        problem = f"is {short_repr(name)}, an absolute path"
+        problem = f"is {excerpt(name)}, an absolute path"
         yield Fault("path-absolute", file, field, problem, "name it relative to the folder")
     elif posixpath.normpath(name.replace("\\", "/")).split("/")[0] == "..":
-        problem = f"is {short_repr(name)}, which leaves the folder"
+        problem = f"is {excerpt(name)}, which leaves the folder"
         yield Fault("path-leaves-folder", file, field, problem, "name a file in the folder")
 
 
@@ -146,14 +144,14 @@ def box_faults(
     """
     if not isinstance(box, list) or len(box) != 4 or not all(is_number(side) for side in box):
         action = "give [x, y, width, height] in pixels"
-        yield Fault("box-type", file, field, f"is {short_repr(box)}, not a box", action)
+        yield Fault("box-type", file, field, f"is {excerpt(box)}, not a box", action)
         return
     x, y, w, h = box
     right, bottom = width + BOX_TOLERANCE, height + BOX_TOLERANCE
     action = "compute it from the mask again"
     if w >= 1 and h >= 1 and min(x, y) >= -BOX_TOLERANCE and x + w <= right and y + h <= bottom:
         return
-    text = f"is {short_repr(box)}"
+    text = f"is {excerpt(box)}"
     if not all(is_finite(side) for side in box):
         yield Fault("box-not-finite", file, field, text, action)
     elif w < 0 or h < 0:
@@ -169,7 +167,7 @@ def box_faults(
 
 def area_faults(area: Any, file: str, field: str, empty_is_note: bool = False) -> Iterator[Fault]:
     """Yield the fault of an area that is not a finite number above 0."""
-    problem, action = f"is {short_repr(area)}", "count the segment's pixels"
+    problem, action = f"is {excerpt(area)}", "count the segment's pixels"
     if not is_finite(area):
         yield Fault("area-value", file, field, f"{problem}, not a finite number", action)
     elif area <= 0:
@@ -180,14 +178,14 @@ def area_faults(area: Any, file: str, field: str, empty_is_note: bool = False) -
 def crowd_faults(entry: Mapping, file: str, record: str) -> Iterator[Fault]:
     """Yield the fault of an `iscrowd` that is neither 0 nor 1; it may be absent."""
     if entry.get("iscrowd", 0) not in (0, 1):
-        field, problem = f"{record}.iscrowd", f"is {short_repr(entry['iscrowd'])}"
+        field, problem = f"{record}.iscrowd", f"is {excerpt(entry['iscrowd'])}"
         yield Fault("iscrowd-value", file, field, problem, "use 1 for a crowd, else 0")
 
 
 def category_id_faults(value: Any, file: str, field: str) -> Iterator[Fault]:
     """Yield the fault of a category's id that is not a whole number."""
     if not is_int(value):
-        problem = f"is {short_repr(value)}, not a whole number"
+        problem = f"is {excerpt(value)}, not a whole number"
         yield Fault("category-id-type", file, field, problem, "use an integer")
 
 

@@ -11,7 +11,7 @@ from mmproscale.datasets.checks.annotation_faults import (
     missing_keys,
 )
 from mmproscale.datasets.formats.colors import class_colors
-from mmproscale.utils.faults import Fault, is_int, refuse, short_repr
+from mmproscale.utils.faults import Fault, excerpt, is_int, refuse
 
 # Semantic maps hold labels in 8 bits, and 255 there means 'no label'.
 MAX_CLASSES = 255
@@ -83,7 +83,7 @@ def category_faults(
 
 def _name(name: Any, names: RepeatedValues, file: str, field: str) -> Iterator[Fault]:
     if not isinstance(name, str) or not name.strip():
-        problem = f"is {short_repr(name)}, not a name"
+        problem = f"is {excerpt(name)}, not a name"
         yield Fault("category-name-type", file, field, problem, "name it")
     else:
         yield from names.faults(name, file, field)
@@ -92,10 +92,10 @@ def _name(name: Any, names: RepeatedValues, file: str, field: str) -> Iterator[F
 def _isthing(category: Mapping, file: str, record: str) -> Iterator[Fault]:
     field, action = f"{record}.isthing", "1 for things, 0 for stuff"
     if "isthing" not in category:
-        problem = f"is missing ({short_repr(category.get('name'))} has no 'isthing')"
+        problem = f"is missing ({excerpt(category.get('name'))} has no 'isthing')"
         yield Fault("isthing-missing", file, field, problem, f"add {action}")
     elif category["isthing"] not in (0, 1):
-        problem = f"is {short_repr(category['isthing'])}"
+        problem = f"is {excerpt(category['isthing'])}"
         yield Fault("isthing-value", file, field, problem, f"use {action}")
 
 
@@ -104,6 +104,6 @@ def _color(color: Any, file: str, field: str) -> Iterator[Fault]:
         return
     sound = isinstance(color, list) and len(color) == 3
     if not sound or not all(is_int(part) and 0 <= part <= 255 for part in color):
-        problem = f"is {short_repr(color)}, not a colour"
+        problem = f"is {excerpt(color)}, not a colour"
         action = "give [red, green, blue] from 0 to 255, or leave it out"
         yield Fault("category-color", file, field, problem, action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from mmproscale.utils.faults import Fault, short_repr
+from mmproscale.utils.faults import Fault, excerpt
 
 CLASS_KEYS = ("classes", "thing_classes", "stuff_classes")
 """The names in a dataset's metainfo."""
@@ -24,7 +24,7 @@ def label_faults(
     for label in range(max(len(found), len(learned))):
         here, there = (names[label] if label < len(names) else "none" for names in (found, learned))
         if here != there:
-            problem = f"make label {label} {short_repr(here)}, which is {short_repr(there)} in "
+            problem = f"make label {label} {excerpt(here)}, which is {excerpt(there)} in "
             action = "list them in one order (things first, each in the order of the file)"
             yield Fault("labels-differ", file, "categories", problem + source, action)
             return
@@ -94,6 +94,6 @@ def unknown_class_faults(
     known = {category.get("name") for category in categories}
     unknown = [name for name in stated if name not in known]
     if unknown:
-        problem = f"lacks {short_repr(unknown)}, which metainfo.classes lists"
+        problem = f"lacks {excerpt(unknown)}, which metainfo.classes lists"
         action = "state the file's classes in the dataset's metainfo"
         yield Fault("classes-differ", file, "categories", problem, action)

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from mmproscale.datasets.checks.annotation_faults import first_by_id
 from mmproscale.datasets.checks.categories import class_metainfo, order_categories
 from mmproscale.datasets.checks.class_agreement import (
     class_count_faults,
@@ -25,6 +24,8 @@ from mmproscale.datasets.formats.panoptic_png import MAX_ID, png_name
 from mmproscale.utils.faults import Fault, is_int
 
 Progress = Callable[[int, int], None]
+Annotations = dict[int | str, list[tuple[str, dict]]]
+"""Image id -> its sound annotations, each with its place in the JSON."""
 WRONG_FORMAT = {"instances-not-panoptic", "panoptic-not-instances"}
 
 
@@ -80,11 +81,14 @@ def check_dataset(
     images = [
         image for place, image in enumerate(content["images"]) if f"images[{place}]" not in faulty
     ]
-    pngs = _png_names(content, files, images, faulty)
+    annotations: Annotations = defaultdict(list)
+    for place, annotation in enumerate(content["annotations"]):
+        if f"annotations[{place}]" not in faulty:
+            annotations[annotation["image_id"]].append((f"annotations[{place}]", annotation))
+    pngs = {} if files.seg is None else _png_names(images, annotations)
     missing = _check_presence(files, images, pngs, report)
     report.counts |= count_content(content, files.panoptic)
-    truth = (_segments if files.panoptic else _objects)(content, faulty)
-    tasks = _tasks(files, images, pngs, missing, truth)
+    tasks = _tasks(files, images, pngs, missing, annotations, faulty)
     _check_pixels(tasks, len(images), workers, report, progress)
     return report
 
@@ -166,20 +170,13 @@ def _class_faults(
         yield from class_count_faults((len(classes),), wanted, ann_file, "model.bbox_head")
 
 
-def _png_names(
-    content: dict, files: DatasetFiles, images: list[dict], faulty: set[str]
-) -> dict[int | str, str]:
+def _png_names(images: list[dict], annotations: Annotations) -> dict[int | str, str]:
     """Return image id -> name of its panoptic PNG."""
-    if files.seg is None:
-        return {}
-    by_id = first_by_id(images)
-    names = {}
-    for place, annotation in enumerate(content["annotations"]):
-        if f"annotations[{place}]" not in faulty:
-            image = by_id.get(annotation["image_id"])
-            if image is not None:
-                names[image["id"]] = png_name(image, annotation)
-    return names
+    return {
+        image["id"]: png_name(image, annotation)
+        for image in images
+        for _, annotation in annotations.get(image["id"], ())
+    }
 
 
 def _check_presence(
@@ -200,54 +197,40 @@ def _check_presence(
     return missing
 
 
-def _segments(content: dict, faulty: set[str]) -> dict[int | str, list[dict]]:
-    """Return image id -> its segments, with area and box unless these are faulty."""
-    by_image: dict[int | str, list[dict]] = {}
-    for place, annotation in enumerate(content["annotations"]):
-        record = f"annotations[{place}]"
-        if record not in faulty:
-            entries = annotation["segments_info"]
-            by_image[annotation["image_id"]] = list(_comparable(entries, record, faulty))
-    return by_image
-
-
-def _comparable(entries: list[dict], record: str, faulty: set[str]) -> Iterator[dict]:
-    known: set[int] = set()
-    for place, segment in enumerate(entries):
-        segment_id = segment.get("id")
-        if not is_int(segment_id) or not 0 < segment_id <= MAX_ID or segment_id in known:
-            continue
-        known.add(segment_id)
-        sound = f"{record}.segments_info[{place}]" not in faulty
-        yield segment if sound else dict(id=segment_id)
-
-
-def _objects(content: dict, faulty: set[str]) -> dict[int | str, list[tuple[str, dict]]]:
-    """Return image id -> its instances, each with its place in the JSON."""
-    by_image: dict[int | str, list[tuple[str, dict]]] = defaultdict(list)
-    for place, annotation in enumerate(content["annotations"]):
-        record = f"annotations[{place}]"
-        if record not in faulty:
-            by_image[annotation["image_id"]].append((record, annotation))
-    return by_image
-
-
 def _tasks(
-    files: DatasetFiles, images: list[dict], pngs: dict, missing: set[str], truth: dict
+    files: DatasetFiles,
+    images: list[dict],
+    pngs: dict,
+    missing: set[str],
+    annotations: Annotations,
+    faulty: set[str],
 ) -> Iterator[ImageTask]:
     """Yield one task for each image."""
     for image in images:
         img_path: str | None = osp.join(files.img, image["file_name"])
         img_path = None if img_path in missing else img_path
         task = ImageTask(img_path, image["height"], image["width"], ann_file=files.ann_file)
-        entries = tuple(truth.get(image["id"], ()))
+        entries = annotations.get(image["id"], ())
         if not files.panoptic:
-            yield replace(task, objects=entries)
+            yield replace(task, objects=tuple(entries))
             continue
         name = pngs.get(image["id"])
         png_path = osp.join(files.seg, name) if files.seg and name else None
         png_path = None if png_path in missing else png_path
-        yield replace(task, png_path=png_path, segments=entries)
+        segments = [s for entry in entries for s in _comparable_segments(*entry, faulty)]
+        yield replace(task, png_path=png_path, segments=tuple(segments))
+
+
+def _comparable_segments(record: str, annotation: dict, faulty: set[str]) -> Iterator[dict]:
+    """Yield segments with a sound id, with area and box unless these are faulty."""
+    known: set[int] = set()
+    for place, segment in enumerate(annotation["segments_info"]):
+        segment_id = segment.get("id")
+        if not is_int(segment_id) or not 0 < segment_id <= MAX_ID or segment_id in known:
+            continue
+        known.add(segment_id)
+        sound = f"{record}.segments_info[{place}]" not in faulty
+        yield segment if sound else dict(id=segment_id)
 
 
 def _check_pixels(

@@ -22,7 +22,7 @@ from mmproscale.datasets.checks.annotation_faults import (
     missing_keys,
 )
 from mmproscale.datasets.checks.categories import category_faults
-from mmproscale.utils.faults import Fault, is_finite, is_int, is_number, short_repr
+from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 
 KEYS = ("id", "image_id", "category_id", "bbox", "area")
 # Polygons are drawn by hand and measured in several ways: only gross differences are faults.
@@ -79,36 +79,15 @@ def _values(
         if "bbox" in annotation:
             box, field = annotation["bbox"], f"{record}.bbox"
             yield from box_faults(box, width, height, file, field, empty_is_note=True)
-        yield from mask_form_faults(annotation, height, width, file, record)
+        yield from _mask_form(annotation, height, width, file, record)
     if "area" in annotation:
         yield from area_faults(annotation["area"], file, f"{record}.area", empty_is_note=True)
     yield from crowd_faults(annotation, file, record)
 
 
 def _annotation_text(annotation: Mapping) -> str:
-    image, number = short_repr(annotation.get("image_id")), short_repr(annotation.get("id"))
+    image, number = excerpt(annotation.get("image_id")), excerpt(annotation.get("id"))
     return f"annotation {number} of image {image}"
-
-
-def mask_form_faults(
-    annotation: Mapping, height: int, width: int, file: str, record: str
-) -> Iterator[Fault]:
-    """Yield faults of an annotation's `segmentation` that show before it is drawn.
-
-    Args:
-        annotation: its other keys don't matter.
-        height: the image's, in pixels.
-        width: the image's, in pixels.
-        file: the annotation file's name.
-        record: the annotation's place in it.
-    """
-    mask, field = annotation.get("segmentation"), f"{record}.segmentation"
-    if not mask:
-        action = "draw the object, or remove it: training needs its mask"
-        yield Fault("mask-missing", file, field, "is missing or empty", action)
-        return
-    check = _polygons if isinstance(mask, list) else _rle
-    yield from check(mask, height, width, file, field)
 
 
 def mask_faults(
@@ -123,8 +102,21 @@ def mask_faults(
         file: the annotation file's name.
         record: the annotation's place in it.
     """
-    faults = list(mask_form_faults(annotation, height, width, file, record))
+    faults = list(_mask_form(annotation, height, width, file, record))
     yield from faults or _against_mask(annotation, height, width, file, record)
+
+
+def _mask_form(
+    annotation: Mapping, height: int, width: int, file: str, record: str
+) -> Iterator[Fault]:
+    """Yield faults of an annotation's `segmentation` that show before it is drawn."""
+    mask, field = annotation.get("segmentation"), f"{record}.segmentation"
+    if not mask:
+        action = "draw the object, or remove it: training needs its mask"
+        yield Fault("mask-missing", file, field, "is missing or empty", action)
+        return
+    check = _polygons if isinstance(mask, list) else _rle
+    yield from check(mask, height, width, file, field)
 
 
 def _polygons(polygons: list, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
@@ -132,7 +124,7 @@ def _polygons(polygons: list, height: int, width: int, file: str, field: str) ->
     for place, polygon in enumerate(polygons):
         if not isinstance(polygon, list):
             action = "give a list of polygons, each x, y, x, y, ..."
-            yield Fault("polygon-type", file, field, f"is {short_repr(polygons)}", action)
+            yield Fault("polygon-type", file, field, f"is {excerpt(polygons)}", action)
             return
         if not _is_drawable(polygon, side):
             yield _polygon(polygon, height, width, file, f"{field}[{place}]")
@@ -149,11 +141,9 @@ def _is_drawable(polygon: list, side: int) -> bool:
 def _polygon(polygon: list, height: int, width: int, file: str, where: str) -> Fault:
     """Return the fault of a polygon that is not drawable."""
     if not all(map(is_number, polygon)):
-        return Fault(
-            "polygon-type", file, where, f"is {short_repr(polygon)}", "list x, y, x, y, ..."
-        )
+        return Fault("polygon-type", file, where, f"is {excerpt(polygon)}", "list x, y, x, y, ...")
     if not all(map(is_finite, polygon)):
-        problem = f"is {short_repr(polygon)}, not finite"
+        problem = f"is {excerpt(polygon)}, not finite"
         return Fault("polygon-not-finite", file, where, problem, "remove or redraw it")
     if len(polygon) % 2:
         problem = f"has {len(polygon)} numbers, an odd count"
@@ -162,7 +152,7 @@ def _polygon(polygon: list, height: int, width: int, file: str, where: str) -> F
         problem = f"has {len(polygon) // 2} points, and a polygon needs 3"
         return Fault("polygon-short", file, where, problem, "remove or redraw it")
     # Drawing it may take all memory.
-    problem = f"is {short_repr(polygon)}, far outside its image of {width}x{height}"
+    problem = f"is {excerpt(polygon)}, far outside its image of {width}x{height}"
     return Fault("polygon-outside", file, where, problem, "remove or redraw it")
 
 
@@ -170,10 +160,10 @@ def _rle(mask: Any, height: int, width: int, file: str, field: str) -> Iterator[
     action = "give polygons, or size=[height, width] and counts"
     if not isinstance(mask, dict) or not {"size", "counts"} <= mask.keys():
         yield Fault(
-            "mask-type", file, field, f"is {short_repr(mask)}, neither polygons nor RLE", action
+            "mask-type", file, field, f"is {excerpt(mask)}, neither polygons nor RLE", action
         )
     elif mask["size"] != [height, width] or not all(map(is_int, mask["size"])):
-        problem = f"has size {short_repr(mask['size'])} but its image is [{height}, {width}]"
+        problem = f"has size {excerpt(mask['size'])} but its image is [{height}, {width}]"
         yield Fault("rle-size", file, field, problem, "use [height, width] of the image")
     elif rle_pixels(mask["counts"]) != height * width:
         action = "write it again with pycocotools"
@@ -234,7 +224,7 @@ def _against_mask(
     if min(*box[2:], *tight[2:]) < 1:
         return
     if float(mask_utils.iou([box], [tight], [0])[0, 0]) < LEAST_OVERLAP:
-        problem = f"is {short_repr(box)} but its mask lies in {tight}"
+        problem = f"is {excerpt(box)} but its mask lies in {tight}"
         yield Fault("instance-box", file, f"{record}.bbox", problem, "compute it from the mask")
 
 
@@ -243,6 +233,6 @@ def instance_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fau
     used = {a.get("image_id") for a in content["annotations"] if is_int(a.get("image_id"))}
     for place, image in enumerate(content["images"]):
         if is_int(image.get("id")) and image["id"] not in used:
-            problem = f"({short_repr(image.get('file_name'))}) has no object"
+            problem = f"({excerpt(image.get('file_name'))}) has no object"
             field, action = f"images[{place}]", "filter_empty_gt leaves it out"
             yield Fault("image-without-annotation", file, field, problem, action, note=True)

@@ -21,7 +21,7 @@ from mmproscale.datasets.checks.annotation_faults import (
 )
 from mmproscale.datasets.checks.categories import category_faults
 from mmproscale.datasets.formats.panoptic_png import MAX_ID
-from mmproscale.utils.faults import Fault, is_int, short_repr
+from mmproscale.utils.faults import Fault, excerpt, is_int
 
 SEGMENT_KEYS = ("id", "category_id", "bbox", "area")
 
@@ -80,11 +80,11 @@ def _is_instances(annotations: list[dict]) -> bool:
 def _annotation_keys(annotation: Mapping, file: str, record: str) -> Iterator[Fault]:
     keys = ("image_id", "segments_info")
     for fault in missing_keys(annotation, keys, "annotation-key-missing", file, record):
-        problem = f"is missing (annotation of image {short_repr(annotation.get('image_id'))})"
+        problem = f"is missing (annotation of image {excerpt(annotation.get('image_id'))})"
         yield Fault(fault.kind, file, fault.field, problem, fault.action)
     segments = annotation.get("segments_info", [])
     if not isinstance(segments, list):
-        field, problem = f"{record}.segments_info", f"is {short_repr(segments)}, not a list"
+        field, problem = f"{record}.segments_info", f"is {excerpt(segments)}, not a list"
         yield Fault("segments-type", file, field, problem, "give a list of segments")
 
 
@@ -95,7 +95,7 @@ def _segments(
     for place, segment in enumerate(segments):
         field = f"{record}.segments_info[{place}]"
         if not isinstance(segment, dict):
-            problem = f"is {short_repr(segment)}, not an object"
+            problem = f"is {excerpt(segment)}, not an object"
             yield Fault("segments-type", file, field, problem, "give a list of segments")
             continue
         yield from missing_keys(segment, SEGMENT_KEYS, "segment-key-missing", file, field)
@@ -108,7 +108,7 @@ def _segment_id(segment: Mapping, ids: RepeatedValues, file: str, field: str) ->
         return
     value = segment["id"]
     if not is_int(value) or not 0 < value <= MAX_ID:
-        problem = f"is {short_repr(value)}, not an id that a PNG can hold (0 is void)"
+        problem = f"is {excerpt(value)}, not an id that a PNG can hold (0 is void)"
         yield Fault("segment-id-range", file, field, problem, f"use 1 to {MAX_ID}")
     else:
         yield from ids.faults(value, file, field)
@@ -130,7 +130,7 @@ def _segment_values(
 
 
 def _segment_text(segment: Mapping, image: Mapping) -> str:
-    return f"segment {short_repr(segment.get('id'))} of {short_repr(image.get('file_name'))}"
+    return f"segment {excerpt(segment.get('id'))} of {excerpt(image.get('file_name'))}"
 
 
 def panoptic_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
@@ -156,7 +156,7 @@ def _image_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault
             yield from names.faults(image["file_name"], file, f"{record}.file_name")
         if not is_image_id(image_id):
             continue
-        name = short_repr(image.get("file_name"))
+        name = excerpt(image.get("file_name"))
         if image_id not in annotations:
             kind, problem = "image-without-annotation", f"({name}) has no annotation"
             yield Fault(kind, file, record, problem, "it is not trained on", note=True)
@@ -190,9 +190,7 @@ def _case_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]
                 continue
             first = spellings.setdefault(text.lower(), text)
             if first != text:
-                problem = (
-                    f"is {short_repr(text)}, and another is {short_repr(first)}: only case differs"
-                )
+                problem = f"is {excerpt(text)}, and another is {excerpt(first)}: only case differs"
                 action = "rename one before it meets a disk or reader without case"
                 field = f"{key}[{place}].{name}"
                 yield Fault("names-differ-in-case", file, field, problem, action, note=True)

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from mmproscale.datasets.checks.annotation_faults import BOX_TOLERANCE
 from mmproscale.datasets.formats.panoptic_png import tight_box
-from mmproscale.utils.faults import Fault, short_repr
+from mmproscale.utils.faults import Fault, excerpt
 
 # So many unknown ids, and more of them than known ones, come from damage and not from omission.
 MANY_UNKNOWN = 8
@@ -80,7 +80,7 @@ def _box(segment: dict, found: tuple[slice, slice], path: str, field: str) -> It
     tight = tight_box(found)
     box = segment.get("bbox", tight)
     if any(abs(a - b) > BOX_TOLERANCE for a, b in zip(box, tight, strict=True)):
-        problem = f"has bbox {short_repr(box)} in the JSON and {tight} in the PNG"
+        problem = f"has bbox {excerpt(box)} in the JSON and {tight} in the PNG"
         yield Fault("segment-box", path, field, problem, "compute it from its pixels again")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmengine.fileio import get
 
-from mmproscale.utils.faults import Fault, accept, refuse, short_repr
+from mmproscale.utils.faults import Fault, accept, excerpt, refuse
 
 LISTS = ("images", "annotations", "categories")
 
@@ -78,7 +78,7 @@ def read_json_or_fault(
 def list_faults(content: Any, file: str) -> Iterator[Fault]:
     """Yield faults of a COCO file's top level, which should be three lists of dicts."""
     if not isinstance(content, dict):
-        problem = f"is not COCO: its top level is {short_repr(content, 30)}, not an object"
+        problem = f"is not COCO: its top level is {excerpt(content, 30)}, not an object"
         yield Fault("not-coco", file, "", problem, "give a COCO annotation file")
         return
     for key in LISTS:
@@ -89,5 +89,5 @@ def list_faults(content: Any, file: str) -> Iterator[Fault]:
             continue
         for place, entry in enumerate(entries):
             if not isinstance(entry, dict):
-                field, problem = f"{key}[{place}]", f"is {short_repr(entry)}, not an object"
+                field, problem = f"{key}[{place}]", f"is {excerpt(entry)}, not an object"
                 yield Fault("not-coco", file, field, problem, "remove or replace it")

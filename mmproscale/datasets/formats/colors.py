@@ -8,7 +8,7 @@ import numpy as np
 
 from mmproscale.utils.faults import is_finite
 
-Color = tuple[int, int, int]
+Color = tuple[int, ...]
 """Red, green, blue in 0..255."""
 
 _GOLDEN_RATIO = 0.618034
@@ -20,9 +20,8 @@ def class_colors(categories: Sequence[dict[str, Any]]) -> dict[int, Color]:
 
     A colour that is made differs from all others. A ``color`` that is not three numbers is ignored.
     """
-    given = {c["id"]: _rgb(c["color"]) for c in categories if _is_rgb(c.get("color"))}
-    taken = set(given.values())
-    colors = {}
+    given = {c["id"]: tuple(map(int, c["color"])) for c in categories if _is_rgb(c.get("color"))}
+    taken, colors = set(given.values()), {}
     for index, category in enumerate(categories):
         color = given.get(category["id"])
         if color is None:
@@ -38,15 +37,10 @@ def _is_rgb(color: Any) -> bool:
     return isinstance(color, (list, tuple)) and len(color) == 3 and all(map(is_finite, color))
 
 
-def _rgb(values: Sequence[float]) -> Color:
-    red, green, blue = (int(value) for value in values)
-    return red, green, blue
-
-
 def _class_color(index: int, is_thing: int, darker: int = 0) -> Color:
     hue, saturation = (0.02 + index * _GOLDEN_RATIO) % 1.0, 0.75 if is_thing else 0.45
     color = colorsys.hsv_to_rgb(hue, saturation, 0.9 - 0.05 * darker)
-    return _rgb([round(255 * value) for value in color])
+    return tuple(round(255 * part) for part in color)
 
 
 def instance_shade(color: Color, index: int) -> Color:
@@ -61,9 +55,8 @@ def instance_shade(color: Color, index: int) -> Color:
     hue = (hue + 0.13 * ((index * _GOLDEN_RATIO) % 1.0 - 0.5)) % 1.0
     # Away from black and white, where shades of one hue can't be told apart.
     lightness = min(max(lightness, 0.35), 0.65) + 0.5 * ((index * _PLASTIC_RATIO) % 1.0 - 0.5)
-    saturation = max(saturation, 0.5)
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
-    return round(255 * red), round(255 * green), round(255 * blue)
+    shade = colorsys.hls_to_rgb(hue, lightness, max(saturation, 0.5))
+    return tuple(round(255 * part) for part in shade)
 
 
 def segment_colors(

@@ -1,14 +1,16 @@
 """Base of our COCO datasets: refuses missing files, and datasets without an image to train on."""
 
 import os.path as osp
+from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 from mmdet.datasets import CocoDataset
 
+from mmproscale.datasets.checks.categories import class_metainfo
 from mmproscale.datasets.checks.missing_files import is_local, missing_files
 from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.errors import InputError
-from mmproscale.utils.faults import refuse
+from mmproscale.utils.faults import Fault, refuse
 
 
 class Folder(NamedTuple):
@@ -41,6 +43,7 @@ class LocalCocoDataset(CocoDataset):
 
     data_prefix: dict
     METAINFO: ClassVar[dict] = {}
+    FIND_FAULTS: ClassVar[Callable[..., Iterator[Fault]]]
     JSON: ClassVar[str] = "JSON"
     MEND: ClassVar[str] = "ann_file"  # what to check if the JSON is missing
     FOLDERS: ClassVar[dict[str, Folder]] = dict(img=Folder("img_path", "image", "images", True))
@@ -81,10 +84,29 @@ class LocalCocoDataset(CocoDataset):
         """Tell whether an item has ground truth, and with `drop_empty` whether it has objects."""
         raise NotImplementedError
 
-    def _read_json(self) -> dict:
-        """Return the annotation file's content, whose three lists are there."""
+    def load_data_list(self) -> list[dict]:
+        """Read the annotation file and set `metainfo` and `cat2label`; return an item per image."""
         self._check_root()
-        return read_coco_json(self.ann_file, not self.test_mode, self.backend_args, self.MEND)
+        need = not self.test_mode
+        content = read_coco_json(self.ann_file, need, self.backend_args, self.MEND)
+        refuse(self.FIND_FAULTS(content, self.ann_file, need))
+        used = self._used_categories(content["categories"])
+        self._metainfo.update(class_metainfo(used))
+        self.cat_ids = [category["id"] for category in used]
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        annotations: dict = {image["id"]: [] for image in content["images"]}
+        for place, annotation in enumerate(content["annotations"]):
+            annotations[annotation["image_id"]].append((place, annotation))
+        data_list = [
+            self.parse_data_info(dict(image=image, annotations=annotations[image["id"]]))
+            for image in content["images"]
+        ]
+        self._check_files(data_list)
+        return data_list
+
+    def _used_categories(self, categories: list[dict]) -> list[dict]:
+        """Return those that are classes, in the order of labels and with `isthing`."""
+        raise NotImplementedError
 
     def _check_root(self) -> None:
         ann_file, root = self._relative["ann_file"], self.data_root

@@ -1,6 +1,5 @@
 """Instance dataset in COCO format, with the classes, files and images of its JSON."""
 
-from mmproscale.datasets.checks.categories import class_metainfo
 from mmproscale.datasets.checks.class_agreement import unknown_class_faults
 from mmproscale.datasets.checks.instance_faults import instance_faults
 from mmproscale.datasets.loading.coco_dataset import LocalCocoDataset
@@ -35,23 +34,9 @@ class InstanceDataset(LocalCocoDataset):
             file has a fault, or lacks a class that the config states; no image has an object.
     """
 
+    FIND_FAULTS = staticmethod(instance_faults)
     JSON = "instance JSON"
     MEND = "ann_file (tools/datasets/panoptic_to_instances.py makes it of a panoptic JSON)"
-
-    def load_data_list(self) -> list[dict]:
-        """Read the annotation file and set `metainfo` and `cat2label`; return an item per image."""
-        content = self._read_json()
-        refuse(instance_faults(content, self.ann_file, not self.test_mode))
-        self._set_classes(content["categories"])
-        annotations: dict = {image["id"]: [] for image in content["images"]}
-        for place, annotation in enumerate(content["annotations"]):
-            annotations[annotation["image_id"]].append((place, annotation))
-        data_list = [
-            self.parse_data_info(dict(image=image, annotations=annotations[image["id"]]))
-            for image in content["images"]
-        ]
-        self._check_files(data_list)
-        return data_list
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Turn one image and its annotations, each with its place, into an item's dict."""
@@ -64,14 +49,11 @@ class InstanceDataset(LocalCocoDataset):
                 item["instances"].append(instance | dict(place=place, area=annotation["area"]))
         return item
 
-    def _set_classes(self, categories: list[dict]) -> None:
+    def _used_categories(self, categories: list[dict]) -> list[dict]:
         stated = self._metainfo.get("classes")
         names = [stated] if isinstance(stated, str) else stated
         refuse(unknown_class_faults(names or (), categories, self.ann_file))
-        used = [c | dict(isthing=1) for c in categories if names is None or c["name"] in names]
-        self._metainfo.update(class_metainfo(used))
-        self.cat_ids = [category["id"] for category in used]
-        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        return [c | dict(isthing=1) for c in categories if names is None or c["name"] in names]
 
     def _is_trained_on(self, item: dict, drop_empty: bool) -> bool:
         return not drop_empty or not all(i["ignore_flag"] for i in item["instances"])

@@ -45,27 +45,16 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
             classes are not those of the config; no image has a segment.
     """
 
+    FIND_FAULTS = staticmethod(panoptic_faults)
     JSON: ClassVar[str] = "panoptic JSON"
     FOLDERS: ClassVar[dict[str, Folder]] = dict(
         LocalCocoDataset.FOLDERS, seg=Folder("seg_map_path", "png", "panoptic PNGs", False)
     )
 
-    def load_data_list(self) -> list[dict]:
-        """Read the annotation file and set `metainfo` and `cat2label`; return an item per image."""
-        content = self._read_json()
-        refuse(panoptic_faults(content, self.ann_file, not self.test_mode))
-        self._set_classes(content["categories"])
-        annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
-        data_list = [
-            self.parse_data_info(dict(image=image, annotation=annotations.get(image["id"])))
-            for image in content["images"]
-        ]
-        self._check_files(data_list)
-        return data_list
-
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Turn one image and its annotation (None without ground truth) into an item's dict."""
-        image, annotation = raw_data_info["image"], raw_data_info["annotation"]
+        """Turn one image and its annotation, if it has one, into an item's dict."""
+        image = raw_data_info["image"]
+        annotation = next((entry for _, entry in raw_data_info["annotations"]), None)
         item = dict(
             img_path=osp.join(self.data_prefix["img"], image["file_name"]),
             img_id=image["id"],
@@ -106,13 +95,10 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
         # Without ground truth there is nothing to learn.
         return item["seg_map_path"] is not None and bool(item["segments_info"] or not drop_empty)
 
-    def _set_classes(self, categories: list[dict]) -> None:
+    def _used_categories(self, categories: list[dict]) -> list[dict]:
         ordered = order_categories(categories, self.ann_file)
-        found = class_metainfo(ordered)
-        refuse(stated_class_faults(self._metainfo, found, self.ann_file))
-        self._metainfo.update(found)
-        self.cat_ids = [category["id"] for category in ordered]
-        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        refuse(stated_class_faults(self._metainfo, class_metainfo(ordered), self.ann_file))
+        return ordered
 
     def _seg_map_path(self, image: dict, annotation: dict | None) -> str | None:
         if annotation is None or not self.data_prefix.get("seg"):
@@ -123,15 +109,9 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
         x, y, w, h = segment["bbox"]
         label = self.cat2label[segment["category_id"]]
         is_thing = label < len(self._metainfo["thing_classes"]) and not segment.get("iscrowd", 0)
-        item["segments_info"].append(
-            dict(
-                id=segment["id"],
-                category=label,
-                is_thing=is_thing,
-                area=segment["area"],
-                bbox=segment["bbox"],
-            )
-        )
+        stated = dict(area=segment["area"], bbox=segment["bbox"])
+        known = dict(id=segment["id"], category=label, is_thing=is_thing)
+        item["segments_info"].append(known | stated)
         if is_thing:
             box = [x, y, x + w, y + h]
             item["instances"].append(dict(bbox=box, bbox_label=label, ignore_flag=0))

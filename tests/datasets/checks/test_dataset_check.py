@@ -16,7 +16,7 @@ def check(root, **options) -> DatasetReport:
 
 
 def found_and_refused(root, kind: str, file: str) -> None:
-    """The check has a fault of this kind that names the file; so has the training path."""
+    """Expect that check and training path both report this kind of fault and name the file."""
     report = check(root)
     assert kind in report.faults, report.lines()
     assert any(file in fault.file for fault in report.faults[kind].first)

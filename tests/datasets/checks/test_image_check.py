@@ -38,7 +38,7 @@ def test_a_turn_that_the_size_does_not_show_is_a_note(tmp_path, turn, size, note
 
 @pytest.fixture
 def task(tmp_path) -> ImageTask:
-    """An image of 4x6 whose PNG has a crowd (4 pixels) and a thing (8 pixels)."""
+    """Return an image of 4x6 whose PNG has a crowd (4 pixels) and a thing (8 pixels)."""
     ids = np.zeros((4, 6), np.int32)
     ids[:, 0], ids[:, 1:3] = 7, 70000
     (tmp_path / "0.png").write_bytes(encode_png(ids))

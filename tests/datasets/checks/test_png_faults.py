@@ -16,7 +16,7 @@ def kinds(ids: np.ndarray, segments: list[dict]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory):
-    """A PNG of Shapes as OpenCV reads it, (128, 128, 3) BGR, and its segments."""
+    """Return a PNG of Shapes as OpenCV reads it, (128, 128, 3) BGR, and its segments."""
     root = tmp_path_factory.mktemp("data") / "shapes"
     make_shapes(root, ShapesSpec(train=1, val=1))
     path = root / "annotations" / "panoptic_train" / "000000.png"
