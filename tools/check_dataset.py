@@ -15,9 +15,7 @@ from collections.abc import Sequence
 
 import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
 from mmproscale.cli.command_line import add_cfg_options, command_line
-from mmproscale.datasets.checks.class_check import compare_datasets
-from mmproscale.datasets.checks.dataset_check import check_dataset
-from mmproscale.datasets.checks.dataset_files import DatasetFiles
+from mmproscale.datasets.checks.dataset_check import DatasetFiles, check_dataset, compare_datasets
 from mmproscale.datasets.checks.dataset_report import DatasetReport
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError

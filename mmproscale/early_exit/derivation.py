@@ -25,7 +25,7 @@ from mmproscale.early_exit.image_quality import QUALITIES, usual_quality
 from mmproscale.errors import InputError
 from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.registry import DATASETS, MODELS
-from mmproscale.training.class_check_hook import check_class_counts, check_class_names
+from mmproscale.training.class_hooks import check_class_counts, check_class_names
 from mmproscale.training.datasets_of_config import dataset_leaves
 
 Progress = Callable[[int, int], object]

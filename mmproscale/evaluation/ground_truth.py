@@ -7,20 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.checks.annotation_faults import list_faults
-from mmproscale.datasets.checks.faults import Fault, is_finite, refuse
+from mmproscale.datasets.checks.categories import order_categories
 from mmproscale.datasets.checks.instance_faults import instance_faults, mask_faults
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
-from mmproscale.datasets.checks.png_faults import map_segments, segment_faults, size_faults
-from mmproscale.datasets.formats.panoptic_files import (
-    order_categories,
-    png_name,
-    read_json,
-    read_panoptic_json,
-)
-from mmproscale.datasets.formats.panoptic_png import VOID, png_shape, read_png
+from mmproscale.datasets.checks.png_faults import map_segments, segment_faults
+from mmproscale.datasets.formats.coco_json import list_faults, read_coco_json, read_json
+from mmproscale.datasets.formats.images import size_faults
+from mmproscale.datasets.formats.panoptic_png import VOID, png_name, png_shape, read_png
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_quality import Segments, StoredMap, count_pairs, is_consistent
+from mmproscale.utils.faults import Fault, is_finite, refuse
 
 UNREAD_KEYS = {"bbox", "color"}
 """Keys of segments and annotations that no figure reads."""
@@ -48,7 +44,7 @@ class PanopticGroundTruth:
     def __init__(self, ann_file: str | Path, seg_prefix: str | Path | None = None) -> None:
         self.ann_file = Path(ann_file)
         self.folder = Path(seg_prefix) if seg_prefix else self.ann_file.with_suffix("")
-        content = read_panoptic_json(str(ann_file))
+        content = read_coco_json(str(ann_file))
         refuse(_panoptic_truth_faults(content, str(ann_file)))
         if not self.folder.is_dir():
             raise InputError(f"seg_prefix {self.folder} is not a folder: name the PNGs' folder")

@@ -10,15 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.checks.annotation_faults import (
-    image_reference_faults,
-    list_faults,
-    missing_keys,
-)
-from mmproscale.datasets.checks.faults import Fault, is_finite, is_int, refuse, shown
+from mmproscale.datasets.checks.annotation_faults import image_reference_faults, missing_keys
 from mmproscale.datasets.checks.instance_faults import mask_faults
 from mmproscale.datasets.checks.panoptic_faults import annotation_list_faults
-from mmproscale.datasets.formats.panoptic_files import read_json
+from mmproscale.datasets.formats.coco_json import list_faults, read_json
 from mmproscale.datasets.formats.panoptic_png import png_shape, read_png
 from mmproscale.datasets.formats.rle import encode_mask, mask_fields
 from mmproscale.errors import InputError
@@ -32,6 +27,7 @@ from mmproscale.evaluation.ground_truth import (
 from mmproscale.evaluation.image_score import ImagePrediction, ImageScore, ImageScorer, LabelledMap
 from mmproscale.evaluation.panoptic_quality import StoredMap, count_files, positions
 from mmproscale.evaluation.report import add_up, make_report
+from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, refuse
 
 DETECTION_KEYS = ("image_id", "category_id", "score", "segmentation")
 # Predictions are measured by their PNGs.
@@ -191,7 +187,7 @@ def _panoptic_faults(content: Mapping[str, list], file: str) -> Iterator[Fault]:
 
 def _score_faults(score: Any, file: str, field: str) -> Iterator[Fault]:
     if not is_finite(score):
-        problem = f"is {shown(score)}, not a finite number"
+        problem = f"is {excerpt(score)}, not a finite number"
         yield Fault("score-value", file, field, problem, "give a confidence from 0 to 1")
 
 
@@ -199,7 +195,7 @@ def _detection_faults(
     entry: Any, truth: PanopticGroundTruth, file: str, record: str
 ) -> Iterator[Fault]:
     if not isinstance(entry, dict):
-        problem = f"is {shown(entry)}, not an object"
+        problem = f"is {excerpt(entry)}, not an object"
         yield Fault("result-type", file, record, problem, f"give {', '.join(DETECTION_KEYS)}")
         return
     image_id, field = entry.get("image_id"), f"{record}.image_id"
@@ -212,12 +208,12 @@ def _detection_faults(
         return
     category = entry["category_id"]
     if not is_int(category) or category not in truth.thing_ids:
-        problem = f"is {shown(category)}, which is not a thing of {truth.ann_file}"
+        problem = f"is {excerpt(category)}, which is not a thing of {truth.ann_file}"
         yield Fault("category-unknown", file, f"{record}.category_id", problem, "correct the id")
     yield from _score_faults(entry["score"], file, f"{record}.score")
     mask = entry["segmentation"]
     if not isinstance(mask, dict) or not mask:
-        problem = f"is {shown(mask)}, not an RLE"
+        problem = f"is {excerpt(mask)}, not an RLE"
         action = "give size=[height, width] and counts"
         yield Fault("mask-type", file, f"{record}.segmentation", problem, action)
         return

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmproscale.datasets.formats.panoptic_files import png_name, read_panoptic_json
+from mmproscale.datasets.formats.coco_json import read_coco_json
+from mmproscale.datasets.formats.panoptic_png import png_name
 from mmproscale.errors import InputError
 from mmproscale.own_data.splits import split_of
 
@@ -85,7 +86,7 @@ def files_of(
     Raises:
         InputError: the file can't be read, or no folder, or more than one, has its files.
     """
-    content = read_panoptic_json(str(ann))
+    content = read_coco_json(str(ann))
     known = list(folders(root))
     if panoptic and seg is None:
         seg = _png_folder(content, ann, known, split, root)

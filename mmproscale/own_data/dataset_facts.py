@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mmproscale.datasets.checks.categories import order_categories
 from mmproscale.datasets.checks.dataset_check import DatasetFiles, Progress, check_dataset
 from mmproscale.datasets.checks.dataset_report import DatasetReport
-from mmproscale.datasets.formats.panoptic_files import order_categories
 from mmproscale.errors import InputError
 from mmproscale.own_data.coco_layout import INSTANCE, PANOPTIC, SplitFiles
 

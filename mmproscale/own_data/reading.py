@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mmproscale.datasets.formats.panoptic_files import read_panoptic_json
+from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.errors import InputError
 from mmproscale.own_data.coco_layout import SEMANTIC, SplitFiles
 from mmproscale.own_data.data_inspection import FoundData
@@ -88,9 +88,9 @@ def read_data(data: FoundData, reading: Reading, show: Show) -> ReadData:
 def _read_coco(data: FoundData, reading: Reading, show: Show) -> ReadData:
     for name, files in _splits(data):
         check_files(data.kind, files, reading.workers, lambda *done, n=name: show(n, *done))
-    train = read_panoptic_json(str(data.train.ann))
+    train = read_coco_json(str(data.train.ann))
     if data.val is not None:
-        val, names = read_panoptic_json(str(data.val.ann)), (data.train.ann, data.val.ann)
+        val, names = read_coco_json(str(data.val.ann)), (data.train.ann, data.val.ann)
         return ReadData(data, coco_facts(data.kind, train, val, names))
     assert reading.val_share is not None
     train, val = split_content(train, reading.val_share, reading.seed)

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from mmproscale.datasets.checks.dataset_check import Progress
-from mmproscale.datasets.checks.faults import Fault, refuse
 from mmproscale.datasets.conversion.source_files import read_pixels
-from mmproscale.datasets.loading.transforms import IGNORE_LABEL, LoadImage
+from mmproscale.datasets.formats.images import image_faults
+from mmproscale.datasets.loading.transforms import IGNORE_LABEL
 from mmproscale.errors import InputError
 from mmproscale.own_data.coco_layout import SEMANTIC, SplitFiles
 from mmproscale.own_data.dataset_facts import Facts, median_size
 from mmproscale.own_data.semantic_layout import PairNames, image_files, pair_names
+from mmproscale.utils.faults import refuse
 
 CLASS_FILES = ("classes.txt", "class_names.txt", "labels.txt", "classes.json")
 
@@ -87,9 +88,7 @@ def _read_one(
         form = f"{labels.dtype} of shape {labels.shape}"
         raise InputError(f"label map '{path}' is {form}: write labels as a grey PNG of 8 bits")
     height, width = labels.shape
-    loaded = LoadImage().load(dict(img_path=str(image), height=height, width=width))
-    if isinstance(loaded, Fault):
-        refuse([loaded])
+    refuse(image_faults(str(image), (height, width)))
     found = frozenset(np.unique(labels).tolist()) - {IGNORE_LABEL}
     return (width, height), found
 

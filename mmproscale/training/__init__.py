@@ -2,8 +2,7 @@
 
 from mmproscale.training.checkpoint_hook import AtomicCheckpointHook
 from mmproscale.training.checkpoint_match_hook import CheckpointMatchHook
-from mmproscale.training.class_check_hook import ClassCheckHook
-from mmproscale.training.class_names_hook import ClassNamesHook
+from mmproscale.training.class_hooks import ClassCheckHook, ClassNamesHook
 from mmproscale.training.ground_truth_check_hook import GroundTruthCheckHook
 
 __all__ = [

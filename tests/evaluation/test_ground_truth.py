@@ -57,7 +57,7 @@ def segment(content, place=0):
         (lambda c: annotation(c).update(segments_info=None), "segments-type"),
         (lambda c: annotation(c).update(file_name="../val/1.png"), "path-leaves-folder"),
         (lambda c: annotation(c).update(file_name="/etc/hosts"), "path-absolute"),
-        (lambda c: c["annotations"].append(None), r"annotations\[2\] is None, no object"),
+        (lambda c: c["annotations"].append(None), r"annotations\[2\] is None, not an object"),
         (lambda c: c["images"][1].pop("file_name"), r"images\[1\].file_name is missing"),
     ],
 )

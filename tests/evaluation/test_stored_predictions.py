@@ -46,8 +46,8 @@ def edit(pair: Path, change) -> None:
     ("change", "says"),
     [
         (lambda c, a, s: s.append({**s[0], "category_id": s[1]["category_id"]}), "id-twice"),
-        (lambda c, a, s: c["annotations"].append([1]), r"annotations\[20\] is \[1\], no object"),
-        (lambda c, a, s: c["annotations"].append(None), r"annotations\[20\] is None, no object"),
+        (lambda c, a, s: c["annotations"].append([1]), r"\[20\] is \[1\], not an object"),
+        (lambda c, a, s: c["annotations"].append(None), r"\[20\] is None, not an object"),
         (lambda c, a, s: a.update(image_id=[1]), "image-id-type"),
         (lambda c, a, s: a.update(image_id="0"), "image-id-other-type"),
         (lambda c, a, s: a.pop("image_id"), "image_id is missing"),

@@ -168,7 +168,7 @@ def test_bad_ground_truth(tmp_path):
     with pytest.raises(InputError, match=r"seg_prefix .*nowhere is not a folder"):
         UniversalSegMetric(ann_file, tmp_path / "nowhere")
     (tmp_path / "other.json").write_text('{"images": []}')
-    with pytest.raises(InputError, match=r"other.json': 'annotations' is no list"):
+    with pytest.raises(InputError, match=r"other.json': 'annotations' is missing or not a list"):
         UniversalSegMetric(tmp_path / "other.json")
     metric = UniversalSegMetric(ann_file)
     metric.dataset_meta = {"classes": ("car", "sky")}

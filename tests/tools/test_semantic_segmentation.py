@@ -164,8 +164,8 @@ def test_another_count_of_classes_is_one_line(run_tool, shapes, tmp_path):
     more = ["model.decode_head.num_classes=11", "model.decode_head.loss_cls.class_weight=None"]
     status, _, error = camvid_on_shapes(run_tool, shapes, tmp_path, *more)
     assert status == 2
-    assert last_line(error).startswith("error: model.decode_head has 11 classes, but ")
-    assert "panoptic_train.json has 8: set num_classes" in last_line(error)
+    assert last_line(error).startswith("error: [class-count] '") and "panoptic_train.json" in error
+    assert "have 8 classes, but model.decode_head has 11: set num_classes" in last_line(error)
 
 
 @pytest.fixture

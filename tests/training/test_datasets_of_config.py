@@ -1,4 +1,4 @@
-"""The files that configs use: paths joined, wrappers opened, each dataset once."""
+"""Dataset files of configs: paths are joined, wrappers opened, each dataset listed once."""
 
 import pytest
 from mmengine.config import Config

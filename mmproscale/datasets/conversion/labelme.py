@@ -23,7 +23,7 @@ from pycocotools import mask as rle_tools
 from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
 from mmproscale.datasets.conversion.painting import Region, paint, polygons_to_rle
 from mmproscale.datasets.conversion.source_files import field, image_size, with_colors
-from mmproscale.datasets.formats.panoptic_files import read_json
+from mmproscale.datasets.formats.coco_json import read_json
 from mmproscale.errors import InputError
 from mmproscale.utils.image_inputs import image_ids
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.checks.faults import refuse
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
 from mmproscale.datasets.conversion.output import Progress, write_coco_json
 from mmproscale.datasets.conversion.source_files import check_size
-from mmproscale.datasets.formats.panoptic_files import png_name, read_panoptic_json
-from mmproscale.datasets.formats.panoptic_png import read_png
+from mmproscale.datasets.formats.coco_json import read_coco_json
+from mmproscale.datasets.formats.panoptic_png import png_name, read_png
 from mmproscale.datasets.formats.rle import encode_mask, mask_fields, with_text_counts
 from mmproscale.errors import InputError
+from mmproscale.utils.faults import refuse
 
 
 def instances_path(panoptic_json: str | Path) -> Path:
@@ -53,7 +53,7 @@ def convert_to_instances(
     Raises:
         InputError: The JSON has a fault, or a PNG cannot be read or has another size.
     """
-    content = read_panoptic_json(str(panoptic_json))
+    content = read_coco_json(str(panoptic_json))
     refuse(panoptic_faults(content, str(panoptic_json)))
     categories = [category for category in content["categories"] if category["isthing"]]
     things = {category["id"] for category in categories}

@@ -13,7 +13,7 @@ from mmproscale.datasets.checks.instance_faults import rle_pixels
 from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
 from mmproscale.datasets.conversion.painting import Region, paint, polygons_to_rle
 from mmproscale.datasets.conversion.source_files import checked_categories, field, image_size
-from mmproscale.datasets.formats.panoptic_files import read_panoptic_json
+from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.errors import InputError
 
 Category = dict[str, Any]
@@ -49,10 +49,10 @@ def prepare_polygons(
     Raises:
         InputError: A file does not exist or has a fault, or a class name is unknown.
     """
-    contents = {instances: read_panoptic_json(str(instances))}
+    contents = {instances: read_coco_json(str(instances))}
     categories = checked_categories(contents[instances]["categories"], f"'{instances}'", isthing=1)
     if stuff:
-        contents[stuff] = read_panoptic_json(str(stuff))
+        contents[stuff] = read_coco_json(str(stuff))
         more = checked_categories(contents[stuff]["categories"], f"'{stuff}'", isthing=0)
         categories = _joined(categories, instances, more, stuff)
     unknown = sorted(set(drop) - {category["name"] for category in categories})

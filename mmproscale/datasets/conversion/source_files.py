@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mmproscale.datasets.checks.categories import order_categories
+from mmproscale.datasets.formats.coco_json import read_json
 from mmproscale.datasets.formats.colors import class_colors
-from mmproscale.datasets.formats.panoptic_files import order_categories, read_json
-from mmproscale.datasets.loading.exif import SIDEWAYS, orientation
+from mmproscale.datasets.formats.images import upright_size
 from mmproscale.errors import InputError
 
 
@@ -78,9 +79,7 @@ def image_size(path: Path) -> tuple[int, int]:
         InputError: The file does not exist or is not an image.
     """
     with _open_image(path, "image") as image:
-        width, height = image.size
-        if orientation(image) in SIDEWAYS:
-            width, height = height, width
+        width, height = upright_size(image)
     return height, width
 
 

@@ -7,14 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmproscale.datasets.shapes.generation import (
-    CATEGORIES,
-    STUFF,
-    THINGS,
-    ShapesSpec,
-    make_shapes,
-    scene_of,
-)
+from mmproscale.datasets.shapes.generation import CATEGORIES, ShapesSpec, make_shapes, scene_of
+from mmproscale.datasets.shapes.scene import STUFF, THINGS
 from mmproscale.errors import InputError
 
 SMALL = ShapesSpec(train=3, val=2, size=64)

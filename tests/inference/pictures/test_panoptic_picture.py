@@ -3,12 +3,6 @@
 import numpy as np
 import pytest
 
-from mmproscale.datasets.formats.colors import (
-    class_colors,
-    instance_shade,
-    paint,
-    segment_colors,
-)
 from mmproscale.inference.pictures.panoptic_picture import draw_panoptic, enlarge, panoptic_picture
 
 CATEGORIES = [
@@ -73,19 +67,3 @@ def test_sizes_must_agree():
     image, ids = scene()
     with pytest.raises(ValueError, match="id map is"):
         draw_panoptic(image, ids[:10], SEGMENTS, CATEGORIES)
-
-
-def test_shades_differ_and_stay_of_one_hue():
-    shades = [instance_shade((200, 40, 40), index) for index in range(12)]
-    assert shades[0] == (200, 40, 40) and len(set(shades)) == 12
-    assert all(red == max(red, green, blue) for red, green, blue in shades)
-
-
-def test_colors_of_classes_and_ids():
-    colors = class_colors(CATEGORIES)
-    assert colors[5] == (200, 40, 40) and colors[21] != colors[5]
-    stuff_twice = [*SEGMENTS, {"id": 10, "category_id": 21}]
-    by_segment = segment_colors(stuff_twice, CATEGORIES)
-    assert by_segment[9] == by_segment[10] and by_segment[70000] != by_segment[3]
-    painted = paint(np.array([[0, 9], [3, 70000]]), by_segment, void=(1, 2, 3))
-    assert tuple(painted[0, 0]) == (1, 2, 3) and tuple(painted[0, 1]) == by_segment[9]

@@ -1,26 +1,28 @@
-"""What is wrong with a dataset: one fault, its line of text, and how a reader refuses it."""
+"""Faults in the files of a dataset: kind, place and text of each, and their refusal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 from mmproscale.errors import InputError
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong, or with `note` only worth knowing.
+    """Fault of a file, or with `note` a fact that is only worth knowing.
 
     Args:
-        kind: its name, the same wherever it is found, e.g. 'segment-not-in-png'.
+        kind: its name, the same in every check, e.g. 'segment-not-in-png'.
         file: the annotation file, image or PNG that has it.
-        field: where in it, e.g. 'annotations[3].segments_info[0].bbox'; may be empty.
-        problem: what is wrong there, with the value.
-        action: what to do.
-        note: whether training goes on all the same, and learns nothing wrong.
+        field: its place in the file, e.g. 'annotations[3].segments_info[0].bbox'; may be empty.
+        problem: the fault in words, with the value.
+        action: the advice to the user.
+        note: whether training runs in spite of it and learns nothing wrong.
     """
 
     kind: str
@@ -36,12 +38,12 @@ class Fault:
 
     @property
     def record(self) -> str:
-        """The entry of the JSON that the field belongs to: 'annotations[3].segments_info[0]'."""
+        """The JSON entry that the field belongs to, e.g. 'annotations[3].segments_info[0]'."""
         return self.field.rpartition(".")[0]
 
 
 def refuse(faults: Iterable[Fault]) -> None:
-    """Raise for the first fault, telling how many there are of its kind and of others.
+    """Raise for the first fault; count those of its kind and those of other kinds.
 
     Raises:
         InputError: there is a fault; notes don't count.
@@ -60,22 +62,33 @@ def refuse(faults: Iterable[Fault]) -> None:
     raise InputError(f"[{first.kind}] {first}{more}{listing}")
 
 
-def shown(value: Any, limit: int = 60) -> str:
-    """A value of a file as it stands there, on one line and cut to `limit` characters."""
+def accept(read: T | Fault) -> T:
+    """Return what was read.
+
+    Raises:
+        InputError: it is a fault.
+    """
+    if isinstance(read, Fault):
+        raise InputError(f"[{read.kind}] {read}")
+    return read
+
+
+def excerpt(value: Any, limit: int = 60) -> str:
+    """Return a file's value as text of at most `limit` characters."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def is_int(value: Any) -> bool:
-    """Whether JSON gave a whole number; `true` is none."""
+def is_int(value: Any) -> TypeGuard[int]:
+    """Tell whether a JSON value is a whole number; booleans are not."""
     return type(value) is int
 
 
-def is_number(value: Any) -> bool:
-    """Whether JSON gave a number, NaN and Infinity among them; `true` is none."""
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a JSON value is a number, also NaN or infinite; booleans are not."""
     return type(value) in (int, float)
 
 
-def is_finite(value: Any) -> bool:
-    """Whether JSON gave a number that is neither NaN nor infinite, whole ones of any length."""
+def is_finite(value: Any) -> TypeGuard[float]:
+    """Tell whether a JSON value is a number that is neither NaN nor infinite."""
     return is_number(value) and -math.inf < value < math.inf

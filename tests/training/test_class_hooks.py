@@ -1,15 +1,17 @@
-"""Class counts of the model and of the dataset are compared before a step is taken."""
+"""Hooks for classes: counts, names and order are compared; the head learns its classes' names."""
 
 from types import SimpleNamespace
 
 import pytest
+from helpers import heads, semantic
 from mmengine.model import BaseTTAModel
 from torch import nn
 
 from mmproscale.errors import InputError
+from mmproscale.models.heads import PanopticHead
 from mmproscale.registry import HOOKS
 from mmproscale.training import ClassCheckHook
-from mmproscale.training.class_check_hook import check_class_counts
+from mmproscale.training.class_hooks import check_class_counts
 
 
 def model_for(things: int, stuff: int) -> nn.Module:
@@ -40,7 +42,7 @@ def test_a_model_within_test_time_augmentation_has_its_counts():
     model = model_for(4, 3)
     model.test_step = None  # which mmengine asks for
     check_class_counts(Views(model), dataset_with(4, 3))
-    with pytest.raises(InputError, match="has 4 thing and 3 stuff classes"):
+    with pytest.raises(InputError, match=r"have 5 thing and 3 stuff classes, but .* has 4 and 3"):
         check_class_counts(Views(model), dataset_with(5, 3))
 
 
@@ -49,7 +51,8 @@ def test_names_both_counts_and_the_file(upper):
     with pytest.raises(InputError) as caught:
         check_class_counts(model_for(80, 53), dataset_with(4, 3, upper))
     assert str(caught.value).startswith(
-        "model.panoptic_head has 80 thing and 53 stuff classes, but data/train.json has 4 and 3: "
+        "[class-count] 'data/train.json': categories have 4 thing and 3 stuff classes, but "
+        "model.panoptic_head has 80 and 53: set num_things_classes and num_stuff_classes"
     )
 
 
@@ -68,7 +71,7 @@ def test_models_and_datasets_that_do_not_say_pass():
 def test_classes_without_stuff_are_things():
     dataset = SimpleNamespace(metainfo={"classes": ("a", "b")}, ann_file="instances.json")
     check_class_counts(model_for(2, 0), dataset)
-    with pytest.raises(InputError, match=r"instances\.json has 2 and 0"):
+    with pytest.raises(InputError, match=r"instances\.json': categories have 2 thing and 0 stuff"):
         check_class_counts(model_for(80, 0), dataset)
 
 
@@ -86,14 +89,14 @@ def test_a_decode_head_has_as_many_classes_as_the_dataset():
     check_class_counts(model, SimpleNamespace(metainfo={"classes": ("c",) * 19}, **maps))
     check_class_counts(model, SimpleNamespace(metainfo={}, **maps))
     three = SimpleNamespace(metainfo={"classes": ("c",) * 3}, **maps)
-    with pytest.raises(InputError, match=r"decode_head has 19 classes, but data/maps has 3"):
+    with pytest.raises(InputError, match=r"data/maps': .* 3 classes, but .*decode_head has 19"):
         check_class_counts(model, three)
     model.decode_head.num_classes = 1  # of a depth model
     check_class_counts(model, three)
 
 
 def runner_with(model, **datasets) -> SimpleNamespace:
-    """What the hook sees of a runner."""
+    """Return the attributes of a runner that the hook uses."""
     loaders = {phase: SimpleNamespace(dataset=dataset) for phase, dataset in datasets.items()}
     runner = SimpleNamespace(model=model, val_loop=None, _train_loop=None)
     for phase, loader in loaders.items():
@@ -114,7 +117,7 @@ def test_runs_before_each_loop(phase):
 
 def test_a_wrong_validation_set_stops_training_before_its_first_step():
     runner = runner_with(model_for(2, 1), train=dataset_with(2, 1), val=dataset_with(3, 1))
-    with pytest.raises(InputError, match="has 3 and 1"):
+    with pytest.raises(InputError, match="have 3 thing and 1 stuff"):
         ClassCheckHook().before_train(runner)
 
 
@@ -124,7 +127,7 @@ def named(*names: str, file: str) -> SimpleNamespace:
 
 def test_labels_must_mean_the_same_in_training_and_validation():
     train, val = named("cat", "dog", file="train.json"), named("dog", "cat", file="val.json")
-    with pytest.raises(InputError, match=r"label 0 is 'dog' in val\.json but 'cat' in train\.json"):
+    with pytest.raises(InputError, match=r"val\.json'.* 0 'dog', which is 'cat' in 'train\.json'"):
         ClassCheckHook().before_train(runner_with(nn.Linear(1, 1), train=train, val=val))
     ClassCheckHook().before_train(runner_with(nn.Linear(1, 1), train=train, val=train))
 
@@ -134,7 +137,45 @@ def test_labels_must_mean_the_same_in_a_checkpoint_and_the_test_set():
     runner = runner_with(nn.Linear(1, 1), test=test)
     hook = ClassCheckHook()
     hook.after_load_checkpoint(runner, {"meta": {"dataset_meta": {"CLASSES": ("cat", "cow")}}})
-    with pytest.raises(InputError, match=r"label 1 is 'dog' in test\.json but 'cow'"):
+    with pytest.raises(InputError, match=r"test\.json'.* 1 'dog', which is 'cow' in the check"):
         hook.before_test(runner)
     hook.after_load_checkpoint(runner, {"meta": {}})
     hook.before_test(runner)
+
+
+NAMES = ("a", "b", "c", "d", "e", "f", "g", "h")
+
+
+def training_runner(model: nn.Module, metainfo: dict) -> SimpleNamespace:
+    dataset = SimpleNamespace(metainfo=metainfo)
+    return SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=dataset))
+
+
+@pytest.mark.parametrize("place", ["panoptic_head", "decode_head"])
+def test_weights_by_name_take_effect(place):
+    model, weight = nn.Module(), dict(class_weight=dict(b=9.0))
+    if place == "panoptic_head":
+        head, names = PanopticHead(**heads.head_config(), **weight), NAMES
+    else:
+        head, names = semantic.build_ours(**weight), NAMES[: semantic.CLASSES]
+    model.add_module(place, head)
+    hook = HOOKS.build(dict(type="mmproscale.ClassNamesHook"))
+    hook.before_train(training_runner(model, {"CLASSES": names}))
+    assert head.criterion.class_weight[1] == head.loss_cls.class_weight[1] == 9.0
+    assert head.criterion.class_weight[-1] == 0.1
+
+
+def test_a_wrong_name_stops_training():
+    model = nn.Module()
+    model.decode_head = semantic.build_ours(class_weight=dict(zebra=9.0))
+    hook = HOOKS.build(dict(type="mmproscale.ClassNamesHook"))
+    with pytest.raises(InputError, match="'zebra' is no class"):
+        hook.before_train(training_runner(model, {"classes": NAMES[: semantic.CLASSES]}))
+
+
+def test_a_head_or_dataset_without_names_passes():
+    hook = HOOKS.build(dict(type="mmproscale.ClassNamesHook"))
+    hook.before_train(training_runner(nn.Linear(1, 1), {"classes": NAMES}))
+    model = nn.Module()
+    model.decode_head = semantic.build_ours()
+    hook.before_train(training_runner(model, {}))
