@@ -79,8 +79,7 @@ def image_size(path: Path) -> tuple[int, int]:
         InputError: The file does not exist or is not an image.
     """
     with _open_image(path, "image") as image:
-        width, height = upright_size(image)
-    return height, width
+        return upright_size(image)
 
 
 @contextmanager
