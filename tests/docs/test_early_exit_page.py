@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmproscale.early_exit.derived_file import BOX_FIELDS, COUNT_FIELDS, FIELDS, KEY, VERSION
 from mmproscale.early_exit.derived_table import Origin
-from mmproscale.early_exit.gate_losses import LOSSES
+from mmproscale.early_exit.gate_fitting import LOSSES
 from mmproscale.early_exit.image_quality import QUALITIES
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,10 +19,14 @@ from mmengine.dataset import pseudo_collate
 
 from mmproscale.cost.exit_cost import exit_cost
 from mmproscale.cost.model_cost import Network, model_cost
-from mmproscale.early_exit import derived_parts
-from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
+from mmproscale.early_exit import derived_file
+from mmproscale.early_exit.derivation import (
+    ImageDerivation,
+    derive,
+    load_gated_model,
+    training_images,
+)
 from mmproscale.early_exit.derived_file import read_table
-from mmproscale.early_exit.image_derivation import ImageDerivation
 from mmproscale.errors import InputError
 from mmproscale.evaluation import UniversalSegMetric
 from mmproscale.utils.config import load_config
@@ -30,7 +34,7 @@ from mmproscale.utils.config import load_config
 
 @pytest.fixture(autouse=True)
 def usual_parts(monkeypatch):
-    monkeypatch.setattr(derived_parts, "PART", derived_parts.PART)
+    monkeypatch.setattr(derived_file, "PART_SIZE", derived_file.PART_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,9 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def derived(shapes, checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("derived") / "derived.parquet"
-    usual = derived_parts.PART
+    usual = derived_file.PART_SIZE
     derive_once(shapes, checkpoint, out)
-    derived_parts.PART = usual
+    derived_file.PART_SIZE = usual
     return out
 
 
@@ -178,7 +182,7 @@ def test_parts_of_another_model_or_other_images_are_refused(
     changed = load_config(CONFIG, options(shapes) | {"model.test_cfg.object_mask_thr": 0.01})
     with pytest.raises(InputError, match=r"another run, which had another model\.test_cfg"):
         derive(changed, checkpoint, out, torch.device("cpu"))
-    monkeypatch.setattr(derived_parts, "PART", 5)
+    monkeypatch.setattr(derived_file, "PART_SIZE", 5)
     with pytest.raises(KeyboardInterrupt):
         derive_once(shapes, other, out, restart=True)
 

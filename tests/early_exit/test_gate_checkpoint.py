@@ -6,8 +6,12 @@ import torch
 from helpers.derived_tables import CHANNELS, EXITS, GATE, origin
 
 from mmproscale.checkpoints.safe_loading import load_checkpoint
-from mmproscale.early_exit.fingerprint import fingerprint
-from mmproscale.early_exit.gate_checkpoint import gate_of, load_same_model, write_gate
+from mmproscale.early_exit.gate_checkpoint import (
+    fingerprint,
+    gate_of,
+    load_same_model,
+    write_gate,
+)
 from mmproscale.early_exit.gate_fitting import FittedGate
 from mmproscale.errors import InputError
 

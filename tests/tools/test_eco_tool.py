@@ -16,7 +16,7 @@ from helpers.tiny_eco import (
 )
 
 from mmproscale.early_exit.derived_file import read_table, write_rows
-from mmproscale.early_exit.fingerprint import fingerprint
+from mmproscale.early_exit.gate_checkpoint import fingerprint
 
 KEYS = ("num_workers", "persistent_workers")
 

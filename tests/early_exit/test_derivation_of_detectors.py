@@ -11,9 +11,9 @@ from mmengine.registry import init_default_scope
 
 from mmproscale.cost.exit_cost import exit_cost
 from mmproscale.cost.model_cost import Network, model_cost
-from mmproscale.early_exit.box_quality import BoxImageQuality
 from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
 from mmproscale.early_exit.derived_file import read_table
+from mmproscale.early_exit.image_quality import BoxImageQuality
 from mmproscale.errors import InputError
 from mmproscale.registry import MODELS
 from mmproscale.utils.config import load_config
@@ -82,7 +82,7 @@ def test_each_exit_is_what_the_model_finds_where_it_is_forced(derived):
             np.testing.assert_allclose(matches.scores[own], expected.scores, atol=1e-5)
             assert (matches.labels[own] == expected.labels).mean() > 0.9
             truths = matches.truth_labels[matches.truth_images == image]
-            assert truths.tolist() == expected.truths.tolist() != []
+            assert truths.tolist() == expected.truth_labels.tolist() != []
     assert len(matches.scores) == len(table) * 5 * 40
 
 
