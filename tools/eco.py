@@ -82,7 +82,7 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
         "--budget",
         type=not_negative,
         metavar="GFLOPS",
-        help="instead of --beta: mean cost of the whole model, at most",
+        help="instead of --beta: largest mean cost of the whole model",
     )
     parser.add_argument(
         "--max-layers", type=int, metavar="K", help="close the exits after more than K layers"
@@ -121,8 +121,8 @@ def add_step_c(parser: argparse.ArgumentParser) -> None:
         type=share,
         default=0.2,
         metavar="SHARE",
-        help="share of the images that judge the gate and are not fitted to, default 0.2; with 0 "
-        "all images serve for both",
+        help="share of the images to judge by and not to fit to, default 0.2; with 0 all images "
+        "serve for both",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of that split, default 0")
 

@@ -51,7 +51,7 @@ class ClassCounts:
     Args:
         images: (R,) number of the image, from 0.
         labels: (R,) class.
-        values: (R, E, 4) int64, what ``match_segments`` counts at each exit.
+        values: (R, E, 4) int64, the counts of ``match_segments`` at each exit.
         num_images: N.
         num_classes: C.
     """

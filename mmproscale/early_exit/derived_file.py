@@ -48,7 +48,7 @@ BOX_FIELDS = [
 ]
 
 PART_SIZE = 32
-"""Images of a part: a kill costs each process at most so many."""
+"""Images of a part; a kill costs each process at most the work on one part."""
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], origin: Origin) -> None:

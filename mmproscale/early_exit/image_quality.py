@@ -201,15 +201,9 @@ def _single_image(boxes: list[dict], classes: Sequence[int]) -> COCO:
         images=[dict(id=1)],
         categories=[dict(id=c) for c in classes],
         annotations=[
-            dict(
-                id=number,
-                image_id=1,
-                category_id=box["category_id"],
-                bbox=box["bbox"],
-                area=box.get("area", box["bbox"][2] * box["bbox"][3]),
-                iscrowd=box.get("iscrowd", 0),
-                score=box.get("score"),
-            )
+            dict(iscrowd=0, area=box["bbox"][2] * box["bbox"][3])
+            | box
+            | dict(id=number, image_id=1)
             for number, box in enumerate(boxes, start=1)
         ],
     )

@@ -191,7 +191,7 @@ def trade_off_json(
 
 
 def draw_trade_off(path: str | Path, points: Sequence[Point], quality: str, title: str) -> Path:
-    """Write a PNG in which bars are the points' intervals.
+    """Write a PNG of the points, with their intervals as bars.
 
     Args:
         path: The file.

@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs/early_exit.md").read_text()
 
 
 def first_cells(heading, number=0):
-    """What stands in the first column of a table with that heading, of several the so many-th."""
+    """Return the code names in the first column of a table, the ``number``-th with a heading."""
     rows = PAGE.split(f"| {heading} |")[number + 1].partition("\n\n")[0].splitlines()[2:]
     return [name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1])]
 

@@ -1,4 +1,4 @@
-"""Gates for one beta, for many and for a budget, judged on images that were held out."""
+"""Gates for one beta, many betas and a budget, judged by images that were held out."""
 
 import itertools
 from dataclasses import replace
@@ -36,7 +36,7 @@ def test_the_curve_has_fixed_exits_gates_and_oracles(sweep):
         assert point.exits[5] == point.exits[6] == 0
 
 
-def test_a_gate_that_sees_what_matters_lies_between_fixed_exits_and_oracle(sweep):
+def test_an_informed_gate_lies_between_fixed_exits_and_oracle(sweep):
     gate, oracle = sweep.curve([0.02])[5:]
     assert 1 < gate.over_fixed <= oracle.over_fixed + 0.5
     assert gate.interval[0] < gate.quality < gate.interval[1]
@@ -71,7 +71,7 @@ def test_a_budget_below_the_cheapest_exit(sweep):
         sweep.beta_for(3)
 
 
-def test_a_gate_that_does_not_choose_is_named(sweep):
+def test_a_gate_that_sends_all_images_to_one_exit_gets_a_warning(sweep):
     point = sweep.judge_gate(sweep.fit(10.0), 10.0)
     expected = "with beta 10 the gate sends every image to exit 2: a smaller beta lets it choose"
     assert warning_of(point) == expected
@@ -84,7 +84,7 @@ def oracle_cost(table, beta):
 
 
 @pytest.mark.parametrize("share", [0.001, 0.2, 0.5, 0.8])
-def test_the_budget_is_met_and_made_use_of(share):
+def test_the_smallest_beta_within_the_budget(share):
     table = derived_table(500)
     least, most = table.costs[:, 0].mean() / 1e9, oracle_cost(table, 0)
     budget = least + share * (most - least)
@@ -93,5 +93,5 @@ def test_the_budget_is_met_and_made_use_of(share):
     assert oracle_cost(table, 0.98 * beta) > budget or share < 0.01
 
 
-def test_quality_alone_counts_where_the_budget_allows_it():
+def test_beta_is_zero_if_the_budget_allows_it():
     assert beta_for_budget(lambda beta: 10 - beta, 10, largest=5) == 0

@@ -50,7 +50,7 @@ def test_an_oracle_is_above_fixed_exits_and_a_random_choice_is_not():
     assert low < 0 < high
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_covers_the_truth_in_about_95_percent():
     truth = derived_table(20_000, seed=9)
     expected = 100 * truth.counts.quality(np.zeros(20_000, int))
     covered = 0
