@@ -201,10 +201,8 @@ def _single_image(boxes: list[dict], classes: Sequence[int]) -> COCO:
         images=[dict(id=1)],
         categories=[dict(id=c) for c in classes],
         annotations=[
-            dict(iscrowd=0, area=box["bbox"][2] * box["bbox"][3])
-            | box
-            | dict(id=number, image_id=1)
-            for number, box in enumerate(boxes, start=1)
+            dict(iscrowd=0, area=box["bbox"][2] * box["bbox"][3]) | box | dict(id=i, image_id=1)
+            for i, box in enumerate(boxes, start=1)
         ],
     )
     coco.createIndex()
