@@ -16,8 +16,7 @@ import torch
 from common.benchmark import make_parser, run_benchmark
 
 from mmproscale.cli.command_line import command_line
-from mmproscale.early_exit.gate_fitting import FittedGate, fit_best_gate
-from mmproscale.early_exit.gate_losses import LOSSES
+from mmproscale.early_exit.gate_fitting import LOSSES, FittedGate, fit_best_gate
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.measurement import Stopwatch
 from mmproscale.timing.measuring_options import at_least, set_up

@@ -1,4 +1,4 @@
-"""Step B of detectors: AP, what was matched and costs at every exit, as where it is forced."""
+"""Step B on small detectors: AP, matches and costs equal those at a forced exit."""
 
 import copy
 
@@ -11,9 +11,9 @@ from mmengine.registry import init_default_scope
 
 from mmproscale.cost.exit_cost import exit_cost
 from mmproscale.cost.model_cost import Network, model_cost
-from mmproscale.early_exit.box_quality import BoxImageQuality
 from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
 from mmproscale.early_exit.derived_file import read_table
+from mmproscale.early_exit.image_quality import BoxImageQuality
 from mmproscale.errors import InputError
 from mmproscale.registry import MODELS
 from mmproscale.utils.config import load_config
@@ -34,7 +34,7 @@ def config_of(name, shapes, configs, **more):
 
 @pytest.fixture(scope="module", params=NAMES)
 def derived(request, shapes, configs, tmp_path_factory):
-    """A model, its dataset and what was derived of it."""
+    """A model, its dataset and its derived table."""
     config = config_of(request.param, shapes, configs)
     folder = tmp_path_factory.mktemp(request.param)
     torch.manual_seed(0)
@@ -49,40 +49,34 @@ def derived(request, shapes, configs, tmp_path_factory):
     return model.eval(), dataset, read_table(out)
 
 
-def test_the_file_says_what_it_is_of(derived):
-    model, _, table = derived
+def test_the_file_has_its_origin(derived):
+    model, dataset, table = derived
     origin = table.origin
-    assert (origin.quality, origin.exits, origin.gate) == (
-        "ap",
-        (2, 3, 4, 5, 6),
-        "exit_gate.linear",
-    )
-    assert [category["name"] for category in origin.categories] == list(training_names(derived[1]))
+    assert (origin.quality, origin.gate) == ("ap", "exit_gate.linear")
+    assert origin.exits == (2, 3, 4, 5, 6)
+    names = [category["name"] for category in origin.categories]
+    assert names == list(dataset.metainfo["classes"])
     assert origin.schedule == str(model.encoder.schedule) and origin.num_layers == 6
-    assert len(table) == len(derived[1]) > 0.5 * IMAGES
-    assert (table.sizes == 128).all(), "as the test pipeline resizes them"
-
-
-def training_names(dataset):
-    return dataset.metainfo["classes"]
+    assert len(table) == len(dataset) > 0.5 * IMAGES
+    assert (table.sizes == 128).all(), "the size of the test pipeline"
 
 
 @torch.no_grad()
-def test_each_exit_is_what_the_model_finds_where_it_is_forced(derived):
+def test_qualities_and_matches_equal_those_at_a_forced_exit(derived):
     model, dataset, table = derived
-    judge, matches = BoxImageQuality(dataset), table.counts
+    measure, matches = BoxImageQuality(dataset), table.counts
     for place, exit_ in enumerate(table.origin.exits):
         forced = copy.deepcopy(model)
         forced.exit = exit_
         for image in (0, 3):
             (found,) = forced.test_step(pseudo_collate([dataset[image]]))
-            quality, expected = judge.measure(found.to_dict())
+            quality, expected = measure.measure(found.to_dict())
             assert table.quality[image, place] == pytest.approx(quality, nan_ok=True)
             own = (matches.images == image) & (matches.exits == place)
             np.testing.assert_allclose(matches.scores[own], expected.scores, atol=1e-5)
             assert (matches.labels[own] == expected.labels).mean() > 0.9
             truths = matches.truth_labels[matches.truth_images == image]
-            assert truths.tolist() == expected.truths.tolist() != []
+            assert truths.tolist() == expected.truth_labels.tolist() != []
     assert len(matches.scores) == len(table) * 5 * 40
 
 
@@ -99,7 +93,7 @@ def test_gate_inputs_and_costs_are_those_of_the_model_as_run(derived):
     assert (table.costs == expected).all()
 
 
-def test_another_quality_and_one_that_does_not_fit(shapes, configs, tmp_path):
+def test_a_quality_or_a_model_that_does_not_fit(shapes, configs, tmp_path):
     config = config_of("eco_detr_r18_shapes", shapes, configs)
     with pytest.raises(InputError, match="quality pq needs panoptic images"):
         derive(config, tmp_path / "none.pth", tmp_path / "out", torch.device("cpu"), "pq")
