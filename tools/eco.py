@@ -34,10 +34,10 @@ from mmproscale.early_exit.trade_off import (
     trade_off_json,
     trade_off_rows,
 )
-from mmproscale.evaluation.universal_report import for_json
 from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config import load_config
+from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.progress import bars_by_name
 
 
@@ -202,7 +202,7 @@ def curve(args: argparse.Namespace) -> None:
         points.append(sweep.judge_gate(gate, None, kind="checkpoint"))
     out = ensure_writable_dir(args.out)
     numbers = len(sweep.fitting), len(sweep.judge.table)
-    content = json.dumps(for_json(trade_off_json(points, origin, *numbers)), indent=1)
+    content = json.dumps(nan_to_null(trade_off_json(points, origin, *numbers)), indent=1)
     atomic_write_text(out / "curve.json", content + "\n")
     quality = f"{origin.quality.upper()}, percent"
     plot = draw_trade_off(out / "curve.png", points, quality, title_of(sweep))

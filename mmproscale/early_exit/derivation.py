@@ -27,6 +27,8 @@ from mmproscale.early_exit.gate_checkpoint import fingerprint
 from mmproscale.early_exit.image_quality import QUALITIES, ImageQuality
 from mmproscale.errors import InputError
 from mmproscale.inference.result_kinds import give_kinds
+from mmproscale.models.detectors.early_exit_model import EarlyExitModel
+from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.registry import DATASETS, MODELS
 from mmproscale.training.class_hooks import check_class_counts, check_class_names
 from mmproscale.training.datasets_of_config import dataset_leaves
@@ -127,19 +129,19 @@ def load_gated_model(
     return model, state_dict_of(content)
 
 
-def check_gated(model: torch.nn.Module) -> tuple[str, Any]:
+def check_gated(model: torch.nn.Module) -> tuple[str, EarlyExits]:
     """Return path and module of the part that has exits and a gate.
 
     Raises:
         InputError: The model has no gate, or can't give its result at every exit.
     """
-    if not hasattr(model, "predict_exits"):
+    if not isinstance(model, EarlyExitModel):
         raise InputError(
             f"the model is a {type(model).__name__}: exits are derived only for "
             "mmproscale.UniversalSegmentor and for mmproscale's detectors"
         )
     path, holder = exit_holder(model) or ("", None)
-    if getattr(holder, "exit_gate", None) is None:
+    if holder is None or holder.exit_gate is None:
         raise InputError(
             "the model has no exit gate: name a config that has one (configs/eco*), or set "
             f"{'pixel_decoder' if path else 'model'}.exit_gate=dict(type='ExitGate')"
@@ -186,7 +188,7 @@ class ImageDerivation:
             for _, (sample,) in self.model.predict_exits(feats, samples, self.holder.exits)
         ]
         size = (batch["inputs"].shape[-2], batch["inputs"].shape[-1])
-        layer_macs = self.model.layer_costs(feats)
+        layer_macs = self.holder.layer_costs(feats)
         return dict(
             image_id=str(samples[0].img_id),
             height=size[0],

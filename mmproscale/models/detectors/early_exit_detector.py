@@ -88,11 +88,6 @@ class EarlyExitDetector(EarlyExits, EarlyExitModel):
         encoder_inputs, _ = super().pre_transformer(feats, batch_data_samples)
         return _mean_token(feats, encoder_inputs["feat_mask"])
 
-    @property
-    def exit_holder(self) -> EarlyExits:
-        """The detector itself."""
-        return self
-
     def _image_exits(self, feats: Sequence[Tensor], padding: Tensor | None) -> tuple[int, ...]:
         """The exit of each image, by the neck's maps and their padding."""
         return self.image_exits(len(feats[-1]), partial(_mean_token, feats, padding))

@@ -10,18 +10,11 @@ from typing import Any
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
-from mmproscale.models.encoders.exit_gate import EarlyExits
-
 Samples = Sequence[DetDataSample]
 
 
 class EarlyExitModel(ABC):
     """Mixin of a segmentor or detector that predicts at several exits of its encoder."""
-
-    @property
-    @abstractmethod
-    def exit_holder(self) -> EarlyExits | None:
-        """Module with the exits: the pixel decoder or the detector itself; None without exits."""
 
     @abstractmethod
     def gate_input(self, feats: Sequence[Tensor], batch_data_samples: Samples) -> Tensor:
