@@ -115,10 +115,12 @@ def check_class_counts(model: nn.Module, dataset: Any) -> None:
         # Heads that regress, as those of mmseg's depth models, state one class.
         if wanted not in (None, 1) and names is not None:
             refuse(class_count_faults((len(names),), (wanted,), file, f"model.{head}"))
-    counts = _counts_of_model(model)
-    found = _counts_of_dataset(dataset, all_things=counts is not None and counts[1] == 0)
-    if counts is not None and found is not None:
-        refuse(class_count_faults(found, counts, file, "model.panoptic_head"))
+    panoptic = getattr(model, "panoptic_head", None)
+    things = getattr(panoptic, "num_things_classes", None)
+    stuff = getattr(panoptic, "num_stuff_classes", None)
+    found = _counts_of_dataset(dataset, all_things=stuff == 0)
+    if things is not None and stuff is not None and found is not None:
+        refuse(class_count_faults(found, (things, stuff), file, "model.panoptic_head"))
 
 
 def _check_annotated_classes(dataset: Any) -> None:
@@ -130,13 +132,6 @@ def _check_annotated_classes(dataset: Any) -> None:
             f"{_annotation_file(dataset)} has {len(ids)} of its dataset's {len(names)} classes: "
             "name the file's own, dataset.metainfo=dict(classes=(...)), in the file's order"
         )
-
-
-def _counts_of_model(model: nn.Module) -> tuple[int, int] | None:
-    head = getattr(model, "panoptic_head", None)
-    things = getattr(head, "num_things_classes", None)
-    stuff = getattr(head, "num_stuff_classes", None)
-    return None if things is None or stuff is None else (things, stuff)
 
 
 def _counts_of_dataset(dataset: Any, all_things: bool) -> tuple[int, int] | None:

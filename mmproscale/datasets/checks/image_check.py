@@ -140,6 +140,6 @@ def _quiet_worker() -> None:
 
 
 def default_workers(limit: int = 8) -> int:
-    """Return the number of cores that this process may use, at most `limit`."""
+    """As many processes as this one may use cores, at most `limit`."""
     usable: Callable[[int], set] | None = getattr(os, "sched_getaffinity", None)
     return min(limit, len(usable(0)) if usable else os.cpu_count() or 1)

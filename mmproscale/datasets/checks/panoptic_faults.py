@@ -48,7 +48,8 @@ def panoptic_faults(
 
 def annotation_list_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
     """Yield faults of `annotations` and the segments in them."""
-    if _is_instances(content["annotations"]):
+    first = next(iter(content["annotations"]), {})
+    if "segments_info" not in first and "segmentation" in first:
         problem = "has 'segmentation' and no 'segments_info': this is COCO instances, not panoptic"
         action = "give the panoptic JSON (panoptic_*.json)"
         yield Fault("instances-not-panoptic", file, "annotations[0]", problem, action)
@@ -70,11 +71,6 @@ def annotation_list_faults(content: Mapping[str, list[dict]], file: str) -> Iter
         if isinstance(annotation.get("segments_info"), list):
             image = images.get(image_id, {}) if is_image_id(image_id) else {}
             yield from _segments(annotation["segments_info"], image, categories, file, record)
-
-
-def _is_instances(annotations: list[dict]) -> bool:
-    first = annotations[0] if annotations else {}
-    return "segments_info" not in first and "segmentation" in first
 
 
 def _annotation_keys(annotation: Mapping, file: str, record: str) -> Iterator[Fault]:
