@@ -43,6 +43,7 @@ from mmproscale.timing.measuring_options import (
 from mmproscale.timing.model_latency import random_inputs, timed_prediction
 from mmproscale.timing.stock_attention import stock_attention
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
@@ -186,7 +187,7 @@ def show(results: dict[str, Any], file: str | None) -> None:
     if file == "-":
         print(text, end="")
         return
-    Console().print(tables.terminal(results["name"], tables.rows(results)))
+    Console().print(terminal_table(results["name"], tables.rows(results)))
     if file:
         atomic_write_text(file, text)
         print(f"written to {file}")

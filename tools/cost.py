@@ -26,9 +26,9 @@ from mmproscale.cost.cost_report import (
     side_by_side,
     single_table,
 )
-from mmproscale.cost.tables import terminal
 from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.progress import progress_bars
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
@@ -69,10 +69,10 @@ def main() -> None:
         return
     rows = side_by_side(costs) if len(costs) > 1 else single_table(costs[0])
     console = Console()
-    console.print(terminal(title(costs), rows))
+    console.print(terminal_table(title(costs), rows))
     for one in costs:
         if exits := exits_table(one):
-            console.print(terminal(f"{one.name}, GMACs at each exit", exits))
+            console.print(terminal_table(f"{one.name}, GMACs at each exit", exits))
 
 
 def follow(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> list[ConfigCost]:

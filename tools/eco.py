@@ -21,7 +21,6 @@ from rich.console import Console
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import add_cfg_options, command_line
 from mmproscale.cli.processes import joined_processes, own_device
-from mmproscale.cost.tables import terminal
 from mmproscale.early_exit import report
 from mmproscale.early_exit.derived_file import BOX_IOUS, read_table
 from mmproscale.early_exit.derived_table import split
@@ -34,6 +33,7 @@ from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config import load_config
 from mmproscale.utils.progress import bars_by_name
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
@@ -219,7 +219,7 @@ def draw(out: Path, points: list[Point], sweep: GateSweep) -> Path:
 
 
 def show_points(points: list[Point], sweep: GateSweep) -> None:
-    Console().print(terminal(title(sweep), report.rows(points, sweep.fitting.origin)))
+    Console().print(terminal_table(title(sweep), report.rows(points, sweep.fitting.origin)))
 
 
 def title(sweep: GateSweep) -> str:

@@ -22,11 +22,12 @@ from mmproscale.own_data.data_inspection import KINDS, Named, find_data
 from mmproscale.own_data.new_config import NewConfig, Wishes, choose, default_file
 from mmproscale.own_data.reading import Reading, read_data
 from mmproscale.own_data.starting_weights import check_start
-from mmproscale.own_data.table import choice_rows, class_rows, terminal
+from mmproscale.own_data.table import choice_rows, class_rows
 from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.config import load_config
 from mmproscale.utils.progress import bars_by_name
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
@@ -150,8 +151,8 @@ def check_free(paths: list[Path], overwrite: bool) -> None:
 def show_choices(new: NewConfig, out: Path, lists: list[Path]) -> None:
     """What was chosen and why, and what to do next."""
     console = Console()
-    console.print(terminal(f"{new.name} on {new.data.root}", choice_rows(new)))
-    console.print(terminal("classes", class_rows(new)))
+    console.print(terminal_table(f"{new.name} on {new.data.root}", choice_rows(new), numbers=False))
+    console.print(terminal_table("classes", class_rows(new), numbers=False))
     for path in [*lists, out]:
         print(f"written: {path}")
     gpus = new.wishes.gpus

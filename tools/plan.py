@@ -28,7 +28,6 @@ from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import command_line
-from mmproscale.cost.tables import terminal
 from mmproscale.errors import InputError
 from mmproscale.inference.predictor import choose_device
 from mmproscale.planning.frameworks import FRAMEWORKS, Framework
@@ -44,6 +43,7 @@ from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config_files import CONFIGS
 from mmproscale.utils.progress import progress_bars
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
@@ -112,7 +112,7 @@ def main() -> None:
         files = dict(config=str(config), plot=str(plot))
         print(json.dumps(dict(frontier=rows, chosen=chosen.name, **files), indent=1))
         return
-    Console().print(terminal(title(args, len(candidates)), table(rows, framework)))
+    Console().print(terminal_table(title(args, len(candidates)), table(rows, framework)))
     print(notes(args, evidence))
     print(f"chosen: {chosen.name}\nconfig: {config}\nplot:   {plot}")
 

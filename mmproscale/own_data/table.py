@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.table import Table
-
 from mmproscale.own_data import choices
 from mmproscale.own_data.coco_layout import SEMANTIC
 from mmproscale.own_data.config_text import machine
@@ -13,15 +11,6 @@ from mmproscale.own_data.memory_fit import GIB
 from mmproscale.own_data.new_config import NewConfig
 
 Row = list[str]
-
-
-def terminal(title: str, rows: list[Row]) -> Table:
-    """Rows, heading first, as a table for a terminal."""
-    heading, *body = rows
-    shown = Table(*heading, title=title, title_justify="left")
-    for row in body:
-        shown.add_row(*row)
-    return shown
 
 
 def choice_rows(new: NewConfig) -> list[Row]:
