@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import command_line, make_parser, positive
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
 from mmproscale.own_data.base_configs import find_base
@@ -31,11 +31,7 @@ from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="your data")
     parser.add_argument(
         "--base", required=True, help="METHOD_m2f_BACKBONE, as configs are named: proscale_m2f_r50"
@@ -90,14 +86,6 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
         "--zero-is-void", action="store_true", help="label 0 of semantic maps is no class"
     )
     group.add_argument("--workers", type=at_least(1), default=default_workers(), metavar="N")
-
-
-def positive(text: str) -> float:
-    """A type for argparse: a number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
 
 
 def share(text: str) -> float:

@@ -27,7 +27,7 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import add_shape_option, command_line, make_parser, positive
 from mmproscale.errors import InputError
 from mmproscale.inference.predictor import choose_device
 from mmproscale.planning.frameworks import FRAMEWORKS, Framework
@@ -47,11 +47,7 @@ from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         "--framework",
         choices=sorted(FRAMEWORKS),
@@ -59,14 +55,7 @@ def parse_args() -> argparse.Namespace:
         help="what the encoder is of: Mask2Former, or what detects; m2f if not given",
     )
     parser.add_argument("--backbone", required=True, help="as configs name it: swin-t, r50, ...")
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=at_least(1),
-        default=(800, 1088),
-        metavar=("H", "W"),
-        help="of the image, before padding; 800 1088 if not given",
-    )
+    add_shape_option(parser)
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--budget", type=positive, metavar="GFLOPS", help="of the whole model")
     budget.add_argument(
@@ -81,14 +70,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", default="work_dirs/plan", help="folder of plot and config")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()
-
-
-def positive(text: str) -> float:
-    """A type for argparse: a number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
 
 
 @command_line
