@@ -96,8 +96,8 @@ def _schedule_rows(chosen: Choices) -> list[Row]:
     seen = count / batch.accumulate * batch.total
     epochs = seen / chosen.data.facts.train_images
     why = (
-        f"the recipe: {recipe.steps:,} of batch {recipe.batch} on {recipe.images:,}; images seen "
-        f"grow with the root of the dataset: {seen:,.0f}, {epochs:,.0f} epochs"
+        f"the recipe has {recipe.steps:,} of batch {recipe.batch} on {recipe.images:,} images; the "
+        f"images seen grow with the root of the dataset: {seen:,.0f}, {epochs:,.0f} epochs"
     )
     first, second = choices.milestones(count)
     warm_up, interval = choices.warm_up(count, batch.accumulate), count // choices.VALIDATIONS
