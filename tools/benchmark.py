@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import ANY_CONFIG, add_shape_option, command_line, make_parser
 from mmproscale.cost import tables
 from mmproscale.cost.random_model import (
     load_any_config,
@@ -43,26 +43,14 @@ from mmproscale.timing.measuring_options import (
 from mmproscale.timing.model_latency import random_inputs, timed_prediction
 from mmproscale.timing.stock_attention import stock_attention
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "config", help="config file, the name of one of ours, or of a package: mmdet::detr/NAME.py"
-    )
+    parser = make_parser(__doc__)
+    parser.add_argument("config", help=ANY_CONFIG)
     parser.add_argument("--against", metavar="CONFIG", help="another: ratios are to its times")
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=at_least(1),
-        default=(800, 1088),
-        metavar=("H", "W"),
-        help="of the images, before padding; 800 1088 if not given",
-    )
+    add_shape_option(parser)
     parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")
     add_measuring_options(parser)
     parser.add_argument(
@@ -186,7 +174,7 @@ def show(results: dict[str, Any], file: str | None) -> None:
     if file == "-":
         print(text, end="")
         return
-    Console().print(tables.terminal(results["name"], tables.rows(results)))
+    Console().print(terminal_table(results["name"], tables.rows(results)))
     if file:
         atomic_write_text(file, text)
         print(f"written to {file}")

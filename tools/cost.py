@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import ANY_CONFIG, add_shape_option, command_line, make_parser
 from mmproscale.cost.cost_report import (
     ConfigCost,
     as_json,
@@ -26,31 +26,19 @@ from mmproscale.cost.cost_report import (
     side_by_side,
     single_table,
 )
-from mmproscale.cost.tables import terminal
-from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.progress import progress_bars
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         "configs",
         nargs="+",
         metavar="CONFIG",
-        help="config file, the name of one of ours, or of a package: mmdet::detr/NAME.py",
+        help=ANY_CONFIG,
     )
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=at_least(1),
-        default=(800, 1088),
-        metavar=("H", "W"),
-        help="of the image, before padding; 800 1088 if not given",
-    )
+    add_shape_option(parser)
     parser.add_argument(
         "--memory",
         action="store_true",
@@ -69,10 +57,10 @@ def main() -> None:
         return
     rows = side_by_side(costs) if len(costs) > 1 else single_table(costs[0])
     console = Console()
-    console.print(terminal(title(costs), rows))
+    console.print(terminal_table(title(costs), rows))
     for one in costs:
         if exits := exits_table(one):
-            console.print(terminal(f"{one.name}, GMACs at each exit", exits))
+            console.print(terminal_table(f"{one.name}, GMACs at each exit", exits))
 
 
 def follow(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> list[ConfigCost]:

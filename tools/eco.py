@@ -20,7 +20,6 @@ from rich.console import Console
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import add_cfg_options, command_line
 from mmproscale.cli.processes import joined_processes, own_device
-from mmproscale.cost.tables import terminal
 from mmproscale.early_exit.dataset_quality import BOX_IOUS
 from mmproscale.early_exit.derived_file import read_table
 from mmproscale.early_exit.derived_table import split
@@ -39,6 +38,7 @@ from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config import load_config
 from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.progress import bars_by_name
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
@@ -220,7 +220,7 @@ def prepare(args: argparse.Namespace) -> GateSweep:
 
 
 def print_points(points: list[Point], sweep: GateSweep) -> None:
-    Console().print(terminal(title_of(sweep), trade_off_rows(points, sweep.fitting.origin)))
+    Console().print(terminal_table(title_of(sweep), trade_off_rows(points, sweep.fitting.origin)))
 
 
 def title_of(sweep: GateSweep) -> str:

@@ -14,6 +14,7 @@ from mmproscale.timing.comparison import Case, answer_memory, compare
 from mmproscale.timing.conditions import conditions, own_arguments
 from mmproscale.timing.measuring_options import add_measuring_options
 from mmproscale.utils.atomic_files import atomic_write_text
+from mmproscale.utils.terminal_table import terminal_table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -53,5 +54,5 @@ def run_benchmark(script: str, args: argparse.Namespace, cases: Sequence[Case], 
     atomic_write_text(out, json.dumps(results, indent=1) + "\n")
     console = Console()
     for case in results["cases"]:
-        console.print(tables.terminal(case["name"], tables.rows(case)))
+        console.print(terminal_table(case["name"], tables.rows(case)))
     print(f"written to {out}")

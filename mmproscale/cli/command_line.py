@@ -1,4 +1,4 @@
-"""What the command lines share: bad input is one line on stderr, options are mmdet's."""
+"""Parts that command lines share: errors as one line on stderr, options, types of numbers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import functools
 import os
 import re
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable
 
 from mmengine.config import DictAction
 
 from mmproscale.errors import InputError
+from mmproscale.timing.measuring_options import at_least
 
+ANY_CONFIG = "config file, the name of one of ours, or of a package: mmdet::detr/NAME.py"
 _BUILDING = re.compile(r"class `\w+` in \S+\.py: ")
 _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
 
@@ -48,6 +50,39 @@ def _input_error(error: BaseException | None) -> str | None:
         return None
     message = str(error).strip().splitlines()[-1].rpartition(f"{_QUALIFIED}: ")[2]
     return _BUILDING.sub("", message)
+
+
+def make_parser(description: str | None) -> ArgumentParser:
+    """Make a parser that prints the description as it is and takes whole option names only."""
+    return ArgumentParser(
+        description=description,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def add_shape_option(parser: ArgumentParser) -> None:
+    """Add ``--shape H W``, the size of an image before padding."""
+    parser.add_argument(
+        "--shape",
+        nargs=2,
+        type=at_least(1),
+        default=(800, 1088),
+        metavar=("H", "W"),
+        help="size of the image before padding; 800 1088 if not given",
+    )
+
+
+def positive(text: str) -> float:
+    """Parse a number above 0 for argparse.
+
+    Raises:
+        ArgumentTypeError: The number is 0, negative, infinite or NaN.
+    """
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ArgumentTypeError(f"{text} is not above 0")
+    return number
 
 
 class KeyValueAction(DictAction):

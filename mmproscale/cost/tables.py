@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
@@ -43,17 +41,6 @@ def markdown(table: Sequence[Sequence[str]]) -> str:
     heading, *body = table
     lines = [heading, ["---"] * len(heading), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def terminal(title: str, table: Sequence[Sequence[str]]) -> Table:
-    """The rows as a table for a terminal."""
-    heading, *body = table
-    shown = Table(title=title, title_justify="left")
-    for index, name in enumerate(heading):
-        shown.add_column(name, justify="right" if index else "left", overflow="fold")
-    for line in body:
-        shown.add_row(*line)
-    return shown
 
 
 def _time(part: Mapping[str, Any] | None, first: bool) -> str:

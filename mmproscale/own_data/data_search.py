@@ -1,4 +1,4 @@
-"""What a folder of data is: COCO panoptic, COCO instances or semantic maps, and its splits."""
+"""Search for the data in a folder: its kind, and the files of its splits."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmproscale.errors import InputError
-from mmproscale.own_data.coco_layout import (
-    INSTANCE,
+from mmproscale.own_data.layouts import (
     PANOPTIC,
     SEMANTIC,
     SplitFiles,
-    files_of,
+    coco_files,
     json_files,
     kind_of_json,
+    map_folders,
+    one_of_split,
 )
-from mmproscale.own_data.semantic_layout import map_folders
-from mmproscale.own_data.splits import one_of_split
 
-KINDS = (PANOPTIC, INSTANCE, SEMANTIC)
 EXPECTED = (
     "expected a COCO JSON with 'segments_info' and its PNGs (panoptic), one with 'segmentation' "
     "(instances), or images and label maps as img_dir/train and ann_dir/train, images/ and labels/"
@@ -26,17 +24,17 @@ EXPECTED = (
 
 
 @dataclass(frozen=True)
-class Named:
-    """What the command line names; the rest is found. Relative paths are from the folder of data.
+class SearchOptions:
+    """Options that narrow the search; relative paths start from the folder of data or from here.
 
     Args:
-        kind: of :data:`KINDS`.
-        train_ann: the JSON or, of semantic maps, their folder.
-        val_ann: the same for validation.
-        train_img: folder of the images.
-        val_img: the same for validation.
-        train_seg: folder of the panoptic PNGs.
-        val_seg: the same for validation.
+        kind: One of :data:`layouts.KINDS`.
+        train_ann: JSON, or folder of semantic maps.
+        val_ann: The same for validation.
+        train_img: Folder of the images.
+        val_img: The same for validation.
+        train_seg: Folder of the panoptic PNGs.
+        val_seg: The same for validation.
     """
 
     kind: str | None = None
@@ -50,7 +48,7 @@ class Named:
 
 @dataclass(frozen=True)
 class FoundData:
-    """A dataset on disk: its kind, and where its splits lie; `val` is None where there is none."""
+    """Dataset on disk: its kind and its splits; ``val`` is None if there is no such split."""
 
     kind: str
     root: Path
@@ -58,16 +56,16 @@ class FoundData:
     val: SplitFiles | None
 
 
-def find_data(root: Path, named: Named) -> FoundData:
-    """Look into a folder.
+def find_data(root: Path, options: SearchOptions) -> FoundData:
+    """Find the one dataset in a folder.
 
     Raises:
-        InputError: nothing that is known, or more than one thing; says which option decides.
+        InputError: There is no known data, or several things fit; names the option that decides.
     """
     if not root.is_dir():
-        raise InputError(f"--data {root} is no folder: name the one that holds your data")
-    kind, candidates = _kind_and_files(root, named)
-    train, val = (_annotations(root, named, split, candidates) for split in ("train", "val"))
+        raise InputError(f"--data {root} is not a folder: name the one that holds your data")
+    kind, candidates = _kind_and_candidates(root, options)
+    train, val = (_annotations(root, options, split, candidates) for split in ("train", "val"))
     if train is None:
         raise InputError(
             f"nothing {kind} in '{root}' says 'train' in its name: {_listed(candidates, root)}; "
@@ -76,30 +74,29 @@ def find_data(root: Path, named: Named) -> FoundData:
     return FoundData(
         kind,
         root,
-        _files(train, "train", root, kind, named),
-        None if val is None else _files(val, "val", root, kind, named),
+        _files(train, "train", root, kind, options),
+        None if val is None else _files(val, "val", root, kind, options),
     )
 
 
-def _kind_and_files(root: Path, named: Named) -> tuple[str, list[Path]]:
-    """The kind of data, and the annotation files or folders of maps that are of it."""
-    found = {**json_files(root)}
-    maps = list(map_folders(root))
-    if maps:
+def _kind_and_candidates(root: Path, options: SearchOptions) -> tuple[str, list[Path]]:
+    """Return the kind of data, and the annotation files or folders of maps of that kind."""
+    found = json_files(root)
+    if maps := list(map_folders(root)):
         found[SEMANTIC] = maps
-    kind = named.kind or _kind_of_named(root, named.train_ann)
+    kind = options.kind or _kind_of_option(root, options.train_ann)
     if kind is None and len(found) > 1:
         listed = "; ".join(f"{kind} ({_listed(paths, root)})" for kind, paths in found.items())
         raise InputError(f"'{root}' holds data of several kinds: {listed}; choose with --kind")
     if kind is None and not found:
-        raise InputError(f"can't tell what '{root}' holds: {EXPECTED}; or name it: --train-ann")
+        raise InputError(f"'{root}' holds no known data: {EXPECTED}; or name it: --train-ann")
     kind = kind or next(iter(found))
-    if kind not in found and named.train_ann is None:
+    if kind not in found and options.train_ann is None:
         raise InputError(f"'{root}' holds nothing {kind}: {EXPECTED}; or name it: --train-ann")
     return kind, found.get(kind, [])
 
 
-def _kind_of_named(root: Path, ann: Path | None) -> str | None:
+def _kind_of_option(root: Path, ann: Path | None) -> str | None:
     if ann is None:
         return None
     path = _existing(root, ann, "--train-ann")
@@ -109,25 +106,22 @@ def _kind_of_named(root: Path, ann: Path | None) -> str | None:
     return kind
 
 
-def _annotations(root: Path, named: Named, split: str, candidates: list[Path]) -> Path | None:
+def _annotations(
+    root: Path, options: SearchOptions, split: str, candidates: list[Path]
+) -> Path | None:
     option = f"--{split}-ann"
-    stated: Path | None = getattr(named, f"{split}_ann")
+    stated: Path | None = getattr(options, f"{split}_ann")
     if stated is not None:
         return _existing(root, stated, option)
-    taken = {_existing(root, named.train_ann, "--train-ann")} if named.train_ann else set()
+    taken = {_existing(root, options.train_ann, "--train-ann")} if options.train_ann else set()
     return one_of_split([path for path in candidates if path not in taken], split, root, option)
 
 
-def _files(ann: Path, split: str, root: Path, kind: str, named: Named) -> SplitFiles:
-    img, seg = (
-        path and _existing(root, path, f"--{split}-{key}")
-        for key, path in (
-            ("img", getattr(named, f"{split}_img")),
-            ("seg", getattr(named, f"{split}_seg")),
-        )
-    )
+def _files(ann: Path, split: str, root: Path, kind: str, options: SearchOptions) -> SplitFiles:
+    stated = {key: getattr(options, f"{split}_{key}") for key in ("img", "seg")}
+    img, seg = (path and _existing(root, path, f"--{split}-{key}") for key, path in stated.items())
     if kind != SEMANTIC:
-        return files_of(ann, root, split, img, seg, kind == PANOPTIC)
+        return coco_files(ann, root, split, img, seg, kind == PANOPTIC)
     img = img or map_folders(root).get(ann)
     if img is None:
         raise InputError(
