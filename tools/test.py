@@ -15,12 +15,12 @@ from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_l
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, asked_views, average_over
 from mmproscale.training.runs import (
-    ask_for,
     build_runner,
     evaluate_and_report,
     keep_predictions,
     list_classes,
     report_exits,
+    score_kinds,
     set_up_run,
 )
 from mmproscale.utils.config import load_config
@@ -67,7 +67,7 @@ def main() -> None:
     if args.out and args.kinds and "panoptic" not in args.kinds:
         raise InputError("--out writes panoptic predictions: add panoptic to --kinds")
     if args.kinds:
-        ask_for(config, args.kinds, args.instances)
+        score_kinds(config, args.kinds, args.instances)
     if args.out:
         keep_predictions(config, args.out)
     if args.classwise:

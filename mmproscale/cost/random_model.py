@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.model import PretrainedInit
+from mmengine.registry import MODELS, WEIGHT_INITIALIZERS, init_default_scope
 from torch import nn
 
 from mmproscale.errors import InputError
 from mmproscale.utils.config import load_config
+from mmproscale.utils.registered import is_type
 
 LOGGER = "random model"
 
@@ -50,9 +52,9 @@ def _without_weights(value: Any) -> Any:
 
 
 def _is_pretrained(init_cfg: Any) -> bool:
-    kind = init_cfg.get("type", "") if isinstance(init_cfg, dict) else ""
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.rpartition(".")[2].startswith("Pretrained")
+    return isinstance(init_cfg, dict) and is_type(
+        init_cfg.get("type"), WEIGHT_INITIALIZERS, PretrainedInit
+    )
 
 
 def build_model(model: ConfigDict, scope: str | None = None) -> nn.Module:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import TRANSFORMS, DefaultScope
 
 from mmproscale.errors import InputError
+from mmproscale.utils.registered import is_type
 
 Step = dict[str, Any]
 
@@ -41,7 +43,7 @@ class ImageViews:
         object.__setattr__(self, "scales", tuple(nearest_first))
 
     def pipeline(self, steps: Sequence[Step]) -> list[Step]:
-        """A test pipeline that makes the views, by mmcv's ``TestTimeAug``.
+        """A test pipeline that makes the views, by mmcv's ``TestTimeAug``, in the default scope.
 
         Args:
             steps: The pipeline of a single view; ``PackDetInputs`` is the last step.
@@ -73,7 +75,7 @@ class ImageViews:
 
 
 def _resizes(step: Step) -> bool:
-    return str(step["type"]).endswith("Resize") and "scale" in step
+    return "scale" in step and is_type(step["type"], TRANSFORMS, "mmengine.Resize")
 
 
 def _tell_mirroring(pack: Step) -> Step:
@@ -122,8 +124,9 @@ def average_over(config: Config, views: ImageViews) -> None:
         InputError: A detector, whose queries have no masks; as :meth:`ImageViews.pipeline`.
     """
     check_averageable(config)
-    for dataset in _with_pipelines(config.test_dataloader.dataset):
-        dataset.pipeline = views.pipeline(dataset.pipeline)
+    with DefaultScope.overwrite_default_scope(config.get("default_scope")):
+        for dataset in _with_pipelines(config.test_dataloader.dataset):
+            dataset.pipeline = views.pipeline(dataset.pipeline)
     config.model = dict(type="mmproscale.UniversalTTA", module=config.model)
 
 

@@ -20,6 +20,7 @@ from mmproscale.errors import InputError
 from mmproscale.evaluation.instance_quality import encode_detections
 from mmproscale.inference.image_views import ImageViews, check_averageable
 from mmproscale.utils.config import load_config
+from mmproscale.utils.registered import is_type
 
 FIELDS = {
     "panoptic": "pred_panoptic_seg",
@@ -208,15 +209,21 @@ def give_kinds(config: Config, kinds: Sequence[str]) -> None:
                 "leave --kinds out, or take a config with a panoptic_head"
             )
         return
-    fusion = model.get("panoptic_fusion_head", {}).get("type", "")
-    ours = fusion.endswith("UniversalFusionHead") and model.type.endswith("UniversalSegmentor")
-    if "semantic" in kinds and not ours:
+    if "semantic" in kinds and not _is_universal(config):
         raise InputError(
             "semantic results need mmproscale.UniversalSegmentor with "
             "mmproscale.UniversalFusionHead in the config's model"
         )
     if "test_cfg" in model:
         model.test_cfg.update({f"{kind}_on": kind in kinds for kind in FIELDS})
+
+
+def _is_universal(config: Config) -> bool:
+    scope = config.get("default_scope", "mmdet")
+    fusion = config.model.get("panoptic_fusion_head", {}).get("type")
+    return is_type(
+        config.model.type, MODELS, "mmproscale.UniversalSegmentor", scope=scope
+    ) and is_type(fusion, MODELS, "mmproscale.UniversalFusionHead", scope=scope)
 
 
 def choose_device(name: str | None) -> torch.device:

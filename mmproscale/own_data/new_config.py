@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmproscale.cost.model_cost import Network, build_network
 from mmproscale.own_data import choices
@@ -16,6 +18,7 @@ from mmproscale.own_data.data_inspection import FoundData
 from mmproscale.own_data.dataset_facts import Facts
 from mmproscale.own_data.memory_fit import Fit, fit
 from mmproscale.own_data.semantic_layout import PairNames
+from mmproscale.utils.registered import is_type
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,8 @@ def network_of(base: Base, wishes: Wishes, facts: Facts) -> Network:
 def scratch_backbone(base: Base) -> dict:
     """What starts a backbone without weights: mmdet's frozen batch norms would begin at zero."""
     changes: dict = dict(init_cfg=None)
-    if base.config.model.backbone.get("norm_cfg", {}).get("type", "").endswith("BN"):
+    norm = base.config.model.backbone.get("norm_cfg", {}).get("type")
+    if is_type(norm, MODELS, _BatchNorm, scope=base.config.default_scope):
         changes |= dict(norm_cfg=dict(requires_grad=True), norm_eval=False)
     return changes
 

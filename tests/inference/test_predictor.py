@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, Registry, init_default_scope
 from pycocotools import mask as mask_utils
+from torch import nn
 
 from mmproscale.datasets.formats.panoptic_png import read_png
 from mmproscale.errors import InputError
@@ -25,6 +26,7 @@ from mmproscale.inference.predictor import (
     kinds_of,
     known_categories,
 )
+from mmproscale.models.detectors import UniversalSegmentor
 from mmproscale.utils.config import load_config
 
 NAMES = ("disc", "box", "star", "ring", "sand", "water", "wall", "sky")
@@ -247,6 +249,21 @@ def test_a_segmentor_gives_no_instances(configs):
     config = load_config(configs / "m2f_r50_ade20k-semantic.py")
     with pytest.raises(InputError, match="EncoderDecoder gives semantic results alone, not inst"):
         give_kinds(config, ["semantic", "instance"])
+
+
+def test_semantic_results_need_our_classes_or_subclasses(configs):
+    models = Registry("model", parent=MODELS, scope="theirs")
+    models.register_module(module=type("NotAUniversalSegmentor", (nn.Module,), {}))
+    models.register_module(name="Mine", module=type("Mine", (UniversalSegmentor,), {}))
+    config = load_config(configs / "m2f_r18_shapes.py")
+    try:
+        config.model.type = "theirs.Mine"
+        give_kinds(config, ["semantic"])
+        config.model.type = "theirs.NotAUniversalSegmentor"
+        with pytest.raises(InputError, match="semantic results need"):
+            give_kinds(config, ["semantic"])
+    finally:
+        del MODELS.children["theirs"]
 
 
 def test_devices():
