@@ -1,6 +1,5 @@
 """Panoptic results in files, of whatever model, against COCO panoptic ground truth."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,6 +25,7 @@ from mmproscale.evaluation.image_score import (
 from mmproscale.evaluation.instance_quality import average_precision, described, encode_segments
 from mmproscale.evaluation.panoptic_quality import Segments, positions
 from mmproscale.evaluation.universal_report import add_up, make_report, zero_totals
+from mmproscale.utils.processors import usable_cores
 
 
 class PanopticResults:
@@ -158,7 +158,7 @@ def score_results(
     categories = results.truth.categories
     score = partial(_score_image, results, more, detections_of)
     image_ids = list(results.truth.annotations)
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         try:
             scores = list(progress(pool.map(score, image_ids), len(image_ids)))
         except BaseException:
@@ -191,8 +191,3 @@ def _precision(
     sizes = [s.shape for s in scores]
     truths, detections = [s.truths for s in scores], [s.detections for s in scores]
     return average_precision(sizes, truths, detections, scorer.things, ap_backend)
-
-
-def _cores() -> int:
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux has it
-    return len(allowed(0)) if allowed else os.cpu_count() or 1

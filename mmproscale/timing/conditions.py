@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import re
 import shlex
@@ -16,6 +15,7 @@ import torch
 
 from mmproscale.compat.versions import installed_version
 from mmproscale.timing.measuring_options import amp_dtype
+from mmproscale.utils.processors import usable_cores
 
 
 def conditions(args: argparse.Namespace, script: str, without: str) -> dict[str, Any]:
@@ -41,10 +41,9 @@ def machine() -> dict[str, Any]:
     """The processor, how many of its cores are ours, how many threads run, the GPU."""
     file = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*:\s*(.+)", file.read_text()) if file.is_file() else None
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux has it
     return {
         "cpu": found.group(1) if found else platform.processor() or platform.machine(),
-        "cores": len(allowed(0)) if allowed else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
