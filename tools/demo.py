@@ -6,10 +6,10 @@ from pathlib import Path
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import add_cfg_options, command_line
-from mmproscale.datasets.shapes.shapes import ShapesSpec
+from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
 from mmproscale.training.runs import build_runner, set_up_run
 from mmproscale.utils.config import load_config
-from mmproscale.utils.progress import make_shapes_with_progress
+from mmproscale.utils.progress import bars_by_name
 
 NUM_PICTURES = 16
 
@@ -38,7 +38,9 @@ def main() -> None:
     args = parse_args()
     out = Path(args.out)
     spec = ShapesSpec(train=args.train_images, val=args.val_images)
-    make_shapes_with_progress(args.data, spec, args.overwrite)
+    with bars_by_name() as show:
+        made = make_shapes(args.data, spec, args.overwrite, progress=show)
+    print(f"{'made' if made else 'already there:'} {args.data}: {spec.train} + {spec.val} images")
     config = load_config(args.config, {"data_root": args.data, **args.cfg_options})
     set_up_run(config, args.config, args.out)
     build_runner(config).train()

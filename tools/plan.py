@@ -42,7 +42,7 @@ from mmproscale.planning.planning import (
 )
 from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
-from mmproscale.utils.config_files import CONFIGS
+from mmproscale.utils.config import CONFIGS
 from mmproscale.utils.progress import progress_bars
 
 

@@ -10,8 +10,7 @@ from mmengine.config import Config
 from mmproscale.errors import InputError
 from mmproscale.own_data.choices import Recipe
 from mmproscale.own_data.coco_layout import INSTANCE, PANOPTIC, SEMANTIC
-from mmproscale.utils.config import load_config
-from mmproscale.utils.config_files import CONFIGS
+from mmproscale.utils.config import CONFIGS, load_config
 
 # Of each kind the datasets whose configs are taken, the first one that there is.
 ENDINGS = {

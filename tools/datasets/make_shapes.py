@@ -3,8 +3,8 @@
 import argparse
 
 from mmproscale.cli.command_line import command_line
-from mmproscale.datasets.shapes.shapes import ShapesSpec
-from mmproscale.utils.progress import make_shapes_with_progress
+from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.utils.progress import bars_by_name
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,7 +27,9 @@ def main() -> None:
     """Generate the dataset, or say that it is there."""
     args = parse_args()
     spec = ShapesSpec(train=args.train, val=args.val, size=args.size, seed=args.seed)
-    make_shapes_with_progress(args.out, spec, args.overwrite)
+    with bars_by_name() as show:
+        made = make_shapes(args.out, spec, args.overwrite, progress=show)
+    print(f"{'made' if made else 'already there:'} {args.out}: {spec.train} + {spec.val} images")
 
 
 if __name__ == "__main__":
