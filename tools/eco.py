@@ -19,8 +19,12 @@ from pathlib import Path
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_cfg_options, command_line
-from mmproscale.cli.processes import joined_processes, own_device
+from mmproscale.cli.command_line import (
+    add_cfg_options,
+    command_line,
+    joined_processes,
+    own_device,
+)
 from mmproscale.cost.tables import terminal
 from mmproscale.early_exit import report
 from mmproscale.early_exit.derived_file import BOX_IOUS, read_table

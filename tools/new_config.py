@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import at_least, command_line
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
 from mmproscale.own_data.base_configs import find_base
@@ -23,7 +23,6 @@ from mmproscale.own_data.new_config import NewConfig, Wishes, choose, default_fi
 from mmproscale.own_data.reading import Reading, read_data
 from mmproscale.own_data.starting_weights import check_start
 from mmproscale.own_data.table import choice_rows, class_rows, terminal
-from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.config import load_config
 from mmproscale.utils.progress import bars_by_name

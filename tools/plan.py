@@ -27,7 +27,7 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import at_least, command_line
 from mmproscale.cost.tables import terminal
 from mmproscale.errors import InputError
 from mmproscale.inference.predictor import choose_device
@@ -40,7 +40,6 @@ from mmproscale.planning.planning import (
     config_text,
     frontier,
 )
-from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config import CONFIGS
 from mmproscale.utils.progress import progress_bars

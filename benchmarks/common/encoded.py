@@ -1,12 +1,24 @@
-"""A pixel decoder that has done its work: what a mask decoder is measured behind."""
+"""Mask decoders measured without their pixel decoder, on maps that are computed once."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Mapping
+
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import ConfigDict
 from torch import Tensor, nn
+
+from common.models import build
+from mmproscale.timing.conditions import autocast
+from mmproscale.timing.measurement import Stopwatch
+
+STRIDES = (32, 16, 8, 4)
 
 
 class Encoded(nn.Module):
-    """In a pixel decoder's place: what it would return, made once."""
+    """Substitute for a pixel decoder that returns the same maps at each call."""
 
     def __init__(self, projection: nn.Module, maps: list[Tensor], embedding: Tensor) -> None:
         super().__init__()
@@ -18,3 +30,34 @@ class Encoded(nn.Module):
 
     def embed(self, feats: None) -> tuple[None, list[Tensor], Tensor]:
         return None, self.maps, self.embedding
+
+
+@torch.no_grad()
+def head_on_noise(
+    model: ConfigDict,
+    size: tuple[int, int],
+    args: argparse.Namespace,
+    weights: Mapping[str, Tensor] | None = None,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> nn.Module:
+    """Return the model's head with encoded maps of noise for an image of ``size`` (H, W)."""
+    head = build(model, weights).eval().to(args.device).panoptic_head
+    generator = torch.Generator().manual_seed(0)
+    channels = getattr(head.pixel_decoder, "map_channels", 256)
+    *maps, embedding = (
+        torch.randn(1, channels, size[0] // s, size[1] // s, generator=generator)
+        .contiguous(memory_format=memory_format)
+        .to(args.device)
+        for s in STRIDES
+    )
+    head.pixel_decoder = Encoded(head.pixel_decoder.mask_feature, maps, embedding)
+    return head
+
+
+@torch.no_grad()
+def decode(head: nn.Module, args: argparse.Namespace, watch: Stopwatch) -> Tensor:
+    """Return the last masks at stride 4, from our head or mmdet's."""
+    with autocast(args), watch.part("whole"):
+        if hasattr(head, "decode"):
+            return head.decode(None).masks()
+        return head([head.pixel_decoder.embedding], [DetDataSample(metainfo={})])[1][-1]
