@@ -1,4 +1,4 @@
-"""Registries under scope ``mmproscale``; modules are imported when one of their types is built."""
+"""Registries of scope ``mmproscale``; they import their modules when a type is looked up."""
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
