@@ -141,7 +141,7 @@ def report_exits(config: Config) -> None:
     config.test_evaluator = [*_evaluators(config), metric]
 
 
-def evaluate_and_report(runner: Runner, path: str | os.PathLike) -> None:
+def evaluate_and_report(runner: Runner, path: str | Path) -> None:
     """Test, and write all figures as JSON.
 
     Figures of UniversalSegMetric and of mmseg's IoUMetric are in 0..1 and include each class. Other

@@ -10,6 +10,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -27,7 +28,7 @@ def progress_bars() -> Progress:
 def bars_by_name() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function of (name, done, total) that shows a bar for each name."""
     bars = progress_bars()
-    tasks: dict[str, int] = {}
+    tasks: dict[str, TaskID] = {}
 
     def show(name: str, done: int, total: int) -> None:
         bars.start()

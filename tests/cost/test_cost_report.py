@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmproscale.cost.exit_cost import ExitCost, exit_cost, mean_cost
+from mmproscale.cost.cost_report import ExitCost, exit_cost, mean_cost
 from mmproscale.cost.model_cost import build_network, model_cost
 from mmproscale.utils.config import load_config
 
