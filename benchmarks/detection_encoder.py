@@ -18,7 +18,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.cli.command_line import add_image_size, command_line
 from mmproscale.errors import InputError
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.conditions import autocast, set_up, stock_attention
@@ -39,9 +39,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--configs", nargs="+", default=CONFIGS, help="the first is built from mmdet's parts too"
     )
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(64), default=(800, 1088), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (800, 1088), least=64)
     return parser.parse_args()
 
 

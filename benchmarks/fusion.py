@@ -18,7 +18,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.errors import InputError
 from mmproscale.models.fusion import UniversalFusionHead
 from mmproscale.timing.comparison import Case, Prepared
@@ -39,9 +39,7 @@ Fuse = Callable[[Tensor, Tensor, list[DetDataSample]], list[dict]]
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(4), default=(1024, 2048), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (1024, 2048), least=4)
     parser.add_argument("--queries", type=at_least(1), default=100)
     parser.add_argument("--kept", type=at_least(0), default=20, help="queries above the threshold")
     return parser.parse_args()

@@ -20,7 +20,7 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.conditions import autocast, set_up, stock_attention
 from mmproscale.timing.measurement import Stopwatch
@@ -35,9 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--configs", nargs="+", default=CONFIGS, help="the first is built from mmdet's parts too"
     )
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(1), default=(800, 1088), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (800, 1088), least=1)
     parser.add_argument("--batch", type=at_least(1), default=1)
     return parser.parse_args()
 

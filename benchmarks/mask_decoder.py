@@ -17,7 +17,7 @@ from common.models import model_config, stock_twin, weights_of_stock
 from mmengine.config import ConfigDict
 from torch import nn
 
-from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.cli.command_line import add_image_size, command_line
 from mmproscale.errors import InputError
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.conditions import set_up
@@ -28,9 +28,7 @@ CONFIG = "m2f_r50_coco"
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(32), default=(1024, 2048), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (1024, 2048), least=32)
     return parser.parse_args()
 
 

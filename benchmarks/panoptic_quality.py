@@ -22,7 +22,7 @@ import numpy as np
 from common.benchmark import make_parser, run_benchmark
 from PIL import Image
 
-from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.datasets.formats.panoptic_png import encode_png
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import LabelledMap, predicted_segments
@@ -56,7 +56,7 @@ class Scene:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument("--size", nargs=2, type=at_least(16), default=[1024, 2048], metavar="N")
+    add_image_size(parser, "--size", (1024, 2048), least=16)
     parser.add_argument("--segments", type=at_least(1), default=40, help="things in an image")
     return parser.parse_args()
 

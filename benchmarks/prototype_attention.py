@@ -19,7 +19,7 @@ from mmcv.cnn.bricks.transformer import MultiheadAttention
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.models.query_decoders.masked_attention import Attention
 from mmproscale.models.query_decoders.prototype_attention import PrototypeAttention
 from mmproscale.timing.comparison import Case, Prepared
@@ -34,9 +34,7 @@ TINY = (4, 4)
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(32), default=(1024, 2048), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (1024, 2048), least=32)
     parser.add_argument("--queries", type=at_least(1), default=100)
     return parser.parse_args()
 

@@ -14,15 +14,16 @@ from functools import partial
 
 from common.benchmark import make_parser, run_benchmark
 from common.ground_truth import random_batch
-from common.models import CONFIGS, build, model_config, stock_twin, weights_of_stock
+from common.models import build, model_config, stock_twin, weights_of_stock
 from mmdet.models import Mask2Former
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 
-from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.conditions import autocast, set_up, stock_attention
 from mmproscale.timing.measurement import Stopwatch
+from mmproscale.utils.config import CONFIGS
 
 THINGS, STUFF = 80, 53
 TITLE = "A training step; ours makes masks with its losses, mmdet in its query decoder"
@@ -33,9 +34,7 @@ Attention = Callable[[], AbstractContextManager]
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(64), default=(256, 256), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (256, 256), least=64)
     parser.add_argument("--batch", type=at_least(1), default=4)
     parser.add_argument("--queries", type=at_least(1), default=100)
     parser.add_argument("--decoder-layers", type=at_least(1), default=9)

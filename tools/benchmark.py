@@ -22,7 +22,12 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_measuring_options, at_least, command_line
+from mmproscale.cli.command_line import (
+    add_image_size,
+    add_measuring_options,
+    at_least,
+    command_line,
+)
 from mmproscale.cost.random_model import load_any_config, model_without_weights, random_model
 from mmproscale.cost.tables import terminal
 from mmproscale.errors import InputError
@@ -51,14 +56,7 @@ def parse_args() -> argparse.Namespace:
         help="config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py",
     )
     parser.add_argument("--against", metavar="CONFIG", help="second model; ratios are to its times")
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=at_least(1),
-        default=(800, 1088),
-        metavar=("H", "W"),
-        help="size of the images before padding; default: 800 1088",
-    )
+    add_image_size(parser, "--shape")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images in a batch")
     add_measuring_options(parser)
     parser.add_argument(

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.cli.command_line import add_image_size, command_line
 from mmproscale.cost.cost_report import (
     ConfigCost,
     as_json,
@@ -42,14 +42,7 @@ def parse_args() -> argparse.Namespace:
         metavar="CONFIG",
         help="config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py",
     )
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=at_least(1),
-        default=(800, 1088),
-        metavar=("H", "W"),
-        help="size of the image before padding; default: 800 1088",
-    )
+    add_image_size(parser, "--shape")
     parser.add_argument(
         "--memory",
         action="store_true",

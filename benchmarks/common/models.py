@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 
 from mmdet.models import Mask2Former
 from mmengine.config import ConfigDict
@@ -14,18 +13,10 @@ from mmproscale.cost.random_model import model_without_weights, random_model
 from mmproscale.errors import InputError
 from mmproscale.utils.config import load_config
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-
-
-def config_file(name: str) -> Path:
-    """Return the file of a config, given by its name in configs/ or by its path."""
-    in_configs = CONFIGS / f"{name}.py"
-    return in_configs if in_configs.is_file() else Path(name)
-
 
 def model_config(name: str) -> ConfigDict:
-    """Return the model of a config, without weights to fetch."""
-    return model_without_weights(load_config(config_file(name)))
+    """Return the model of a config, given by name or path, without weights to fetch."""
+    return model_without_weights(load_config(name))
 
 
 def stock_twin(model: ConfigDict) -> ConfigDict:

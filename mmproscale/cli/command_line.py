@@ -108,6 +108,20 @@ def add_measuring_options(parser: ArgumentParser) -> None:
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
 
 
+def add_image_size(
+    parser: ArgumentParser, name: str, default: tuple[int, int] = (800, 1088), least: int = 1
+) -> None:
+    """Add an option for (H, W) of images."""
+    parser.add_argument(
+        name,
+        nargs=2,
+        type=at_least(least),
+        default=default,
+        metavar=("H", "W"),
+        help="size of images before padding; default: {} {}".format(*default),
+    )
+
+
 def at_least(least: int) -> Callable[[str], int]:
     """Return a type for argparse: a whole number that is not smaller than ``least``."""
 

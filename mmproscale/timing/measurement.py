@@ -103,23 +103,21 @@ def summarize(samples: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict
     """
     base = next(iter(samples.values()))
     with_ratio = set(base[0]) if len(samples) > 1 else set()
+
+    def ratios(part: str, turns: Sequence[Mapping[str, float]]) -> list[float]:
+        return [turn[part] / first[part] for turn, first in zip(turns, base, strict=True)]
+
     return [
         {
             "name": name,
             "parts": {
                 part: {"ms": spread([1000 * turn[part] for turn in turns])}
-                | ({"ratio": _ratios(part, turns, base)} if part in with_ratio else {})
+                | ({"ratio": spread(ratios(part, turns))} if part in with_ratio else {})
                 for part in turns[0]
             },
         }
         for name, turns in samples.items()
     ]
-
-
-def _ratios(
-    part: str, turns: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]]
-) -> dict[str, Any]:
-    return spread([t[part] / b[part] for t, b in zip(turns, base, strict=True)])
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:

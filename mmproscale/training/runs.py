@@ -182,7 +182,8 @@ def build_runner(config: Config) -> Runner:
     """
     _add_hooks(config)
     try:
-        runner = _build(config)
+        own = "runner_type" in config
+        runner = RUNNERS.build(config) if own else Runner.from_cfg(config)
     except (KeyError, TypeError) as error:
         # A KeyError puts its message in quotes.
         message = " ".join(str(error.args[0] if error.args else error).split())
@@ -202,7 +203,3 @@ def _add_hooks(config: Config) -> None:
     checkpoint = config.get("default_hooks", {}).get("checkpoint")
     if checkpoint and registered_class(checkpoint["type"], HOOKS, scope) is CheckpointHook:
         checkpoint["type"] = "mmproscale.AtomicCheckpointHook"
-
-
-def _build(config: Config) -> Runner:
-    return RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)

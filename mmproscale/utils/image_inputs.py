@@ -1,6 +1,7 @@
 """Images that a path, folder or pattern names, and the names and ids of their results."""
 
 import glob
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def result_names(paths: Sequence[Path]) -> list[str]:
     Raises:
         InputError: Two names are still equal.
     """
-    root = _common_folder(paths)
+    root = os.path.commonpath([path.absolute().parent for path in paths])
     in_folders = ["-".join(p.absolute().with_suffix("").relative_to(root).parts) for p in paths]
     with_suffix = [f"{name}-{p.suffix[1:]}" for name, p in zip(in_folders, paths, strict=True)]
     names = [p.stem for p in paths]
@@ -63,14 +64,6 @@ def result_names(paths: Sequence[Path]) -> list[str]:
     if count > 1:
         raise InputError(f"{count} images would be written as '{name}': rename all but one")
     return names
-
-
-def _common_folder(paths: Sequence[Path]) -> Path:
-    folders = [path.absolute().parent for path in paths]
-    shared = folders[0]
-    while any(shared != folder and shared not in folder.parents for folder in folders):
-        shared = shared.parent
-    return shared
 
 
 def image_ids(names: Sequence[str]) -> list[int]:

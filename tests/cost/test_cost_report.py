@@ -1,9 +1,21 @@
-"""What each exit costs: the paper's figures, and what a model that is left there really runs."""
+"""Costs of exits, which are the paper's and those of a model left there, and tables of costs."""
 
 import pytest
 
-from mmproscale.cost.cost_report import ExitCost, exit_cost, mean_cost
-from mmproscale.cost.model_cost import build_network, model_cost
+from mmproscale.cost.activation_memory import ActivationMemory
+from mmproscale.cost.cost_report import (
+    ConfigCost,
+    ExitCost,
+    as_json,
+    cost_of,
+    exit_cost,
+    exits_table,
+    mean_cost,
+    side_by_side,
+    single_table,
+)
+from mmproscale.cost.model_cost import ModelCost, PartCost, build_network, model_cost
+from mmproscale.errors import InputError
 from mmproscale.utils.config import load_config
 
 SMALL = ["eco_m2f_r18_shapes", "eco-lite_m2f_r18_shapes", "eco-proscale_m2f_r18_shapes"]
@@ -68,3 +80,96 @@ def test_following_a_model_leaves_its_gate_as_it_was(configs):
 def test_the_mean_over_images():
     mean = mean_cost([ExitCost(1, 2, 3, 4), ExitCost(3, 2, 4, 8)])
     assert mean == ExitCost(2, 2, 3.5, 6)
+
+
+def giga_cost(name, *parts, published=None, saved=None, memory=None):
+    """Costs with parts of (name, GMACs, millions of parameters)."""
+    made = tuple(
+        PartCost(
+            part, int(gmacs * 1e9), int(millions * 1e6), part.startswith(("encoder", "mask p"))
+        )
+        for part, gmacs, millions in parts
+    )
+    cost = ModelCost((64, 96), made, published, saved or {})
+    return ConfigCost(f"configs/{name}.py", (60, 96), cost, memory)
+
+
+MEMORY = ActivationMemory(2**20, 2**19, 2**22, 2**21)
+STAGES = giga_cost(
+    "stages",
+    ("backbone", 10, 5),
+    ("encoder stage 1: 32 <- 32 x1", 1, 1),
+    ("encoder stage 2: 32,16 <- 32,16 x1", 2, 1),
+    ("mask projection", 0, 0.5),
+    published={"mask projection": 4 * 10**9},
+    saved={2: 2 * 10**9, 3: 0},
+    memory=MEMORY,
+)
+PLAIN = giga_cost("plain", ("backbone", 10, 5), ("fusion", 0.013, 0), ("encoder", 6, 2))
+
+
+def test_one_model_is_a_row_for_each_part_then_its_totals():
+    assert single_table(STAGES) == [
+        ["", "GMACs", "share", "parameters"],
+        ["backbone", "10.00", "76.9%", "5.00 M"],
+        ["encoder stage 1: 32 <- 32 x1", "1.00", "7.7%", "1.00 M"],
+        ["encoder stage 2: 32,16 <- 32,16 x1", "2.00", "15.4%", "1.00 M"],
+        ["mask projection", "0.00", "0.0%", "0.50 M"],
+        ["total as run", "13.00", "100.0%", "7.50 M"],
+        ["pixel decoder (Tx. Enc.)", "3.00", "", ""],
+        ["published form, pixel decoder", "7.00", "", ""],
+        ["published form, total", "17.00", "", ""],
+        ["activations, inference, fp32", "1 MiB", "", ""],
+        ["activations, inference, 16 bits", "0 MiB", "", ""],
+        ["activations, training, fp32", "4 MiB", "", ""],
+        ["activations, training, 16 bits", "2 MiB", "", ""],
+    ]
+    assert single_table(PLAIN)[-1] == ["encoder (Tx. Enc.)", "6.00", "", ""]
+
+
+def test_models_next_to_each_other_have_percentages_of_the_first():
+    table = {row[0]: row[1:] for row in side_by_side([PLAIN, STAGES])}
+    assert list(table)[1:5] == ["backbone", "fusion", "encoder", "mask projection"]
+    assert table["GMACs"] == ["plain", "stages"]
+    assert table["backbone"] == ["10.00", "10.00 (100%)"]
+    assert table["fusion"] == ["0.013", "-"]
+    assert table["encoder"] == ["6.00", "3.00 (50%)"]  # its stages are one row
+    assert table["published form, pixel decoder"] == ["6.00", "7.00 (117%)"]
+    assert table["parameters"] == ["7.00 M", "7.50 M (107%)"]
+    assert table["activations, training, fp32"] == ["-", "4.00 MiB"]
+    assert "padded to" not in table
+
+
+def test_exits_have_rows_where_a_gate_chooses():
+    assert exits_table(PLAIN) == []
+    heading, *rows = exits_table(STAGES)
+    assert heading == [
+        "exit",
+        "total as run",
+        "pixel decoder",
+        "published form",
+        "its pixel decoder",
+    ]
+    assert rows == [
+        ["2", "11.00", "1.00", "15.00", "5.00"],
+        ["3", "13.00", "3.00", "17.00", "7.00"],
+    ]
+
+
+def test_json_has_gmacs_and_bytes():
+    (cost,) = as_json([STAGES])
+    assert (cost["config"], cost["shape"], cost["padded_shape"]) == (
+        STAGES.config,
+        [60, 96],
+        [64, 96],
+    )
+    assert (cost["total"], cost["published_total"], cost["params"]) == (13.0, 17.0, 7_500_000)
+    assert cost["exits"][0]["exit"] == 2 and cost["exits"][0]["pixel_decoder"] == 1.0
+    assert cost["parts"][0] == {"name": "backbone", "gmacs": 10.0, "params": 5_000_000}
+    assert cost["activation_memory"]["training_half"] == 2**21
+
+
+def test_a_model_that_cannot_run_at_a_size_is_named():
+    name = "mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py"
+    with pytest.raises(InputError, match=r"can't be followed through an image of 32x32"):
+        cost_of(name, (32, 32))
