@@ -1,4 +1,4 @@
-"""Runs of mmengine's Runner: what command lines change in a config, and the Runner of a config."""
+"""Runs of mmengine's Runner: options of command lines in a config, and the Runner of a config."""
 
 from __future__ import annotations
 

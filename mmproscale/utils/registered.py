@@ -8,7 +8,7 @@ from mmengine.registry import Registry
 
 
 def registered_class(config_type: str | type, registry: Registry, scope: str | None = None) -> Any:
-    """Return what a config's ``type`` stands for; None for an unknown name.
+    """Return the class, or function, that a config's ``type`` names; None for an unknown name.
 
     Args:
         config_type: A registered name, with or without its scope, or a class.
@@ -32,8 +32,8 @@ def is_type(
     Args:
         config_type: The value of ``type``, if there is one.
         registry: The registry that builds it.
-        wanted: Classes, or registered names with their scope. These names import nothing: what has
-            not been imported after the lookup of ``config_type`` has no subclass there.
+        wanted: Classes, or registered names with their scope. These names import nothing, because
+            a class that is not imported yet can't be a base of ``config_type``.
         scope: As for :func:`registered_class`.
     """
     found = config_type and registered_class(config_type, registry, scope)
