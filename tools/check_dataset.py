@@ -14,12 +14,11 @@ import sys
 from collections.abc import Sequence
 
 import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
-from mmproscale.cli.command_line import add_cfg_options, command_line
+from mmproscale.cli.command_line import add_cfg_options, at_least, command_line
 from mmproscale.datasets.checks.dataset_check import DatasetFiles, check_dataset, compare_datasets
 from mmproscale.datasets.checks.dataset_report import DatasetReport
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
-from mmproscale.timing.measuring_options import at_least
 from mmproscale.training.datasets_of_config import datasets_of_config
 from mmproscale.utils.config import load_config
 from mmproscale.utils.progress import progress_bars

@@ -18,8 +18,7 @@ from pathlib import Path
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_cfg_options, command_line
-from mmproscale.cli.processes import joined_processes, own_device
+from mmproscale.cli.command_line import add_cfg_options, command_line, joined_processes, own_device
 from mmproscale.early_exit.dataset_quality import BOX_IOUS
 from mmproscale.early_exit.derived_file import read_table
 from mmproscale.early_exit.derived_table import split

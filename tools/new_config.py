@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line, make_parser, positive
+from mmproscale.cli.command_line import at_least, command_line, make_parser, positive
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
 from mmproscale.own_data.base_configs import check_starting_weights, find_base
@@ -26,7 +26,6 @@ from mmproscale.own_data.config_text import new_config_text
 from mmproscale.own_data.data_search import SearchOptions, find_data
 from mmproscale.own_data.dataset_reading import ReadingOptions, read_data
 from mmproscale.own_data.layouts import KINDS
-from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.config import load_config
 from mmproscale.utils.progress import bars_by_name

@@ -30,7 +30,13 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_shape_option, command_line, make_parser, positive
+from mmproscale.cli.command_line import (
+    add_image_size,
+    at_least,
+    command_line,
+    make_parser,
+    positive,
+)
 from mmproscale.errors import InputError
 from mmproscale.inference.predictor import choose_device
 from mmproscale.planning.candidates import (
@@ -42,9 +48,8 @@ from mmproscale.planning.candidates import (
 )
 from mmproscale.planning.plan_prices import priced_candidates, with_latency
 from mmproscale.planning.ranking import PaperRanking, frontier
-from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
-from mmproscale.utils.config_files import CONFIGS
+from mmproscale.utils.config import CONFIGS
 from mmproscale.utils.progress import progress_bars
 from mmproscale.utils.terminal_table import terminal_table
 
@@ -60,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--backbone", required=True, help="name of the backbone in the configs: swin-t, r50"
     )
-    add_shape_option(parser)
+    add_image_size(parser, "--shape")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--budget", type=positive, metavar="GFLOPS", help="cost of the whole model")
     budget.add_argument(

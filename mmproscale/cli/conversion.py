@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmproscale.errors import InputError
+from mmproscale.utils.processors import usable_cores
 from mmproscale.utils.progress import bars_by_name
 
 if TYPE_CHECKING:
@@ -21,17 +21,11 @@ def add_work_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=_cores(),
+        default=usable_cores(),
         metavar="N",
         help="processes; default: one per core",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # what this process may use, not what the machine has
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def add_output_options(parser: ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from terminaltables import AsciiTable
 
-from mmproscale.cost.exit_cost import ExitCost, exit_cost, mean_cost
+from mmproscale.cost.cost_report import ExitCost, exit_cost, mean_cost
 from mmproscale.cost.model_cost import ModelCost, Network, model_cost
 from mmproscale.cost.model_parts import exit_holder
 from mmproscale.cost.random_model import model_without_weights

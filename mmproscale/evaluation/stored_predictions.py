@@ -1,6 +1,5 @@
 """Predictions read back from files and checked: panoptic PNGs, and detections in COCO's format."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -28,6 +27,7 @@ from mmproscale.evaluation.image_score import ImagePrediction, ImageScore, Image
 from mmproscale.evaluation.panoptic_quality import StoredMap, count_files, positions
 from mmproscale.evaluation.report import add_up, make_report
 from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, refuse
+from mmproscale.utils.processors import usable_cores
 
 DETECTION_KEYS = ("image_id", "category_id", "score", "segmentation")
 # Predictions are measured by their PNGs.
@@ -245,7 +245,7 @@ def score_results(
     kinds = ("panoptic", *(more.kinds if more else ()))
     truth = results.truth
     score = partial(_score_image, results, more, detections_of)
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         try:
             scores = list(progress(pool.map(score, truth.annotations), len(truth.annotations)))
         except BaseException:
@@ -274,8 +274,3 @@ def _score_image(
     if detections_of:
         instances = instances._replace(detections=detections_of(image_id))
     return ImageScore(image_id, counts | score.counts, instances)
-
-
-def _cores() -> int:
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux has it
-    return len(allowed(0)) if allowed else os.cpu_count() or 1

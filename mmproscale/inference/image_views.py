@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import TRANSFORMS, DefaultScope
 
 from mmproscale.errors import InputError
+from mmproscale.utils.registered import is_type
 
 Step = dict[str, Any]
 
@@ -73,7 +75,7 @@ class ImageViews:
 
 
 def _resizes(step: Step) -> bool:
-    return str(step["type"]).endswith("Resize") and "scale" in step
+    return "scale" in step and is_type(step["type"], TRANSFORMS, "mmengine.Resize")
 
 
 def _with_flip_keys(pack: Step) -> Step:
@@ -122,8 +124,9 @@ def average_over(config: Config, views: ImageViews) -> None:
         InputError: The model has no masks, or :meth:`ImageViews.pipeline` raises.
     """
     check_averageable(config)
-    for dataset in _with_pipelines(config.test_dataloader.dataset):
-        dataset.pipeline = views.pipeline(dataset.pipeline)
+    with DefaultScope.overwrite_default_scope(config.get("default_scope")):
+        for dataset in _with_pipelines(config.test_dataloader.dataset):
+            dataset.pipeline = views.pipeline(dataset.pipeline)
     config.model = dict(type="mmproscale.UniversalTTA", module=config.model)
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from mmproscale.errors import InputError
+from mmproscale.utils.registered import is_type
 
 FIELDS = {
     "panoptic": "pred_panoptic_seg",
@@ -59,12 +61,20 @@ def give_kinds(config: Config, kinds: Sequence[str]) -> None:
                 "leave --kinds out, or use a config with a panoptic_head"
             )
         return
-    fusion = model.get("panoptic_fusion_head", {}).get("type", "")
-    ours = fusion.endswith("UniversalFusionHead") and model.type.endswith("UniversalSegmentor")
-    if "semantic" in kinds and not ours:
+    if "semantic" in kinds and not _is_universal(config):
         raise InputError(
             "semantic results need mmproscale.UniversalSegmentor with "
             "mmproscale.UniversalFusionHead in the config's model"
         )
     if "test_cfg" in model:
         model.test_cfg.update({f"{kind}_on": kind in kinds for kind in FIELDS})
+
+
+def _is_universal(config: Config) -> bool:
+    scope = config.get("default_scope", "mmdet")
+    fusion = config.model.get("panoptic_fusion_head", {}).get("type")
+    types = {
+        config.model.type: "mmproscale.UniversalSegmentor",
+        fusion: "mmproscale.UniversalFusionHead",
+    }
+    return all(is_type(found, MODELS, wanted, scope=scope) for found, wanted in types.items())

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmproscale.checkpoints.model_match import check_any_match
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
@@ -13,8 +15,8 @@ from mmproscale.cost.model_cost import Network, build_network
 from mmproscale.errors import InputError
 from mmproscale.own_data.dataset_facts import Facts
 from mmproscale.own_data.layouts import INSTANCE, PANOPTIC, SEMANTIC
-from mmproscale.utils.config import load_config
-from mmproscale.utils.config_files import CONFIGS
+from mmproscale.utils.config import CONFIGS, load_config
+from mmproscale.utils.registered import is_type
 
 # Datasets whose configs serve each kind; the first one that has a config is taken.
 ENDINGS = {
@@ -67,7 +69,8 @@ class BaseConfig:
     def scratch_backbone(self) -> dict:
         """Changes that start the backbone without weights: frozen batch norms would stay at 0."""
         changes: dict = dict(init_cfg=None)
-        if self.config.model.backbone.get("norm_cfg", {}).get("type", "").endswith("BN"):
+        norm = self.config.model.backbone.get("norm_cfg", {}).get("type")
+        if is_type(norm, MODELS, _BatchNorm, scope=self.config.default_scope):
             changes |= dict(norm_cfg=dict(requires_grad=True), norm_eval=False)
         return changes
 

@@ -9,7 +9,7 @@ from torch import nn
 from mmproscale.datasets.checks.class_agreement import class_count_faults, label_faults
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
-from mmproscale.training.model_wrappers import unwrapped
+from mmproscale.training.check_hooks import unwrapped
 from mmproscale.utils.faults import refuse
 
 

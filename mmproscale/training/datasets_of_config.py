@@ -15,7 +15,8 @@ from mmproscale.datasets.checks.dataset_check import DatasetFiles
 from mmproscale.datasets.checks.missing_files import is_local
 from mmproscale.datasets.loading import PanopticDataset
 from mmproscale.errors import InputError
-from mmproscale.registry import DATASETS
+from mmproscale.registry import DATASETS, METRICS
+from mmproscale.utils.registered import is_type
 
 SPLITS = ("train", "val", "test")
 
@@ -114,7 +115,8 @@ def _scores_panoptic(evaluator: Any) -> bool:
     if isinstance(evaluator, Mapping) and "metrics" in evaluator:
         return _scores_panoptic(evaluator["metrics"])
     metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]
-    return any(str(metric.get("type")).endswith("UniversalSegMetric") for metric in metrics)
+    wanted = "mmproscale.UniversalSegMetric"
+    return any(is_type(metric.get("type"), METRICS, wanted) for metric in metrics)
 
 
 def _stated_names(metainfo: Mapping) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -1,4 +1,4 @@
-"""Progress bars with the time that is left, on stderr."""
+"""Progress bars with the remaining time, on stderr."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -17,7 +18,7 @@ from rich.progress import (
 
 
 def progress_bars() -> Progress:
-    """Bars with a count, the time since the start and the time to the end."""
+    """Return bars that show a count, the elapsed time and the remaining time."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
     return Progress(*columns, *times, console=Console(stderr=True))
@@ -25,9 +26,9 @@ def progress_bars() -> Progress:
 
 @contextmanager
 def bars_by_name() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function of (name, done, total), which shows a bar for each name from then on."""
+    """Yield a function of (name, done, total) that shows a bar for each name."""
     bars = progress_bars()
-    tasks: dict[str, int] = {}
+    tasks: dict[str, TaskID] = {}
 
     def show(name: str, done: int, total: int) -> None:
         bars.start()
@@ -38,5 +39,5 @@ def bars_by_name() -> Iterator[Callable[[str, int, int], None]]:
     try:
         yield show
     finally:
-        if tasks:  # stopping prints a line, even of nothing
+        if tasks:  # stopping prints a line even if no bar was shown
             bars.stop()

@@ -17,7 +17,7 @@ from helpers.tiny_eco import (
 )
 from mmengine.dataset import pseudo_collate
 
-from mmproscale.cost.exit_cost import exit_cost
+from mmproscale.cost.cost_report import exit_cost
 from mmproscale.cost.model_cost import Network, model_cost
 from mmproscale.early_exit import derived_file
 from mmproscale.early_exit.derivation import (

@@ -9,7 +9,7 @@ from helpers.tiny_eco import IMAGES, write_boxes
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
-from mmproscale.cost.exit_cost import exit_cost
+from mmproscale.cost.cost_report import exit_cost
 from mmproscale.cost.model_cost import Network, model_cost
 from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
 from mmproscale.early_exit.derived_file import read_table

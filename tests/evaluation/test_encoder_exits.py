@@ -3,7 +3,7 @@
 import pytest
 from mmengine.registry import init_default_scope
 
-from mmproscale.cost.exit_cost import exit_cost
+from mmproscale.cost.cost_report import exit_cost
 from mmproscale.cost.model_cost import build_network, model_cost
 from mmproscale.errors import InputError
 from mmproscale.evaluation.encoder_exits import EncoderExitMetric, exit_table

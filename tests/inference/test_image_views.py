@@ -80,6 +80,14 @@ def test_the_views_of_an_image():
     assert (found["inputs"][1] == found["inputs"][0].flip(-1)).all()
 
 
+def test_only_resizing_to_a_scale_makes_scales():
+    steps = (LOAD, dict(type="NotAResize", scale=(96, 64)), PACK)
+    with pytest.raises(InputError, match="--scales needs a Resize with a scale"):
+        ImageViews((0.5, 1.0)).pipeline(steps)
+    found = seen(ImageViews((0.5,)), (LOAD, dict(type="FixScaleResize", scale=(96, 64)), PACK))
+    assert tuple(found["inputs"][0].shape) == (3, 32, 48)
+
+
 def test_a_single_view_is_the_pipelines_own():
     found = seen(ImageViews(flip=False))
     plain = Compose([LOAD, RESIZE, PACK])(dict(img=found["inputs"][0].permute(1, 2, 0).numpy()))

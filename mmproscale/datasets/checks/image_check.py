@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mmproscale.datasets.formats.images import (
 from mmproscale.datasets.formats.panoptic_png import read_png_or_fault
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import Fault
+from mmproscale.utils.processors import usable_cores
 
 # Images handed to each process at a time: this bounds the memory.
 AT_ONCE = 64
@@ -141,5 +141,4 @@ def _quiet_worker() -> None:
 
 def default_workers(limit: int = 8) -> int:
     """As many processes as this one may use cores, at most `limit`."""
-    usable: Callable[[int], set] | None = getattr(os, "sched_getaffinity", None)
-    return min(limit, len(usable(0)) if usable else os.cpu_count() or 1)
+    return min(limit, usable_cores())

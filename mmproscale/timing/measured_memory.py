@@ -1,11 +1,10 @@
-"""How much memory a candidate needs at its peak, beyond what it starts with.
+"""Measured peak memory of a candidate, beyond the memory that it starts with.
 
-On CUDA PyTorch counts what it has allocated. A CPU's memory is seen from outside alone, as the
-pages that the process holds. What was freed before may or may not have gone back, so each candidate
-gets a fresh process, where all that runs before the measured call is a tiny one: it loads libraries
-and starts threads, and leaves hardly a free page that the measured one could take unseen. Those
-that remain go back first, and the peak is counted anew from there. It is the kernel's VmHWM:
-``ru_maxrss`` of a child begins at what its parent held.
+On CUDA, PyTorch counts what it allocates. On a CPU, the pages that the process holds are counted.
+Memory that was freed before may still belong to the process, so each candidate gets a fresh
+process. Before the measured call only a tiny one runs, which loads libraries and starts threads.
+Then free pages are returned and the kernel's peak, VmHWM, is reset. (``ru_maxrss`` would not do: in
+a child it begins at its parent's memory.)
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ MIB = 2**20
 
 
 def peak_on_cuda(run: Callable[[], object], warm_up: Callable[[], object]) -> float:
-    """MiB that PyTorch allocates at the peak of a call, less what it had before."""
+    """Return the MiB that PyTorch allocates at the peak of a call, beyond what it had before."""
     warm_up()
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
@@ -37,21 +36,21 @@ def peak_on_cuda(run: Callable[[], object], warm_up: Callable[[], object]) -> fl
 
 
 def peak_on_cpu(run: Callable[[], object], warm_up: Callable[[], object]) -> float:
-    """MiB of pages that this process holds at the peak of a call, less what it held before."""
+    """Return the MiB that this process holds at the peak of a call, beyond what it held before."""
     warm_up()
     ctypes.CDLL(None).malloc_trim(0)
     before = _status("VmRSS")
-    with suppress(OSError):  # where the kernel does not let us, the peak since the start counts
+    with suppress(OSError):  # where the kernel forbids the reset, the peak since the start counts
         Path("/proc/self/clear_refs").write_text("5")
     run()
     return max(0.0, _status("VmHWM") - before) / 1024
 
 
 def peak_in_a_child(script: str, arguments: Sequence[str]) -> float:
-    """MiB that ``script`` reports as the last line of its output.
+    """Return the MiB that ``script`` prints as its last line.
 
     Raises:
-        InputError: It fails; killed, perhaps, for want of memory.
+        InputError: The script fails, perhaps killed for lack of memory.
     """
     done = subprocess.run([sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True)
     if done.returncode:
@@ -63,13 +62,13 @@ def peak_in_a_child(script: str, arguments: Sequence[str]) -> float:
 
 
 def check_memory_can_be_read() -> None:
-    """InputError where a process's memory can't be read."""
+    """Raise InputError where a process's memory can't be read."""
     if not Path("/proc/self/status").is_file():
         raise InputError("memory is read from /proc, which is not here: add --no-memory")
 
 
 def _status(key: str) -> float:
-    """A line of /proc/self/status, in KiB."""
+    """Return a value of /proc/self/status in KiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return float(line.split()[1])
