@@ -1,10 +1,8 @@
 """The panopticapi stand-in against its definitions."""
 
-import numpy as np
 import pytest
 
 from mmproscale.compat.panopticapi.evaluation import OFFSET, VOID, PQStat
-from mmproscale.compat.panopticapi.utils import id2rgb, rgb2id
 
 CATEGORIES = {1: {"isthing": 1}, 2: {"isthing": 1}, 7: {"isthing": 0}}
 
@@ -21,19 +19,6 @@ def counted(*counts: tuple[int, float, int, int, int]) -> PQStat:
 
 def test_constants():
     assert (VOID, OFFSET) == (0, 2**24)
-
-
-def test_ids_survive_their_colours():
-    ids = np.array([[0, 255, 256], [65535, 65536, 2**24 - 1]])
-    colours = id2rgb(ids)
-    assert colours.dtype == np.uint8 and colours.shape == (2, 3, 3)
-    assert colours[0, 2].tolist() == [0, 1, 0]
-    assert (rgb2id(colours) == ids).all()
-
-
-def test_one_id_is_a_list_of_three():
-    assert id2rgb(1 + 256 * 2 + 65536 * 3) == [1, 2, 3]
-    assert rgb2id([1, 2, 3]) == 1 + 256 * 2 + 65536 * 3
 
 
 def test_quality_of_each_category():
