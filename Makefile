@@ -2,6 +2,7 @@
 # Another interpreter: make install PYTHON=python3.12
 # The onedl stack has an environment of its own: make install-onedl, make test-onedl
 # Some of the tests: make test TESTS=tests/compat
+# The fast ones, in under two minutes: make test-fast
 VENV := .venv
 ONEDL := .venv-onedl
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ TESTS ?=
 # Models in tests are small: two processes of one thread take half the time of one process of two.
 PYTEST := -m pytest -n 2 --dist worksteal
 
-.PHONY: install install-onedl demo test test-onedl lint bench clean
+.PHONY: install install-onedl demo test test-fast test-onedl lint bench clean
 
 install: $(STAMP)
 
@@ -33,14 +34,17 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(TESTS)
 
+test-fast: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "not slow" $(TESTS)
+
 test-onedl: $(ONEDL_STAMP)
 	OMP_NUM_THREADS=1 $(ONEDL)/bin/python $(PYTEST) $(TESTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --ignore-missing-imports --follow-imports=silent mmproscale/checkpoints mmproscale/compat \
-		mmproscale/models/encoders/schedule.py
+	$(BIN)/mypy mmproscale
+	$(BIN)/lint-imports
 
 # Nothing else should run beside it.
 bench: $(STAMP)

@@ -71,7 +71,7 @@ setup(
         ],
         "mmpretrain": ["mmpretrain==1.2.0"],
         "onedl-mmpretrain": ["onedl-mmpretrain==1.3.6"],
-        "dev": ["fvcore", "mypy", "pytest", "pytest-xdist", "ruff"],
+        "dev": ["fvcore", "import-linter", "mypy", "pytest", "pytest-xdist", "ruff"],
     },
     classifiers=[
         "Development Status :: 4 - Beta",

@@ -1,7 +1,8 @@
 """The attention operator: its backends against mmcv's PyTorch form, over sizes.
 
 python benchmarks/attention.py measures an encoder layer of an 800x1088 image, where every token is
-a query, and a list of smaller sizes. --maps, with --queries and the rest, measures one of your own.
+a query, and a list of smaller sizes. --maps, --queries, --head-dim and --batch measure another
+size.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from common.benchmark import make_parser, run_benchmark
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 from torch import Tensor
 
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import at_least, command_line
 from mmproscale.ops import mmcv_attention, multi_scale_deformable_attention
 from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.conditions import amp_dtype, autocast, set_up
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import amp_dtype, at_least, autocast, set_up
 
 MMCV_FALLBACK = "mmcv's fallback"
 COCO_MAPS = ((25, 34), (50, 68), (100, 136))
@@ -62,15 +63,15 @@ SIZES = [
     Size(square(8, 16, 32), head_dim=32),
     Size(square(16, 32, 64), head_dim=16),
 ]
-# One that each child process runs before what it measures.
+# The size that each child process runs before the measured one.
 TINY = Size(square(2, 4), head_dim=8)
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument("--maps", nargs="+", type=height_and_width, metavar="HxW", help="one size")
+    parser.add_argument("--maps", nargs="+", type=height_and_width, metavar="HxW", help="maps")
     parser.add_argument(
-        "--queries", type=at_least(1), help="random; one at each token, if not given"
+        "--queries", type=at_least(1), help="random queries; default: one at each token"
     )
     parser.add_argument("--head-dim", type=at_least(1), default=32)
     parser.add_argument("--batch", type=at_least(1), default=1)
@@ -105,7 +106,7 @@ Attend = Callable[[Tensor, tuple[tuple[int, int], ...], Tensor, Tensor], Tensor]
 
 
 def candidates(device: str) -> Iterator[tuple[str, Attend]]:
-    """What computes the operator, by name; ratios are to the first."""
+    """Yield name and function of each implementation; ratios are to the first."""
     yield MMCV_FALLBACK, mmcv_fallback
     yield "automatic", multi_scale_deformable_attention
     names = ["torch", "grid_sample"]
@@ -123,9 +124,9 @@ def mmcv_fallback(
 
 
 def prepare(attend: Attend, size: Size, args: argparse.Namespace) -> Prepared:
-    """Forward without gradients, then forward and backward with them."""
+    """Prepare a forward pass without gradients, and forward and backward passes with them."""
 
-    def on(inputs: tuple[Tensor, Tensor, Tensor], maps: tuple, watch: Stopwatch) -> None:
+    def attend_on(inputs: tuple[Tensor, Tensor, Tensor], maps: tuple, watch: Stopwatch) -> None:
         value, locations, weights = inputs
         with autocast(args):
             with watch.part("forward"), torch.no_grad():
@@ -137,15 +138,15 @@ def prepare(attend: Attend, size: Size, args: argparse.Namespace) -> Prepared:
 
     tiny = make_inputs(TINY, args)
     return Prepared(
-        run=partial(on, make_inputs(size, args), size.maps),
-        warm_up=lambda: on(tiny, TINY.maps, Stopwatch()),
+        run=partial(attend_on, make_inputs(size, args), size.maps),
+        warm_up=lambda: attend_on(tiny, TINY.maps, Stopwatch()),
     )
 
 
 def make_inputs(size: Size, args: argparse.Namespace) -> tuple[Tensor, Tensor, Tensor]:
-    """Value, locations and weights, as an encoder layer would have them, with gradients wanted.
+    """Return value, locations and weights as in an encoder layer, with gradients enabled.
 
-    Each token looks a few pixels around itself; queries that are not tokens look anywhere.
+    A token samples a few pixels around itself; queries that are not tokens sample anywhere.
     """
     generator = torch.Generator().manual_seed(0)
     normal = partial(torch.randn, generator=generator)
@@ -166,7 +167,7 @@ def make_inputs(size: Size, args: argparse.Namespace) -> tuple[Tensor, Tensor, T
 
 
 def pixel_centres(height: int, width: int) -> Tensor:
-    """(H * W, 2) as (x, y) in 0..1."""
+    """Return centres (H * W, 2) as (x, y) in 0..1."""
     y, x = (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1).flatten(0, 1)
 

@@ -1,7 +1,7 @@
 """The encoder of a detector: mmdet's DINO against schedules, from the neck's maps to the memory.
 
-Maps are of noise, of one image without padding. Token recalibration is in it, backbone and decoder
-are not. mmdet's encoder runs by itself and with our attention in the place of mmcv's.
+The maps are noise, for one image without padding. Token recalibration is measured too, backbone and
+decoder are not. mmdet's encoder runs as it is, and with our attention instead of mmcv's.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import add_image_size, command_line
 from mmproscale.errors import InputError
 from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.conditions import autocast, set_up, stock_attention
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import at_least, autocast, set_up
-from mmproscale.timing.stock_attention import stock_attention
 
 CONFIGS = [
     "dino_r50_coco",
@@ -37,10 +36,10 @@ Attention = Callable[[], AbstractContextManager]
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument("--configs", nargs="+", default=CONFIGS, help="mmdet's is the first's twin")
     parser.add_argument(
-        "--size", nargs=2, type=at_least(64), default=(800, 1088), metavar=("H", "W")
+        "--configs", nargs="+", default=CONFIGS, help="the first is built from mmdet's parts too"
     )
+    add_image_size(parser, "--size", (800, 1088), least=64)
     return parser.parse_args()
 
 
@@ -75,14 +74,14 @@ def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -
 
 
 def without_ends(detector: nn.Module) -> nn.Module:
-    """The detector without what comes before and after the encoder, for its memory's sake."""
+    """Remove the parts before and after the encoder, which would take memory."""
     del detector.backbone, detector.neck, detector.decoder, detector.bbox_head
     return detector
 
 
 @torch.no_grad()
 def inputs(detector: nn.Module, args: argparse.Namespace, height: int, width: int) -> dict:
-    """What the detector's encoder takes: maps of noise, coarser by half from stride 8 on."""
+    """Return the encoder's arguments for maps of noise with strides 8 to 64."""
     generator = torch.Generator().manual_seed(0)
     sizes = [(-(-height // s), -(-width // s)) for s in (8, 16, 32, 64)]
     maps = [
@@ -106,7 +105,7 @@ def encode(
 
 
 def check_equal(stock: ConfigDict, ours: ConfigDict, args: argparse.Namespace) -> None:
-    """InputError where mmdet's encoder and its twin differ by more than rounding."""
+    """Raise InputError where mmdet's encoder and ours differ by more than rounding."""
     theirs = build(stock)
     detectors = [theirs, build(ours, theirs.state_dict())]
     memories = []

@@ -1,7 +1,7 @@
 """Fusion of one image: mmdet's MaskFormerFusionHead against ours, both from masks at stride 4.
 
-mmdet's head gets masks of the padded image's size, so their resizing, which its mask head does, is
-measured with it. Ours resizes the masks that survive the score threshold.
+mmdet's mask head resizes all masks to the padded image's size before its fusion head, so that step
+is measured too. Ours resizes only the masks that survive the score threshold.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.errors import InputError
 from mmproscale.models.fusion import UniversalFusionHead
 from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.conditions import set_up
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import at_least, set_up
 
 THINGS, STUFF = 8, 11
 TEST_CFG = dict(
@@ -39,11 +39,9 @@ Fuse = Callable[[Tensor, Tensor, list[DetDataSample]], list[dict]]
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(4), default=(1024, 2048), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (1024, 2048), least=4)
     parser.add_argument("--queries", type=at_least(1), default=100)
-    parser.add_argument("--kept", type=at_least(0), default=20, help="queries over the threshold")
+    parser.add_argument("--kept", type=at_least(0), default=20, help="queries above the threshold")
     return parser.parse_args()
 
 
@@ -56,7 +54,7 @@ def main() -> None:
 
 
 def make_case(kind: str, args: argparse.Namespace) -> Case:
-    """One kind of results, by either head; they must be equal."""
+    """Return the case of one kind of results; both heads must agree on them."""
     config = ConfigDict(TEST_CFG, panoptic_on=kind == "panoptic", instance_on=kind == "instance")
     heads = {"mmdet": partial(resize_and_fuse, MaskFormerFusionHead(THINGS, STUFF, config))}
     ours = UniversalFusionHead(THINGS, STUFF, config)
@@ -73,7 +71,7 @@ def make_case(kind: str, args: argparse.Namespace) -> Case:
 def predictions(
     args: argparse.Namespace, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor, list[DetDataSample]]:
-    """Class logits (1, Q, C + 1), blobs as mask logits (1, Q, H / 4, W / 4), a data sample."""
+    """Return class logits (1, Q, C + 1), mask logits (1, Q, H / 4, W / 4) and a data sample."""
     generator = torch.Generator().manual_seed(0)
     classes = torch.zeros(1, args.queries, THINGS + STUFF + 1)
     classes[..., -1] = 9.0
@@ -90,14 +88,14 @@ def predictions(
 def resize_and_fuse(
     head: MaskFormerFusionHead, classes: Tensor, masks: Tensor, samples: list[DetDataSample]
 ) -> list[dict]:
-    """As mmdet's Mask2FormerHead.predict and then its fusion head."""
+    """Do the work of mmdet's Mask2FormerHead.predict and then of its fusion head."""
     size = samples[0].metainfo["batch_input_shape"]
     masks = F.interpolate(masks, size, mode="bilinear", align_corners=False)
     return head.predict(classes, masks, samples, rescale=True)
 
 
 def check_equal(heads: dict[str, Fuse], inputs: tuple) -> None:
-    """InputError where the heads' results differ."""
+    """Raise InputError where the heads' results differ."""
     one, other = (fuse(*inputs)[0] for fuse in heads.values())
     for key in one:
         parts = ("sem_seg",) if key == "pan_results" else ("labels", "masks", "bboxes")

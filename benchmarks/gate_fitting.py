@@ -1,8 +1,8 @@
 """Step C of ECO-M2F: gates for several betas, fitted to stored vectors.
 
-As many images as COCO's training set has, and six betas, unless told otherwise. Ours finds the
-minimum, and which penalty goes with it by five folds; beside it Adam, in two epochs of batches of
-16 as the paper trains, of the same layer on the same vectors.
+The default is the number of images in COCO's training set, and six betas. Ours finds the minimum,
+and its penalty by cross-validation with five folds. The same layer is trained on the same vectors
+by Adam, with the paper's two epochs and batches of 16.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from common.benchmark import make_parser, run_benchmark
 
-from mmproscale.cli.command_line import command_line
-from mmproscale.early_exit.gate_fitting import FittedGate, fit_best_gate
-from mmproscale.early_exit.gate_losses import LOSSES
+from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.early_exit.gate_fitting import LOSSES, FittedGate, fit_best_gate
 from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.conditions import set_up
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import at_least, set_up
 
 EXITS = np.arange(2, 7)
 EPOCHS, BATCH, RATE = 2, 16, 1e-3
@@ -64,8 +63,10 @@ def prepare(fit: Fit, args: argparse.Namespace) -> Prepared:
 
 
 def derived(images: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gate inputs (N, C), correlated as features are, and qualities (N, E) that they say a little
-    of."""
+    """Return gate inputs (N, C), correlated like features, and qualities (N, E).
+
+    The inputs predict a small part of the qualities.
+    """
     random = np.random.default_rng(0)
     mixed = random.normal(size=(channels, channels)) / channels**0.5
     inputs = (random.normal(size=(images, channels)) @ mixed).astype(np.float32)
@@ -75,7 +76,7 @@ def derived(images: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_adam(inputs: np.ndarray, utilities: np.ndarray, loss: str) -> FittedGate:
-    """The layer as a network is trained: batch after batch."""
+    """Fit the layer by gradient descent, batch after batch."""
     torch.manual_seed(0)
     layer = torch.nn.Linear(inputs.shape[1], utilities.shape[1])
     optimizer = torch.optim.Adam(layer.parameters(), RATE)

@@ -1,8 +1,8 @@
 """Inference by part: mmdet's Mask2Former against our configs, on one image.
 
-Weights are random, those of mmdet's model wherever names are the same. The parts are those of one
-pass: the query decoder is the head less its pixel decoder, with the masks at the image's size; what
-makes segments of the masks is not in it.
+Weights are random, and equal wherever the models' parameters have the same names. The query decoder
+is the head without its pixel decoder, and includes the masks at the image's size. Fusion of masks
+to segments is not measured.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.conditions import autocast, set_up, stock_attention
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import at_least, autocast, set_up
 from mmproscale.timing.model_latency import time_parts
-from mmproscale.timing.stock_attention import stock_attention
 
 CONFIGS = ["m2f_swin-t_coco", "proscale_m2f_swin-t_coco", "proscale-111_m2f_swin-t_coco"]
 Attention = Callable[[], AbstractContextManager]
@@ -33,10 +32,10 @@ Attention = Callable[[], AbstractContextManager]
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument("--configs", nargs="+", default=CONFIGS, help="mmdet's is the first's twin")
     parser.add_argument(
-        "--size", nargs=2, type=at_least(1), default=(800, 1088), metavar=("H", "W")
+        "--configs", nargs="+", default=CONFIGS, help="the first is built from mmdet's parts too"
     )
+    add_image_size(parser, "--size", (800, 1088), least=1)
     parser.add_argument("--batch", type=at_least(1), default=1)
     return parser.parse_args()
 

@@ -1,8 +1,8 @@
 """The mask decoder: mmdet's Mask2Former head against ours, from encoded maps to classes and masks.
 
-Pixel decoders are left out: each head is given what its own would return, mmdet's the mask features
-and ours the embedding before the mask projection, from the same weights. Both end with the last
-masks at stride 4. mmdet's computes all ten at that size.
+Pixel decoders are left out. mmdet's head gets mask features, ours gets the embedding before the
+mask projection, and the weights are the same. Both heads end with the last masks at stride 4.
+mmdet's computes all ten masks at that size.
 """
 
 from __future__ import annotations
@@ -12,28 +12,23 @@ from functools import partial
 
 import torch
 from common.benchmark import make_parser, run_benchmark
-from common.encoded import GivenMaps
-from common.models import build, model_config, stock_twin, weights_of_stock
-from mmdet.models import Mask2Former
-from mmdet.structures import DetDataSample
+from common.encoded import decode, head_on_noise
+from common.models import model_config, stock_twin, weights_of_stock
 from mmengine.config import ConfigDict
-from torch import Tensor, nn
+from torch import nn
 
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import add_image_size, command_line
 from mmproscale.errors import InputError
-from mmproscale.models.heads.mask_head import MaskHead
 from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.conditions import set_up
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import at_least, autocast, set_up
 
 CONFIG = "m2f_r50_coco"
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(32), default=(1024, 2048), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (1024, 2048), least=32)
     return parser.parse_args()
 
 
@@ -52,41 +47,20 @@ def main() -> None:
     run_benchmark(__file__, args, [case], "Mask decoder: from encoded maps to classes and masks")
 
 
-@torch.no_grad()
-def head_for(model: ConfigDict, args: argparse.Namespace, size: tuple[int, int]) -> nn.Module:
-    """The model's head on encoded maps of noise."""
-    weights = weights_of_stock(model_config(CONFIG))
-    built: Mask2Former = build(model, weights).eval().to(args.device)
-    generator = torch.Generator().manual_seed(0)
-    *maps, embedding = (
-        torch.randn(1, 256, size[0] // s, size[1] // s, generator=generator).to(args.device)
-        for s in (32, 16, 8, 4)
-    )
-    head = built.panoptic_head
-    head.pixel_decoder = GivenMaps(head.pixel_decoder.mask_feature, maps, embedding)
-    return head
-
-
-@torch.no_grad()
-def decode(head: nn.Module, args: argparse.Namespace, watch: Stopwatch) -> Tensor:
-    """The last masks at stride 4."""
-    with autocast(args), watch.part("whole"):
-        if isinstance(head, MaskHead):
-            return head.decode(None).masks()
-        return head([head.pixel_decoder.embedding], [DetDataSample(metainfo={})])[1][-1]
+def head_for(model: ConfigDict, size: tuple[int, int], args: argparse.Namespace) -> nn.Module:
+    return head_on_noise(model, size, args, weights_of_stock(model_config(CONFIG)))
 
 
 def check_equal(models: dict[str, ConfigDict], args: argparse.Namespace) -> None:
-    """InputError where the heads' masks differ by more than rounding."""
-    heads = (head_for(model, args, (128, 192)) for model in models.values())
+    """Raise InputError where the heads' masks differ by more than rounding."""
+    heads = (head_for(model, (128, 192), args) for model in models.values())
     one, other = (decode(head, args, Stopwatch()) for head in heads)
     if not args.amp and not torch.allclose(one, other, rtol=0, atol=1e-3):
         raise InputError("the heads' masks differ: nothing is measured")
 
 
 def prepare(model: ConfigDict, args: argparse.Namespace) -> Prepared:
-    head = head_for(model, args, tuple(args.size))
-    small = head_for(model, args, (128, 192))
+    head, small = (head_for(model, size, args) for size in (tuple(args.size), (128, 192)))
     return Prepared(
         run=partial(decode, head, args), warm_up=lambda: decode(small, args, Stopwatch())
     )

@@ -1,9 +1,9 @@
 """Panoptic quality of an image: ours against counting pixel by pixel.
 
-python benchmarks/panoptic_quality.py measures street-like maps of 1024x2048 pixels: id maps in
-memory (ours by runs), and PNG files with decoding (ours by hotcoco). The reference does as
-panopticapi: numpy's unique over the pixels, a loop over the pairs. All must give the same counts,
-or it stops.
+python benchmarks/panoptic_quality.py measures street-like maps of 1024x2048 pixels. Ours compares
+id maps in memory by runs, and PNG files, decoding included, with hotcoco. The reference works like
+panopticapi: numpy's unique over the pixels, then a loop over the pairs. The benchmark stops unless
+all counts agree.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ import numpy as np
 from common.benchmark import make_parser, run_benchmark
 from PIL import Image
 
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.datasets.formats.panoptic_png import encode_png
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import LabelledMap, predicted_segments
-from mmproscale.evaluation.panoptic_quality import IOU_UNIT, Segments, match_segments, positions
-from mmproscale.evaluation.panoptic_results import PanopticResults
-from mmproscale.evaluation.pixel_pairs import count_pairs
+from mmproscale.evaluation.panoptic_quality import (
+    IOU_UNIT,
+    Segments,
+    count_pairs,
+    match_segments,
+    positions,
+)
+from mmproscale.evaluation.stored_predictions import PanopticResults
 from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.conditions import set_up
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import at_least, set_up
 
 REFERENCE = "pixel by pixel"
 NAMES = "truth", "prediction"
@@ -41,7 +46,7 @@ TINY = (32, 64)
 
 @dataclass(frozen=True)
 class Scene:
-    """An id map (H, W) and, for each segment, its id and class; area by id."""
+    """An id map (H, W) with the class (``labels``) and the area of each id."""
 
     id_map: np.ndarray
     labels: dict[int, int]
@@ -56,7 +61,7 @@ class Scene:
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument("--size", nargs=2, type=at_least(16), default=[1024, 2048], metavar="N")
+    add_image_size(parser, "--size", (1024, 2048), least=16)
     parser.add_argument("--segments", type=at_least(1), default=40, help="things in an image")
     return parser.parse_args()
 
@@ -70,14 +75,19 @@ def main() -> None:
         os.environ["RAYON_NUM_THREADS"] = str(args.threads)  # hotcoco's
     with TemporaryDirectory(prefix="panoptic_quality_") as folder:
         cases = [
-            make_case("id maps in memory", args, {REFERENCE: of_maps, "by runs": by_runs}),
-            make_case("PNG files", args, {REFERENCE: of_files, "by hotcoco": by_hotcoco}, folder),
+            make_case("id maps in memory", args, {REFERENCE: pixels_of_maps, "by runs": by_runs}),
+            make_case(
+                "PNG files",
+                args,
+                {REFERENCE: pixels_of_files, "by hotcoco": by_hotcoco},
+                folder,
+            ),
         ]
         run_benchmark(__file__, args, cases, "Panoptic quality: one image")
 
 
 Sides = tuple[Scene, Scene]
-# Makes ready to count: from both sides, and a folder for their files.
+# From both sides, and a folder for their files, to a function that counts.
 Candidate = Callable[[Sides, Path], Callable[[], np.ndarray]]
 
 
@@ -99,7 +109,7 @@ def make_case(
 
 
 def prepare(candidate: Candidate, args: argparse.Namespace, folder: Path) -> Prepared:
-    """Ready to compare a truth with a prediction; what it counts is checked once."""
+    """Prepare the comparison of a truth with a prediction, and check its counts once."""
     sides = make_sides(tuple(args.size), args.segments)
     count = candidate(sides, folder / "full")
     np.testing.assert_allclose(count(), pixel_by_pixel(*sides, *maps_of(sides)), atol=1e-9)
@@ -115,13 +125,13 @@ def maps_of(sides: Sides) -> list[np.ndarray]:
     return [side.id_map for side in sides]
 
 
-def of_maps(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
-    """The reference on maps in memory."""
+def pixels_of_maps(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
+    """Return the reference on maps in memory."""
     return partial(pixel_by_pixel, *sides, *maps_of(sides))
 
 
 def by_runs(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
-    """Ours on maps in memory, as the metric does it."""
+    """Return our comparison of maps in memory, as in UniversalSegMetric."""
     truth, prediction = sides
     segments = truth.segments()
     ids, labels = (np.array(part) for part in zip(*prediction.labels.items(), strict=True))
@@ -137,14 +147,14 @@ def by_runs(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
     return count
 
 
-def of_files(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
-    """The reference on PNG files."""
+def pixels_of_files(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
+    """Return the reference on PNG files."""
     paths = [write(side, folder / name) for name, side in zip(NAMES, sides, strict=True)]
     return lambda: pixel_by_pixel(*sides, *(read_by_pillow(path) for path in paths))
 
 
 def by_hotcoco(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
-    """Ours on PNG files, as tools/evaluate.py does it."""
+    """Return our comparison of PNG files, as in tools/evaluate.py."""
     for name, side in zip(NAMES, sides, strict=True):
         write(side, folder / name)
     truth = PanopticGroundTruth(folder / "truth.json")
@@ -153,7 +163,7 @@ def by_hotcoco(sides: Sides, folder: Path) -> Callable[[], np.ndarray]:
 
 
 def write(side: Scene, folder: Path) -> Path:
-    """Write ``FOLDER.json`` and the PNG in the folder; return the latter's path."""
+    """Write ``FOLDER.json`` and a PNG in the folder; return the PNG's path."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "0.png").write_bytes(encode_png(side.id_map))
     segments = [
@@ -172,7 +182,7 @@ def write(side: Scene, folder: Path) -> Path:
 def pixel_by_pixel(
     truth: Scene, prediction: Scene, true_map: np.ndarray, predicted_map: np.ndarray
 ) -> np.ndarray:
-    """The protocol over all pixels: the same (C, 4); these maps have no crowds."""
+    """Return the counts (C, 4) of panoptic quality over all pixels; these maps have no crowds."""
     counts = np.zeros((NUM_CLASSES, 4))
     areas = dict(
         zip(*(a.tolist() for a in np.unique(predicted_map, return_counts=True)), strict=True)
@@ -199,14 +209,14 @@ def pixel_by_pixel(
 
 
 def read_by_pillow(path: Path) -> np.ndarray:
-    """An id map as panopticapi reads it."""
+    """Read an id map as panopticapi does."""
     with Image.open(path) as image:
         rgb = np.array(image, dtype=np.uint32)
     return rgb[..., 0] + 256 * rgb[..., 1] + 256 * 256 * rgb[..., 2]
 
 
 def make_sides(size: tuple[int, int], things: int) -> tuple[Scene, Scene]:
-    """A truth, and a prediction: the same moved a little, with frayed edges, some classes wrong."""
+    """Return a truth, and a prediction that is shifted, has frayed edges and wrong classes."""
     random = np.random.default_rng(0)
     truth = draw(size, things, random)
     moved = np.roll(truth, 3, axis=1)
@@ -219,7 +229,7 @@ def make_sides(size: tuple[int, int], things: int) -> tuple[Scene, Scene]:
 
 
 def draw(size: tuple[int, int], things: int, random: np.random.Generator) -> np.ndarray:
-    """Ellipses of all sizes before bands; a strip at the bottom is void, as in Cityscapes."""
+    """Draw ellipses in front of bands; a strip at the bottom is void, as in Cityscapes."""
     height, width = size
     id_map = np.repeat(1 + np.arange(height) * 4 // height, width).reshape(size).astype(np.int32)
     for number in range(things):

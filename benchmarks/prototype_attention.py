@@ -1,8 +1,9 @@
 """PEM's prototype attention against Mask2Former's masked attention, over sizes of the map.
 
-One cross-attention of 100 queries on maps of 1024x2048 images, strides 32 to 4 (PEM's Figure 4), of
-the same shapes and the same masks; then the whole mask decoder up to the masks at stride 4, six
-layers of each: ours on the same maps of PEM's width, mmdet's on maps of Mask2Former's.
+First one cross-attention of 100 queries is measured, on maps of 1024x2048 images with strides 32 to
+4 (PEM's Figure 4); shapes and masks are the same for all. Then the whole mask decoder with six
+layers is measured, up to the masks at stride 4. Ours runs on maps of PEM's width, mmdet's on maps
+of Mask2Former's.
 """
 
 from __future__ import annotations
@@ -12,32 +13,28 @@ from functools import partial
 
 import torch
 from common.benchmark import make_parser, run_benchmark
-from common.encoded import GivenMaps
-from common.models import build, model_config, stock_twin
+from common.encoded import STRIDES, decode, head_on_noise
+from common.models import model_config, stock_twin
 from mmcv.cnn.bricks.transformer import MultiheadAttention
-from mmdet.structures import DetDataSample
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
-from mmproscale.cli.command_line import command_line
-from mmproscale.models.heads.mask_head import MaskHead
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.models.layers.attention import Attention
 from mmproscale.models.query_decoders.prototype_attention import PrototypeAttention
 from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.conditions import autocast, set_up
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import at_least, autocast, set_up
 
 CONFIG, MASK2FORMER = "pem_m2f_r50_cityscapes", "m2f_r50_cityscapes"
 LAYERS = {"masked attention": "MaskedAttentionLayer", "prototypes": "PrototypeAttentionLayer"}
-CHANNELS, HEADS, STRIDES = 256, 8, (32, 16, 8, 4)
+CHANNELS, HEADS = 256, 8
 TINY = (4, 4)
 
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(32), default=(1024, 2048), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (1024, 2048), least=32)
     parser.add_argument("--queries", type=at_least(1), default=100)
     return parser.parse_args()
 
@@ -65,7 +62,7 @@ def attention_case(shape: tuple[int, int], args: argparse.Namespace) -> Case:
     )
 
 
-class OfMaps(nn.Module):
+class OnMaps(nn.Module):
     """Plain attention with the arguments of prototype attention."""
 
     def __init__(self, attention: nn.Module) -> None:
@@ -78,7 +75,7 @@ class OfMaps(nn.Module):
 
 
 class Stock(MultiheadAttention):
-    """mmcv's, which mmdet's Mask2Former has: true where a query may not read, for each head."""
+    """mmcv's attention, as in mmdet's Mask2Former; its mask is true where reading is barred."""
 
     def forward(self, *, attn_mask: Tensor, **tensors: Tensor) -> Tensor:
         barred = ~attn_mask.expand(-1, self.num_heads, -1, -1).flatten(0, 1)
@@ -86,11 +83,11 @@ class Stock(MultiheadAttention):
 
 
 def stock_attention() -> nn.Module:
-    return OfMaps(Stock(CHANNELS, HEADS, batch_first=True))
+    return OnMaps(Stock(CHANNELS, HEADS, batch_first=True))
 
 
 def masked_attention() -> nn.Module:
-    return OfMaps(Attention(CHANNELS, HEADS, batch_first=True))
+    return OnMaps(Attention(CHANNELS, HEADS, batch_first=True))
 
 
 def prototype_attention() -> nn.Module:
@@ -110,7 +107,10 @@ def prepare_attention(make, shape: tuple[int, int], args: argparse.Namespace) ->
 
 
 def attention_inputs(shape: tuple[int, int], args: argparse.Namespace) -> tuple:
-    """Queries, memory and positions of noise; masks of rectangles, a ninth of the map at most."""
+    """Return noise for queries, memory and positions, and rectangular masks.
+
+    A mask covers at most a ninth of the map.
+    """
     generator = torch.Generator().manual_seed(0)
     tokens = shape[0] * shape[1]
     tensors = (
@@ -121,7 +121,7 @@ def attention_inputs(shape: tuple[int, int], args: argparse.Namespace) -> tuple:
 
 
 def rectangles(shape: tuple[int, int], queries: int, generator: torch.Generator) -> Tensor:
-    """Booleans (1, 1, Q, H * W)."""
+    """Return booleans (1, 1, Q, H * W) that are true in one rectangle for each query."""
     reads = torch.zeros(queries, *shape, dtype=torch.bool)
     for mask in reads:
         y, x = (int(torch.randint(side, (1,), generator=generator)) for side in shape)
@@ -145,7 +145,7 @@ def decoder_case(size: tuple[int, int], args: argparse.Namespace) -> Case:
 
 
 def model_with(layer: str) -> ConfigDict:
-    """PEM's, with a kind of decoder layer."""
+    """Return PEM's model with the named decoder layer."""
     model = model_config(CONFIG)
     model.panoptic_head.transformer_decoder.layer_cfg.type = layer
     return model
@@ -153,35 +153,14 @@ def model_with(layer: str) -> ConfigDict:
 
 def prepare_decoder(model: ConfigDict, size: tuple[int, int], args: argparse.Namespace) -> Prepared:
     model.panoptic_head.num_queries = args.queries
-    own, small = (head_for(model, shape, args) for shape in (size, (128, 192)))
+    # Our pixel decoders return maps in this memory format.
+    own, small = (
+        head_on_noise(model, shape, args, memory_format=torch.channels_last)
+        for shape in (size, (128, 192))
+    )
     return Prepared(
         run=partial(decode, own, args), warm_up=lambda: decode(small, args, Stopwatch())
     )
-
-
-@torch.no_grad()
-def decode(head: nn.Module, args: argparse.Namespace, watch: Stopwatch) -> Tensor:
-    """The last masks at stride 4."""
-    with autocast(args), watch.part("whole"):
-        if isinstance(head, MaskHead):
-            return head.decode(None).masks()
-        return head([head.pixel_decoder.embedding], [DetDataSample(metainfo={})])[1][-1]
-
-
-@torch.no_grad()
-def head_for(model: ConfigDict, size: tuple[int, int], args: argparse.Namespace) -> nn.Module:
-    """The model's head on maps of noise, laid out as its pixel decoder gives them."""
-    head = build(model).eval().to(args.device).panoptic_head
-    generator = torch.Generator().manual_seed(0)
-    channels = head.pixel_decoder.map_channels if isinstance(head, MaskHead) else CHANNELS
-    *maps, embedding = (
-        torch.randn(1, channels, size[0] // s, size[1] // s, generator=generator)
-        .contiguous(memory_format=torch.channels_last)
-        .to(args.device)
-        for s in STRIDES
-    )
-    head.pixel_decoder = GivenMaps(head.pixel_decoder.mask_feature, maps, embedding)
-    return head
 
 
 if __name__ == "__main__":

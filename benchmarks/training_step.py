@@ -1,8 +1,8 @@
 """One training step by part: mmdet's Mask2Former against ours, with ResNet-18 and small images.
 
-The model is configs/_base_/models/m2f_r18.py with COCO's classes; weights are the same. Each image
-has about ten masks, drawn from a seed. mmdet computes the masks of every layer in its query
-decoder, ours what is needed of them with the losses: compare those two parts together.
+The model is configs/_base_/models/m2f_r18.py with COCO's classes, and the weights are the same.
+Each image has about ten random masks. mmdet computes the masks of every layer in its query decoder.
+Ours computes only the needed points of them, with the losses. So compare these two parts together.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from functools import partial
 
 from common.benchmark import make_parser, run_benchmark
 from common.ground_truth import random_batch
-from common.models import CONFIGS, build, model_config, stock_twin, weights_of_stock
+from common.models import build, model_config, stock_twin, weights_of_stock
 from mmdet.models import Mask2Former
 from mmengine.config import Config, ConfigDict
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import add_image_size, at_least, command_line
 from mmproscale.models.heads.mask_head import MaskHead
 from mmproscale.timing.comparison import Case, Prepared
+from mmproscale.timing.conditions import autocast, set_up, stock_attention
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import at_least, autocast, set_up
-from mmproscale.timing.stock_attention import stock_attention
+from mmproscale.utils.config import CONFIGS
 
 THINGS, STUFF = 80, 53
 TITLE = "A training step; ours makes masks with its losses, mmdet in its query decoder"
@@ -35,9 +35,7 @@ Attention = Callable[[], AbstractContextManager]
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.add_argument(
-        "--size", nargs=2, type=at_least(64), default=(256, 256), metavar=("H", "W")
-    )
+    add_image_size(parser, "--size", (256, 256), least=64)
     parser.add_argument("--batch", type=at_least(1), default=4)
     parser.add_argument("--queries", type=at_least(1), default=100)
     parser.add_argument("--decoder-layers", type=at_least(1), default=9)
@@ -65,7 +63,7 @@ def main() -> None:
 
 
 def make_model(args: argparse.Namespace) -> ConfigDict:
-    """Ours, at the sizes of the options."""
+    """Return our model with the sizes of the options."""
     model = model_config(str(MODEL))
     head = model.panoptic_head
     head.update(num_things_classes=THINGS, num_stuff_classes=STUFF, num_queries=args.queries)
@@ -80,7 +78,7 @@ def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -
     built = build(model, weights_of_stock(make_model(args))).train().to(args.device)
     config = Config.fromfile(OPTIMISER).optim_wrapper
     if args.amp and args.device == "cuda":
-        config.update(type="AmpOptimWrapper", loss_scale="dynamic")  # fp16's gradients need it
+        config.update(type="AmpOptimWrapper", loss_scale="dynamic")  # for gradients in fp16
     optim_wrapper = build_optim_wrapper(built, config)
     step = partial(train_step, built, optim_wrapper, args, attention)
 
@@ -90,7 +88,7 @@ def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -
 
     return Prepared(
         run=partial(step, batch(tuple(args.size), args.batch)),
-        # The optimiser's own state is there after one step, however small.
+        # Any step creates the optimiser's state.
         warm_up=lambda: step(batch((64, 64), 2), Stopwatch()),
     )
 
@@ -104,7 +102,7 @@ def train_step(
     watch: Stopwatch,
 ) -> None:
     head = model.panoptic_head
-    # Ours keeps the network apart from the losses by a method of its own.
+    # Our head has a method for the network without the losses.
     network = "decode" if isinstance(head, MaskHead) else "forward"
     encode = "embed" if isinstance(head, MaskHead) else "forward"
     with watch.part("whole"):

@@ -1,15 +1,15 @@
-"""Efficient universal segmentation for OpenMMLab: PRO-SCALE and its kin as registry plug-ins.
+"""Efficient universal segmentation for OpenMMLab: PRO-SCALE, ECO-M2F and PEM as registry plug-ins.
 
-Importing this checks the installed versions, offers stand-ins for what stock OpenMMLab lacks, has
-checkpoints read as data only, and makes the registries known under scope `mmproscale`. Nothing
-heavy: no torch, no mmcv, no mmdet.
+Importing this package checks the installed versions, provides stand-ins for parts that stock
+OpenMMLab lacks, has checkpoints read as data only, and registers the scope `mmproscale`. It does
+not import torch, mmcv or mmdet.
 """
 
 from mmproscale import compat
 
 compat.apply()
 
-from mmproscale import checkpoints, registry  # noqa: E402  after the check says what is missing
+from mmproscale import checkpoints, registry  # noqa: E402  (after the check of versions)
 from mmproscale.version import __version__  # noqa: E402
 
 checkpoints.install_when_imported()

@@ -1,4 +1,4 @@
-"""Registries under scope ``mmproscale``; modules are imported when one of their types is built."""
+"""Registries of scope ``mmproscale``; they import their modules when a type is looked up."""
 
 from collections.abc import Mapping
 from typing import Any

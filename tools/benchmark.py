@@ -1,12 +1,12 @@
-"""Latency and peak memory of one model or of two side by side, with random weights.
+"""Measure latency and peak memory of one model, or of two in turns, with random weights.
 
-Two models take turns, round by round: a ratio is of two times of the same round, CONFIG's to that
-of --against, given as median and quartiles over the rounds: 0.50 is half the time. Both see the
-same random images, padded to what each needs. The whole is everything from these to data samples
-with results; a part that a model does not have is '-'.
+Two models take turns, round by round. A ratio divides CONFIG's time by that of --against in the
+same round; it is printed as median and quartiles over the rounds, and 0.50 is half the time. Both
+models get the same random images, each with its own padding. The whole goes from these images to
+data samples with results. '-' stands for a part that a model does not have.
 
-With random weights hardly a query passes the score threshold: what 'results' takes depends on what
-is found, so in use it takes longer than here.
+With random weights hardly any query passes the score threshold. So the part 'results' takes longer
+with a trained model.
 """
 
 from __future__ import annotations
@@ -22,62 +22,53 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
-from mmproscale.cost import tables
-from mmproscale.cost.random_model import (
-    load_any_config,
-    model_without_weights,
-    random_model,
-)
-from mmproscale.errors import InputError
-from mmproscale.timing.comparison import Case, Prepared, answer_memory, compare
-from mmproscale.timing.compilation import compile_model
-from mmproscale.timing.conditions import conditions, own_arguments
-from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.measuring_options import (
+from mmproscale.cli.command_line import (
+    ANY_CONFIG,
+    add_image_size,
     add_measuring_options,
     at_least,
-    autocast,
-    set_up,
+    command_line,
+    make_parser,
 )
+from mmproscale.cost.random_model import load_any_config, model_without_weights, random_model
+from mmproscale.errors import InputError
+from mmproscale.timing.comparison import Case, Prepared, answer_memory, compare, table_rows
+from mmproscale.timing.compilation import compile_model
+from mmproscale.timing.conditions import (
+    autocast,
+    conditions,
+    own_arguments,
+    set_up,
+    stock_attention,
+)
+from mmproscale.timing.measurement import Stopwatch
 from mmproscale.timing.model_latency import random_inputs, timed_prediction
-from mmproscale.timing.stock_attention import stock_attention
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "config", help="config file, the name of one of ours, or of a package: mmdet::detr/NAME.py"
-    )
-    parser.add_argument("--against", metavar="CONFIG", help="another: ratios are to its times")
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=at_least(1),
-        default=(800, 1088),
-        metavar=("H", "W"),
-        help="of the images, before padding; 800 1088 if not given",
-    )
-    parser.add_argument("--batch", type=at_least(1), default=1, help="images at once")
+    parser = make_parser(__doc__)
+    parser.add_argument("config", help=ANY_CONFIG)
+    parser.add_argument("--against", metavar="CONFIG", help="second model; ratios are to its times")
+    add_image_size(parser, "--shape")
+    parser.add_argument("--batch", type=at_least(1), default=1, help="images in a batch")
     add_measuring_options(parser)
     parser.add_argument(
         "--compile",
         action="store_true",
-        help="torch.compile backbone, neck, pixel decoder and the heads' layers; memory is of what "
-        "runs after that",
+        help="torch.compile backbone, neck, pixel decoder and the heads' layers; memory is "
+        "measured after compilation",
     )
     parser.add_argument(
         "--stock-attention",
         action="store_true",
-        help="mmcv's own modules compute deformable attention as they do without mmproscale, "
-        "whose operator serves them otherwise, so that stock models are faster than by themselves",
+        help="let stock models compute deformable attention with mmcv; otherwise they use the "
+        "operator of mmproscale, which is faster",
     )
-    parser.add_argument("--json", metavar="FILE", help="also write everything there; - prints it")
+    parser.add_argument(
+        "--json", metavar="FILE", help="also write all figures to this file; - prints them"
+    )
     return parser.parse_args()
 
 
@@ -85,7 +76,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if args.compile and not args.warm_up:
-        raise InputError("--compile takes place in the warm-up: --warm-up must be at least 1")
+        raise InputError("--compile compiles in the warm-up: --warm-up must be at least 1")
     set_up(args)
     if args.json not in (None, "-"):
         ensure_writable_dir(Path(args.json).parent)
@@ -94,11 +85,11 @@ def main() -> None:
         return
     (measured,) = compare([case], args, __file__, own_arguments(without="--json"))
     results = conditions(args, "tools/benchmark.py", without="--json") | measured
-    show(results, args.json)
+    print_results(results, args.json)
 
 
 def make_case(args: argparse.Namespace) -> Case:
-    """The models of the options, the one that ratios are to first."""
+    """Return the case of the options' models; the first one is the base of the ratios."""
     configs = name_apart([config for config in (args.against, args.config) if config])
     settings = dict(
         configs=configs,
@@ -119,7 +110,7 @@ def make_case(args: argparse.Namespace) -> Case:
 
 
 def name_apart(configs: list[str]) -> dict[str, str]:
-    """Configs by their files' names; one whose name is taken by what follows it, by a number."""
+    """Return configs by their files' names; a name that is taken gets a number."""
     names: dict[str, str] = {}
     for config in configs:
         stem = Path(config.rpartition("::")[2]).stem
@@ -128,8 +119,8 @@ def name_apart(configs: list[str]) -> dict[str, str]:
 
 
 def prepare(make_model: partial, config: str, args: argparse.Namespace) -> Prepared:
-    """A model on its device with its batch, and what a measurement of memory has run before."""
-    with explained(config, args):
+    """Return a model with its batch, and the tiny call that precedes a measurement of memory."""
+    with errors_as_input(config, args):
         model = make_model().eval().to(args.device)
         if args.compile:
             compile_model(model)
@@ -138,8 +129,8 @@ def prepare(make_model: partial, config: str, args: argparse.Namespace) -> Prepa
     run = partial(predict, model, config, args)
 
     def warm_up() -> None:
-        """Small, unless that is not what will run or the model refuses maps so small."""
-        if not args.compile:  # which is for one shape
+        """Predict small images, or the batch if the model is compiled or refuses small ones."""
+        if not args.compile:  # compiled for one shape only
             with suppress(InputError):
                 return run(*small, Stopwatch())
         run(*batch, Stopwatch())
@@ -150,18 +141,18 @@ def prepare(make_model: partial, config: str, args: argparse.Namespace) -> Prepa
 def predict(
     model: Any, config: str, args: argparse.Namespace, images: Any, samples: Any, watch: Stopwatch
 ) -> None:
-    """One prediction under the options' conditions."""
+    """Predict once under the options' conditions."""
     attention = stock_attention() if args.stock_attention else nullcontext()
-    with explained(config, args), attention, autocast(args):
+    with errors_as_input(config, args), attention, autocast(args):
         timed_prediction(model, images, samples, watch)
 
 
 @contextmanager
-def explained(config: str, args: argparse.Namespace) -> Iterator[None]:
-    """What a model refuses is bad input: it may be anybody's, and so may the shape.
+def errors_as_input(config: str, args: argparse.Namespace) -> Iterator[None]:
+    """Turn errors of the model or the compiler into InputError, as config and shape are input.
 
     Raises:
-        InputError: In the place of an error of the model or of the compiler.
+        InputError: Instead of the error.
     """
     try:
         yield
@@ -180,13 +171,13 @@ def explained(config: str, args: argparse.Namespace) -> Iterator[None]:
         ) from error
 
 
-def show(results: dict[str, Any], file: str | None) -> None:
-    """A table, and the JSON where it is wanted."""
+def print_results(results: dict[str, Any], file: str | None) -> None:
+    """Print a table, and write the JSON if a file is given; ``-`` prints only the JSON."""
     text = json.dumps(results, indent=1) + "\n"
     if file == "-":
         print(text, end="")
         return
-    Console().print(tables.terminal(results["name"], tables.rows(results)))
+    Console().print(terminal_table(results["name"], table_rows(results)))
     if file:
         atomic_write_text(file, text)
         print(f"written to {file}")

@@ -1,8 +1,8 @@
-"""What is wrong with a dataset, before training finds it.
+"""Check datasets for faults, so that training does not stop at them later.
 
 Reads the datasets of a config (train, val, test), or the files that the options name, in COCO's
-panoptic or instance format: the JSON, then every image and PNG once. Faults are what training
-refuses or would learn wrong; notes are worth knowing. Exit status: 0 clean, 1 faults found,
+panoptic or instance format: the JSON, then every image and PNG once. Training refuses faults or
+would learn from wrong data; notes are only information. Exit status: 0 clean, 1 faults found,
 2 bad usage.
 """
 
@@ -13,51 +13,56 @@ import json
 import sys
 from collections.abc import Sequence
 
-import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_cfg_options, command_line
-from mmproscale.datasets.checks.class_check import compare_datasets
-from mmproscale.datasets.checks.dataset_check import check_dataset
-from mmproscale.datasets.checks.dataset_files import DatasetFiles
+import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
+from mmproscale.cli.command_line import add_cfg_options, at_least, command_line
+from mmproscale.datasets.checks.dataset_check import DatasetFiles, check_dataset, compare_datasets
 from mmproscale.datasets.checks.dataset_report import DatasetReport
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
-from mmproscale.timing.measuring_options import at_least
 from mmproscale.training.datasets_of_config import datasets_of_config
 from mmproscale.utils.config import load_config
 from mmproscale.utils.progress import progress_bars
 
 
 def parse_args() -> argparse.Namespace:
+    """Return the command line's options."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument(
-        "config", nargs="?", metavar="CONFIG", help="config file, or the name of one of ours"
+        "config", nargs="?", metavar="CONFIG", help="config file, or name of an mmproscale config"
     )
     add_cfg_options(parser)
     parser.add_argument("--ann", metavar="FILE", help="annotation file, instead of a config")
     parser.add_argument("--img", metavar="DIR", help="folder of its images")
     parser.add_argument(
-        "--seg", metavar="DIR", help="folder of its panoptic PNGs; without it FILE is of instances"
+        "--seg",
+        metavar="DIR",
+        help="folder of its panoptic PNGs; without it, FILE has COCO instances",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(
-        "--limit", type=at_least(1), default=5, metavar="N", help="faults shown of each kind; 5"
+        "--limit",
+        type=at_least(1),
+        default=5,
+        metavar="N",
+        help="faults shown of each kind; default: 5",
     )
     parser.add_argument(
         "--workers",
         type=at_least(1),
         default=default_workers(),
         metavar="N",
-        help="processes that read images; by default one for each core, at most 8",
+        help="processes that read images; default: one per core, at most 8",
     )
     return parser.parse_args()
 
 
 @command_line
 def main() -> None:
+    """Check each dataset, print the reports, and exit with status 0 or 1."""
     args = parse_args()
     reports = check(datasets(args), args.limit, args.workers)
     if args.json:
@@ -72,7 +77,7 @@ def main() -> None:
 
 
 def datasets(args: argparse.Namespace) -> list[DatasetFiles]:
-    """What to check: the config's datasets, or the one that the options name."""
+    """Return the datasets to check: the config's, or the one that the options name."""
     if args.config and not (args.ann or args.img or args.seg):
         return datasets_of_config(load_config(args.config, args.cfg_options))
     if args.config or not (args.ann and args.img):
@@ -81,7 +86,7 @@ def datasets(args: argparse.Namespace) -> list[DatasetFiles]:
 
 
 def check(files: Sequence[DatasetFiles], limit: int, workers: int) -> list[DatasetReport]:
-    """Check one dataset after the other, with a bar for each, then whether they agree."""
+    """Check each dataset, with a progress bar, and then that their classes agree."""
     reports = []
     with progress_bars() as bars:
         for dataset in files:

@@ -1,11 +1,11 @@
-"""What a model costs, before a weight exists: multiply-accumulates, parameters, memory.
+"""Compute a model's cost before training: multiply-accumulates, parameters, memory.
 
-Costs are of one image, from the padded image to class and mask logits, in GMACs: billions of
-multiply-accumulates by fvcore's rules, which papers call GFLOPs. The pixel decoder is what they
-call Tx. Enc. As run, a Mask2Former of ours makes most masks at the size in which they are used; the
-published form makes all ten at full size, as the papers count. Several configs stand side by side,
-with percentages of the first. A model with an exit gate is shown as all layers cost, and then at
-each exit.
+Costs are for one image, from the padded image to class and mask logits, in GMACs: billions of
+multiply-accumulates by fvcore's rules, which papers call GFLOPs. The papers' Tx. Enc. is the pixel
+decoder here. As run, a Mask2Former of ours computes most masks only at the size in which they are
+used. The published form computes all ten masks at full size, as the papers count. Several configs
+are printed next to each other, with percentages of the first. A model with an exit gate is printed
+with all its layers, and then at each exit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import ANY_CONFIG, add_image_size, command_line, make_parser
 from mmproscale.cost.cost_report import (
     ConfigCost,
     as_json,
@@ -26,35 +26,23 @@ from mmproscale.cost.cost_report import (
     side_by_side,
     single_table,
 )
-from mmproscale.cost.tables import terminal
-from mmproscale.timing.measuring_options import at_least
 from mmproscale.utils.progress import progress_bars
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         "configs",
         nargs="+",
         metavar="CONFIG",
-        help="config file, the name of one of ours, or of a package: mmdet::detr/NAME.py",
+        help=ANY_CONFIG,
     )
-    parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=at_least(1),
-        default=(800, 1088),
-        metavar=("H", "W"),
-        help="of the image, before padding; 800 1088 if not given",
-    )
+    add_image_size(parser, "--shape")
     parser.add_argument(
         "--memory",
         action="store_true",
-        help="also what activations take: inference and training, fp32 and mixed precision",
+        help="also predict the memory of activations: inference, training, fp32, mixed precision",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser.parse_args()
@@ -63,20 +51,20 @@ def parse_args() -> argparse.Namespace:
 @command_line
 def main() -> None:
     args = parse_args()
-    costs = follow(args.configs, tuple(args.shape), args.memory)
+    costs = costs_of(args.configs, tuple(args.shape), args.memory)
     if args.json:
         print(json.dumps(as_json(costs), indent=1))
         return
     rows = side_by_side(costs) if len(costs) > 1 else single_table(costs[0])
     console = Console()
-    console.print(terminal(title(costs), rows))
+    console.print(terminal_table(title(costs), rows))
     for one in costs:
         if exits := exits_table(one):
-            console.print(terminal(f"{one.name}, GMACs at each exit", exits))
+            console.print(terminal_table(f"{one.name}, GMACs at each exit", exits))
 
 
-def follow(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> list[ConfigCost]:
-    """The cost of every config; a stock model computes for real, which takes its time."""
+def costs_of(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> list[ConfigCost]:
+    """Return the cost of every config, with a progress bar."""
     with progress_bars() as bars:
         task = bars.add_task("models", total=len(configs))
         costs = []
@@ -87,7 +75,7 @@ def follow(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> list
 
 
 def title(costs: Sequence[ConfigCost]) -> str:
-    """Size of the image, and of what the first model makes of it."""
+    """Return a title with the size of the image, before and after the first model's padding."""
     height, width = costs[0].shape
     padded_height, padded_width = costs[0].cost.size
     name = f"{costs[0].name}, " if len(costs) == 1 else ""

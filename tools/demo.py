@@ -1,33 +1,34 @@
-"""The whole way in minutes on a CPU: make Shapes, train, evaluate, draw pictures and a curve."""
+"""Generate Shapes, train, evaluate, draw pictures and a learning curve, in minutes on a CPU."""
 
 import argparse
 import json
 from pathlib import Path
 
-import mmproscale  # noqa: F401  (compat comes before mmdet)
+import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
 from mmproscale.cli.command_line import add_cfg_options, command_line
-from mmproscale.datasets.shapes.shapes import ShapesSpec
+from mmproscale.cli.conversion import make_shapes_with_progress
+from mmproscale.datasets.shapes.generation import ShapesSpec
 from mmproscale.training.runs import build_runner, set_up_run
 from mmproscale.utils.config import load_config
-from mmproscale.utils.progress import make_shapes_with_progress
 
 NUM_PICTURES = 16
 
 
 def parse_args() -> argparse.Namespace:
+    """Return the command line's options."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "config",
         nargs="?",
         default="proscale_m2f_r18_shapes",
-        help="a config on Shapes",
+        help="panoptic config on Shapes",
     )
     parser.add_argument("--data", default="data/shapes", help="folder of the dataset")
-    parser.add_argument("--out", default="work_dirs/demo", help="folder of everything else")
-    parser.add_argument("--train-images", type=int, default=2000, help="how many to make")
-    parser.add_argument("--val-images", type=int, default=300, help="how many to make")
+    parser.add_argument("--out", default="work_dirs/demo", help="folder of all other output")
+    parser.add_argument("--train-images", type=int, default=2000, help="training images")
+    parser.add_argument("--val-images", type=int, default=300, help="validation images")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace a Shapes of other numbers"
+        "--overwrite", action="store_true", help="replace a Shapes dataset of another size"
     )
     add_cfg_options(parser)
     return parser.parse_args()
@@ -35,6 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 @command_line
 def main() -> None:
+    """Run all steps, and print the quality and the files."""
     args = parse_args()
     out = Path(args.out)
     spec = ShapesSpec(train=args.train_images, val=args.val_images)
@@ -56,7 +58,7 @@ def main() -> None:
 
 
 def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
-    """Photograph, prediction and ground truth of the first validation images, side by side."""
+    """Draw image, prediction and ground truth of the first validation images side by side."""
     from mmproscale.datasets.formats.panoptic_png import read_png
     from mmproscale.inference.pictures.panoptic_picture import panoptic_picture
     from mmproscale.inference.prediction_files import encode_jpg
@@ -71,6 +73,7 @@ def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
         :NUM_PICTURES
     ]:
         prediction = predictor.predict(images / image["file_name"])
+        assert prediction.id_map is not None
         png = Path(config.test_evaluator.seg_prefix, annotation["file_name"])
         panels = [
             ("prediction", prediction.id_map, prediction.segments),
@@ -82,7 +85,7 @@ def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
 
 
 def draw_curve(out: Path) -> Path:
-    """Loss and PQ over the iterations."""
+    """Draw loss and PQ over the iterations."""
     from mmproscale.training.learning_curve import draw_learning_curve
 
     return draw_learning_curve(out, out / "learning_curve.png", title="Shapes")

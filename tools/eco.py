@@ -1,10 +1,10 @@
-"""ECO-M2F after its step A: what every exit is worth to each image, and a gate that knows it.
+"""Steps B and C of ECO-M2F: quality and cost of every exit, and the gate that chooses one.
 
-derive (step B) runs a trained model over its training images and keeps, for every exit, quality (PQ
-of a segmentor, AP of a detector) and cost, and what the gate sees. fit and curve (step C) need that
-file alone, no image and no GPU: fit writes a gate into a checkpoint, curve shows what gates cost
-and reach. docs/early_exit.md tells it from the beginning. GFLOPs are GMACs of the whole model as
-run, as tools/cost.py counts them.
+derive (step B) runs a trained model over its training images and stores, for every exit, quality
+(PQ of a segmentor, AP of a detector) and cost, and the gate's input. fit and curve (step C) need
+only that file, no image and no GPU: fit writes a gate into a checkpoint, curve shows cost and
+quality of gates. docs/early_exit.md explains the steps. GFLOPs are GMACs of the whole model as run,
+as tools/cost.py counts them.
 """
 
 from __future__ import annotations
@@ -12,28 +12,32 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_cfg_options, command_line
-from mmproscale.cli.processes import joined_processes, own_device
-from mmproscale.cost.tables import terminal
-from mmproscale.early_exit import report
-from mmproscale.early_exit.derived_file import BOX_IOUS, read_table
+from mmproscale.cli.command_line import add_cfg_options, command_line, joined_processes, own_device
+from mmproscale.early_exit.dataset_quality import BOX_IOUS
+from mmproscale.early_exit.derived_file import read_table
 from mmproscale.early_exit.derived_table import split
 from mmproscale.early_exit.gate_checkpoint import gate_of, load_same_model, write_gate
-from mmproscale.early_exit.gate_losses import LOSSES
+from mmproscale.early_exit.gate_fitting import LOSSES
 from mmproscale.early_exit.gate_sweep import BETAS, GateSweep, warning_of
-from mmproscale.early_exit.trade_off import Point, TradeOff
-from mmproscale.evaluation.universal_report import for_json
+from mmproscale.early_exit.trade_off import (
+    Point,
+    TradeOff,
+    draw_trade_off,
+    trade_off_json,
+    trade_off_rows,
+)
 from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config import load_config
+from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.progress import bars_by_name
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
@@ -43,25 +47,27 @@ def parse_args() -> argparse.Namespace:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    add_derive(commands.add_parser("derive", help="step B: a model's images to a derived file"))
-    add_fit(commands.add_parser("fit", help="step C: a derived file to a gated checkpoint"))
-    add_curve(commands.add_parser("curve", help="what gates of many betas cost and reach"))
+    add_derive(commands.add_parser("derive", help="step B: write the derived file of a model"))
+    add_fit(commands.add_parser("fit", help="step C: fit a gate and write it into a checkpoint"))
+    add_curve(commands.add_parser("curve", help="show cost and quality of gates of many betas"))
     return parser.parse_args()
 
 
 def add_derive(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=derive)
     parser.add_argument("config", metavar="CONFIG", help="config file of a model with an exit gate")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="of step A")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of step A")
     parser.add_argument("--out", required=True, metavar="FILE", help="derived.parquet")
     parser.add_argument(
         "--quality",
         choices=list(BOX_IOUS) + ["pq"],
-        help="of an image; pq of a segmentor, ap (of boxes) of a detector",
+        help="quality of an image; default pq for a segmentor, ap (of boxes) for a detector",
     )
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, ...; the GPU, if there is one")
     parser.add_argument(
-        "--restart", action="store_true", help="remove what is there, and begin anew"
+        "--device", help="cpu, cuda, cuda:1, ...; default: the GPU, if there is one"
+    )
+    parser.add_argument(
+        "--restart", action="store_true", help="remove an earlier run's files and start again"
     )
     add_cfg_options(parser)
 
@@ -70,12 +76,19 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=fit)
     add_step_c(parser)
     aim = parser.add_mutually_exclusive_group(required=True)
-    aim.add_argument("--beta", type=not_negative, help="the cost of a layer, in quality (0 to 1)")
+    aim.add_argument("--beta", type=not_negative, help="cost of a layer in quality (0 to 1)")
     aim.add_argument(
-        "--budget", type=not_negative, metavar="GFLOPS", help="mean of the whole model, instead"
+        "--budget",
+        type=not_negative,
+        metavar="GFLOPS",
+        help="instead of --beta: largest mean cost of the whole model",
     )
-    parser.add_argument("--max-layers", type=int, metavar="K", help="no exit after more layers")
-    parser.add_argument("--checkpoint", required=True, metavar="IN", help="as `derive` was given")
+    parser.add_argument(
+        "--max-layers", type=int, metavar="K", help="close the exits after more than K layers"
+    )
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="IN", help="the checkpoint that `derive` was given"
+    )
     parser.add_argument("--out", required=True, metavar="OUT", help="the checkpoint to write")
 
 
@@ -84,29 +97,37 @@ def add_curve(parser: argparse.ArgumentParser) -> None:
     add_step_c(parser)
     parser.add_argument("--betas", nargs="+", type=not_negative, default=BETAS, metavar="BETA")
     parser.add_argument(
-        "--max-layers", nargs="+", type=int, default=[], metavar="K", help="also with so many"
+        "--max-layers",
+        nargs="+",
+        type=int,
+        default=[],
+        metavar="K",
+        help="also show gates without the exits after more than K layers",
     )
-    parser.add_argument("--checkpoint", metavar="FILE", help="also the gate that this one has")
+    parser.add_argument(
+        "--checkpoint", metavar="FILE", help="also show the gate of this checkpoint"
+    )
     parser.add_argument("--out", default="work_dirs/eco_curve", help="folder of plot and JSON")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def add_step_c(parser: argparse.ArgumentParser) -> None:
-    """What fit and curve share."""
-    parser.add_argument("derived", metavar="FILE", help="what `derive` wrote")
-    parser.add_argument("--loss", choices=list(LOSSES), default="u-ce", help="u-ce")
+    """Add the options that fit and curve share."""
+    parser.add_argument("derived", metavar="FILE", help="the file that `derive` wrote")
+    parser.add_argument("--loss", choices=list(LOSSES), default="u-ce", help="default u-ce")
     parser.add_argument(
         "--held-out",
         type=share,
         default=0.2,
         metavar="SHARE",
-        help="of the images to judge by and not fit to, 0.2; with 0 all are for both",
+        help="share of the images to judge by and not to fit to, default 0.2; with 0 all images "
+        "serve for both",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of that choice, 0")
+    parser.add_argument("--seed", type=int, default=0, help="seed of that split, default 0")
 
 
 def not_negative(text: str) -> float:
-    """A type for argparse: a number from 0."""
+    """Parse a number from 0, as a type for argparse."""
     number = float(text)
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0")
@@ -114,7 +135,7 @@ def not_negative(text: str) -> float:
 
 
 def share(text: str) -> float:
-    """A type for argparse: a number from 0 to below 1."""
+    """Parse a number from 0 to below 1, as a type for argparse."""
     number = float(text)
     if not 0 <= number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
@@ -128,7 +149,7 @@ def main() -> None:
 
 
 def derive(args: argparse.Namespace) -> None:
-    # Fitting needs no model: it starts without them.
+    # Only this command needs models; the others start faster without them.
     from mmengine.dist import is_main_process
 
     from mmproscale.early_exit import derivation
@@ -136,11 +157,6 @@ def derive(args: argparse.Namespace) -> None:
     config = load_config(args.config, args.cfg_options)
     device = choose_device(args.device or own_device())
     with joined_processes(), bars_by_name() as bar:
-
-        def show(done: int, total: int) -> None:
-            if is_main_process():
-                bar("images", done, total)
-
         derivation.derive(
             config,
             args.checkpoint,
@@ -148,14 +164,14 @@ def derive(args: argparse.Namespace) -> None:
             device,
             quality=args.quality,
             restart=args.restart,
-            progress=show,
+            progress=partial(bar, "images") if is_main_process() else lambda done, total: None,
         )
         if is_main_process():
             print(f"written: {args.out}")
 
 
 def fit(args: argparse.Namespace) -> None:
-    sweep, _ = prepare(args)
+    sweep = prepare(args)
     origin = sweep.fitting.origin
     checkpoint = load_same_model(args.checkpoint, origin, args.derived)
     beta = args.beta
@@ -164,69 +180,51 @@ def fit(args: argparse.Namespace) -> None:
         print(f"beta {beta:.3g} for {args.budget:g} GFLOPs")
     gate = sweep.fit(beta, args.max_layers)
     point = sweep.judge_gate(gate, beta, args.max_layers)
-    show_points([*sweep.judge.fixed_exits(), point, sweep.oracle(beta, args.max_layers)], sweep)
-    if said := warning_of(point, args.budget):
-        print(f"warning: {said}", file=sys.stderr)
-    how = dict(beta=beta, loss=args.loss, max_layers=args.max_layers, budget=args.budget)
-    how |= dict(held_out=args.held_out, seed=args.seed, gmacs=point.gmacs, quality=point.quality)
-    write_gate(checkpoint, origin, gate, Path(args.out), how)
+    print_points([*sweep.judge.fixed_exits(), point, sweep.oracle(beta, args.max_layers)], sweep)
+    if warning := warning_of(point, args.budget):
+        print(f"warning: {warning}", file=sys.stderr)
+    settings = dict(beta=beta, loss=args.loss, max_layers=args.max_layers, budget=args.budget)
+    settings |= dict(held_out=args.held_out, seed=args.seed)
+    settings |= dict(gmacs=point.gmacs, quality=point.quality)
+    write_gate(checkpoint, origin, gate, Path(args.out), settings)
     print(f"written: {args.out}")
 
 
 def curve(args: argparse.Namespace) -> None:
-    sweep, images = prepare(args)
+    sweep = prepare(args)
     origin = sweep.fitting.origin
-    points = with_bar(sweep, args)
+    with bars_by_name() as bar:
+        points = sweep.curve(args.betas, [None, *args.max_layers], partial(bar, "gates"))
     if args.checkpoint:
         checkpoint = load_same_model(args.checkpoint, origin, args.derived)
         gate = gate_of(checkpoint, origin, args.checkpoint)
         points.append(sweep.judge_gate(gate, None, kind="checkpoint"))
     out = ensure_writable_dir(args.out)
-    content = for_json(report.as_json(points, origin, *images))
-    atomic_write_text(out / "curve.json", json.dumps(content, indent=1) + "\n")
-    plot = draw(out, points, sweep)
+    numbers = len(sweep.fitting), len(sweep.judge.table)
+    content = json.dumps(nan_to_null(trade_off_json(points, origin, *numbers)), indent=1)
+    atomic_write_text(out / "curve.json", content + "\n")
+    quality = f"{origin.quality.upper()}, percent"
+    plot = draw_trade_off(out / "curve.png", points, quality, title_of(sweep))
     if args.json:
-        print(json.dumps(content, indent=1))
+        print(content)
         return
-    show_points(points, sweep)
+    print_points(points, sweep)
     print(f"plot: {plot}\nJSON: {out / 'curve.json'}")
 
 
-def prepare(args: argparse.Namespace) -> tuple[GateSweep, tuple[int, int]]:
-    """The file, split; and how many images are on either side."""
+def prepare(args: argparse.Namespace) -> GateSweep:
+    """Read the derived file and split its images."""
     fitting, judging = split(read_table(args.derived), args.held_out, args.seed)
-    sweep = GateSweep(fitting, TradeOff(judging, seed=args.seed), args.loss)
-    return sweep, (len(fitting), len(judging))
+    return GateSweep(fitting, TradeOff(judging, seed=args.seed), args.loss)
 
 
-def with_bar(sweep: GateSweep, args: argparse.Namespace) -> list[Point]:
-    """The curve's points, with a progress bar."""
-    with bars() as bar:
-        return sweep.curve(args.betas, [None, *args.max_layers], bar)
+def print_points(points: list[Point], sweep: GateSweep) -> None:
+    Console().print(terminal_table(title_of(sweep), trade_off_rows(points, sweep.fitting.origin)))
 
 
-@contextmanager
-def bars() -> Iterator:
-    with bars_by_name() as show:
-        yield lambda done, total: show("gates", done, total)
-
-
-def draw(out: Path, points: list[Point], sweep: GateSweep) -> Path:
-    from mmproscale.early_exit.trade_off_plot import draw_trade_off
-
-    quality = f"{sweep.fitting.origin.quality.upper()}, percent"
-    return draw_trade_off(out / "curve.png", points, quality, title(sweep))
-
-
-def show_points(points: list[Point], sweep: GateSweep) -> None:
-    Console().print(terminal(title(sweep), report.rows(points, sweep.fitting.origin)))
-
-
-def title(sweep: GateSweep) -> str:
-    """What was run, and on how many images it is judged."""
+def title_of(sweep: GateSweep) -> str:
     origin, judged = sweep.fitting.origin, len(sweep.judge.table)
-    of = "dataset" if origin.categories else "images' mean"
-    return f"{origin.config}, {origin.schedule}: {judged} images held out, {of} quality"
+    return f"{origin.config}, {origin.schedule}: {judged} images held out, dataset quality"
 
 
 if __name__ == "__main__":

@@ -11,21 +11,24 @@ from typing import Any
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
-from mmproscale.evaluation.ground_truth import PanopticGroundTruth
+from mmproscale.evaluation.average_precision import BACKENDS
+from mmproscale.evaluation.ground_truth import InstanceGroundTruth, PanopticGroundTruth
 from mmproscale.evaluation.image_score import ImageScorer
-from mmproscale.evaluation.instance_quality import BACKENDS
-from mmproscale.evaluation.instance_results import detections_by_image
-from mmproscale.evaluation.instance_truth import InstanceGroundTruth
-from mmproscale.evaluation.panoptic_results import PanopticResults, score_results
-from mmproscale.evaluation.universal_report import for_json, report_table
+from mmproscale.evaluation.report import report_table
+from mmproscale.evaluation.stored_predictions import (
+    PanopticResults,
+    detections_by_image,
+    score_results,
+)
+from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.progress import progress_bars
 
 EPILOG = """\
 The JSON has `all`, `things`, `stuff` and `per_class` (by category id, as text), each with `pq`,
-`sq` and `rq` in 0..1; `semantic`, `instance` and `per_image` if asked for. A class that occurs on
-neither side has 0, as panopticapi says it, with `tp`, `fp` and `fn` of 0, and counts in no mean.
-Null is what is not defined: the mean over a group without such a class, the IoU of a class that
-occurs on neither side, the AP of one without an instance.
+`sq` and `rq` in 0..1; the options add `semantic`, `instance` and `per_image`. A class that occurs
+on neither side has 0, as in panopticapi, with `tp`, `fp` and `fn` of 0, and is left out of means.
+Null means undefined: the mean over a group without a class that occurs, the IoU of a class that
+occurs on neither side, the AP of a class without an instance.
 """
 
 
@@ -37,8 +40,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("truth", metavar="GT.json", help="ground truth")
     parser.add_argument("predictions", metavar="PRED.json", help="predictions for all its images")
-    parser.add_argument("--gt-dir", help="PNGs of the ground truth; its JSON's name, if not given")
-    parser.add_argument("--pred-dir", help="PNGs of the predictions; likewise")
+    parser.add_argument("--gt-dir", help="PNGs of the ground truth; by default the folder GT")
+    parser.add_argument("--pred-dir", help="PNGs of the predictions; by default the folder PRED")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--classwise", action="store_true", help="list every class in the table")
     parser.add_argument("--per-image", action="store_true", help="PQ of each image in the JSON")
@@ -50,7 +53,7 @@ def parse_args() -> argparse.Namespace:
         nargs="?",
         const="",
         metavar="GT_INSTANCES.json",
-        help="also COCO's mask AP against these instances; those of GT.json, if no file is given",
+        help="also COCO's mask AP against these instances; by default the things of GT.json",
     )
     parser.add_argument(
         "--instance-results",
@@ -82,7 +85,7 @@ def main() -> None:
         with_bar,
     )
     if args.json:
-        print(json.dumps(for_json(report), indent=1))
+        print(json.dumps(nan_to_null(report), indent=1))
     else:
         print(report_table(report, truth.categories, args.classwise))
 

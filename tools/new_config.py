@@ -1,62 +1,73 @@
-"""A config for your own data: what is in a folder, and what follows from it for your machine.
+"""Write a config for your own data, fitted to your machine.
 
-DIR holds COCO panoptic files, COCO instances, or images and their semantic maps. They are read
-whole: what is wrong with them is said, and nothing written. The new config inherits from one of
-ours and says what differs: classes, paths, sizes, batch, rate, schedule. Change it as you like.
+DIR holds COCO panoptic files, COCO instances, or images and their semantic maps. The tool reads all
+of them; if it finds a fault, it names the fault and writes nothing. The new config inherits from
+one of ours and states the differences: classes, paths, sizes, batch, rate, schedule. You may change
+it afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import at_least, command_line, make_parser, positive
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
-from mmproscale.own_data.base_configs import find_base
-from mmproscale.own_data.config_text import config_text
-from mmproscale.own_data.data_inspection import KINDS, Named, find_data
-from mmproscale.own_data.new_config import NewConfig, Wishes, choose, default_file
-from mmproscale.own_data.reading import Reading, read_data
-from mmproscale.own_data.starting_weights import check_start
-from mmproscale.own_data.table import choice_rows, class_rows, terminal
-from mmproscale.timing.measuring_options import at_least
+from mmproscale.own_data.base_configs import check_starting_weights, find_base
+from mmproscale.own_data.choice_table import choice_rows, class_rows
+from mmproscale.own_data.choices import Choices, TrainingOptions, choose
+from mmproscale.own_data.config_text import new_config_text
+from mmproscale.own_data.data_search import SearchOptions, find_data
+from mmproscale.own_data.dataset_reading import ReadingOptions, read_data
+from mmproscale.own_data.layouts import KINDS
 from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.config import load_config
 from mmproscale.utils.progress import bars_by_name
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="your data")
+    parser = make_parser(__doc__)
     parser.add_argument(
-        "--base", required=True, help="METHOD_m2f_BACKBONE, as configs are named: proscale_m2f_r50"
+        "--data", required=True, type=Path, metavar="DIR", help="folder of your data"
     )
-    parser.add_argument("--gpus", type=at_least(0), default=1, help="how many; 0: a CPU")
     parser.add_argument(
-        "--memory", type=positive, default=8.0, metavar="GIB", help="of each GPU, or for the CPU; 8"
+        "--base",
+        required=True,
+        help="config to inherit from, METHOD_m2f_BACKBONE: proscale_m2f_r50",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="./BASE_DIR.py if not given")
-    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it is there")
+    parser.add_argument("--gpus", type=at_least(0), default=1, help="number of GPUs; 0 for a CPU")
+    parser.add_argument(
+        "--memory",
+        type=positive,
+        default=8.0,
+        metavar="GIB",
+        help="memory of each GPU, or of the machine for a CPU; 8 if not given",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="new config; ./BASE_DIR.py if not given"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     _add_training_options(parser.add_argument_group("training"))
-    _add_data_options(parser.add_argument_group("data, where it is not clear"))
+    _add_data_options(parser.add_argument_group("data, if it is not clear"))
     return parser.parse_args()
 
 
 def _add_training_options(group: argparse._ArgumentGroup) -> None:
     start = group.add_mutually_exclusive_group()
     start.add_argument(
-        "--from-scratch", action="store_true", help="without weights, so without a network"
+        "--from-scratch", action="store_true", help="start without weights, which need a network"
     )
     start.add_argument(
-        "--load-from", metavar="CHECKPOINT", help="start from a trained model; classes may differ"
+        "--load-from",
+        metavar="CHECKPOINT",
+        help="start from a trained model; its classes may differ",
     )
     group.add_argument("--amp", action="store_true", help="mixed precision: more images fit")
     group.add_argument(
@@ -65,7 +76,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--kind", choices=KINDS, help="where DIR holds several")
+    group.add_argument("--kind", choices=KINDS, help="kind of data, if DIR holds several")
     for split, name in (("train", "training"), ("val", "validation")):
         group.add_argument(
             f"--{split}-ann",
@@ -74,33 +85,32 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
             help=f"{name} JSON, or folder of semantic maps",
         )
         group.add_argument(f"--{split}-img", type=Path, metavar="DIR", help="folder of its images")
-        group.add_argument(f"--{split}-seg", type=Path, metavar="DIR", help="of its panoptic PNGs")
+        group.add_argument(f"--{split}-seg", type=Path, metavar="DIR", help="folder of its PNGs")
     group.add_argument(
         "--val-share",
         type=share,
         metavar="SHARE",
-        help="of the training images to validate on, where there is no split for it: 0.1",
+        help="share of the training images to validate on if there is no such split, e.g. 0.1",
     )
-    group.add_argument("--seed", type=at_least(0), default=0, help="of that split; 0")
+    group.add_argument("--seed", type=at_least(0), default=0, help="seed of that choice; 0")
     group.add_argument(
-        "--classes", type=Path, metavar="FILE", help="names of semantic classes, one a line"
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="file with the names of semantic classes, one a line",
     )
     group.add_argument(
-        "--zero-is-void", action="store_true", help="label 0 of semantic maps is no class"
+        "--zero-is-void", action="store_true", help="label 0 of semantic maps means no class"
     )
     group.add_argument("--workers", type=at_least(1), default=default_workers(), metavar="N")
 
 
-def positive(text: str) -> float:
-    """A type for argparse: a number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
-
-
 def share(text: str) -> float:
-    """A type for argparse: a number between 0 and 1."""
+    """Parse a number between 0 and 1 for argparse.
+
+    Raises:
+        ArgumentTypeError: The number is outside this range.
+    """
     number = float(text)
     if not 0 < number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
@@ -112,49 +122,61 @@ def main() -> None:
     args = parse_args()
     out = args.out or default_file(args.base, args.data)
     check_options(args, out)
-    named = Named(**{key: getattr(args, key) for key in Named.__dataclass_fields__})
-    found = find_data(args.data, named)
+    found = find_data(args.data, options_of(SearchOptions, args))
     base = find_base(args.base, found.kind)
-    reading = Reading(out, args.val_share, args.seed, args.workers, args.classes, args.zero_is_void)
     with bars_by_name() as show:
-        read = read_data(found, reading, show)
-    wishes = Wishes(**{key: getattr(args, key) for key in Wishes.__dataclass_fields__})
+        data = read_data(found, options_of(ReadingOptions, args, config=out), show)
     if args.load_from:
-        check_start(base, wishes, read.facts)
-    check_free([*read.lists], args.overwrite)
-    own_split = bool(read.lists)
+        check_starting_weights(base, args.load_from, data.facts)
+    check_free([*data.lists], args.overwrite)
     with Console(stderr=True).status("memory that a crop takes"):
-        new = choose(args.base, base, wishes, read.data, read.facts, read.pairs, own_split)
-    for path, text in {**read.lists, out: config_text(new, out)}.items():
+        chosen = choose(base, options_of(TrainingOptions, args), data)
+    for path, text in {**data.lists, out: new_config_text(chosen, out)}.items():
         atomic_write_text(path, text)
     load_config(out)
-    show_choices(new, out, list(read.lists))
+    show_choices(chosen, out)
+
+
+def default_file(base: str, data: Path) -> Path:
+    """Return the config's place without --out: here, METHOD_m2f_BACKBONE_DATA.py."""
+    stem = "".join(letter if letter.isalnum() else "-" for letter in data.absolute().name)
+    return Path(f"{base}_{stem.strip('-') or 'mine'}.py")
+
+
+def options_of(kind: Any, args: argparse.Namespace, **others: Any) -> Any:
+    """Make a dataclass from the command line's options that it has as fields."""
+    names = (field.name for field in fields(kind) if field.name not in others)
+    return kind(**{name: getattr(args, name) for name in names}, **others)
 
 
 def check_options(args: argparse.Namespace, out: Path) -> None:
-    """Raise InputError for what can be known before anything is read."""
+    """Check what can be known before anything is read.
+
+    Raises:
+        InputError: The options contradict each other, or the file can't be written.
+    """
     if args.amp and not args.gpus:
         raise InputError("--amp needs a GPU: leave it out, or --gpus 0")
     if out.suffix != ".py":
-        raise InputError(f"--out {out} is no config: give a name that ends in .py")
+        raise InputError(f"--out {out} is not a config: give a name that ends in .py")
     check_free([out], args.overwrite)
 
 
 def check_free(paths: list[Path], overwrite: bool) -> None:
-    """Raise InputError for a file that is there and may not be replaced."""
+    """Raise InputError for a file that exists and may not be replaced."""
     taken = [path for path in paths if path.exists() and not overwrite]
     if taken:
-        raise InputError(f"{taken[0]} is there already: another --out, or add --overwrite")
+        raise InputError(f"{taken[0]} exists already: give another --out, or add --overwrite")
 
 
-def show_choices(new: NewConfig, out: Path, lists: list[Path]) -> None:
-    """What was chosen and why, and what to do next."""
-    console = Console()
-    console.print(terminal(f"{new.name} on {new.data.root}", choice_rows(new)))
-    console.print(terminal("classes", class_rows(new)))
-    for path in [*lists, out]:
+def show_choices(chosen: Choices, out: Path) -> None:
+    """Print the choices, their reasons and the next command."""
+    title, console = f"{chosen.base.name} on {chosen.data.found.root}", Console()
+    console.print(terminal_table(title, choice_rows(chosen), numbers=False))
+    console.print(terminal_table("classes", class_rows(chosen), numbers=False))
+    for path in [*chosen.data.lists, out]:
         print(f"written: {path}")
-    gpus = new.wishes.gpus
+    gpus = chosen.options.gpus
     print(
         f"train:   python tools/train.py {out}"
         if gpus < 2

@@ -1,17 +1,20 @@
-"""Which encoder for a budget: those worth a look, the one to take, and its config.
+"""Choose an encoder for a budget and write its config.
 
-Every PRO-SCALE (p1,p2,p3), M2F and Lite-M2F of so many layers, with LPE or the 3x3 convolution, is
-priced: in GMACs of the papers' form (what papers call GFLOPs), or in milliseconds measured here.
-The frontier holds, by rising price, what promises more than everything cheaper: first by the PQ
-that the paper makes sure (its own figure, or that of an encoder of which this one has all and
-more), then by layers per level. Figures marked 'paper' are the paper's, on COCO; none was measured
-with this code. TRC goes with PRO-SCALE: it costs next to nothing, as average pooling in LPE's place
-does. RT-M2F, which is no schedule and far behind in the paper, is left out.
+The tool prices every PRO-SCALE (p1,p2,p3), M2F and Lite-M2F encoder up to a number of layers, with
+LPE and with the 3x3 convolution. A price is in GMACs of the papers' form, which papers call GFLOPs,
+or in milliseconds measured on this machine.
 
-With --framework dino, ddq or deformable-detr encoders are those of a detector over strides 64 to 8:
-PRO-SCALE in four stages, and in three that begin with 64 and 32 together, the detector's own, and
-Lite-DETR's. Of these the paper has two rows, of DINO (Table T1), so that the frontier is mostly,
-and of the others alone, by layers per level.
+The table shows the frontier: the encoders, by rising price, that rank higher than every cheaper
+one. First comes the PQ that an encoder has at least: the paper's best figure of an encoder of the
+same family with no more layers on any level. Encoders with equal PQ rank by their layers per level.
+Figures marked 'paper' are the paper's, on COCO; none was measured with this code. PRO-SCALE
+encoders have TRC, which costs next to nothing. Average pooling in LPE costs the same as max
+pooling. RT-M2F is left out: it has no schedule, and the paper reports a far lower PQ.
+
+With --framework dino, ddq or deformable-detr the tool prices the encoders of a detector over
+strides 64 to 8: PRO-SCALE in four stages, and in three that begin with strides 64 and 32 together,
+the detector's own encoder, and Lite-DETR's. The paper has two rows for DINO (Table T1) and none for
+the others, so that layers per level decide most of the ranking.
 """
 
 from __future__ import annotations
@@ -27,68 +30,58 @@ from typing import Any
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import command_line
-from mmproscale.cost.tables import terminal
+from mmproscale.cli.command_line import (
+    add_image_size,
+    at_least,
+    command_line,
+    make_parser,
+    positive,
+)
 from mmproscale.errors import InputError
 from mmproscale.inference.predictor import choose_device
-from mmproscale.planning.frameworks import FRAMEWORKS, Framework
-from mmproscale.planning.plan_prices import priced_candidates, with_latency
-from mmproscale.planning.planning import (
+from mmproscale.planning.candidates import (
+    FRAMEWORKS,
     Candidate,
-    Evidence,
+    Framework,
     base_config,
-    config_text,
-    frontier,
+    candidate_config_text,
 )
-from mmproscale.timing.measuring_options import at_least
+from mmproscale.planning.plan_prices import priced_candidates, with_latency
+from mmproscale.planning.ranking import PaperRanking, frontier
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
-from mmproscale.utils.config_files import CONFIGS
+from mmproscale.utils.config import CONFIGS
 from mmproscale.utils.progress import progress_bars
+from mmproscale.utils.terminal_table import terminal_table
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = make_parser(__doc__)
     parser.add_argument(
         "--framework",
         choices=sorted(FRAMEWORKS),
         default="m2f",
-        help="what the encoder is of: Mask2Former, or what detects; m2f if not given",
+        help="model of the encoder: Mask2Former (m2f), or a detector; m2f if not given",
     )
-    parser.add_argument("--backbone", required=True, help="as configs name it: swin-t, r50, ...")
     parser.add_argument(
-        "--shape",
-        nargs=2,
-        type=at_least(1),
-        default=(800, 1088),
-        metavar=("H", "W"),
-        help="of the image, before padding; 800 1088 if not given",
+        "--backbone", required=True, help="name of the backbone in the configs: swin-t, r50"
     )
+    add_image_size(parser, "--shape")
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--budget", type=positive, metavar="GFLOPS", help="of the whole model")
+    budget.add_argument("--budget", type=positive, metavar="GFLOPS", help="cost of the whole model")
     budget.add_argument(
         "--latency",
         type=positive,
         metavar="MS",
-        help="of one image, measured here for those on the frontier of GFLOPs",
+        help="time of one image, measured here for the encoders on the frontier of GFLOPs",
     )
-    parser.add_argument("--max-repeats", type=at_least(1), default=3, help="layers of a stage")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="for --latency")
-    parser.add_argument("--rounds", type=at_least(1), default=5, help="for --latency: that count")
-    parser.add_argument("--out", default="work_dirs/plan", help="folder of plot and config")
+    parser.add_argument("--max-repeats", type=at_least(1), default=3, help="most layers of a stage")
+    parser.add_argument(
+        "--device", choices=["cpu", "cuda"], default="cpu", help="device of --latency"
+    )
+    parser.add_argument("--rounds", type=at_least(1), default=5, help="rounds of --latency")
+    parser.add_argument("--out", default="work_dirs/plan", help="folder for plot and config")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()
-
-
-def positive(text: str) -> float:
-    """A type for argparse: a number above 0."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
-    return number
 
 
 @command_line
@@ -98,53 +91,55 @@ def main() -> None:
     framework = FRAMEWORKS[args.framework]
     base = base_config(CONFIGS, args.backbone, framework)
     out = ensure_writable_dir(args.out)
-    shape, evidence = tuple(args.shape), Evidence.of(args.backbone, framework)
+    shape, ranking = tuple(args.shape), PaperRanking.of_backbone(args.backbone, framework)
     candidates = list(priced_candidates(CONFIGS, args.backbone, shape, args.max_repeats, framework))
-    worth_a_look = frontier(candidates, evidence, price=lambda one: one.macs)
+    on_frontier = frontier(candidates, ranking, price=lambda one: one.macs)
     if args.latency is not None:
-        candidates = measure_all(worth_a_look, base, args)
-        worth_a_look = frontier(candidates, evidence, price=price_of(args))
-    chosen = choose(worth_a_look, args)
+        candidates = measure_all(on_frontier, base, args)
+        on_frontier = frontier(candidates, ranking, price=price_of(args))
+    chosen = choose(on_frontier, args)
     config = write_config(chosen, base, out, args)
-    plot = write_plot(out, candidates, worth_a_look, chosen, evidence, args)
-    rows = [describe(one, evidence, one is chosen) for one in worth_a_look]
+    plot = write_plot(out, candidates, on_frontier, chosen, ranking, args)
+    rows = [frontier_row(one, ranking, one is chosen) for one in on_frontier]
     if args.json:
         files = dict(config=str(config), plot=str(plot))
         print(json.dumps(dict(frontier=rows, chosen=chosen.name, **files), indent=1))
         return
-    Console().print(terminal(title(args, len(candidates)), table(rows, framework)))
-    print(notes(args, evidence))
+    Console().print(terminal_table(title(args, len(candidates)), table(rows, framework)))
+    print(notes(args, ranking))
     print(f"chosen: {chosen.name}\nconfig: {config}\nplot:   {plot}")
 
 
-def notes(args: argparse.Namespace, evidence: Evidence) -> str:
-    """What is assumed, for those who read the table alone."""
-    lines = [
-        "paper: published on COCO, not measured here. At least: by the paper's row of an encoder",
-        "of which this one has all and more, assuming that more does no harm.",
-    ]
-    if evidence.is_borrowed:
+def notes(args: argparse.Namespace, ranking: PaperRanking) -> str:
+    """Explain the figures for readers who see only the table."""
+    lines = ["Paper: published on COCO, not measured here."]
+    if ranking.is_borrowed:
         other = FRAMEWORKS[args.framework].ordered_by.title()
-        lines[1:] = [f"The paper has too few rows with {args.backbone}: the order is by {other}'s."]
+        lines.append(f"The paper has too few rows with {args.backbone}: {other}'s give the order.")
+    else:
+        lines += [
+            "At least: the paper's best row of an encoder of the same family with no more layers",
+            "on any level, assuming that more layers do no harm.",
+        ]
     return "\n".join(lines)
 
 
 def price_of(args: argparse.Namespace) -> Callable[[Candidate], float]:
-    """What the budget is of: milliseconds, or GMACs."""
+    """Return the function that gives a candidate's price in the budget's unit."""
     if args.latency is not None:
         return lambda candidate: candidate.latency
     return lambda candidate: candidate.macs / 1e9
 
 
 def budget_of(args: argparse.Namespace) -> tuple[float, str]:
-    """The budget and its unit."""
+    """Return the budget and its unit."""
     return (args.latency, "ms") if args.latency is not None else (args.budget, "GFLOPs")
 
 
 def measure_all(
     candidates: list[Candidate], base: Path, args: argparse.Namespace
 ) -> list[Candidate]:
-    """Candidates with their latency; nothing else should run beside it."""
+    """Return the candidates with their latency; no other program should run meanwhile."""
     with progress_bars() as bars:
         task = bars.add_task("rounds", total=args.rounds + 1)
         return with_latency(
@@ -157,16 +152,16 @@ def measure_all(
         )
 
 
-def choose(worth_a_look: list[Candidate], args: argparse.Namespace) -> Candidate:
-    """The last on the frontier that is within the budget.
+def choose(on_frontier: list[Candidate], args: argparse.Namespace) -> Candidate:
+    """Return the last candidate on the frontier that is within the budget.
 
     Raises:
-        InputError: Nothing is.
+        InputError: Every candidate exceeds the budget.
     """
     price, (budget, unit) = price_of(args), budget_of(args)
-    fitting = [one for one in worth_a_look if price(one) <= budget]
+    fitting = [one for one in on_frontier if price(one) <= budget]
     if not fitting:
-        cheapest = worth_a_look[0]
+        cheapest = on_frontier[0]
         raise InputError(
             f"nothing fits {budget:g} {unit}: the cheapest, {cheapest.name}, takes "
             f"{price(cheapest):.1f}"
@@ -175,7 +170,7 @@ def choose(worth_a_look: list[Candidate], args: argparse.Namespace) -> Candidate
 
 
 def write_config(chosen: Candidate, base: Path, out: Path, args: argparse.Namespace) -> Path:
-    """The chosen config, beside the plot, on top of one in configs/."""
+    """Write the chosen candidate's config, which inherits from one in configs/."""
     budget, unit = budget_of(args)
     height, width = args.shape
     comment = (
@@ -184,63 +179,64 @@ def write_config(chosen: Candidate, base: Path, out: Path, args: argparse.Namesp
     )
     path = out / f"{chosen.file_stem}_{args.framework}_{args.backbone}_coco.py"
     relative = os.path.relpath(base.resolve(), out.resolve())
-    atomic_write_text(path, config_text(chosen, relative, comment))
+    atomic_write_text(path, candidate_config_text(chosen, relative, comment))
     return path
 
 
 def write_plot(
     out: Path,
     candidates: list[Candidate],
-    worth_a_look: list[Candidate],
+    on_frontier: list[Candidate],
     chosen: Candidate,
-    evidence: Evidence,
+    ranking: PaperRanking,
     args: argparse.Namespace,
 ) -> Path:
-    """The plot, beside the config."""
+    """Draw the plot into the folder of the config."""
     from mmproscale.planning.plan_plot import draw_plan
 
     budget, unit = budget_of(args)
     labels = (title(args, len(candidates)), f"{unit} of the whole model, one image")
     price = price_of(args)
     path = out / f"{args.backbone}.png"
-    return draw_plan(path, candidates, worth_a_look, chosen, evidence, price, budget, labels)
+    return draw_plan(path, candidates, on_frontier, chosen, ranking, price, budget, labels)
 
 
 def title(args: argparse.Namespace, count: int) -> str:
+    """Return the title of table and plot."""
     height, width = args.shape
     return f"{args.backbone}, one image of {height}x{width}: {count} encoders"
 
 
-def describe(one: Candidate, evidence: Evidence, chosen: bool) -> dict[str, Any]:
-    """One row of the frontier."""
-    exact = evidence.exact(one)
-    sure = None if evidence.is_borrowed else evidence.at_least(one)
+def frontier_row(one: Candidate, ranking: PaperRanking, chosen: bool) -> dict[str, Any]:
+    """Return one row of the frontier as JSON has it."""
+    own = ranking.row_of(one)
+    bound = None if ranking.is_borrowed else ranking.lower_bound(one)
     return dict(
         name=one.name,
         chosen=chosen,
         layers_per_level=dict(zip(map(str, one.schedule.strides), one.updates, strict=True)),
         gmacs=one.macs / 1e9,
         latency_ms=one.latency,
-        paper_pq=exact and known(exact.pq),
-        paper_miou=exact and known(exact.miou),
-        paper_ap=exact and known(exact.ap),
-        paper_pq_at_least=sure and known(sure.pq),
-        **({} if one.pixel_embedding else dict(paper_ap_at_least=sure and sure.ap)),
+        paper_pq=own and known(own.pq),
+        paper_miou=own and known(own.miou),
+        paper_ap=own and known(own.ap),
+        paper_pq_at_least=bound and known(bound.pq),
+        **({} if one.pixel_embedding else dict(paper_ap_at_least=bound and bound.ap)),
     )
 
 
 def known(figure: float) -> float | None:
-    """A figure of the paper, or None where its table has none."""
+    """Return a figure of the paper, None if its table lacks it."""
     return None if isnan(figure) else figure
 
 
 def table(rows: list[dict[str, Any]], framework: Framework) -> list[list[str]]:
-    """Heading and rows; what is published stands under 'paper'."""
+    """Return heading and rows; the last two columns are from the paper."""
     timed = any(row["latency_ms"] for row in rows)
     levels = ", ".join(rows[0]["layers_per_level"])
     heading = ["", f"layers at {levels}", "GFLOPs", *(["ms"] if timed else [])]
-    least = f"{framework.figures.split(',')[0].removesuffix(' (paper)')} at least"
-    lines = [[*heading, framework.figures, least]]
+    figures = framework.figures
+    lines = [[*heading, f"{', '.join(figures)} (paper)", f"{figures[0]} at least"]]
     for row in rows:
         line = [
             f"{'-> ' if row['chosen'] else ''}{row['name']}",
@@ -253,14 +249,14 @@ def table(rows: list[dict[str, Any]], framework: Framework) -> list[list[str]]:
     return lines
 
 
-def accuracy(row: dict[str, Any]) -> tuple[str, str]:
-    """The paper's figures, and the PQ or AP that follows from them, where there are any."""
+def accuracy(row: dict[str, Any]) -> tuple[str, ...]:
+    """Return the cells of the paper's figures and of the PQ or AP that follows from them."""
     if "paper_ap_at_least" in row:
         figures = (row["paper_ap"], row["paper_ap_at_least"])
         return tuple("-" if figure is None else f"{figure:.1f}" for figure in figures)
     paper = "{paper_pq:.2f}, {paper_miou:.2f}, {paper_ap:.2f}" if row["paper_pq"] else "-"
-    sure = "{paper_pq_at_least:.2f}" if row["paper_pq_at_least"] else "-"
-    return paper.format_map(row), sure.format_map(row)
+    bound = "{paper_pq_at_least:.2f}" if row["paper_pq_at_least"] else "-"
+    return paper.format_map(row), bound.format_map(row)
 
 
 if __name__ == "__main__":

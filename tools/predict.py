@@ -1,12 +1,12 @@
-"""Segment images, or find boxes: COCO's PNGs and JSON, pictures to look at; semantic maps."""
+"""Predict segments or boxes in images, and write COCO's JSON and PNGs, and pictures."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
+import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.cli.command_line import add_cfg_options, command_line
 from mmproscale.errors import InputError
-from mmproscale.inference.image_views import add_view_options, asked_views
+from mmproscale.inference.image_views import add_view_options, views_from_options
 from mmproscale.utils.image_inputs import find_images, image_ids, result_names
 from mmproscale.utils.progress import progress_bars
 
@@ -16,13 +16,13 @@ def parse_args() -> Namespace:
     parser.add_argument("config", help="config file that the checkpoint was trained with")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("images", help="image, folder of images, or quoted glob pattern")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where results are written")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--device", help="cpu or cuda; by default the GPU if there is one")
     parser.add_argument(
         "--kinds",
         nargs="+",
         choices=["panoptic", "semantic", "instance"],
-        help="what to write, all from one forward pass; if not given, what the model is for",
+        help="results to write, all from one forward pass; by default those that the model is for",
     )
     parser.add_argument("--no-pictures", action="store_true", help="write PNGs and JSON only")
     add_view_options(parser)
@@ -33,10 +33,10 @@ def parse_args() -> Namespace:
 @command_line
 def main() -> None:
     args = parse_args()
-    views = asked_views(args)
+    views = views_from_options(args)
     paths = find_images(args.images)
     names = result_names(paths)
-    # Only now: this import takes seconds, and a wrong path should be answered at once.
+    # Imported late: it takes seconds, and a wrong path should be reported at once.
     from mmproscale.inference.prediction_files import PredictionFolder
     from mmproscale.inference.predictor import Predictor
     from mmproscale.utils.config import load_config
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def predict_all(predictor, results, paths: list[Path], names: list[str]) -> list[InputError]:
-    """Predict and write every image; return what was wrong with those that can't be read."""
+    """Predict and write every image; return the errors of those that can't be read."""
     unreadable = []
     with progress_bars() as bar:
         task = bar.add_task("images", total=len(paths))
@@ -70,7 +70,7 @@ def predict_all(predictor, results, paths: list[Path], names: list[str]) -> list
 
 
 def summary(unreadable: list[InputError], total: int) -> str:
-    """One line on the images that failed."""
+    """Return one line about the images that failed."""
     if total == 1:
         return str(unreadable[0])
     return f"{len(unreadable)} of {total} images failed; the first: {unreadable[0]}"

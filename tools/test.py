@@ -1,9 +1,9 @@
 """Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ, or mIoU.
 
-``--kinds panoptic semantic instance`` adds mIoU and AP of the same forward pass, as papers report
-them. ``--tta`` averages over each image and its mirror image, with ``--scales`` over sizes too. Of
-a model that leaves its encoder early it prints too where images did, and their mean GFLOPs as run.
-All figures, those of each class too, are written to ``WORK_DIR/metrics.json``.
+``--kinds panoptic semantic instance`` adds mIoU and AP from the same forward pass, as in papers.
+``--tta`` averages over each image and its mirror image, and with ``--scales`` also over sizes. For
+a model with early exits, the exits that images took and their mean GFLOPs as run are printed. All
+figures, also of each class, are written to ``WORK_DIR/metrics.json``.
 """
 
 import argparse
@@ -13,14 +13,14 @@ from pathlib import Path
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line
 from mmproscale.errors import InputError
-from mmproscale.inference.image_views import add_view_options, asked_views, average_over
+from mmproscale.inference.image_views import add_view_options, average_over, views_from_options
 from mmproscale.training.runs import (
-    ask_for,
     build_runner,
     evaluate_and_report,
     keep_predictions,
     list_classes,
     report_exits,
+    score_kinds,
     set_up_run,
 )
 from mmproscale.utils.config import load_config
@@ -28,9 +28,9 @@ from mmproscale.utils.config import load_config
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Evaluate a checkpoint")
-    parser.add_argument("config", help="config file, or the name of one of ours")
+    parser.add_argument("config", help="config file, or the name of a config of mmproscale")
     parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("--work-dir", help="folder of the log and the metrics")
+    parser.add_argument("--work-dir", help="folder for the log and the metrics")
     parser.add_argument(
         "--out",
         metavar="PREFIX",
@@ -40,14 +40,16 @@ def parse_args() -> argparse.Namespace:
         "--kinds",
         nargs="+",
         choices=["panoptic", "semantic", "instance"],
-        help="score these, all from one forward pass: PQ, mIoU, AP",
+        help="kinds of results to score, all from one forward pass: PQ, mIoU, AP",
     )
     parser.add_argument(
         "--instances",
         metavar="JSON",
-        help="COCO instances to score AP against, in the place of the panoptic things",
+        help="COCO instances to score AP against, instead of the panoptic things",
     )
-    parser.add_argument("--classwise", action="store_true", help="also print figures by class")
+    parser.add_argument(
+        "--classwise", action="store_true", help="also print the figures of each class"
+    )
     add_view_options(parser)
     add_cfg_options(parser)
     add_launcher(parser)
@@ -57,7 +59,7 @@ def parse_args() -> argparse.Namespace:
 @command_line
 def main() -> None:
     args = parse_args()
-    views = asked_views(args)
+    views = views_from_options(args)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
     set_up_run(config, args.config, args.work_dir, args.launcher)
@@ -67,7 +69,7 @@ def main() -> None:
     if args.out and args.kinds and "panoptic" not in args.kinds:
         raise InputError("--out writes panoptic predictions: add panoptic to --kinds")
     if args.kinds:
-        ask_for(config, args.kinds, args.instances)
+        score_kinds(config, args.kinds, args.instances)
     if args.out:
         keep_predictions(config, args.out)
     if args.classwise:

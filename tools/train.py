@@ -1,4 +1,4 @@
-"""Train a model: ``python tools/train.py CONFIG``. Options are those of mmdet's tools/train.py."""
+"""Train a model: ``python tools/train.py CONFIG``, with the options of mmdet's tools/train.py."""
 
 import argparse
 import os
@@ -11,8 +11,8 @@ from mmproscale.utils.config import load_config
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a model")
-    parser.add_argument("config", help="config file, or the name of one of ours")
-    parser.add_argument("--work-dir", help="folder of logs and checkpoints")
+    parser.add_argument("config", help="config file, or the name of a config of mmproscale")
+    parser.add_argument("--work-dir", help="folder for logs and checkpoints")
     parser.add_argument("--amp", action="store_true", help="train in mixed precision")
     parser.add_argument(
         "--auto-scale-lr",
@@ -24,7 +24,7 @@ def parse_args() -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="go on from a checkpoint; without one, from the latest in the work dir",
+        help="continue from a checkpoint; default: the latest in the work dir",
     )
     add_cfg_options(parser)
     add_launcher(parser)

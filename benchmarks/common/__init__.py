@@ -1,3 +1,3 @@
-"""What the benchmarks share. Import it before anything of mmcv or mmdet."""
+"""Shared parts of the benchmarks. Import this before mmcv and mmdet."""
 
 import mmproscale  # noqa: F401  (its stand-ins come before mmcv.ops)

@@ -1,4 +1,4 @@
-"""What every benchmark does: options, measuring each case, a JSON of results, tables."""
+"""Parts of every benchmark: options, measurement of each case, a JSON of results, tables."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmproscale.cost import tables
-from mmproscale.timing.comparison import Case, answer_memory, compare
+from mmproscale.cli.command_line import add_measuring_options
+from mmproscale.timing.comparison import Case, answer_memory, compare, table_rows
 from mmproscale.timing.conditions import conditions, own_arguments
-from mmproscale.timing.measuring_options import add_measuring_options
 from mmproscale.utils.atomic_files import atomic_write_text
+from mmproscale.utils.terminal_table import terminal_table
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def make_parser(doc: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that all benchmarks have."""
+    """Return a parser with the options that all benchmarks have."""
     parser = argparse.ArgumentParser(
         description=doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add_measuring_options(parser)
-    parser.add_argument("--out", help="the JSON; benchmarks/results/NAME_DEVICE.json, if not given")
+    parser.add_argument("--out", help="JSON file; default: benchmarks/results/NAME_DEVICE.json")
     return parser
 
 
 def run_benchmark(script: str, args: argparse.Namespace, cases: Sequence[Case], title: str) -> None:
-    """Measure every case, write the results and show them; or answer a ``--memory-of``.
+    """Measure every case, write the results and print them; or answer ``--memory-of``.
 
     Args:
         script: The benchmark's own file.
-        args: Its options, as :func:`make_parser` knows them.
-        cases: In the order in which they are shown.
-        title: Heading of the results' page.
+        args: Options of :func:`make_parser`.
+        cases: Cases in the order in which they are printed.
+        title: The benchmark's heading in docs/benchmarks.md.
     """
     if answer_memory(cases, args):
         return
@@ -53,5 +53,5 @@ def run_benchmark(script: str, args: argparse.Namespace, cases: Sequence[Case], 
     atomic_write_text(out, json.dumps(results, indent=1) + "\n")
     console = Console()
     for case in results["cases"]:
-        console.print(tables.terminal(case["name"], tables.rows(case)))
+        console.print(terminal_table(case["name"], table_rows(case)))
     print(f"written to {out}")

@@ -1,4 +1,4 @@
-"""Images of noise with plausible masks: rectangles and ellipses before bands of stuff."""
+"""Images of noise with plausible masks: rectangles and ellipses in front of bands of stuff."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ NUM_THINGS, NUM_BANDS = 7, 3
 def random_batch(
     batch: int, size: tuple[int, int], things: int, stuff: int, seed: int = 0
 ) -> dict[str, list]:
-    """What a data loader would give: images (3, H, W) of bytes, and data samples.
+    """Return a data loader's batch: images (3, H, W) of bytes, and data samples.
 
     Args:
-        batch: How many images.
+        batch: Number of images.
         size: (H, W).
-        things: Classes of things, the first ones.
-        stuff: Classes of stuff, which follow.
-        seed: Same seed, same batch.
+        things: Number of thing classes, which come first.
+        stuff: Number of stuff classes.
+        seed: Seed of the random numbers.
     """
     generator = torch.Generator().manual_seed(seed)
     shape = (3, *size)
@@ -35,7 +35,7 @@ def random_batch(
 def random_sample(
     size: tuple[int, int], things: int, stuff: int, generator: Generator
 ) -> DetDataSample:
-    """Some things, each in front of those before it, and stuff in bands behind them."""
+    """Return a sample with some things, later ones in front, and bands of stuff behind them."""
     semantic = bands(size, things, stuff, generator)
     labels = torch.randint(things, (NUM_THINGS,), generator=generator)
     masks: list[Tensor] = []
@@ -43,7 +43,7 @@ def random_sample(
         new = shape(size, number % 2 == 1, generator)
         masks = [mask & ~new for mask in masks] + [new]
         semantic[new] = label
-    kept = [bool(mask.any()) for mask in masks]  # what is all hidden has no mask
+    kept = [bool(mask.any()) for mask in masks]  # a hidden thing has no mask
     visible = torch.stack(masks)[kept].numpy().astype("uint8")
     sample = DetDataSample(metainfo={"img_shape": size, "ori_shape": size})
     sample.gt_instances = InstanceData(labels=labels[kept], masks=BitmapMasks(visible, *size))
@@ -52,14 +52,14 @@ def random_sample(
 
 
 def bands(size: tuple[int, int], things: int, stuff: int, generator: Generator) -> Tensor:
-    """(H, W), labels of different stuff from top to bottom."""
+    """Return a map (H, W) with labels of different stuff from top to bottom."""
     labels = things + torch.randperm(stuff, generator=generator)[:NUM_BANDS]
     rows = torch.arange(size[0]) * len(labels) // size[0]
     return labels[rows][:, None].repeat(1, size[1])
 
 
 def shape(size: tuple[int, int], ellipse: bool, generator: Generator) -> Tensor:
-    """(H, W), true in a rectangle or an ellipse of an eighth to a half of each side."""
+    """Return a map (H, W) that is true in a rectangle or ellipse, 1/8 to 1/2 of each side."""
     extent = torch.tensor(size)
     radius = extent * (1 + 3 * torch.rand(2, generator=generator)) / 16
     centre = extent * torch.rand(2, generator=generator)

@@ -1,10 +1,9 @@
-"""Models of our configs, and the same network of mmdet's own parts."""
+"""Models of our configs, and the same networks built from mmdet's own parts."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 
 from mmdet.models import Mask2Former
 from mmengine.config import ConfigDict
@@ -14,25 +13,17 @@ from mmproscale.cost.random_model import model_without_weights, random_model
 from mmproscale.errors import InputError
 from mmproscale.utils.config import load_config
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-
-
-def config_file(name: str) -> Path:
-    """A config's file: of configs/ by its bare name, or any by its path."""
-    in_configs = CONFIGS / f"{name}.py"
-    return in_configs if in_configs.is_file() else Path(name)
-
 
 def model_config(name: str) -> ConfigDict:
-    """The model of a config, without weights to fetch."""
-    return model_without_weights(load_config(config_file(name)))
+    """Return the model of a config, given by name or path, without weights to fetch."""
+    return model_without_weights(load_config(name))
 
 
 def stock_twin(model: ConfigDict) -> ConfigDict:
-    """The model with mmdet's detector, heads and pixel decoder in the place of ours.
+    """Return the model with mmdet's detector, heads and pixel decoder instead of ours.
 
     Raises:
-        InputError: Its schedule is not Mask2Former's, so mmdet has no such pixel decoder.
+        InputError: mmdet has no such pixel decoder, as the schedule is not Mask2Former's.
     """
     twin = copy.deepcopy(model)
     decoder = twin.panoptic_head.pixel_decoder
@@ -46,10 +37,10 @@ def stock_twin(model: ConfigDict) -> ConfigDict:
 
 
 def stock_detector(model: ConfigDict) -> ConfigDict:
-    """The detector with mmdet's class and encoder in the place of ours.
+    """Return the detector with mmdet's class and encoder instead of ours.
 
     Raises:
-        InputError: Its schedule is not mmdet's, every layer over every level.
+        InputError: mmdet has no such encoder: all layers of its own update all levels.
     """
     twin = copy.deepcopy(model)
     schedule = twin.encoder.pop("schedule")
@@ -62,12 +53,12 @@ def stock_detector(model: ConfigDict) -> ConfigDict:
 
 
 def weights_of_stock(model: ConfigDict) -> dict[str, Tensor]:
-    """Random weights of the model's :func:`stock_twin`, the same at each call."""
+    """Return random weights of the model's :func:`stock_twin`, the same at each call."""
     return build(stock_twin(model)).state_dict()
 
 
 def build(model: ConfigDict, weights: Mapping[str, Tensor] | None = None) -> Mask2Former:
-    """The model with random weights, or with those given where name and shape are the same."""
+    """Build the model with random weights, or the given ones where name and shape are equal."""
     built = random_model(model)
     own = built.state_dict()
     fitting = {k: w for k, w in (weights or {}).items() if k in own and own[k].shape == w.shape}

@@ -1,8 +1,22 @@
-"""The one checkpoint loader: reads data only, refuses the rest by name, in place of mmengine's.
+"""Checkpoint files: read as data only, matched with a model, and converted for a backbone.
 
-Importing this imports no torch; `install` does, once mmengine's loader itself is imported.
+mmengine reads checkpoints through this package. Importing it imports no torch.
 """
 
-from mmproscale.checkpoints.installation import install, install_when_imported
+from types import ModuleType
 
-__all__ = ["install", "install_when_imported"]
+from mmproscale.compat.import_hooks import call_after_import
+
+
+def install_when_imported() -> None:
+    """Replace mmengine's loaders by ours as soon as mmengine's own have been imported.
+
+    Not at once: importing mmengine.runner imports torch, which takes seconds.
+    """
+    call_after_import("mmengine.runner.checkpoint", _install)
+
+
+def _install(module: ModuleType) -> None:
+    from mmproscale.checkpoints.mmengine_loaders import install
+
+    install(module)

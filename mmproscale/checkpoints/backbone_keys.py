@@ -1,13 +1,13 @@
-"""Published backbones under mmdet's names: which key is which, as tables, and the conversion.
+"""Conversion of published backbones to mmdet's names, by tables of keys.
 
-Sources of starting weights: MoBY (Transformer-SSL, arXiv 2105.04553) and the official Swin
-(arXiv 2103.14030) for mmdet's SwinTransformer, DINO (arXiv 2104.14294) and torchvision for ResNet.
+MoBY (Transformer-SSL, arXiv 2105.04553) and the official Swin (arXiv 2103.14030) give weights for
+mmdet's SwinTransformer; DINO (arXiv 2104.14294) and torchvision give weights for its ResNet.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ from mmproscale.errors import InputError
 
 
 def merge_channel_major(value: Tensor) -> Tensor:
-    """Reorder the merged 4C axis of a Swin downsample, the last one: (..., 4C) -> (..., 4C).
+    """Reorder the last axis of a Swin downsample, four merged pixels: (..., 4C) -> (..., 4C).
 
-    Official: quadrant-major, quadrants (row, column) = (0,0), (1,0), (0,1), (1,1). mmdet unfolds:
-    channel-major, quadrants (0,0), (0,1), (1,0), (1,1).
+    The official order is quadrant-major, with quadrants (row, column) (0,0), (1,0), (0,1), (1,1).
+    mmdet's unfold is channel-major, with quadrants (0,0), (0,1), (1,0), (1,1).
     """
     quadrants = value.unflatten(-1, (4, -1))[..., [0, 2, 1, 3], :]
     return quadrants.transpose(-1, -2).flatten(-2)
@@ -28,7 +28,10 @@ def merge_channel_major(value: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class KeyRule:
-    """One module under both names, which share the numbers `{s}` (stage), `{b}` (block), `{n}`."""
+    """Names of one module in the file and in mmdet.
+
+    Both names share the numbers `{s}` (stage), `{b}` (block) and `{n}` (layer of a block).
+    """
 
     theirs: str
     ours: str
@@ -71,8 +74,8 @@ RESNET_RULES = tuple(
     ]
 )
 
-# What a file may hold beyond the backbone's weights. The model rebuilds the buffers by itself; the
-# norm and head behind the last stage are the classifier's.
+# Keys that a file may hold beyond the backbone's weights: buffers, which the model computes itself,
+# and the classifier's norm and head.
 _SWIN_REST = (r"norm\.\w+", r"head\..+", r".+\.relative_position_index", r".+\.attn_mask")
 _RESNET_REST = (r".+\.num_batches_tracked",)
 _MOBY_REST = (r"encoder_k\..+", r"projector(_k)?\..+", r"predictor\..+", r"queue\d", r"queue_ptr")
@@ -80,68 +83,73 @@ _MOBY_REST = (r"encoder_k\..+", r"projector(_k)?\..+", r"predictor\..+", r"queue
 
 @dataclass(frozen=True)
 class Source:
-    """A family of published checkpoints: where a file has the backbone, and under what names."""
+    """Family of published checkpoints.
+
+    Attributes:
+        title: Name in messages.
+        example: A key that every such file has.
+        containers: Keys that may hold the weights. The first one in the file counts; without any,
+            the file itself holds the weights.
+        prefixes: Possible prefixes of the backbone's keys; the first one in the file counts.
+        rest: Patterns of the keys that are left out.
+        rules: Names of the backbone's modules.
+        our_prefix: Prefix of the converted keys: mmdet's SwinTransformer loads only keys under
+            'backbone.', its ResNet loads all keys.
+        options: Further options of a config that uses the file: mmdet must not convert it again.
+    """
 
     title: str
-    example: str  # a key that every such file has
-    containers: tuple[
-        str, ...
-    ]  # the weights are under the first that is there, else the file itself
-    prefixes: tuple[str, ...]  # of the backbone's keys: the first that is there
-    rest: tuple[str, ...]  # patterns of what is left out
+    example: str
+    containers: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    rest: tuple[str, ...]
     rules: tuple[KeyRule, ...]
-    # mmdet's SwinTransformer takes only what is under 'backbone.' in a file, its ResNet all of it.
     our_prefix: str
-    # What a config must say beside the file's name: mmdet's own conversion would be a second one.
     options: tuple[str, ...] = ()
 
 
-_SWIN_EXAMPLE, _RESNET_EXAMPLE = "layers.0.blocks.0.attn.qkv.weight", "layer1.0.conv1.weight"
+_SWIN = Source(
+    title="official checkpoint of a Swin",
+    example="layers.0.blocks.0.attn.qkv.weight",
+    containers=("model", "state_dict"),
+    prefixes=("",),
+    rest=_SWIN_REST,
+    rules=SWIN_RULES,
+    our_prefix="backbone.",
+    options=("model.backbone.convert_weights=False",),
+)
+_RESNET = Source(
+    title="torchvision checkpoint of a ResNet",
+    example="layer1.0.conv1.weight",
+    containers=("state_dict",),
+    prefixes=("",),
+    rest=(*_RESNET_REST, r"fc\..+"),
+    rules=RESNET_RULES,
+    our_prefix="",
+)
 SOURCES: Mapping[str, Source] = {
-    "moby": Source(
+    "moby": replace(
+        _SWIN,
         title="MoBY checkpoint of a Swin",
-        example=f"encoder.{_SWIN_EXAMPLE}",
-        containers=("model", "state_dict"),
+        example=f"encoder.{_SWIN.example}",
         prefixes=("encoder.",),
         rest=_SWIN_REST + _MOBY_REST,
-        rules=SWIN_RULES,
-        our_prefix="backbone.",
-        options=("model.backbone.convert_weights=False",),
     ),
-    "swin": Source(
-        title="official checkpoint of a Swin",
-        example=_SWIN_EXAMPLE,
-        containers=("model", "state_dict"),
-        prefixes=("",),
-        rest=_SWIN_REST,
-        rules=SWIN_RULES,
-        our_prefix="backbone.",
-        options=("model.backbone.convert_weights=False",),
-    ),
-    "dino": Source(
+    "swin": _SWIN,
+    "dino": replace(
+        _RESNET,
         title="DINO checkpoint of a ResNet",
-        example=_RESNET_EXAMPLE,
         containers=("teacher", "state_dict"),
         prefixes=("backbone.", ""),
-        rest=_RESNET_REST + (r"head\..+",),
-        rules=RESNET_RULES,
-        our_prefix="",
+        rest=(*_RESNET_REST, r"head\..+"),
     ),
-    "torchvision": Source(
-        title="torchvision checkpoint of a ResNet",
-        example=_RESNET_EXAMPLE,
-        containers=("state_dict",),
-        prefixes=("",),
-        rest=_RESNET_REST + (r"fc\..+",),
-        rules=RESNET_RULES,
-        our_prefix="",
-    ),
+    "torchvision": _RESNET,
 }
 
 
 @dataclass(frozen=True)
-class Converted:
-    """Weights under mmdet's names; keys that no rule knows, and keys that the rules miss."""
+class ConvertedWeights:
+    """Weights under mmdet's names, keys that no rule knows, and keys that the rules miss."""
 
     weights: dict[str, Tensor]
     unknown: tuple[str, ...]
@@ -149,31 +157,33 @@ class Converted:
 
 
 def convert_backbone(content: Any, source: Source, file: str | Path) -> dict[str, Tensor]:
-    """Return the backbone's weights as a backbone of mmdet loads them.
+    """Return the backbone's weights under the keys that a backbone of mmdet loads.
 
     Args:
-        content: what the published file holds, as `safe_loading.load_content` returns it.
-        source: one of `SOURCES`.
-        file: the file's name, for the message.
+        content: The file's content, as `read_checkpoint.load_content` returns it.
+        source: One of `SOURCES`.
+        file: The file's name, for the message.
 
     Raises:
-        InputError: it is not a checkpoint of this source, or not a whole one.
+        InputError: It is not a checkpoint of this source, or weights are missing.
     """
-    weights = backbone_of(content, source)
+    weights = _backbone_of(content, source)
     converted = convert_keys(weights, source.rules)
     if not converted.weights or converted.unknown or converted.missing:
-        holds = _outline(_container(content, source))
-        found = _differences(converted) if converted.weights else f"it holds {holds}"
+        outline = _outline(_container(content, source))
+        found = _differences(converted) if converted.weights else f"it holds {outline}"
         raise InputError(
             f"{file} is not a {source.title}, with keys such as {source.example}: {found}; "
-            "name the source that the file is from, or give the published file"
+            "name the source of the file, or give the published file"
         )
     return {source.our_prefix + key: value for key, value in converted.weights.items()}
 
 
-def backbone_of(content: Any, source: Source) -> dict[str, Tensor]:
-    """Return a file's backbone under the source's names, without prefix and without the rest."""
-    tensors = _tensors(_container(content, source))
+def _backbone_of(content: Any, source: Source) -> dict[str, Tensor]:
+    """Return a file's backbone under the source's names, without prefixes and the rest."""
+    container = _container(content, source)
+    items = container.items() if isinstance(container, dict) else ()
+    tensors = {k: v for k, v in items if isinstance(k, str) and isinstance(v, Tensor)}
     weights = {key.removeprefix("module."): value for key, value in tensors.items()}
     prefixes = [p for p in source.prefixes if any(key.startswith(p) for key in weights)]
     if not prefixes:
@@ -183,12 +193,12 @@ def backbone_of(content: Any, source: Source) -> dict[str, Tensor]:
     return {key: value for key, value in bare.items() if not rest.fullmatch(key)}
 
 
-def convert_keys(weights: Mapping[str, Tensor], rules: Iterable[KeyRule]) -> Converted:
-    """Rename, and where a rule says so reorder, weights; pure, for any table of rules."""
+def convert_keys(weights: Mapping[str, Tensor], rules: Iterable[KeyRule]) -> ConvertedWeights:
+    """Rename weights by a table of rules, and reorder them where a rule asks for it."""
     patterns = [(rule, _pattern(rule)) for rule in rules]
     matches = {key: _first_match(key, patterns) for key in weights}
     converted: dict[str, Tensor] = {}
-    # The file's stages and blocks: each needs the keys of all rules with the same numbers.
+    # Numbers of the file's stages and blocks: each must have the keys of all rules for them.
     present: dict[tuple[str, ...], list[dict[str, str]]] = defaultdict(list)
     for key, match in matches.items():
         if match is not None:
@@ -197,7 +207,7 @@ def convert_keys(weights: Mapping[str, Tensor], rules: Iterable[KeyRule]) -> Con
             converted[f"{rule.ours.format(**numbers)}.{parameter}"] = value
             present[rule.numbers].append(numbers)
     expected = [key for rule, _ in patterns for key in _keys(rule, present[rule.numbers])]
-    return Converted(
+    return ConvertedWeights(
         weights=converted,
         unknown=tuple(key for key, match in matches.items() if match is None),
         missing=tuple(dict.fromkeys(key for key in expected if key not in weights)),
@@ -234,15 +244,10 @@ def _container(content: Any, source: Source) -> Any:
     return next((content[name] for name in source.containers if name in content), content)
 
 
-def _tensors(weights: Any) -> dict[str, Tensor]:
-    items = weights.items() if isinstance(weights, dict) else ()
-    return {k: v for k, v in items if isinstance(k, str) and isinstance(v, Tensor)}
-
-
-def _differences(converted: Converted) -> str:
+def _differences(converted: ConvertedWeights) -> str:
     parts = [
-        f"{len(keys)} {what} (first: {keys[0]})"
-        for what, keys in [("unknown keys", converted.unknown), ("missing", converted.missing)]
+        f"{len(keys)} {kind} (first: {keys[0]})"
+        for kind, keys in [("unknown keys", converted.unknown), ("missing", converted.missing)]
         if keys
     ]
     return ", ".join(parts)

@@ -1,9 +1,9 @@
-"""What a checkpoint may hold beyond tensors, read as inert data.
+"""Readers of the objects other than tensors that a checkpoint may hold.
 
-torch's weights-only unpickler calls what it is allowed to call. So instead of allowing numpy's and
-mmengine's own constructors, each name on the list below is bound to a reader of ours that only
-keeps what the file says; `restore` then checks that and builds the real objects. `getattr`, by
-which mmengine's checkpoints name the methods of a few classes, can name just those.
+torch's weights-only unpickler calls every name that it is allowed to call. So each allowed name is
+bound to a reader of ours, which only keeps the file's values; `restore` then checks them and builds
+the real objects. mmengine's checkpoints name methods of a few classes by `getattr`; only those
+methods can be named.
 """
 
 from collections import OrderedDict
@@ -13,16 +13,16 @@ import numpy as np
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
-# numpy types whose bytes are values: bool, (unsigned) integer, float, complex, text, bytes.
+# Kinds of numpy types with plain values: bool, (unsigned) integer, float, complex, text, bytes.
 _VALUE_KINDS = "biufcUS"
 
 
 class NotDataError(ValueError):
-    """A file holds what is not plain data; the message says what."""
+    """Error for content that is not plain data; the message names the content."""
 
 
 class DtypeReader:
-    """A numpy type: its code, and its byte order once `__setstate__` has told it."""
+    """Reader of a numpy type: its code, and its byte order from `__setstate__`."""
 
     byte_order: Any = "="
 
@@ -36,7 +36,7 @@ class DtypeReader:
         """Return the numpy type.
 
         Raises:
-            NotDataError: it is not a type of plain values, such as an object or a record.
+            NotDataError: The type is unknown, or its values are not plain, such as objects.
         """
         if not isinstance(self.code, str) or self.byte_order not in ("<", ">", "|", "="):
             raise NotDataError(f"an unknown numpy type, {self.code!r}")
@@ -47,7 +47,7 @@ class DtypeReader:
 
 
 class ArrayReader:
-    """A numpy array: shape, type, order and bytes."""
+    """Reader of a numpy array: shape, type, order and bytes."""
 
     state: tuple | None = None
 
@@ -55,7 +55,7 @@ class ArrayReader:
         self.state = state
 
     def restore(self) -> np.ndarray:
-        """Return the array, a copy that can be written to."""
+        """Return the array as a writable copy."""
         if self.state is None or not isinstance(self.state[2], DtypeReader):
             raise NotDataError("a numpy array without a type")
         _, shape, dtype, is_fortran, raw = self.state
@@ -64,7 +64,7 @@ class ArrayReader:
 
 
 class ScalarReader:
-    """A numpy scalar: type and bytes."""
+    """Reader of a numpy scalar: type and bytes."""
 
     def __init__(self, dtype: DtypeReader, raw: bytes) -> None:
         self.dtype, self.raw = dtype, raw
@@ -77,7 +77,7 @@ class ScalarReader:
 
 
 class HistoryReader:
-    """mmengine's HistoryBuffer: the values of a log and their counts."""
+    """Reader of mmengine's HistoryBuffer: the values of a log and their counts."""
 
     state: dict | None = None
 
@@ -85,7 +85,7 @@ class HistoryReader:
         self.state = state
 
     def restore(self) -> HistoryBuffer:
-        """Return the buffer. Its statistics are the class's own, whatever the file says."""
+        """Return the buffer; the file's own statistics methods are ignored."""
         state = self.state if isinstance(self.state, dict) else {}
         fields = [restore(state.get(key)) for key in ("_log_history", "_count_history")]
         if not all(isinstance(field, np.ndarray) for field in fields):
@@ -93,48 +93,37 @@ class HistoryReader:
         return HistoryBuffer(*fields, max_length=int(state.get("max_length", 1000000)))
 
 
-class ConfigReader:
-    """mmengine's ConfigDict, as a metainfo may hold one: a plain dict will do."""
+class DictReader:
+    """Reader of mmengine's ConfigDict and argparse's Namespace, which become plain dicts."""
+
+    items: dict | None = None
 
     def __init__(self, items: dict) -> None:
         self.items = items
 
+    def __setstate__(self, state: dict) -> None:
+        self.items = state
+
     def restore(self) -> dict:
         """Return the items."""
-        return {key: restore(value) for key, value in dict(self.items).items()}
+        return {key: restore(value) for key, value in dict(self.items or {}).items()}
 
 
-class NamespaceReader:
-    """argparse's Namespace, a training run's command line: a plain dict will do."""
-
-    state: dict | None = None
-
-    def __setstate__(self, state: dict) -> None:
-        self.state = state
-
-    def restore(self) -> dict:
-        """Return the options."""
-        return {key: restore(value) for key, value in dict(self.state or {}).items()}
+class OneCycleName:
+    """Placeholder of OneCycleParamScheduler: a file may name that class, but not call it."""
 
 
-class _ClassName:
-    """A class that a file may name, but neither call nor build."""
-
-
-class _OneCycleName(_ClassName):
-    """Stands for OneCycleParamScheduler."""
-
-
-# The only attributes that a file can ask for: (class named in the file, attribute) -> what it is.
+# The only attributes that a file can name: (class, attribute) -> its value. HistoryReader ignores
+# the statistics methods that a file names.
 _ATTRIBUTES: dict[tuple[type, str], Any] = {
     **{(HistoryReader, name): None for name in ("min", "max", "current", "mean")},
-    (_OneCycleName, "_annealing_cos"): OneCycleParamScheduler._annealing_cos,
-    (_OneCycleName, "_annealing_linear"): OneCycleParamScheduler._annealing_linear,
+    (OneCycleName, "_annealing_cos"): OneCycleParamScheduler._annealing_cos,
+    (OneCycleName, "_annealing_linear"): OneCycleParamScheduler._annealing_linear,
 }
 
 
 class AttributeReader:
-    """What `getattr(class, name)` in a file comes to: a look-up in the table above."""
+    """Reader of `getattr(class, name)`, which looks the attribute up in the table above."""
 
     def __init__(self, owner: type, name: str) -> None:
         if not isinstance(name, str) or (owner, name) not in _ATTRIBUTES:
@@ -150,17 +139,9 @@ def _new_array(*_: Any) -> ArrayReader:
     return ArrayReader()
 
 
-_READERS = (
-    DtypeReader,
-    ArrayReader,
-    ScalarReader,
-    HistoryReader,
-    ConfigReader,
-    NamespaceReader,
-    AttributeReader,
-)
+_READERS = (DtypeReader, ArrayReader, ScalarReader, HistoryReader, DictReader, AttributeReader)
 
-# Name in the file -> reader. numpy 1 and 2 keep their functions in different modules.
+# Name in the file -> reader. numpy 1 and 2 have these functions in different modules.
 ALLOWED: dict[str, Any] = {
     "builtins.getattr": AttributeReader,
     "numpy.dtype": DtypeReader,
@@ -170,20 +151,20 @@ ALLOWED: dict[str, Any] = {
     "numpy.core.multiarray.scalar": ScalarReader,
     "numpy._core.multiarray.scalar": ScalarReader,
     "mmengine.logging.history_buffer.HistoryBuffer": HistoryReader,
-    "mmengine.config.config.ConfigDict": ConfigReader,
-    "mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler": _OneCycleName,
-    # What published checkpoints keep of their training: DINO's options, MoBY's and Swin's config.
-    "argparse.Namespace": NamespaceReader,
-    # A dict of a class of its own, filled item by item, which torch allows for dicts alone.
+    "mmengine.config.config.ConfigDict": DictReader,
+    "mmengine.optim.scheduler.param_scheduler.OneCycleParamScheduler": OneCycleName,
+    # Training options in published checkpoints: DINO's Namespace, MoBY's and Swin's CfgNode.
+    "argparse.Namespace": DictReader,
+    # CfgNode is a subclass of dict. torch sets items only in classes that it knows as dicts.
     "yacs.config.CfgNode": OrderedDict,
 }
 
 
 def restore(value: Any) -> Any:
-    """Return `value` with every reader in it, however deep, replaced by what it stands for.
+    """Return `value` with every reader in it, at any depth, replaced by the object that it read.
 
     Raises:
-        NotDataError: a reader holds what is not plain data.
+        NotDataError: A reader holds content that is not plain data.
     """
     if isinstance(value, _READERS):
         return value.restore()

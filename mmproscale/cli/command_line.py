@@ -1,24 +1,30 @@
-"""What the command lines share: bad input is one line on stderr, options are mmdet's."""
+"""Parts that the command lines share: error lines, options, and processes that torchrun starts."""
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
 import re
 import sys
-from argparse import ArgumentParser
-from collections.abc import Callable
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 
 from mmengine.config import DictAction
 
 from mmproscale.errors import InputError
 
+ANY_CONFIG = "config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py"
 _BUILDING = re.compile(r"class `\w+` in \S+\.py: ")
 _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
+# One process may finish hours before another.
+PATIENCE = timedelta(days=7)
 
 
 def command_line(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a tool's ``main``: an InputError becomes ``error: ...`` and exit status 2."""
+    """Decorate a tool's ``main``: an InputError becomes ``error: MESSAGE`` and exit status 2."""
 
     @functools.wraps(main)
     def wrapped() -> None:
@@ -28,7 +34,7 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
             message = _input_error(error)
             if message is None:
                 raise
-            if os.environ.get("RANK", "0") == "0":  # one line, however many processes
+            if os.environ.get("RANK", "0") == "0":  # one line for all processes
                 print(f"error: {message}", file=sys.stderr)
             sys.exit(2)
 
@@ -36,11 +42,10 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
 
 
 def _input_error(error: BaseException | None) -> str | None:
-    """The message of the last InputError that was raised on the way to ``error``.
+    """Return the message of the last InputError among ``error`` and its causes, if there is one.
 
-    It has what those before it say, and where that was. One that a data loader's worker raised
-    arrives as an InputError whose message is the worker's whole traceback; its last line is what we
-    want. What mmengine puts before the message of whatever fails in a constructor is left out.
+    From a data loader's worker, the message is the worker's whole traceback, and its last line
+    counts. The prefix that mmengine adds to errors of constructors is left out.
     """
     while error is not None and not isinstance(error, InputError):
         error = error.__cause__ or error.__context__
@@ -50,8 +55,17 @@ def _input_error(error: BaseException | None) -> str | None:
     return _BUILDING.sub("", message)
 
 
+def make_parser(description: str | None) -> ArgumentParser:
+    """Make a parser that prints the description as it is and takes whole option names only."""
+    return ArgumentParser(
+        description=description,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
 class KeyValueAction(DictAction):
-    """mmengine's action, which says what is wrong with an option that has no ``=``."""
+    """mmengine's action for options, with messages for values that it can't parse."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         wrong = [value for value in values if "=" not in value]
@@ -88,3 +102,79 @@ def add_launcher(parser: ArgumentParser) -> None:
         help="job launcher",
     )
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
+
+
+def add_measuring_options(parser: ArgumentParser) -> None:
+    """Add device, threads, rounds, memory and precision of a measurement."""
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument(
+        "--threads", type=at_least(1), help="threads on a CPU; default: PyTorch's choice"
+    )
+    parser.add_argument("--rounds", type=at_least(1), default=9, help="rounds that count")
+    parser.add_argument("--warm-up", type=at_least(0), default=2, help="rounds before those")
+    parser.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
+    parser.add_argument("--amp", action="store_true", help="autocast: fp16 on CUDA, bf16 on a CPU")
+    # Asks a child process for the peak memory of one candidate of one case.
+    parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
+
+
+def add_image_size(
+    parser: ArgumentParser, name: str, default: tuple[int, int] = (800, 1088), least: int = 1
+) -> None:
+    """Add an option for (H, W) of images."""
+    parser.add_argument(
+        name,
+        nargs=2,
+        type=at_least(least),
+        default=default,
+        metavar=("H", "W"),
+        help="size of images before padding; default: {} {}".format(*default),
+    )
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Return a type for argparse: a whole number that is not smaller than ``least``."""
+
+    def number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return int(text)
+
+    number.__name__ = "int"  # argparse then says: invalid int value
+    return number
+
+
+def positive(text: str) -> float:
+    """Parse a number above 0 for argparse.
+
+    Raises:
+        ArgumentTypeError: The number is 0, negative, infinite or NaN.
+    """
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
+
+
+@contextmanager
+def joined_processes() -> Iterator[None]:
+    """Join the processes that torchrun started, if it did; they communicate by CPU, over gloo."""
+    from torch import distributed  # takes seconds, and most commands' --help needs no torch
+
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
+        yield
+        return
+    distributed.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def own_device() -> str | None:
+    """Return this process's GPU among those of torchrun; None without torchrun or GPU."""
+    import torch
+
+    if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
+        return f"cuda:{os.environ['LOCAL_RANK']}"
+    return None

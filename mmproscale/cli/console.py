@@ -1,4 +1,4 @@
-"""The command ``mmproscale``: every tool from any folder, as ``python -m mmproscale`` too.
+"""The command ``mmproscale``, also as ``python -m mmproscale``: every tool, from any folder.
 
 The file ``tools/A/B_C.py`` is the command ``mmproscale A B-C``; its ``main`` reads the arguments.
 """
@@ -15,14 +15,14 @@ from mmproscale import __version__
 from mmproscale.cli.command_line import command_line
 from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
-from mmproscale.utils.config_files import CONFIGS, MIM_FOLDER
+from mmproscale.utils.config import CONFIGS, MIM_FOLDER
 
 TOOLS = (MIM_FOLDER / "tools").resolve()
 
 
 @command_line
 def main() -> None:
-    """Run the tool that the first words of the command line name; list them without any."""
+    """Run the tool that the first words of the command line name; list all tools without words."""
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help"):
         print(overview())
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def tools() -> dict[str, Path]:
-    """Command -> its file, those of ``tools/`` itself first."""
+    """Return command -> file; files directly in ``tools/`` come first."""
     files = sorted(TOOLS.rglob("*.py"), key=lambda file: (len(file.parts), file))
     return {_command(file): file for file in files}
 
@@ -46,10 +46,10 @@ def _command(file: Path) -> str:
 
 
 def command_of(words: list[str]) -> str:
-    """The command that a command line begins with.
+    """Return the command at the beginning of a command line.
 
     Raises:
-        InputError: It begins with none.
+        InputError: There is no such command.
     """
     known = tools()
     for count in (2, 1):
@@ -71,7 +71,7 @@ def run(file: Path) -> None:
 
 
 def overview() -> str:
-    """Every command with the first line of its file's docstring, which is read, not imported."""
+    """Return usage and all commands, each with the first line of its file's docstring."""
     known = tools()
     width = max(map(len, known))
     lines = [f"  {command:{width}}  {_summary(file)}" for command, file in known.items()]

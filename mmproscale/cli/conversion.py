@@ -1,17 +1,19 @@
-"""What the command lines in tools/datasets share: options, progress, what is said at the end."""
+"""Shared parts of the command lines that write datasets: options, progress bars, results."""
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from mmproscale.errors import InputError
+from mmproscale.utils.processors import usable_cores
 from mmproscale.utils.progress import bars_by_name
 
 if TYPE_CHECKING:
-    from mmproscale.datasets.conversion.panoptic_output import Destination
+    from mmproscale.datasets.conversion.output import Conversion, Destination
+    from mmproscale.datasets.shapes.generation import ShapesSpec
 
 
 def add_work_options(parser: ArgumentParser) -> None:
@@ -19,21 +21,15 @@ def add_work_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=_cores(),
+        default=usable_cores(),
         metavar="N",
         help="processes; default: one per core",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # what this process may use, not what the machine has
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
 def add_output_options(parser: ArgumentParser) -> None:
-    """Add where a dataset of one's own goes, and :func:`add_work_options`."""
+    """Add the options of a user's dataset: its place, and :func:`add_work_options`."""
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the dataset")
     parser.add_argument(
         "--split",
@@ -46,47 +42,78 @@ def add_output_options(parser: ArgumentParser) -> None:
 
 
 def destination_of(args: Namespace) -> Destination:
-    """Where :func:`add_output_options` say that it goes.
+    """Return the destination that the options of :func:`add_output_options` name.
 
     Raises:
-        InputError: It is there already, and not to be overwritten.
+        InputError: Its JSON exists and may not be replaced.
     """
-    from mmproscale.datasets.conversion.panoptic_output import Destination
+    from mmproscale.datasets.conversion.output import Destination
 
-    destination = Destination.of_split(args.out, args.split, args.copy_images)
-    destination.check_free(args.overwrite)
+    out = Path(args.out)
+    png_folder = out / "annotations" / f"panoptic_{args.split}"
+    destination = Destination(png_folder, out / args.split if args.copy_images else None)
+    check_free(destination.json_path, args.overwrite)
     return destination
 
 
-def convert_and_report(json_path: Path, convert: Callable[..., dict[str, Any]]) -> None:
-    """Call ``convert(progress=...)`` with a progress bar, and say what was written."""
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise InputError if a file exists and may not be replaced."""
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists: name another place, or add --overwrite")
+
+
+def write_and_report(conversion: Conversion, workers: int) -> None:
+    """Run a conversion with a progress bar, and print the numbers of images and segments."""
+    from mmproscale.datasets.conversion.output import write_dataset
+
     with bars_by_name() as show:
-        content = convert(progress=show)
+        content = write_dataset(conversion, workers, show)
     segments = sum(len(annotation["segments_info"]) for annotation in content["annotations"])
     things = sum(category["isthing"] for category in content["categories"])
     print(
-        f"wrote {json_path}: {len(content['images'])} images, {segments} segments, "
-        f"{things} things and {len(content['categories']) - things} stuff classes"
+        f"wrote {conversion.destination.json_path}: {len(content['images'])} images, {segments} "
+        f"segments, {things} things and {len(content['categories']) - things} stuff classes"
     )
 
 
-def convert_splits(
-    splits: Iterable[str],
-    place: Callable[[str], Destination],
-    convert: Callable[..., dict[str, Any]],
-    overwrite: bool,
+def parse_public_args(description: str | None, root_help: str) -> Namespace:
+    """Parse the options of a public dataset: its folder, its splits, :func:`add_work_options`."""
+    parser = ArgumentParser(description=description)
+    parser.add_argument("root", help=root_help)
+    splits = ["train", "val"]
+    parser.add_argument("--splits", nargs="+", choices=splits, default=splits)
+    add_work_options(parser)
+    return parser.parse_args()
+
+
+def convert_public_dataset(
+    args: Namespace,
+    destination_of_split: Callable[[str, str], Destination],
+    prepare: Callable[[str, str], Conversion],
 ) -> None:
-    """Convert each split of a public dataset that is not there yet.
+    """Convert each split of a public dataset that does not exist yet.
 
     Args:
-        splits: Their names.
-        place: Where a split goes.
-        convert: Called as ``convert(split=..., progress=...)``.
-        overwrite: Whether to replace those that are there.
+        args: Options of :func:`parse_public_args`.
+        destination_of_split: Called as (root, split).
+        prepare: Called as (root, split); returns the conversion to run.
     """
-    for split in dict.fromkeys(splits):
-        json_path = place(split).json_path
-        if json_path.exists() and not overwrite:
+    for split in dict.fromkeys(args.splits):
+        json_path = destination_of_split(args.root, split).json_path
+        if json_path.exists() and not args.overwrite:
             print(f"already there: {json_path}; to make it again, add --overwrite")
         else:
-            convert_and_report(json_path, lambda progress, s=split: convert(s, progress=progress))
+            write_and_report(prepare(args.root, split), args.workers)
+
+
+def make_shapes_with_progress(folder: str | Path, spec: ShapesSpec, overwrite: bool) -> None:
+    """Generate Shapes with a progress bar for each split, and print the outcome.
+
+    Raises:
+        InputError: As :func:`mmproscale.datasets.shapes.generation.make_shapes`.
+    """
+    from mmproscale.datasets.shapes.generation import make_shapes
+
+    with bars_by_name() as show:
+        made = make_shapes(folder, spec, overwrite, progress=show)
+    print(f"{'made' if made else 'already there:'} {folder}: {spec.train} + {spec.val} images")

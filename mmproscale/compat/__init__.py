@@ -1,38 +1,23 @@
-"""What OpenMMLab or its fork needs to run as installed today, each part only where it is absent."""
+"""Additions that the installed OpenMMLab or its fork needs; each acts only where it is needed."""
 
 from mmproscale.compat.attention_fallback import replace_attention_fallback
-from mmproscale.compat.config_packages import find_configs_of_the_fork
-from mmproscale.compat.missing_modules import install_stand_ins
-from mmproscale.compat.optional_datasets import keep_remarks_off_stdout
-from mmproscale.compat.stacks import stack
+from mmproscale.compat.import_hooks import install_stand_ins
+from mmproscale.compat.installed_packages import check_versions, describe_stack, stack
+from mmproscale.compat.onedl_fork import correct_fork
 from mmproscale.compat.torchvision_for_mmpretrain import serve_torchvision_to_mmpretrain
-from mmproscale.compat.versions import check_versions, describe_stack
 
 
 def apply() -> None:
-    """Check the installed versions, offer the stand-ins, serve stock modules our attention.
-
-    Safe to call more than once.
+    """Check the installed versions, then make every addition; may be called more than once.
 
     Raises:
-        ImportError: one line that names what is missing or too old, or two stacks that are mixed.
+        ImportError: A package is missing or too old, or two stacks are mixed.
     """
     check_versions()
     install_stand_ins()
     replace_attention_fallback()
     serve_torchvision_to_mmpretrain()
-    keep_remarks_off_stdout()
-    find_configs_of_the_fork()
+    correct_fork()
 
 
-__all__ = [
-    "apply",
-    "check_versions",
-    "describe_stack",
-    "find_configs_of_the_fork",
-    "install_stand_ins",
-    "keep_remarks_off_stdout",
-    "replace_attention_fallback",
-    "serve_torchvision_to_mmpretrain",
-    "stack",
-]
+__all__ = ["apply", "describe_stack", "stack"]

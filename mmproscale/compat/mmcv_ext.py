@@ -1,9 +1,8 @@
 """Stand-in for `mmcv._ext`, the compiled ops that mmcv-lite and an uncompiled onedl-mmcv lack.
 
-mmdet imports `mmcv.ops` as a whole, and mmcv asks there only that every op has a name. So each name
-is a function that says, when it is called, what is missing. Deformable attention is the one op that
-Mask2Former cannot do without on a GPU, focal loss the one more that DINO cannot, and DDQ needs
-non-maximum suppression anywhere: these call ours.
+mmdet imports `mmcv.ops` as a whole, which only requires that every op has a name. So most names
+here are functions that raise an error when they are called. Three ops call ours: deformable
+attention (Mask2Former needs it on a GPU), focal loss (DINO) and non-maximum suppression (DDQ).
 """
 
 from collections.abc import Callable
@@ -12,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmproscale.compat.stacks import stack
+from mmproscale.compat.installed_packages import stack
 
 HOW_TO_COMPILE = {
-    "openmmlab": "install mmcv 2.1.0 in place of mmcv-lite",
+    "openmmlab": "install mmcv 2.1.0 instead of mmcv-lite",
     "onedl": "compile them by `pip install --no-deps --force-reinstall --no-cache-dir "
     "--no-build-isolation onedl-mmcv`",
 }
@@ -39,13 +38,11 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 
 def get_compiler_version() -> str:
-    """Return what mmcv's environment report prints for its compiler."""
+    """Return the compiler for mmcv's environment report; the same text serves for CUDA's."""
     return "n/a (no compiled ops)"
 
 
-def get_compiling_cuda_version() -> str:
-    """Return what mmcv's environment report prints for its CUDA compiler."""
-    return "n/a (no compiled ops)"
+get_compiling_cuda_version = get_compiler_version
 
 
 def ms_deform_attn_forward(
@@ -56,25 +53,24 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Multi-scale deformable attention by our own op, with mmcv's arguments.
+    """Compute multi-scale deformable attention by our op; mmcv's arguments.
 
     Args:
         value: (B, N, heads, head_dim).
         value_spatial_shapes: (levels, 2), rows (h, w).
-        value_level_start_index: (levels,), not needed: the shapes say it.
+        value_level_start_index: (levels,), not used: it follows from the shapes.
         sampling_locations: (B, Q, heads, levels, points, 2) in [0, 1], (x, y).
         attention_weights: (B, Q, heads, levels, points).
-        im2col_step: a batching detail of the compiled op, not needed.
+        im2col_step: Batch size of the compiled op, not used.
 
     Returns:
         (B, Q, heads * head_dim).
     """
-    # Only on call: importing mmcv.ops must not import the attention backends.
+    # Imported on call: importing mmcv.ops must not import the attention backends.
     from mmproscale.ops import multi_scale_deformable_attention
 
-    return multi_scale_deformable_attention(
-        value, _as_pairs(value_spatial_shapes), sampling_locations, attention_weights
-    )
+    shapes = [(int(h), int(w)) for h, w in value_spatial_shapes.tolist()]
+    return multi_scale_deformable_attention(value, shapes, sampling_locations, attention_weights)
 
 
 def ms_deform_attn_backward(
@@ -91,7 +87,7 @@ def ms_deform_attn_backward(
 ) -> None:
     """Fill the three gradient tensors in place, as mmcv's compiled op does.
 
-    The compiled op keeps nothing from the forward pass, so ours runs it once more under autograd.
+    mmcv passes no result of the forward pass, so it runs a second time here, under autograd.
     """
     inputs = [
         tensor.detach().requires_grad_()
@@ -112,7 +108,7 @@ def ms_deform_attn_backward(
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Indices of the boxes that stay, by descending score; mmcv's arguments."""
+    """Return the indices of the boxes that are kept, by descending score; mmcv's arguments."""
     from mmproscale.ops.detection_ops import nms
 
     return nms(boxes, scores, iou_threshold, offset)
@@ -126,10 +122,10 @@ def sigmoid_focal_loss_forward(
     Args:
         input: (N, C) logits.
         target: (N,) labels, C for background.
-        weight: (C,) of each class, or empty for none.
+        weight: (C,) weight of each class; empty for equal weights.
         output: (N, C), filled.
-        gamma: Of the loss.
-        alpha: Of the loss.
+        gamma: Focusing exponent.
+        alpha: Weight of the positive class.
     """
     output.copy_(_focal_loss(input, target, weight, gamma, alpha))
 
@@ -137,7 +133,7 @@ def sigmoid_focal_loss_forward(
 def sigmoid_focal_loss_backward(
     input: Tensor, target: Tensor, weight: Tensor, grad_input: Tensor, gamma: float, alpha: float
 ) -> None:
-    """Fill ``grad_input`` (N, C) with each loss's derivative; arguments as the forward op's."""
+    """Fill ``grad_input`` (N, C) with each loss's derivative; other arguments as in forward."""
     logits = input.detach().requires_grad_()
     with torch.enable_grad():
         loss = _focal_loss(logits, target, weight, gamma, alpha).sum()
@@ -152,9 +148,5 @@ def _focal_loss(
     loss = sigmoid_focal_loss(logits, labels, gamma, alpha)
     if not weight.numel():
         return loss
-    of_background = weight.new_ones(1)
-    return loss * torch.cat([weight, of_background])[labels][:, None]
-
-
-def _as_pairs(shapes: Tensor) -> list[tuple[int, int]]:
-    return [(int(h), int(w)) for h, w in shapes.tolist()]
+    background_weight = weight.new_ones(1)
+    return loss * torch.cat([weight, background_weight])[labels][:, None]

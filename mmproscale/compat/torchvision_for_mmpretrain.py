@@ -1,8 +1,9 @@
-"""mmpretrain's backbones without torchvision, which two of its files import for boxes alone.
+"""Temporary torchvision for mmpretrain, so that its backbones work where torchvision is absent.
 
-mmpretrain does not require torchvision, and the one on PyPI cannot be imported beside a CPU build
-of PyTorch. Where it is absent, an empty `torchvision.ops.boxes` stands in while those files are
-executed, and only then: nobody else may take it for installed.
+mmpretrain does not require torchvision, but two of its files import torchvision's box functions.
+PyPI's torchvision cannot be imported with a CPU build of PyTorch. So an empty
+`torchvision.ops.boxes` exists while those two files are executed. Afterwards it is gone, and other
+packages find no torchvision.
 """
 
 import importlib.util
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from mmproscale.compat.after_import import import_within
+from mmproscale.compat.import_hooks import import_within
 
 IMPORTERS = (
     "mmpretrain.evaluation.metrics.visual_grounding_eval",
@@ -22,14 +23,14 @@ NAMES = ("torchvision", "torchvision.ops", "torchvision.ops.boxes")
 
 
 def serve_torchvision_to_mmpretrain() -> None:
-    """Have the files of mmpretrain that import torchvision find something; once."""
+    """Let the files of mmpretrain that import torchvision be imported without it."""
     for name in IMPORTERS:
         import_within(name, torchvision_or_stand_in)
 
 
 @contextmanager
 def torchvision_or_stand_in() -> Iterator[None]:
-    """For a moment, let `import torchvision.ops.boxes` succeed where torchvision is absent."""
+    """Let `import torchvision.ops.boxes` succeed inside, also where torchvision is absent."""
     if "torchvision" in sys.modules or importlib.util.find_spec("torchvision") is not None:
         yield
         return

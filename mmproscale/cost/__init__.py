@@ -1,1 +1,1 @@
-"""Cost of a model, known before it is trained: operations, parameters, memory."""
+"""Cost of a model before training: operations, parameters, memory."""

@@ -1,8 +1,8 @@
-"""Memory that a network's activations take for one image, known before anything is allocated.
+"""Predicted memory of a network's activations for one image, without allocating it.
 
-Fake tensors carry sizes and no data, so a model is followed through at any size in seconds.
-What an operator allocates for itself and gives back is not seen, nor what an allocator keeps;
-losses and optimiser are not in it.
+Fake tensors have sizes and no data, so a network runs at any size within seconds. Temporary memory
+within an operator, the allocator's reserve, losses and optimiser are not included.
+:mod:`mmproscale.timing.measured_memory` measures the peak of a real run.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class ActivationMemory:
-    """Bytes for one image; ``half`` is under autocast to 16 bits, its copies of weights included.
+    """Bytes for one image; ``half`` means autocast to 16 bits, including its copies of weights.
 
     Args:
-        inference: The most that is alive at once without gradients.
+        inference: Largest total of live activations, without gradients.
         inference_half: The same in mixed precision.
-        training: What the forward pass keeps for the backward pass.
+        training: Tensors that the forward pass keeps for the backward pass.
         training_half: The same in mixed precision.
     """
 
@@ -37,7 +37,7 @@ class ActivationMemory:
 
 
 def activation_memory(network: nn.Module, size: tuple[int, int]) -> ActivationMemory:
-    """Memory of ``network(images)`` for one image of ``size`` (H, W), by how it is run."""
+    """Predict the memory of ``network(images)`` for one image of ``size`` (H, W)."""
     return ActivationMemory(
         inference=_peak(network, size, half=False),
         inference_half=_peak(network, size, half=True),
@@ -47,7 +47,7 @@ def activation_memory(network: nn.Module, size: tuple[int, int]) -> ActivationMe
 
 
 def training_memory(network: nn.Module, size: tuple[int, int], half: bool = False) -> int:
-    """Bytes that the forward pass of one image of ``size`` (H, W) keeps for the backward pass."""
+    """Predict the bytes that the forward pass of an image (H, W) keeps for the backward pass."""
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -60,16 +60,17 @@ def training_memory(network: nn.Module, size: tuple[int, int], half: bool = Fals
         images = torch.zeros(1, 3, *size)
         hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
         with torch.enable_grad(), _autocast(half), hooks:
-            outputs = network(images)  # noqa: F841  (its graph holds what is kept)
+            outputs = network(images)  # noqa: F841  (its graph holds the kept tensors)
         for tensor in (*network.parameters(), *network.buffers(), images):
             kept.pop(tensor.untyped_storage()._cdata, None)
     return sum(storage.nbytes() for storage in kept.values())
 
 
 def _training_one_image(network: nn.Module) -> nn.Module:
-    """A copy that trains but for its batch norms: one value of a channel has no variance (PEM).
+    """Return a copy in training mode, with batch norms in evaluation mode.
 
-    As they are evaluated they keep what they keep in training, their input.
+    In PEM a channel of one image has a single value, which has no variance. In both modes a batch
+    norm keeps its input.
     """
     network = copy.deepcopy(network).train()
     for module in network.modules():
@@ -91,7 +92,7 @@ def _autocast(half: bool) -> torch.autocast:
 
 
 class _LiveStorage(TorchDispatchMode):
-    """Follows the bytes of all storages that operators make, until the last reference is gone."""
+    """Counter of the bytes of all storages that operators make, while they are referenced."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,14 +1,13 @@
-"""Costs of several models side by side: as tables for people, as JSON for programs."""
+"""Costs of configs and of exits, as tables for people and as JSON for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from mmproscale.cost.activation_memory import ActivationMemory, activation_memory
-from mmproscale.cost.exit_cost import ExitCost, exit_cost
 from mmproscale.cost.model_cost import ModelCost, Network, build_network, model_cost, traceable
 from mmproscale.cost.random_model import load_any_config
 from mmproscale.errors import InputError
@@ -24,14 +23,14 @@ MEMORY_ROWS = {
 
 @dataclass(frozen=True)
 class ConfigCost:
-    """What the model of one config costs.
+    """Cost of one config's model.
 
     Args:
-        config: As it was named.
+        config: The config's path or name, as given.
         shape: (H, W) of the image, before padding.
-        cost: Of its model.
-        memory: Of its activations, where that was asked for and can be known: not for models that
-            ask tensors for their values, as mmdet's own pixel decoder.
+        cost: The model's cost.
+        memory: Memory of its activations, if wanted. It is unknown for models that read values of
+            tensors, such as mmdet's own pixel decoder.
     """
 
     config: str
@@ -41,15 +40,37 @@ class ConfigCost:
 
     @property
     def name(self) -> str:
-        """The config's file without folder and ending."""
+        """Name of the config's file without folder and suffix."""
         return Path(self.config).stem
 
 
+@dataclass(frozen=True)
+class ExitCost:
+    """Multiply-accumulates of one image that leaves at an exit; names are :class:`ModelCost`'s."""
+
+    total: float
+    pixel_decoder: float
+    published_total: float
+    published_pixel_decoder: float
+
+
+def exit_cost(cost: ModelCost, exit_: int) -> ExitCost:
+    """Return the cost at an exit that a gate may choose, else the whole cost."""
+    saved = cost.saved.get(exit_, 0)
+    return ExitCost(*(getattr(cost, field.name) - saved for field in fields(ExitCost)))
+
+
+def mean_cost(costs: Sequence[ExitCost]) -> ExitCost:
+    """Return the mean over images."""
+    columns = zip(*map(astuple, costs), strict=True)
+    return ExitCost(*(sum(column) / len(costs) for column in columns))
+
+
 def cost_of(config: str, shape: tuple[int, int], with_memory: bool = False) -> ConfigCost:
-    """The cost of a config, by its path or as in ``mmdet::detr/NAME.py``.
+    """Return the cost of a config, given by path or name, or as ``mmdet::detr/NAME.py``.
 
     Raises:
-        InputError: No such config, or its model can't run on such an image, here or at all.
+        InputError: There is no such config, or its model can't run on such an image.
     """
     network = build_network(load_any_config(config))
     try:
@@ -64,7 +85,7 @@ def cost_of(config: str, shape: tuple[int, int], with_memory: bool = False) -> C
 
 
 def _memory(network: Network, size: tuple[int, int]) -> ActivationMemory | None:
-    """None for a model that asks tensors for their values, which fake ones do not have."""
+    """Return None for a model that reads values of tensors, which fake tensors do not have."""
     try:
         return activation_memory(traceable(network), size)
     except (NotImplementedError, RuntimeError):
@@ -72,7 +93,7 @@ def _memory(network: Network, size: tuple[int, int]) -> ActivationMemory | None:
 
 
 def as_json(costs: Sequence[ConfigCost]) -> list[dict[str, Any]]:
-    """One dict for each config; costs in GMACs, parameters as a number, memory in bytes."""
+    """Return a dict for each config: costs in GMACs, numbers of parameters, memory in bytes."""
     return [
         {
             "config": one.config,
@@ -98,7 +119,7 @@ def as_json(costs: Sequence[ConfigCost]) -> list[dict[str, Any]]:
 
 
 def single_table(one: ConfigCost) -> list[list[str]]:
-    """Rows of one model, heading first: each part with its share and its parameters."""
+    """Return heading and rows of one model: each part with its share and its parameters."""
     cost = one.cost
     rows = [["", "GMACs", "share", "parameters"]]
     for part in cost.parts:
@@ -117,9 +138,9 @@ def single_table(one: ConfigCost) -> list[list[str]]:
 
 
 def exits_table(one: ConfigCost) -> list[list[str]]:
-    """Rows of a model in which a gate chooses the exit, one for each; none of another model."""
+    """Return heading and a row for each exit that a gate may choose; [] without a gate."""
     heading = ["exit", "total as run", "pixel decoder", "published form", "its pixel decoder"]
-    if one.cost.published is None:  # a detector, whose costs have no other form
+    if one.cost.published is None:  # a detector has no other form
         heading = ["exit", "total as run", "encoder"]
     rows = [heading]
     for exit_, cost in _exit_costs(one).items():
@@ -133,9 +154,9 @@ def _exit_costs(one: ConfigCost) -> dict[int, ExitCost]:
 
 
 def side_by_side(costs: Sequence[ConfigCost]) -> list[list[str]]:
-    """Rows of several models, heading first, each with percentages of the first.
+    """Return heading and rows of several models, with percentages of the first.
 
-    An encoder's stages are one row here: schedules have different ones.
+    The stages of an encoder are one row, as schedules have different stages.
     """
     merged = [_merged_parts(one.cost) for one in costs]
     names = _in_order([list(parts) for parts in merged])
@@ -157,7 +178,7 @@ def side_by_side(costs: Sequence[ConfigCost]) -> list[list[str]]:
     rows.append(["parameters", *_compared(params, MEGA, " M")])
     if any(one.memory for one in costs):
         for key, name in MEMORY_ROWS.items():
-            values = [one.memory and getattr(one.memory, key) for one in costs]
+            values = [getattr(one.memory, key) if one.memory else None for one in costs]
             rows.append([f"activations, {name}", *_compared(values, MIB, " MiB")])
     return rows
 
@@ -171,7 +192,7 @@ def _merged_parts(cost: ModelCost) -> dict[str, int]:
 
 
 def _in_order(lists: Sequence[Sequence[str]]) -> list[str]:
-    """Every name once, after what comes before it where it is first met."""
+    """Return every name once, after the name that precedes it in the first list that has it."""
     merged: list[str] = []
     for names in lists:
         place = 0
@@ -198,5 +219,5 @@ def _giga(macs: int) -> str:
 
 
 def _figure(number: float) -> str:
-    """As papers print it, 281.26, and what is too small for that as 0.013."""
+    """Format a number as papers do, 281.26, and small ones as 0.013."""
     return f"{number:,.2f}" if number >= 0.1 or number == 0 else f"{number:.2g}"

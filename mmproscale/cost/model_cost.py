@@ -12,6 +12,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 import torch
 from mmdet.structures import DetDataSample
@@ -106,11 +107,11 @@ class Network(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model  # of any framework
 
     @property
-    def mask_head(self) -> nn.Module | None:
-        """The head that holds a pixel decoder, if there is one."""
+    def mask_head(self) -> Any:
+        """The head that holds a pixel decoder, or None."""
         path = mask_head_path(self.model)
         return self.model.get_submodule(path) if path else None
 
@@ -142,7 +143,7 @@ def padded_size(network: Network, size: tuple[int, int]) -> tuple[int, int]:
     preprocessor = network.model.data_preprocessor
     # Of mmseg's, what it pads to when it tests; of the fork's one is mmdet's too, for training.
     of_mmseg = (getattr(preprocessor, "test_cfg", None) or {}).get("size_divisor")
-    divisor = of_mmseg or getattr(preprocessor, "pad_size_divisor", 1)
+    divisor: Any = of_mmseg or getattr(preprocessor, "pad_size_divisor", 1)
     height, width = (ceil(length / divisor) * divisor for length in size)
     return height, width
 
@@ -238,7 +239,7 @@ def _saved_at_exits(network: Network, counts: OperationCounts) -> dict[int, int]
     }
 
 
-def _published_masks(head: nn.Module, maps: Sequence[Tensor]) -> int:
+def _published_masks(head: Any, maps: Sequence[Tensor]) -> int:
     """All masks at full size, and their resizing to attention masks (Mask2Former section 3.2)."""
     mask_features, *encoded = maps
     layers = getattr(head.transformer_decoder, "layers", ())
@@ -256,8 +257,8 @@ def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
     if traced.pixel_decoder is not None:
         own = traced.pixel_decoder
         named = sum(own.of(name) for name, _ in network.mask_head.pixel_decoder.named_children())
-        if rest := own.of("") - named:
-            macs[REST_OF_PIXEL_DECODER] += rest
+        if unnamed := own.of("") - named:
+            macs[REST_OF_PIXEL_DECODER] += unnamed
         macs[MASK_PREDICTION] = counts.of("") - sum(macs.values())
         all_params = sum(p.numel() for p in network.parameters())
         params["query decoder"] += all_params - sum(params.values())
@@ -271,7 +272,7 @@ def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
         params[rest] = params.get(rest, 0) + all_params - sum(params.values())
     if gated := _gated(network):
         # The trace runs without the gate, which is one linear layer of one vector.
-        macs[EXIT_GATE] = gated[1].exit_gate.linear.weight.numel()
+        macs[EXIT_GATE] = gated[1].gate_macs
     costs = [PartCost(p.name, macs[p.name], params[p.name], p.in_pixel_decoder) for p in parts]
     return tuple(cost for cost in costs if cost.macs or cost.params)
 

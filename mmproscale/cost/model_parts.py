@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 from mmdet.models.dense_heads import Mask2FormerHead
 from torch import nn
@@ -104,7 +105,7 @@ def _stages(encoder: LayeredEncoder, path: str) -> Iterator[ModelPart]:
         yield ModelPart(f"encoder stage {number}: {stage}", layers, in_pixel_decoder=True)
 
 
-def _query_decoder(head: nn.Module, path: str) -> Iterator[str]:
+def _query_decoder(head: Any, path: str) -> Iterator[str]:
     """Yield all modules of the head except those that compute masks themselves."""
     for name, _ in head.named_children():
         if name == "transformer_decoder":

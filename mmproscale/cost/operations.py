@@ -1,10 +1,9 @@
-"""Multiply-accumulates of a network by module, without an image and without computing anything.
+"""Multiply-accumulates of a network by module, without an image and without computation.
 
-The rules are fvcore's, which the papers count by: products of convolutions, linear layers and
-matrix multiplications; 5 for each element of a norm (batch norm in evaluation 2); 4 for each
-element that bilinear upsampling makes, 1 for nearest. Sampling is not counted, nor is anything
-element by element. PyTorch's counter supplies the products, whatever kernel computes them; the
-table below supplies the rest.
+The rules are fvcore's, as in the papers: products of convolutions, linear layers and matrix
+multiplications; 5 for each element of a norm (2 for a batch norm in evaluation); 4 for each output
+element of bilinear upsampling, 1 for nearest. Sampling and elementwise operations do not count.
+PyTorch's counter supplies the products, for any kernel. The table below supplies the rest.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ aten = torch.ops.aten
 
 
 def _norm(affine: int, plain: int, weight_index: int) -> Callable[..., int]:
-    """So many per element, with and without a weight, which is that argument."""
+    """Count ``affine`` per element, or ``plain`` where argument ``weight_index`` is None."""
 
     def count(x: Shape, *args, out_shape: object = None, **kwargs) -> int:
         return 2 * prod(x) * (plain if args[weight_index - 1] is None else affine)
@@ -41,7 +40,7 @@ def _attention(query: Shape, key: Shape, value: Shape, *args, **kwargs) -> int:
     return sdpa_flop_count(query, key, value)
 
 
-# In operations, two of which are a multiply-accumulate.
+# In operations; two of them are a multiply-accumulate.
 FORMULAS: dict[object, Callable[..., int]] = {
     aten.native_layer_norm: _norm(5, 4, weight_index=2),
     aten.native_group_norm: _norm(5, 4, weight_index=1),
@@ -49,17 +48,17 @@ FORMULAS: dict[object, Callable[..., int]] = {
     aten._native_batch_norm_legit_no_training: _norm(2, 1, weight_index=1),
     aten.upsample_bilinear2d: _upsampling(4),
     aten.upsample_nearest2d: _upsampling(1),
-    aten.upsample_nearest2d.default: _upsampling(1),  # else it is taken apart and not counted
+    aten.upsample_nearest2d.default: _upsampling(1),  # else it is decomposed and not counted
     aten._scaled_dot_product_flash_attention_for_cpu: _attention,
 }
 
 
 class OperationCounts:
-    """What was counted in one forward pass of a network.
+    """Counts of one forward pass of a network.
 
     Args:
-        network: The network, whose modules were counted.
-        counts: Multiply-accumulates of each module that was called, those that it calls included.
+        network: The network whose modules were counted.
+        counts: Multiply-accumulates of each called module, including the modules that it calls.
     """
 
     def __init__(self, network: nn.Module, counts: Mapping[str, int]) -> None:
@@ -67,9 +66,9 @@ class OperationCounts:
         self._counts = counts
 
     def of(self, path: str) -> int:
-        """Multiply-accumulates below a module, 0 where there is none; '' is the network.
+        """Return a module's multiply-accumulates; 0 for an unknown path; '' is the network.
 
-        A container that is not itself called, as a ModuleList, is the sum of what it holds.
+        A container that is not called itself, such as a ModuleList, is the sum of its children.
         """
         if path in self._counts or path not in self._modules:
             return self._counts.get(path, 0)
@@ -82,11 +81,11 @@ def count_operations(network: nn.Module, *inputs: Any) -> tuple[OperationCounts,
     """Run ``network(*inputs)`` and count; on the meta device nothing is computed or allocated.
 
     Args:
-        network: In evaluation mode, its parameters without gradients.
-        inputs: Its tensors, of any device.
+        network: A network in evaluation mode, its parameters without gradients.
+        inputs: Tensors on any device.
 
     Returns:
-        The counts, and what the network returned.
+        The counts, and the network's outputs.
     """
     counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     with counter:

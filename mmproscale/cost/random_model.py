@@ -1,4 +1,4 @@
-"""A model of any OpenMMLab config with random weights: nothing is fetched, nothing is trained."""
+"""Models of any OpenMMLab config with random weights, without downloads."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Any
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.model import BaseModel, PretrainedInit
+from mmengine.registry import MODELS, WEIGHT_INITIALIZERS, init_default_scope
 from torch import nn
 
 from mmproscale.errors import InputError
 from mmproscale.utils.config import load_config
+from mmproscale.utils.registered import is_type
 
 LOGGER = "random model"
 
 
 def load_any_config(name: str) -> Config:
-    """A config with a model, by its path or name, or of a package as in ``mmdet::detr/NAME.py``.
+    """Read a config with a model, given by path or name, or as ``mmdet::detr/NAME.py``.
 
     Raises:
-        InputError: There is none, or it has no model.
+        InputError: There is no such config, or it has no model.
     """
     config = load_config(name)
     if "model" not in config:
@@ -31,14 +33,14 @@ def load_any_config(name: str) -> Config:
 
 
 def model_without_weights(config: Config) -> ConfigDict:
-    """The config's model, no part of which has weights to fetch."""
+    """Return the config's model without weights to fetch in any part."""
     return _without_weights(copy.deepcopy(config.model))
 
 
 def _without_weights(value: Any) -> Any:
-    """The same without ``init_cfg`` of type Pretrained, at any depth, and without ``pretrained``.
+    """Remove ``pretrained`` and ``init_cfg`` of type Pretrained, at any depth.
 
-    Changed in place: that keeps the types of what a config is made of.
+    Dicts are changed in place, which keeps their types.
     """
     if isinstance(value, dict):
         for key, item in value.items():
@@ -50,43 +52,42 @@ def _without_weights(value: Any) -> Any:
 
 
 def _is_pretrained(init_cfg: Any) -> bool:
-    kind = init_cfg.get("type", "") if isinstance(init_cfg, dict) else ""
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.rpartition(".")[2].startswith("Pretrained")
+    return isinstance(init_cfg, dict) and is_type(
+        init_cfg.get("type"), WEIGHT_INITIALIZERS, PretrainedInit
+    )
 
 
-def build_model(model: ConfigDict, scope: str | None = None) -> nn.Module:
-    """The model with the weights that its modules are made with.
+def build_model(model: ConfigDict, scope: str | None = None) -> BaseModel:
+    """Build a model; its weights are those of its modules' constructors.
 
     Args:
-        model: As :func:`model_without_weights` makes it.
-        scope: Where types without a scope are looked up; mmdet if None.
+        model: A result of :func:`model_without_weights`.
+        scope: Scope of types that name none; mmdet if None.
 
     Raises:
-        InputError: A type that nobody registers, arguments that it does not take, or a package that
-            it needs and that is not there.
+        InputError: A type or an argument is unknown, or a needed package is not installed.
     """
     init_default_scope(scope or "mmdet")
     _be_quiet()
     try:
-        return MODELS.build(copy.deepcopy(model))  # mmdet's detectors write into theirs
+        return MODELS.build(copy.deepcopy(model))  # mmdet's detectors change their configs
     except InputError:
         raise
     except (AssertionError, AttributeError, ImportError, KeyError, TypeError) as error:
-        said = " ".join(str(error).strip("'\"").split()).partition(". ")[0]  # advice goes on
+        said = " ".join(str(error).strip("'\"").split()).partition(". ")[0]  # advice follows
         raise InputError(f"the config's model can't be built: {said}") from error
 
 
-def random_model(model: ConfigDict, scope: str | None = None) -> nn.Module:
-    """The model with the weights that training from scratch begins with, the same at each call.
+def random_model(model: ConfigDict, scope: str | None = None) -> BaseModel:
+    """Build a model with the weights of training from scratch, the same at each call.
 
-    Arguments and errors are :func:`build_model`'s.
+    Arguments and errors are those of :func:`build_model`.
     """
     torch.manual_seed(0)
     built = build_model(model, scope)
     built.init_weights()
     for name, parameter in built.named_parameters():
-        # mmcv begins with offsets and shares that are the same for all queries.
+        # mmcv starts with offsets and weights that are equal for all queries.
         if name.endswith(("sampling_offsets.weight", "attention_weights.weight")):
             nn.init.normal_(parameter, std=0.1)
     return built
@@ -94,5 +95,5 @@ def random_model(model: ConfigDict, scope: str | None = None) -> nn.Module:
 
 def _be_quiet() -> None:
     if not MMLogger.check_instance_created(LOGGER):
-        MMLogger.get_instance(LOGGER, log_level="ERROR")  # else each weight has its line
-    warnings.filterwarnings("ignore", message="torch.meshgrid")  # in mmdet's position encoding
+        MMLogger.get_instance(LOGGER, log_level="ERROR")  # else each weight logs a line
+    warnings.filterwarnings("ignore", message="torch.meshgrid")  # of mmdet's position encoding

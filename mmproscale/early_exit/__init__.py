@@ -1,1 +1,1 @@
-"""ECO-M2F's steps B and C: what each exit is worth to each image, and the gate learnt from that."""
+"""Steps B and C of ECO-M2F: the derived dataset, the fit of the gate, and its trade-off."""

@@ -1,11 +1,14 @@
-"""The derived dataset on disk: a parquet file, described in docs/early_exit.md.
+"""The derived dataset on disk: a parquet file, and the parts that step B writes before it.
 
-Its layout has a version. A file of a later one is refused; one that was cut off or damaged is, too.
+docs/early_exit.md describes the columns and the metadata. Files of another version, and files that
+were cut off or damaged, are refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,16 +18,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mmproscale.early_exit.box_matches import IOUS, BoxMatches
-from mmproscale.early_exit.class_counts import ClassCounts
+from mmproscale.early_exit.dataset_quality import BOX_IOUS, BoxMatches, ClassCounts
 from mmproscale.early_exit.derived_table import DerivedTable, Origin
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_quality import COUNTS
-from mmproscale.utils.atomic_files import atomic_path
+from mmproscale.utils.atomic_files import atomic_path, atomic_write_text, ensure_writable_dir
 
 VERSION = 1
 KEY = b"mmproscale.derived"
-"""Of the file's metadata: JSON of ``version`` and the fields of :class:`Origin`."""
+"""Key of the file's metadata: JSON of ``version`` and the fields of :class:`Origin`."""
 
 FIELDS = [
     ("image_id", pa.string()),
@@ -44,17 +46,9 @@ BOX_FIELDS = [
     ("matched", pa.list_(pa.int16())),
     ("ignored", pa.list_(pa.int16())),
 ]
-BOX_IOUS: dict[str, Sequence[int]] = {"ap": range(len(IOUS)), "ap50": (0,)}
-"""Of qualities of boxes: places in ``IOUS`` of those over which they are the mean."""
 
-
-def schema_of(origin: Origin) -> pa.Schema:
-    """The columns: those of every file, and those that its quality is added up from."""
-    return pa.schema(FIELDS + (BOX_FIELDS if _has_boxes(origin) else COUNT_FIELDS))
-
-
-def _has_boxes(origin: Origin) -> bool:
-    return bool(origin.categories) and origin.quality in BOX_IOUS
+PART_SIZE = 32
+"""Images of a part; a kill costs each process at most the work on one part."""
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], origin: Origin) -> None:
@@ -62,17 +56,18 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], origin: Origin) ->
 
     Args:
         path: The file.
-        rows: A value for each column of :func:`schema_of`.
+        rows: For each image a value for each of ``FIELDS``, and of ``BOX_FIELDS`` or
+            ``COUNT_FIELDS``.
         origin: For the metadata.
 
     Raises:
         InputError: The file can't be written.
     """
-    _write(path, pa.Table.from_pylist(list(rows), schema_of(origin)), origin)
+    _write(path, pa.Table.from_pylist(list(rows), _schema(origin)), origin)
 
 
 def merge(parts: Sequence[Path], path: Path, origin: Origin) -> None:
-    """Write the rows of several files, in that order, as one; bytes depend on the rows alone.
+    """Write the rows of several files, in that order, as one; its bytes depend only on the rows.
 
     Raises:
         InputError: A part can't be read, or the file can't be written.
@@ -80,32 +75,62 @@ def merge(parts: Sequence[Path], path: Path, origin: Origin) -> None:
     _write(path, pa.concat_tables([_read(part, origin) for part in parts]), origin)
 
 
+def _schema(origin: Origin) -> pa.Schema:
+    return pa.schema(FIELDS + (BOX_FIELDS if origin.quality in BOX_IOUS else COUNT_FIELDS))
+
+
 def _write(path: Path, table: pa.Table, origin: Origin) -> None:
-    said = json.dumps({"version": VERSION} | asdict(origin), sort_keys=True)
-    # Reading names the lists' items otherwise, and empty lists have no type of their own.
-    schema = schema_of(origin)
+    metadata = json.dumps({"version": VERSION} | asdict(origin), sort_keys=True)
+    # A table that was read names its lists' items differently, and empty lists have no type.
+    schema = _schema(origin)
     table = table.select(schema.names).cast(schema).combine_chunks()
-    table = table.replace_schema_metadata({KEY: said.encode()})
+    table = table.replace_schema_metadata({KEY: metadata.encode()})
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
 
-def read_origin(path: str | Path) -> Origin:
-    """What a derived file was made from.
+def read_table(path: str | Path) -> DerivedTable:
+    """Read a derived file into memory.
 
     Raises:
-        InputError: No such file, not a derived one, cut off, or of a later version.
+        InputError: The file is missing, damaged, not a derived file or of another version; it has
+            no image, or lists of wrong lengths.
     """
+    origin = _read_origin(path)
+    table = _read(Path(path), origin)
+    if not len(table):
+        raise InputError(f"{path} has no image: derive it again")
+    exits, layers = len(origin.exits), origin.num_layers
+    read_counts = _box_matches if origin.quality in BOX_IOUS else _class_counts
+    try:
+        return DerivedTable(
+            origin=origin,
+            image_ids=tuple(table["image_id"].to_pylist()),
+            sizes=np.stack([_numbers(table["height"]), _numbers(table["width"])], axis=1),
+            quality=_numbers(table["quality"]).reshape(len(table), exits),
+            gate_inputs=_numbers(table["gate_input"]).reshape(len(table), -1),
+            layer_macs=_numbers(table["layer_macs"]).reshape(len(table), layers),
+            fixed_macs=_numbers(table["fixed_macs"]),
+            counts=read_counts(table, origin),
+        )
+    except ValueError as error:
+        raise InputError(
+            f"{path} has lists whose lengths do not fit its exits and layers ({error}): derive it "
+            "again"
+        ) from error
+
+
+def _read_origin(path: str | Path) -> Origin:
     if not Path(path).is_file():
         raise InputError(f"{path} is not there: make it with `tools/eco.py derive`")
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is cut off, damaged or no parquet file: derive it again") from (
-            error
-        )
+        raise InputError(
+            f"{path} is cut off, damaged or not a parquet file: derive it again"
+        ) from error
     if KEY not in metadata:
-        raise InputError(f"{path} is no derived file: make one with `tools/eco.py derive`")
+        raise InputError(f"{path} is not a derived file: make one with `tools/eco.py derive`")
     content = json.loads(metadata[KEY])
     version = content.pop("version")
     if version != VERSION:
@@ -117,56 +142,18 @@ def read_origin(path: str | Path) -> Origin:
     return Origin(exits=exits, categories=categories, **content)
 
 
-def read_table(path: str | Path) -> DerivedTable:
-    """A derived file in memory.
-
-    Raises:
-        InputError: As :func:`read_origin`; a file without images, or whose lists differ in length.
-    """
-    origin = read_origin(path)
-    table = _read(Path(path), origin)
-    if not len(table):
-        raise InputError(f"{path} has no image: derive it again")
-    exits, layers = len(origin.exits), origin.num_layers
-    try:
-        return DerivedTable(
-            origin=origin,
-            image_ids=tuple(table["image_id"].to_pylist()),
-            sizes=np.stack([_numbers(table["height"]), _numbers(table["width"])], axis=1),
-            quality=_numbers(table["quality"]).reshape(len(table), exits),
-            gate_inputs=_numbers(table["gate_input"]).reshape(len(table), -1),
-            layer_macs=_numbers(table["layer_macs"]).reshape(len(table), layers),
-            fixed_macs=_numbers(table["fixed_macs"]),
-            counts=_evidence(table, origin) if origin.categories else None,
-        )
-    except ValueError as error:
-        raise InputError(f"{path} has lists of other lengths than it says: {error}") from error
-
-
 def _read(path: Path, origin: Origin) -> pa.Table:
     try:
         table = pq.read_table(path, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path} is cut off or damaged: derive it again") from error
-    missing = [name for name in schema_of(origin).names if name not in table.column_names]
+    missing = [name for name in _schema(origin).names if name not in table.column_names]
     if missing:
         raise InputError(f"{path} has no column '{missing[0]}': derive it again")
     return table
 
 
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """A column's numbers; of lists, one after the other."""
-    array = column.combine_chunks()
-    return (array.flatten() if pa.types.is_list(array.type) else array).to_numpy(
-        zero_copy_only=False
-    )
-
-
-def _evidence(table: pa.Table, origin: Origin) -> ClassCounts | BoxMatches:
-    return _boxes(table, origin) if _has_boxes(origin) else _counts(table, origin)
-
-
-def _counts(table: pa.Table, origin: Origin) -> ClassCounts:
+def _class_counts(table: pa.Table, origin: Origin) -> ClassCounts:
     lengths = _lengths(table["labels"])
     return ClassCounts(
         images=np.repeat(np.arange(len(table)), lengths),
@@ -177,7 +164,7 @@ def _counts(table: pa.Table, origin: Origin) -> ClassCounts:
     )
 
 
-def _boxes(table: pa.Table, origin: Origin) -> BoxMatches:
+def _box_matches(table: pa.Table, origin: Origin) -> BoxMatches:
     images, exits = np.arange(len(table)), np.arange(len(origin.exits))
     found = _numbers(table["found"]).reshape(len(table), len(exits))
     return BoxMatches(
@@ -195,6 +182,113 @@ def _boxes(table: pa.Table, origin: Origin) -> BoxMatches:
     )
 
 
+def _numbers(column: pa.ChunkedArray) -> np.ndarray:
+    """Return a column's numbers; those of lists one list after the other."""
+    array = column.combine_chunks()
+    return (array.flatten() if pa.types.is_list(array.type) else array).to_numpy(
+        zero_copy_only=False
+    )
+
+
 def _lengths(column: pa.ChunkedArray) -> np.ndarray:
-    """How many numbers each row's list has."""
+    """Return the length of each row's list."""
     return np.diff(column.combine_chunks().offsets.to_numpy())
+
+
+class DerivedParts:
+    """Parts of a derived file, each whole or missing, from which a killed step B continues.
+
+    They lie in the folder ``OUT.parts`` next to the file to be, together with their origin. A
+    part's images depend only on the dataset, so that any number of processes may continue.
+
+    Args:
+        out: The derived file to be.
+        origin: The model, data and quality.
+        image_ids: Ids of the dataset's images, in its order.
+        settings: Name and digest of every other input that changes a row.
+    """
+
+    def __init__(
+        self,
+        out: str | Path,
+        origin: Origin,
+        image_ids: Sequence[Any],
+        settings: Mapping[str, str],
+    ) -> None:
+        self.out, self.origin, self.num_images = Path(out), origin, len(image_ids)
+        self.folder = self.out.with_name(f"{self.out.name}.parts")
+        self._numbers = range(-(-self.num_images // PART_SIZE))
+        ids = hashlib.sha256(json.dumps([str(i) for i in image_ids]).encode()).hexdigest()
+        self._inputs = dict(
+            origin=asdict(origin), images=ids, part=PART_SIZE, settings=dict(settings)
+        )
+
+    def prepare(self, restart: bool) -> None:
+        """Make the folder, or check that the parts in it have the same origin.
+
+        Args:
+            restart: Whether to remove the parts and the derived file first.
+
+        Raises:
+            InputError: The derived file exists, the parts have another origin, or the folder can't
+                be written.
+        """
+        if restart:
+            self.out.unlink(missing_ok=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
+        if self.out.exists():
+            raise InputError(f"{self.out} is there already: --restart derives it again")
+        ensure_writable_dir(self.folder)
+        path = self.folder / "origin.json"
+        text = json.dumps(self._inputs, indent=1)
+        if not path.exists():
+            atomic_write_text(path, text)
+        if (found := json.loads(path.read_text())) != (inputs := json.loads(text)):
+            raise InputError(
+                f"{self.folder} has parts of {_difference(found, inputs)}: use another --out, or "
+                "start again with --restart"
+            )
+
+    def share(self, rank: int, world_size: int) -> list[int]:
+        """Return the numbers of the parts that a process has yet to write."""
+        own = self._numbers[rank::world_size]
+        return [part for part in own if not self._path(part).exists()]
+
+    def images(self, part: int) -> range:
+        """Return the indices in the dataset of a part's images."""
+        return range(part * PART_SIZE, min((part + 1) * PART_SIZE, self.num_images))
+
+    def write(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write a part, whole or not at all."""
+        write_rows(self._path(part), rows, self.origin)
+
+    def num_written(self) -> int:
+        """Return the number of images in the parts of all processes."""
+        written = (part for part in self._numbers if self._path(part).exists())
+        return sum(len(self.images(part)) for part in written)
+
+    def finish(self) -> None:
+        """Write the derived file from all parts, and remove them.
+
+        Raises:
+            InputError: A part is missing or damaged, or the file can't be written.
+        """
+        merge([self._path(part) for part in self._numbers], self.out, self.origin)
+        shutil.rmtree(self.folder)
+
+    def _path(self, part: int) -> Path:
+        return self.folder / f"part-{part:06d}.parquet"
+
+
+def _difference(found: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """Describe the other run whose parts were found, for a message."""
+    old, new = found.get("origin", {}), inputs["origin"]
+    if old.get("fingerprint") != new["fingerprint"]:
+        return f"another model ({old.get('config')})"
+    if found.get("images") != inputs["images"]:
+        return "other images"
+    for name, digest in inputs["settings"].items():
+        if found.get("settings", {}).get(name) != digest:
+            return f"another run, which had another {name}"
+    key = next((key for key in new if old.get(key) != new[key]), "part")
+    return f"another run ({key} {old.get(key)}, now {new.get(key)})"

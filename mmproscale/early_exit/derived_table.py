@@ -1,43 +1,31 @@
-"""A derived dataset in memory (ECO-M2F section 3.2): for each image what every exit is worth."""
+"""The derived dataset in memory (ECO-M2F section 3.2): quality and cost of each image's exits."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-
-class Evidence(Protocol):
-    """From which a dataset's quality follows, for any choice of exits."""
-
-    def take(self, indices: np.ndarray) -> Evidence:
-        """That of some images, each at most once; they are numbered afresh in that order."""
-
-    def quality(self, choice: np.ndarray) -> float:
-        """Quality in 0..1 of all images, each at its place in the exits, ``choice`` (N,)."""
-
-    def qualities(self, choice: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """The same, (S,), where sample s has image n ``weights[s, n]`` times."""
+from mmproscale.early_exit.dataset_quality import QualityCounts
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a derived dataset was made from, and how to read it.
+    """The model, data and quality that a derived dataset was made from.
 
     Args:
         config: The config's file name.
-        fingerprint: Of the model's weights but the gate's.
-        gate: Where the checkpoint has the gate's linear layer.
+        fingerprint: Of the model's weights without the gate's.
+        gate: Name of the gate's linear layer in the checkpoint.
         exits: Numbers of layers after which an image may leave, ascending.
         num_layers: Layers of the schedule, the tail included.
-        tail: How many of the last layers always run.
-        schedule: As it prints itself.
-        quality: What was measured: ``pq``, ``ap``, ...
-        categories: ``id``, ``name`` and of PQ ``isthing`` of each class, in the order of labels;
-            none for a quality from which no dataset's follows.
+        tail: Number of last layers that always run.
+        schedule: Text by which the schedule prints itself.
+        quality: Name of the measured quality: ``pq``, ``ap`` or ``ap50``.
+        categories: ``id`` and ``name`` of each class, for PQ also ``isthing``, in the order of
+            labels.
     """
 
     config: str
@@ -48,23 +36,22 @@ class Origin:
     tail: int
     schedule: str
     quality: str
-    categories: tuple[dict[str, Any], ...] = ()
+    categories: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
 class DerivedTable:
-    """N images at E exits.
+    """N images at E exits of an encoder with L layers.
 
     Args:
-        origin: What it was made from.
-        image_ids: N of them, as text.
+        origin: The model, data and quality.
+        image_ids: N ids, as text.
         sizes: (N, 2) height and width that the network sees, padding included.
-        quality: (N, E) in 0..1; NaN where there was nothing to find and nothing was found.
+        quality: (N, E) in 0..1; NaN where neither truth nor result has a segment or box.
         gate_inputs: (N, C) float32.
         layer_macs: (N, L) int64, multiply-accumulates of each layer of the encoder.
-        fixed_macs: (N,) int64, of everything else, up to class and mask logits.
-        counts: From which a dataset's quality follows: PQ's counts, AP's matches; None for another
-            quality.
+        fixed_macs: (N,) int64, those of the rest of the model, up to class and mask logits.
+        counts: Records that give the dataset's quality for any choice of exits.
     """
 
     origin: Origin
@@ -74,7 +61,7 @@ class DerivedTable:
     gate_inputs: np.ndarray
     layer_macs: np.ndarray
     fixed_macs: np.ndarray
-    counts: Evidence | None = None
+    counts: QualityCounts
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -94,11 +81,11 @@ class DerivedTable:
 
     @property
     def relative_costs(self) -> np.ndarray:
-        """(N, E) cost of the layers in units of the image's mean layer: k where all are alike."""
+        """(N, E) encoder costs in mean layers of the image; k where all layers cost alike."""
         return self.encoder_costs / self.layer_macs.mean(1, keepdims=True)
 
     def take(self, indices: np.ndarray) -> DerivedTable:
-        """The same of some images, each at most once."""
+        """Return the table of some images, each at most once."""
         return DerivedTable(
             origin=self.origin,
             image_ids=tuple(self.image_ids[index] for index in indices),
@@ -107,27 +94,27 @@ class DerivedTable:
             gate_inputs=self.gate_inputs[indices],
             layer_macs=self.layer_macs[indices],
             fixed_macs=self.fixed_macs[indices],
-            counts=self.counts and self.counts.take(indices),
+            counts=self.counts.take(indices),
         )
 
 
 def split(table: DerivedTable, held_out: float, seed: int = 0) -> tuple[DerivedTable, DerivedTable]:
-    """Images to fit the gate to, and images to judge it by.
+    """Return the images to fit the gate to, and the images to judge it by.
 
-    An image's side depends on its id and the seed alone, so it stays where others come and go.
+    An image's side depends only on its id and the seed, so it stays when other images come or go.
 
     Args:
         table: All images.
-        held_out: The share to judge by; with 0, all images serve for both.
-        seed: Another seed, another split.
+        held_out: Share of images to judge by; with 0, all images serve for both.
+        seed: Another seed gives another split.
     """
     if held_out == 0:
         return table, table
-    judged = _draws(table.image_ids, seed) < held_out
+    judged = np.array([_draw(image_id, seed) for image_id in table.image_ids]) < held_out
     return table.take(np.flatnonzero(~judged)), table.take(np.flatnonzero(judged))
 
 
-def _draws(image_ids: Sequence[str], seed: int) -> np.ndarray:
-    """A number in 0..1 for each id, which looks random."""
-    digests = (hashlib.sha256(f"{seed}:{image_id}".encode()).digest() for image_id in image_ids)
-    return np.array([int.from_bytes(digest[:8], "big") / 2**64 for digest in digests])
+def _draw(image_id: str, seed: int) -> float:
+    """Return a pseudo-random number in 0..1 that is fixed for an id."""
+    digest = hashlib.sha256(f"{seed}:{image_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -1,28 +1,51 @@
-"""The gate of a checkpoint: read, compared with a derived dataset, and written."""
+"""Checkpoints of early exit: the fingerprint of a model, and its gate, read and written."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from mmproscale.checkpoints.safe_loading import load_checkpoint, state_dict_of
+from mmproscale.checkpoints.model_match import REBUILT
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
 from mmproscale.early_exit.derived_table import Origin
-from mmproscale.early_exit.fingerprint import fingerprint
 from mmproscale.early_exit.gate_fitting import FittedGate
 from mmproscale.errors import InputError
 from mmproscale.utils.atomic_files import atomic_path
 
 
+def fingerprint(weights: Mapping[str, Tensor], gate: str) -> str:
+    """Return a hash of all weights but the gate's, as 64 hexadecimal digits.
+
+    It identifies the model of a derived dataset. Step C changes the gate, so the gate does not
+    count; any other change makes the stored vectors and qualities those of another model.
+
+    Args:
+        weights: Name -> tensor. Names, types, shapes and bytes count, except those of buffers that
+            a model rebuilds by itself.
+        gate: Name of the gate's linear layer.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        if name.startswith(f"{gate}.") or name.endswith(REBUILT):
+            continue
+        weight = weights[name].detach().cpu().contiguous()
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+        digest.update(weight.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def load_same_model(path: str | Path, origin: Origin, derived: str | Path) -> dict[str, Any]:
-    """A checkpoint of the model that a derived file was made from.
+    """Load a checkpoint of the model that a derived file was made from.
 
     Args:
         path: The checkpoint.
-        origin: The derived file's.
-        derived: Its name, for the message.
+        origin: The derived file's origin.
+        derived: The derived file's name, for the message.
 
     Raises:
         InputError: The checkpoint can't be read, or is another model's.
@@ -30,17 +53,17 @@ def load_same_model(path: str | Path, origin: Origin, derived: str | Path) -> di
     checkpoint = load_checkpoint(path)
     if fingerprint(state_dict_of(checkpoint), origin.gate) != origin.fingerprint:
         raise InputError(
-            f"{path} is another model than {derived} was derived from (by {origin.config}): give "
-            "that one's checkpoint, or derive again"
+            f"{path} is another model than {derived} was derived from (config {origin.config}): "
+            "give that model's checkpoint, or derive again"
         )
     return checkpoint
 
 
 def gate_of(checkpoint: dict[str, Any], origin: Origin, path: str | Path) -> FittedGate:
-    """The gate that a checkpoint has.
+    """Return a checkpoint's gate.
 
     Raises:
-        InputError: It has none, or one for other exits.
+        InputError: The checkpoint has no gate, or one for other exits.
     """
     weights = state_dict_of(checkpoint)
     names = [f"{origin.gate}.{kind}" for kind in ("weight", "bias")]
@@ -55,16 +78,20 @@ def gate_of(checkpoint: dict[str, Any], origin: Origin, path: str | Path) -> Fit
 
 
 def write_gate(
-    checkpoint: dict[str, Any], origin: Origin, gate: FittedGate, out: Path, how: Mapping[str, Any]
+    checkpoint: dict[str, Any],
+    origin: Origin,
+    gate: FittedGate,
+    out: Path,
+    settings: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint's weights with another gate, whole or not at all; no optimiser's state.
+    """Write a checkpoint's weights with another gate and no optimiser state, whole or not at all.
 
     Args:
         checkpoint: As :func:`load_same_model` gives it.
-        origin: Says where the gate is.
-        gate: The new one.
+        origin: The derived file's origin, which has the gate's name.
+        gate: The new gate.
         out: The file.
-        how: What the gate was fitted with, kept as ``meta['early_exit']``.
+        settings: Settings and results of the fit, kept as ``meta['early_exit']``.
 
     Raises:
         InputError: The file can't be written.
@@ -72,6 +99,6 @@ def write_gate(
     weights = dict(state_dict_of(checkpoint))
     weights[f"{origin.gate}.weight"] = torch.from_numpy(gate.weight)
     weights[f"{origin.gate}.bias"] = torch.from_numpy(gate.bias)
-    meta = dict(checkpoint.get("meta") or {}) | {"early_exit": dict(how)}
+    meta = dict(checkpoint.get("meta") or {}) | {"early_exit": dict(settings)}
     with atomic_path(out) as temporary:
         torch.save({"meta": meta, "state_dict": weights}, temporary)

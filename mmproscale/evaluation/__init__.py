@@ -1,4 +1,4 @@
-"""Figures of a model's predictions, and the formats they are computed from."""
+"""Figures of a model's predictions: panoptic quality, mean IoU and mask AP."""
 
 from mmproscale.evaluation.universal_metric import UniversalSegMetric
 

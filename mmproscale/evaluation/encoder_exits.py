@@ -1,4 +1,4 @@
-"""Where images leave the encoder, and what that costs: exact, at each image's own size."""
+"""Metric of the encoder exits that images take, and of their exact cost at each image's size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from mmengine.registry import MODELS
 from terminaltables import AsciiTable
 
-from mmproscale.cost.exit_cost import ExitCost, exit_cost, mean_cost
+from mmproscale.cost.cost_report import ExitCost, exit_cost, mean_cost
 from mmproscale.cost.model_cost import ModelCost, Network, model_cost
 from mmproscale.cost.model_parts import exit_holder
 from mmproscale.cost.random_model import model_without_weights
@@ -22,14 +22,14 @@ from mmproscale.utils.progress import progress_bars
 
 GIGA = 1e9
 Size = tuple[int, int]
-Taken = tuple[int, Size]  # the exit that an image took, and (H, W) that its network saw
+Taken = tuple[int, Size]  # an image's exit, and the (H, W) that the network saw
 
 
 @METRICS.register_module()
 class EncoderExitMetric(BaseMetric):
     """Histogram of exits and mean cost as run; ``report`` holds both under ``early_exit``.
 
-    An image's cost is that of its batch's padded size, which is what is computed.
+    An image's cost is that of its batch's padded size, which the network computes.
 
     Args:
         model: The config of the model that is tested.
@@ -47,11 +47,11 @@ class EncoderExitMetric(BaseMetric):
         """Keep each image's exit and size.
 
         Args:
-            data_batch: Not looked at.
+            data_batch: Not used.
             data_samples: Predictions as dicts, with ``encoder_exit`` and ``batch_input_shape``.
 
         Raises:
-            InputError: They do not say where images left the encoder.
+            InputError: A prediction has no ``encoder_exit``.
         """
         for sample in data_samples:
             if "encoder_exit" not in sample:
@@ -63,13 +63,18 @@ class EncoderExitMetric(BaseMetric):
             self.results.append((sample["img_id"], taken))
 
     def compute_metrics(self, results: list[tuple[Any, Taken]]) -> dict[str, float]:
-        """Mean exit, and GFLOPs as papers call them: as run and in their form."""
+        """Return the mean exit and the mean GMACs, called GFLOPs as in the papers.
+
+        ``GFLOPs`` is the cost as run, ``published_GFLOPs`` that of the papers' form.
+
+        Raises:
+            InputError: The metric's model has no encoder with exits.
+        """
         taken = list(dict(results).values())  # images that fill up the last batch count once
         if not taken:
             return {}
+        exits = self._exits()
         costs = self._costs({size for _, size in taken})
-        _, holder = exit_holder(self.network.model)
-        exits = holder.exits if holder.exit is None else (holder.exit,)
         of_images = [(exit_, exit_cost(costs[size], exit_)) for exit_, size in taken]
         self.report = {"early_exit": exit_report(of_images, exits)}
         is_detector = self.network.mask_head is None
@@ -80,6 +85,14 @@ class EncoderExitMetric(BaseMetric):
             "GFLOPs": mean["total"],
             "published_GFLOPs": mean["published_total"],
         }
+
+    def _exits(self) -> Sequence[int]:
+        """Exits that the model can take."""
+        found = exit_holder(self.network.model)
+        if found is None:
+            raise InputError("EncoderExitMetric: its model has no encoder with exits")
+        holder: Any = found[1]
+        return holder.exits if holder.exit is None else (holder.exit,)
 
     def _costs(self, sizes: set[Size]) -> dict[Size, ModelCost]:
         """The model's cost at each size."""
@@ -95,11 +108,15 @@ class EncoderExitMetric(BaseMetric):
 def exit_report(
     of_images: Sequence[tuple[int, ExitCost]], exits: Sequence[int]
 ) -> dict[str, dict[str, Any]]:
-    """``exits``: exit as text -> images and their mean GMACs as run; ``gmacs``: the mean of all.
+    """Return the histogram of exits and the mean costs.
 
     Args:
         of_images: Exit and cost of each image, at least one.
-        exits: Those that there are, taken or not.
+        exits: All exits of the model, including those that no image took.
+
+    Returns:
+        ``exits``: exit as text -> ``images``, their number, and ``gmacs``, their mean GMACs as run;
+        ``gmacs``: mean GMACs of all images, by part.
     """
     at_exits = {k: [cost for exit_, cost in of_images if exit_ == k] for k in exits}
     return {
@@ -112,7 +129,7 @@ def exit_report(
 
 
 def exit_table(report: Mapping[str, Any], is_detector: bool = False) -> str:
-    """The histogram and the mean, for people; a detector's costs have no other form."""
+    """Lay out the histogram and the means; a detector's costs have no published form."""
     number = sum(entry["images"] for entry in report["exits"].values())
     rows = [["exit", "images", "share", "GFLOPs as run"]]
     for exit_, entry in report["exits"].items():

@@ -1,4 +1,4 @@
-"""Which images were evaluated, and on which process each counts: none lost, none doubled."""
+"""Accounting of the evaluated images: each counts once, on one process; none is lost or doubled."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,14 +7,27 @@ from typing import Any
 
 from mmproscale.errors import InputError
 
-_NONE = object()
+_NO_IMAGE = object()
+
+
+def batch_ids(data_batch: Any) -> list[Any] | None:
+    """Return the image ids of a batch as the dataloader gave it; None where it has none.
+
+    With test-time augmentation the batch has a list of data samples for each view.
+    """
+    samples = data_batch.get("data_samples") if isinstance(data_batch, dict) else None
+    if samples and isinstance(samples[0], Sequence):
+        samples = samples[0]
+    if not isinstance(samples, Sequence) or any(s.get("img_id") is None for s in samples):
+        return None
+    return [sample.get("img_id") for sample in samples]
 
 
 def check_batch(given: Sequence[Any] | None, returned: Sequence[Any]) -> None:
     """Check that a model returned each image of a batch once.
 
     Args:
-        given: Ids of the images that the dataloader gave; None where that is not known.
+        given: Ids of the images that the dataloader gave; None if they are unknown.
         returned: Ids of the model's results.
 
     Raises:
@@ -34,15 +47,15 @@ def check_batch(given: Sequence[Any] | None, returned: Sequence[Any]) -> None:
 def own_images(
     ids_of_ranks: Sequence[Sequence[Any]], rank: int, size: int, known: Sequence[Any] = ()
 ) -> list[int]:
-    """Which results of a process count, so that each image counts once.
+    """Return which results of a process count, so that each image counts once.
 
-    Samplers fill up the last round with the first images, so that each process gets as many: those
-    results count on the first process that has them. Anything else that is missing or there twice
-    is an error; every process raises the same.
+    Samplers fill up the last round with the first images, so that all processes get equally many.
+    Such an image counts on the first process that has it. Any other image that is missing or
+    doubled is an error, and every process raises the same one.
 
     Args:
-        ids_of_ranks: For each process, ids of the images that it has results of, in order.
-        rank: Of this process.
+        ids_of_ranks: For each process, the image ids of its results, in order.
+        rank: Rank of this process.
         size: Length of the dataset.
         known: Ids in the annotation file, in order, to name an image that is lost.
 
@@ -57,8 +70,8 @@ def own_images(
         raise InputError(_wrong_number(distinct, size, known))
     if not _is_filled_up(ids_of_ranks, size):
         raise InputError(
-            f"image {_doubled(ids_of_ranks)} has several results, other than a sampler that fills "
-            "up the last round would give: use one that gives each image once (DefaultSampler)"
+            f"image {_doubled(ids_of_ranks)} has several results, and not because a sampler "
+            "filled up the last round: use one that gives each image once (DefaultSampler)"
         )
     seen = set(chain(*ids_of_ranks[:rank]))
     own: list[int] = []
@@ -69,30 +82,27 @@ def own_images(
     return own
 
 
-def _interleaved(ids_of_ranks: Sequence[Sequence[Any]]) -> list[Any]:
-    """The order in which DefaultSampler deals images out: one to each process in turn."""
-    turns = zip_longest(*ids_of_ranks, fillvalue=_NONE)
-    return [image_id for image_id in chain(*turns) if image_id is not _NONE]
-
-
 def _is_filled_up(ids_of_ranks: Sequence[Sequence[Any]], size: int) -> bool:
-    """Whether some sampler deals so: each image once, then again from the first, until it fits."""
+    """Tell if a sampler may have given each image once and then the first ones to fill up."""
     extra = sum(map(len, ids_of_ranks)) - size
-    in_turn, in_blocks = _interleaved(ids_of_ranks), list(chain(*ids_of_ranks))
-    # Dealing as many to each takes fewer than one more for each; one process needs none.
+    turns = zip_longest(*ids_of_ranks, fillvalue=_NO_IMAGE)
+    in_turn = [image_id for image_id in chain(*turns) if image_id is not _NO_IMAGE]
+    in_blocks = list(chain(*ids_of_ranks))
+    # Filling up takes less than one image for each process, and none for one process.
     if extra >= len(ids_of_ranks):
         return False
+    # DefaultSampler deals images in turn.
     return _begins_again(in_turn, size) or _begins_again(in_blocks, size)
 
 
 def _begins_again(order: Sequence[Any], size: int) -> bool:
-    """Whether all images come first and what follows repeats the first of them."""
+    """Tell if all images come first and the rest repeats the first of them."""
     again = (order[index % size] for index in range(size, len(order)))
     return len(set(order[:size])) == size and list(again) == list(order[size:])
 
 
 def _doubled(ids_of_ranks: Sequence[Sequence[Any]]) -> Any:
-    """An image that is there twice, and if possible one that does not look like filling up."""
+    """An image with several results, if possible one that does not look like filling up."""
     twice = [image_id for image_id, n in Counter(chain(*ids_of_ranks)).items() if n > 1]
     ends = {ids[-1] for ids in ids_of_ranks if ids} & {ids[0] for ids in ids_of_ranks if ids}
     return next((image_id for image_id in twice if image_id not in ends), twice[0])

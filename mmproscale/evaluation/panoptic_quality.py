@@ -1,32 +1,42 @@
-"""PQ, SQ and RQ by panopticapi's protocol, from counts that add up over images and processes."""
+"""Panoptic quality (PQ), SQ and RQ by panopticapi's protocol.
 
+An image is counted first, from maps in memory or from PNG files. The counts add up over images and
+processes, and the figures follow from their sum.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
+from hotcoco.panoptic import PanopticEval
 
 from mmproscale.datasets.formats.panoptic_png import VOID
 
 IOU_UNIT = 2.0**-40
-"""Sums of IoU are whole numbers of this, so that they don't depend on the order of images."""
+"""Sums of IoU are whole numbers of this unit, so that they don't depend on the order of images."""
 
 COUNTS = ("iou", "tp", "fp", "fn")
 """Columns of the counts: sum of matched IoUs in ``IOU_UNIT``, matched, extra, missed segments."""
 
 GROUPS = {"all": "", "things": "_th", "stuff": "_st"}
-"""The protocol's groups of classes, and what is appended to a figure's name for each."""
+"""The protocol's groups of classes, each with the suffix of its figures' names."""
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+_SHIFT = 32
 
 
 @dataclass(frozen=True)
 class Segments:
-    """The segments of one id map; arrays of (N,).
+    """Segments of one id map, as arrays of (N,).
 
     Args:
         ids: Their values in the map, each once.
         labels: Their classes.
         areas: Pixels; of ground truth as its JSON says.
-        crowds: Whether each is a crowd region; predictions have none.
+        crowds: True for crowd regions; predictions have none.
     """
 
     ids: np.ndarray
@@ -35,22 +45,63 @@ class Segments:
     crowds: np.ndarray
 
 
-Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
+class StoredMap(NamedTuple):
+    """A panoptic PNG and its segments in the JSON.
+
+    ``segments`` are dicts with ``id`` and ``category_id``. Those of ground truth also have
+    ``area`` in whole pixels, and may have ``iscrowd``.
+    """
+
+    folder: Path
+    file_name: str
+    segments: Sequence[dict[str, Any]]
+
+    @property
+    def path(self) -> Path:
+        """Path of the PNG."""
+        return self.folder / self.file_name
+
+
+def count_pairs(first: np.ndarray, second: np.ndarray) -> Pairs:
+    """Count the pixels of every pair of values that occurs.
+
+    Maps of segments are made of long runs. A pair is looked up only where one of the two maps
+    changes, so the cost is that of comparing neighbours.
+
+    Args:
+        first: (H, W) integers, 0 to 2**31 - 1.
+        second: (H, W) integers, -2**31 to 2**31 - 1.
+
+    Returns:
+        Three (N,) int64 arrays, one entry for each pair, sorted by it: values of ``first``, values
+        of ``second``, pixels.
+    """
+    first, second = np.ravel(first), np.ravel(second)
+    changes = first[1:] != first[:-1]
+    changes |= second[1:] != second[:-1]
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1])[: first.size]
+    lengths = np.diff(starts, append=first.size)
+    keys = (first[starts].astype(np.int64) << _SHIFT) + second[starts]
+    pairs = np.unique(keys)
+    # Sorting values and searching them is faster than sorting their places.
+    pixels = np.bincount(np.searchsorted(pairs, keys), lengths, len(pairs)).astype(np.int64)
+    of_first = (pairs + (1 << (_SHIFT - 1))) >> _SHIFT
+    return of_first, pairs - (of_first << _SHIFT), pixels
 
 
 def match_segments(
     truth: Segments, prediction: Segments, pairs: Pairs, num_classes: int
 ) -> np.ndarray:
-    """Counts of one image by panopticapi's rules.
+    """Count one image by panopticapi's rules.
 
-    A pair of one class matches if its IoU is above 0.5; the union leaves out what of the prediction
-    lies on void. A crowd is neither matched nor missed. An unmatched prediction is not extra if
-    more than half of it lies on void and on the last crowd of its class.
+    A pair of one class matches if its IoU is above 0.5. The union leaves out the part of the
+    prediction that lies on void. A crowd is neither matched nor missed. An unmatched prediction is
+    not extra if more than half of it lies on void and on the last crowd of its class.
 
     Args:
         truth: Segments of the ground truth.
         prediction: Segments of the prediction.
-        pairs: What ``count_pairs`` says of the two id maps.
+        pairs: Result of :func:`count_pairs` for the two id maps, the ground truth's first.
         num_classes: Labels are below it.
 
     Returns:
@@ -95,7 +146,7 @@ def _on_last_crowd(truth: Segments, prediction: Segments, overlap: np.ndarray) -
 
 
 def positions(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Where each of ``values`` stands in ``ids``; -1 where it does not."""
+    """Return the index in ``ids`` of each of ``values``, -1 for values that are not in it."""
     if not len(ids):
         return np.full(len(values), -1)
     order = np.argsort(ids, kind="stable")
@@ -103,11 +154,74 @@ def positions(ids: np.ndarray, values: np.ndarray) -> np.ndarray:
     return np.where(ids[places] == values, places, -1)
 
 
-def quality_of_classes(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """``pq``, ``sq``, ``rq`` in 0..1 of each class.
+def count_files(
+    truth: StoredMap, prediction: StoredMap, categories: Sequence[dict[str, Any]]
+) -> np.ndarray:
+    """Count one image from its PNGs: hotcoco decodes and compares them faster than we could.
 
     Args:
-        counts: (C, 4) as :func:`match_segments` gives them, summed over images.
+        truth: The ground truth.
+        prediction: The prediction.
+        categories: In the order of labels.
+
+    Returns:
+        (C, 4) int64, as :func:`match_segments`.
+
+    Raises:
+        ValueError: A PNG can't be decoded; sizes differ; PNG and JSON of the prediction
+            contradict each other.
+    """
+    # Image ids may be names, but hotcoco takes only whole numbers.
+    image = {"file_name": truth.file_name, "id": 0}
+    classes = [dict(id=c["id"], name=c["name"], isthing=int(c["isthing"])) for c in categories]
+    of_truth = _annotation(truth, ("id", "category_id", "area", "iscrowd"))
+    sides = (
+        {"images": [image], "annotations": [of_truth], "categories": classes},
+        {"annotations": [_annotation(prediction, ("id", "category_id"))]},
+    )
+    folders = dict(gt_folder=str(truth.folder), pred_folder=str(prediction.folder))
+    try:
+        evaluation = PanopticEval(*sides, **folders)
+        evaluation.evaluate()
+    except (KeyError, TypeError, OSError) as error:
+        raise ValueError(error) from error
+    per_class = evaluation.results()["per_class"]
+    found = [per_class[category["id"]] for category in categories]
+    return np.array(
+        [[round(c["iou"] / IOU_UNIT), *(c[key] for key in COUNTS[1:])] for c in found], np.int64
+    ).reshape(-1, len(COUNTS))
+
+
+def _annotation(side: StoredMap, keys: Sequence[str]) -> dict[str, Any]:
+    segments = [{key: s[key] for key in keys if key in s} for s in side.segments]
+    return {"file_name": side.file_name, "segments_info": segments, "image_id": 0}
+
+
+def is_consistent(truth: StoredMap, categories: Sequence[dict[str, Any]]) -> bool:
+    """Tell if a ground truth's PNG holds exactly the JSON's segments, with their areas.
+
+    If so, every segment matches itself with an IoU of 1, since the union is the JSON's area. This
+    takes half the time of decoding the PNG in Python.
+    """
+    # Crowds would not be matched.
+    plain = truth._replace(segments=[segment | {"iscrowd": 0} for segment in truth.segments])
+    try:
+        counts = count_files(plain, plain, categories)
+    except ValueError:
+        return False
+    of_class = Counter(segment["category_id"] for segment in plain.segments)
+    expected = [
+        [of_class[c["id"]] / IOU_UNIT, of_class[c["id"]], 0, 0]  # as COUNTS
+        for c in categories
+    ]
+    return np.array_equal(counts, np.reshape(expected, counts.shape))
+
+
+def quality_of_classes(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return ``pq``, ``sq``, ``rq`` in 0..1 of each class.
+
+    Args:
+        counts: (C, 4) as :func:`match_segments`, summed over images.
 
     Returns:
         Arrays of (C,). A class that occurs on neither side has NaN; one that is never matched has
@@ -122,18 +236,18 @@ def quality_of_classes(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def panoptic_quality(counts: np.ndarray, categories: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of all classes, of the groups and of each class.
+    """Return the figures of all classes, of the groups and of each class.
 
     Args:
-        counts: (C, 4) as :func:`match_segments` gives them, summed over images.
+        counts: (C, 4) as :func:`match_segments`, summed over images.
         categories: In the order of labels.
 
     Returns:
         ``all``, ``things``, ``stuff``: dicts of ``pq``, ``sq``, ``rq`` in 0..1 and ``n``, the
-        number of classes averaged (those that occur on neither side are left out; NaN if that
-        leaves none). ``per_class``: category id as text -> ``name``, ``isthing``, ``pq``, ``sq``,
-        ``rq`` (0 of a class that occurs on neither side, as panopticapi says it) and the sums
-        behind them, ``iou``, ``tp``, ``fp``, ``fn``.
+        number of classes averaged. Classes that occur on neither side are left out of the average;
+        if none remains, it is NaN. ``per_class``: category id as text -> ``name``, ``isthing``,
+        ``pq``, ``sq``, ``rq`` (0 for a class that occurs on neither side, as in panopticapi) and
+        the sums behind them, ``iou``, ``tp``, ``fp``, ``fn``.
     """
     quality = quality_of_classes(counts)
     is_thing = np.array([bool(category["isthing"]) for category in categories])
@@ -154,7 +268,7 @@ def panoptic_quality(counts: np.ndarray, categories: Sequence[dict[str, Any]]) -
 
 
 def image_quality(counts: np.ndarray, categories: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of one image: ``pq``, ``sq``, ``rq``, ``n``, and the classes that occur in it."""
+    """Return one image's ``pq``, ``sq``, ``rq`` and ``n``, and the classes that occur in it."""
     quality = panoptic_quality(counts, categories)
     present = {k: v for k, v in quality["per_class"].items() if v["tp"] + v["fp"] + v["fn"]}
     return {**quality["all"], "per_class": present}

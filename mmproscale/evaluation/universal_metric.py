@@ -1,11 +1,10 @@
-"""The metric of our configs: PQ, mIoU and AP of the images that a dataloader gave, in one pass."""
+"""Metric that mmengine calls: PQ, mIoU and AP of a dataloader's images, in one pass."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mmengine.dist import (
     all_gather_object,
@@ -20,22 +19,15 @@ from mmengine.logging import MMLogger
 
 from mmproscale.datasets.formats.panoptic_png import encode_png, segments_of
 from mmproscale.errors import InputError
-from mmproscale.evaluation.ground_truth import PanopticGroundTruth
-from mmproscale.evaluation.image_accounting import check_batch, own_images
+from mmproscale.evaluation.average_precision import average_precision, check_backend
+from mmproscale.evaluation.ground_truth import InstanceGroundTruth, PanopticGroundTruth
+from mmproscale.evaluation.image_accounting import batch_ids, check_batch, own_images
 from mmproscale.evaluation.image_score import ImageScore, ImageScorer
-from mmproscale.evaluation.instance_quality import average_precision, check_backend
-from mmproscale.evaluation.instance_truth import InstanceGroundTruth
-from mmproscale.evaluation.sample_prediction import batch_ids, panoptic_map, prediction_of
-from mmproscale.evaluation.universal_report import (
-    add_up,
-    for_json,
-    make_report,
-    named_percentages,
-    report_table,
-    zero_totals,
-)
+from mmproscale.evaluation.model_predictions import panoptic_map, prediction_of
+from mmproscale.evaluation.report import add_up, make_report, named_percentages, report_table
 from mmproscale.registry import METRICS
 from mmproscale.utils.atomic_files import atomic_write_bytes, atomic_write_text
+from mmproscale.utils.json_values import nan_to_null
 
 
 @METRICS.register_module()
@@ -45,13 +37,13 @@ class UniversalSegMetric(BaseMetric):
     PQ equals panopticapi's. mIoU is over the classes of the panoptic annotation, as detectron2 and
     Mask2Former paint them: a crowd counts for its class, void is ignored. AP is COCO's, of things.
 
-    Every image of the dataloader counts once, whichever process has it; images repeated to fill up
-    the last batch don't count again, and one that is lost or doubled is an error. A subset of a
-    dataset gives the figures of that subset. Processes add up counts of whole numbers, so figures
-    don't depend on how many there are. Figures over no class are NaN.
+    Every image of the dataloader counts once, on any process. Images repeated to fill up the last
+    batch don't count again, and a lost or doubled image is an error. A subset of a dataset gives
+    the figures of that subset. Processes add up whole numbers, so figures don't depend on the
+    number of processes. Figures over no class are NaN.
 
-    After ``evaluate``, ``report`` holds all figures in 0..1 (see ``make_report``), those of each
-    image on the main process only.
+    After ``evaluate``, ``report`` holds all figures in 0..1 (see ``make_report``). Only the main
+    process has the figures of each image.
 
     Args:
         ann_file: COCO panoptic JSON of the ground truth.
@@ -60,15 +52,16 @@ class UniversalSegMetric(BaseMetric):
         instances_file: COCO instances JSON for AP; by default AP is against the things of the
             panoptic annotation.
         ap_backend: ``hotcoco``, or ``pycocotools`` for AP that is to be published.
-        per_image: Whether ``report`` has PQ of each image, and ``PREFIX.per_image.json`` too.
-        outfile_prefix: Where to keep the panoptic predictions, as ``PREFIX.panoptic.json`` and
-            ``PREFIX.panoptic/``, on a disk that all processes share; not kept by default.
-        classwise: Whether the table lists every class.
-        prefix: Put before the names of the figures instead of ``universal``.
+        per_image: True to report PQ of each image, also in ``PREFIX.per_image.json``.
+        outfile_prefix: ``PREFIX`` of the files that keep the panoptic predictions,
+            ``PREFIX.panoptic.json`` and ``PREFIX.panoptic/``, on a disk that all processes share;
+            not kept by default.
+        classwise: True to list every class in the table.
+        prefix: First part of the figures' names, instead of ``universal``.
 
     Raises:
-        InputError: A file or folder is missing or is not what it should be; an unknown kind or
-            backend; an option without the kind that it is for.
+        InputError: A file or folder is missing or has a fault; a kind or backend is unknown; an
+            option is set without the kind that it belongs to.
     """
 
     default_prefix = "universal"
@@ -100,18 +93,18 @@ class UniversalSegMetric(BaseMetric):
         self._kept: dict[Any, dict] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Compare each image with its ground truth; what is kept of it are counts.
+        """Compare each image with its ground truth and keep its counts.
 
         Args:
-            data_batch: What the dataloader gave; its images must be those of ``data_samples``.
+            data_batch: The dataloader's batch; its images must be those of ``data_samples``.
             data_samples: The model's predictions as dicts, at the images' own sizes: ``img_id``
-                and, for the kinds asked for, ``pred_panoptic_seg.sem_seg`` (1, H, W) coded as
-                mmdet does, ``pred_sem_seg.sem_seg`` (1, H, W) labels, ``pred_instances`` with
+                and, for the metric's kinds, ``pred_panoptic_seg.sem_seg`` (1, H, W) in mmdet's
+                code, ``pred_sem_seg.sem_seg`` (1, H, W) labels, ``pred_instances`` with
                 ``labels`` (N,), ``scores`` (N,) and ``masks`` (N, H, W) bool.
 
         Raises:
-            InputError: A result is missing or has labels that the data has not; an image has none
-                or two results, is not annotated, or has the wrong size.
+            InputError: A result is missing or has labels that the data has not; an image has no
+                result or several, is not annotated, or has the wrong size.
         """
         self._check_classes()
         check_batch(batch_ids(data_batch), [sample["img_id"] for sample in data_samples])
@@ -122,7 +115,7 @@ class UniversalSegMetric(BaseMetric):
                 self._keep(sample)
 
     def _check_classes(self) -> None:
-        """Labels mean the same only if the dataset and this JSON list the same classes."""
+        """Check that the dataset and this JSON have the same classes, so that labels agree."""
         names = (self.dataset_meta or {}).get("classes")
         if names is not None and list(names) != [c["name"] for c in self.truth.categories]:
             raise InputError(
@@ -142,14 +135,14 @@ class UniversalSegMetric(BaseMetric):
         self._kept[image_id] = entry
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Figures of all images, the same on every process.
+        """Compute the figures of all images, the same on every process.
 
         Args:
             size: Length of the dataset.
 
         Returns:
             PQ, SQ, RQ, PQ_th, ..., RQ_st, mIoU, AP, AP50, AP75, APs, APm, APl in percent, those
-            asked for, under the metric's prefix.
+            of the metric's kinds, under its prefix.
 
         Raises:
             InputError: A lost or doubled image, on every process.
@@ -164,14 +157,16 @@ class UniversalSegMetric(BaseMetric):
         return {f"{self.prefix}/{name}": value for name, value in figures.items()}
 
     def compute_metrics(self, results: list[ImageScore]) -> dict[str, float]:
-        """Add up over processes; every process calls this with the images that it counts."""
+        """Add up over processes; each of them passes the images that count on it."""
         categories = self.truth.categories
-        totals = add_up(results, zero_totals(len(categories), self.scorer.kinds))
+        totals = add_up(results, len(categories), self.scorer.kinds)
         for counts in totals.values():
             all_reduce(torch.from_numpy(counts))
         number = sum(all_gather_object(len(results)))
         precision = self._precision(results) if "instance" in self.scorer.kinds else None
-        per_image = self._per_image(results) if self.per_image else None
+        per_image = None
+        if self.per_image:
+            per_image = self._gathered({s.image_id: s.counts["panoptic"] for s in results})
         self.report = make_report(number, totals, precision, per_image, categories)
         self._write(results)
         if is_main_process():
@@ -183,29 +178,22 @@ class UniversalSegMetric(BaseMetric):
         return named_percentages(self.report)
 
     def _precision(self, results: list[ImageScore]) -> dict[str, Any] | None:
-        """AP, which needs all detections in one place: the main process computes it."""
-        parts = {s.image_id: (s.shape, s.truths, s.detections) for s in results}
-        of_images = list(self._gathered(parts).values())
-        answer = [self._precision_of(of_images) if is_main_process() else None]
+        """AP, which the main process computes, since it needs all detections in one place."""
+        images = list(self._gathered({s.image_id: s.instances for s in results}).values())
+        answer: list[dict[str, Any] | None] = [None]
+        if is_main_process():
+            answer = [average_precision(images, self.truth.things, self.ap_backend)]
         broadcast_object_list(answer)
         return answer[0]
 
-    def _precision_of(self, of_images: list[tuple]) -> dict[str, Any]:
-        shapes, truths, detections = ([parts[place] for parts in of_images] for place in range(3))
-        return average_precision(shapes, truths, detections, self.scorer.things, self.ap_backend)
-
-    def _per_image(self, results: list[ImageScore]) -> dict[Any, np.ndarray]:
-        """PQ's counts of each image; of all images on the main process only."""
-        return self._gathered({score.image_id: score.counts["panoptic"] for score in results})
-
     def _gathered(self, of_images: dict[Any, Any]) -> dict[Any, Any]:
-        """All processes' entries, in the order of the annotation file; none but on the main one."""
+        """All processes' entries, in the annotation file's order; empty except on the main one."""
         parts = gather_object(of_images) or []
         merged = {image_id: entry for part in parts for image_id, entry in part.items()}
         return {image_id: merged[image_id] for image_id in self.truth.images if image_id in merged}
 
     def _write(self, results: list[ImageScore]) -> None:
-        """The files that ``outfile_prefix`` asks for, by the main process."""
+        """Write the files of ``outfile_prefix`` on the main process."""
         if not self.outfile_prefix:
             return
         own = {score.image_id: self._kept[score.image_id] for score in results}
@@ -215,5 +203,5 @@ class UniversalSegMetric(BaseMetric):
         content = {"annotations": kept, "categories": self.truth.categories}
         atomic_write_text(f"{self.outfile_prefix}.panoptic.json", json.dumps(content))
         if self.per_image:
-            text = json.dumps(for_json(self.report["per_image"]))
+            text = json.dumps(nan_to_null(self.report["per_image"]))
             atomic_write_text(f"{self.outfile_prefix}.per_image.json", text)

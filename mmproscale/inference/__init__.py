@@ -1,1 +1,1 @@
-"""Prediction: a trained model turns image files into results on disk."""
+"""Prediction: from a trained model and image files to results on disk."""

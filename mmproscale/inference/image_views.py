@@ -1,4 +1,4 @@
-"""Options of test-time augmentation, and the test pipeline that makes the views they ask for."""
+"""Views of an image for test-time augmentation: command-line options and test pipeline."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import TRANSFORMS, DefaultScope
 
 from mmproscale.errors import InputError
+from mmproscale.utils.registered import is_type
 
 Step = dict[str, Any]
 
@@ -20,12 +22,12 @@ class ImageViews:
     """Views of each image, over which results are averaged.
 
     Args:
-        scales: Sizes as shares of the test pipeline's. The views nearest to 1 come first, and
-            masks are averaged at the first one's size.
-        flip: Whether each view is also mirrored, left to right.
+        scales: Sizes as multiples of the test pipeline's. Sorted so that those nearest to 1 come
+            first; masks are averaged at the size of the first.
+        flip: True to add the left-right mirror image of each view.
 
     Raises:
-        InputError: No scale, or one that is not a positive number.
+        InputError: There is no scale, or a scale is not a positive number.
     """
 
     scales: tuple[float, ...] = (1.0,)
@@ -33,21 +35,21 @@ class ImageViews:
 
     def __post_init__(self) -> None:
         if not self.scales:
-            raise InputError("--scales names no scale: give some, as 0.75 1 1.25, or leave it out")
+            raise InputError("--scales names no scale: give some (0.75 1 1.25) or leave it out")
         for scale in self.scales:
             if not 0 < scale < math.inf:
-                raise InputError(f"--scales {scale:g}: a scale is a positive number, as 0.75")
+                raise InputError(f"--scales {scale:g}: a scale is a positive number, such as 0.75")
         nearest_first = sorted(self.scales, key=lambda scale: abs(math.log(scale)))
         object.__setattr__(self, "scales", tuple(nearest_first))
 
     def pipeline(self, steps: Sequence[Step]) -> list[Step]:
-        """A test pipeline that makes the views, by mmcv's ``TestTimeAug``.
+        """Return a test pipeline that makes the views, by mmcv's ``TestTimeAug``.
 
         Args:
             steps: The pipeline of a single view; ``PackDetInputs`` is the last step.
 
         Raises:
-            InputError: Scales other than 1, and no step that resizes to a ``scale``.
+            InputError: There are scales other than 1, but no step resizes to a ``scale``.
         """
         *steps, pack = steps
         start = next((i for i, step in enumerate(steps) if _resizes(step)), len(steps))
@@ -57,7 +59,7 @@ class ImageViews:
         others = [[step] for step in steps[start + 1 :]]
         chances = (0.0, 1.0) if self.flip else (0.0,)
         mirrored = [dict(type="mmdet.RandomFlip", prob=chance) for chance in chances]
-        transforms = [*resized, *others, mirrored, [_tell_mirroring(pack)]]
+        transforms = [*resized, *others, mirrored, [_with_flip_keys(pack)]]
         return [*steps[:start], dict(type="TestTimeAug", transforms=transforms)]
 
     def _scaled(self, resize: Step) -> list[Step]:
@@ -73,11 +75,11 @@ class ImageViews:
 
 
 def _resizes(step: Step) -> bool:
-    return str(step["type"]).endswith("Resize") and "scale" in step
+    return "scale" in step and is_type(step["type"], TRANSFORMS, "mmengine.Resize")
 
 
-def _tell_mirroring(pack: Step) -> Step:
-    """The packing step, with what a view says of itself; by default it does."""
+def _with_flip_keys(pack: Step) -> Step:
+    """Return the packing step with the flip among its meta keys, as in its default keys."""
     if "meta_keys" not in pack:
         return pack
     missing = [key for key in ("flip", "flip_direction") if key not in pack["meta_keys"]]
@@ -85,7 +87,7 @@ def _tell_mirroring(pack: Step) -> Step:
 
 
 def add_view_options(parser: ArgumentParser) -> None:
-    """Add ``--tta``, as mmdet's tools have it, with ``--scales`` and ``--no-flip``."""
+    """Add ``--tta``, which mmdet's tools also have, with ``--scales`` and ``--no-flip``."""
     parser.add_argument(
         "--tta",
         action="store_true",
@@ -96,16 +98,16 @@ def add_view_options(parser: ArgumentParser) -> None:
         nargs="*",
         type=float,
         metavar="SCALE",
-        help="with --tta: average over these sizes too, as shares of the config's (0.75 1 1.25)",
+        help="with --tta: also average over these multiples of the config's size (0.75 1 1.25)",
     )
     parser.add_argument("--no-flip", action="store_true", help="with --tta: no mirror images")
 
 
-def asked_views(args: Namespace) -> ImageViews | None:
-    """The views that the options of :func:`add_view_options` ask for; None without ``--tta``.
+def views_from_options(args: Namespace) -> ImageViews | None:
+    """Return the views given by the options of :func:`add_view_options`; None without ``--tta``.
 
     Raises:
-        InputError: ``--scales`` or ``--no-flip`` without ``--tta``; scales that are none.
+        InputError: ``--scales`` or ``--no-flip`` without ``--tta``; a bad scale.
     """
     if not args.tta:
         if args.scales is not None or args.no_flip:
@@ -116,25 +118,28 @@ def asked_views(args: Namespace) -> ImageViews | None:
 
 
 def average_over(config: Config, views: ImageViews) -> None:
-    """Have the test of a config average over views, as mmdet's ``--tta`` does; changed in place.
+    """Make the test of a config average over views, as mmdet's ``--tta`` does; changes the config.
 
     Raises:
-        InputError: A detector, whose queries have no masks; as :meth:`ImageViews.pipeline`.
+        InputError: The model has no masks, or :meth:`ImageViews.pipeline` raises.
     """
     check_averageable(config)
-    for dataset in _with_pipelines(config.test_dataloader.dataset):
-        dataset.pipeline = views.pipeline(dataset.pipeline)
+    with DefaultScope.overwrite_default_scope(config.get("default_scope")):
+        for dataset in _with_pipelines(config.test_dataloader.dataset):
+            dataset.pipeline = views.pipeline(dataset.pipeline)
     config.model = dict(type="mmproscale.UniversalTTA", module=config.model)
 
 
 def check_averageable(config: Config) -> None:
-    """Raise InputError where views can't be averaged: what is merged is queries' masks."""
+    """Check that a model's views can be averaged; raise InputError where it has no masks."""
     if "bbox_head" in config.model:
-        raise InputError(f"--tta merges masks, and a {config.model.type} has boxes: leave it out")
+        raise InputError(
+            f"--tta merges masks, but a {config.model.type} gives boxes: leave --tta out"
+        )
 
 
 def _with_pipelines(dataset: ConfigDict) -> Iterator[ConfigDict]:
-    """A dataset's config or, of a wrapper such as ConcatDataset, those in it."""
+    """Yield a dataset's config; for a wrapper such as ConcatDataset, the configs in it."""
     if "pipeline" in dataset:
         yield dataset
     for inner in (*dataset.get("datasets", ()), dataset.get("dataset")):

@@ -1,4 +1,4 @@
-"""Write predictions as COCO's files and as pictures, each of them whole or not at all."""
+"""Files of predictions: COCO's JSON and PNGs, and pictures. No file is left half written."""
 
 import json
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from mmproscale.datasets.formats.panoptic_png import encode_png
+from mmproscale.datasets.formats.rle import with_text_counts
 from mmproscale.inference.pictures.box_picture import box_picture
 from mmproscale.inference.pictures.panoptic_picture import Panel, panoptic_picture
 from mmproscale.inference.predictor import Prediction
@@ -19,28 +20,26 @@ from mmproscale.utils.atomic_files import (
 )
 
 DETECTIONS = {"instance": "instances.json", "boxes": "detections.json"}
-"""Kinds of results that are COCO's detections, and their files."""
+"""Kind of result -> its file, for the kinds that are COCO's detections."""
 
 
 class PredictionFolder:
-    """A folder of results, by kind.
+    """Folder of results.
 
     - panoptic: ``panoptic.json``, ``panoptic/NAME.png``
-    - semantic: ``semantic/NAME.png``, the category id of each pixel, in 8 bits or, for ids from 256
-      on, 16
+    - semantic: ``semantic/NAME.png``, category ids of the pixels in 8 bits, or 16 for ids from 256
     - instance: ``instances.json``, COCO's detections
     - boxes: ``detections.json``, COCO's detections without masks
+    - ``pictures/NAME.jpg`` for people: the boxes, the panoptic result or else the semantic one
+    - ``images.json``: images and categories, unless ``panoptic.json`` is the only JSON
 
-    To look at there is ``pictures/NAME.jpg``, of the panoptic result or, where that was not asked
-    for, the semantic one, or of boxes. ``images.json`` has images and categories where
-    ``panoptic.json`` does not have them, and beside detections. PNGs and pictures are written as
-    predictions come; the JSONs by :meth:`finish`.
+    PNGs and pictures are written by :meth:`add`, the JSONs by :meth:`finish`.
 
     Args:
-        folder: Made if it is not there.
-        categories: As :class:`~mmproscale.inference.predictor.Predictor` has them.
-        pictures: Whether to draw pictures.
-        kinds: What predictions hold.
+        folder: Made if it does not exist.
+        categories: Those of a :class:`~mmproscale.inference.predictor.Predictor`.
+        pictures: True to draw pictures.
+        kinds: Kinds of results that every prediction has.
 
     Raises:
         InputError: The folder can't be written.
@@ -65,30 +64,27 @@ class PredictionFolder:
             ensure_writable_dir(self.folder / name)
 
     def add(self, prediction: Prediction, name: str, image_id: int) -> None:
-        """Write one prediction's PNGs and picture under ``name``; keep what the JSONs will hold."""
+        """Write one prediction's PNGs and picture under ``name``; keep the JSONs' content."""
         height, width = prediction.image.shape[:2]
         file_name = str(prediction.image_path)
-        if "panoptic" in self.kinds:
-            self._add_panoptic(prediction, name, image_id)
-        if "semantic" in self.kinds:
-            png = encode_category_png(prediction.category_map)
-            atomic_write_bytes(self.folder / "semantic" / f"{name}.png", png)
+        if prediction.id_map is not None:
+            png = f"{name}.png"
+            atomic_write_bytes(self.folder / "panoptic" / png, encode_png(prediction.id_map))
+            self._annotations.append(
+                {"image_id": image_id, "file_name": png, "segments_info": prediction.segments}
+            )
+        if prediction.category_map is not None:
+            semantic = encode_category_png(prediction.category_map)
+            atomic_write_bytes(self.folder / "semantic" / f"{name}.png", semantic)
         if self.pictures:
             picture = self._picture(prediction)
             atomic_write_bytes(self.folder / "pictures" / f"{name}.jpg", encode_jpg(picture))
         for detection in prediction.instances or ():
-            self._detections.append({"image_id": image_id, **for_json(detection)})
+            self._detections.append({"image_id": image_id, **with_text_counts(detection)})
         for box in prediction.boxes or ():
             self._detections.append({"image_id": image_id, **box})
         self._images.append(
             {"id": image_id, "file_name": file_name, "height": height, "width": width}
-        )
-
-    def _add_panoptic(self, prediction: Prediction, name: str, image_id: int) -> None:
-        png = f"{name}.png"
-        atomic_write_bytes(self.folder / "panoptic" / png, encode_png(prediction.id_map))
-        self._annotations.append(
-            {"image_id": image_id, "file_name": png, "segments_info": prediction.segments}
         )
 
     def _picture(self, prediction: Prediction) -> np.ndarray:
@@ -97,13 +93,13 @@ class PredictionFolder:
         return panoptic_picture(prediction.image, [panel_of(prediction)], self.categories)
 
     def finish(self) -> Path:
-        """Write the JSONs for what was added; return the folder."""
+        """Write the JSONs for all that was added; return the folder."""
         content = {"images": self._images, "categories": list(self.categories)}
         if "panoptic" in self.kinds:
             panoptic = content | {"annotations": self._annotations}
             atomic_write_text(self.folder / "panoptic.json", json.dumps(panoptic))
         for kind in DETECTIONS.keys() & {*self.kinds}:
-            # COCO's results are a bare list, so what its image ids are stands beside it.
+            # COCO's results are a bare list; images.json says which image has which id.
             atomic_write_text(self.folder / DETECTIONS[kind], json.dumps(self._detections))
         if "instance" in self.kinds or "panoptic" not in self.kinds:
             atomic_write_text(self.folder / "images.json", json.dumps(content))
@@ -114,32 +110,28 @@ class PredictionFolder:
 
 
 def panel_of(prediction: Prediction) -> Panel:
-    """What a picture shows: the panoptic result, or of a semantic one a segment for each class."""
+    """Return the panel to draw: the panoptic result, or the semantic one, one segment a class."""
     if prediction.id_map is not None:
-        return "prediction", prediction.id_map, prediction.segments
-    ids = prediction.category_map + 1  # 0 is void
+        return "prediction", prediction.id_map, prediction.segments or []
+    assert prediction.category_map is not None
+    ids: np.ndarray = prediction.category_map + 1  # 0 is void
     segments = [{"id": int(i), "category_id": int(i) - 1, "iscrowd": 0} for i in np.unique(ids)]
     return "prediction", ids, segments
 
 
-def for_json(detection: dict[str, Any]) -> dict[str, Any]:
-    """A detection whose RLE is text, as COCO's files have it."""
-    rle = detection["segmentation"]
-    return detection | {"segmentation": rle | {"counts": rle["counts"].decode()}}
-
-
 def encode_category_png(category_map: np.ndarray) -> bytes:
-    """Category ids (H, W) as a grey PNG of 8 bits, or of 16 where an id needs them."""
+    """Encode category ids (H, W) as a grey PNG of 8 bits, or 16 where an id needs them."""
     wide = category_map.max(initial=0) > 255
-    encoded, buffer = cv2.imencode(".png", category_map.astype(np.uint16 if wide else np.uint8))
-    if not encoded:
-        raise RuntimeError(f"OpenCV could not encode a PNG of shape {category_map.shape}")
-    return buffer.tobytes()
+    return _encode(".png", category_map.astype(np.uint16 if wide else np.uint8))
 
 
 def encode_jpg(picture: np.ndarray) -> bytes:
-    """A picture (H, W, 3) RGB as JPEG, fine enough for its text."""
-    encoded, buffer = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    """Encode a picture (H, W, 3) RGB as JPEG, at a quality that keeps text readable."""
+    return _encode(".jpg", picture[..., ::-1], cv2.IMWRITE_JPEG_QUALITY, 92)
+
+
+def _encode(extension: str, pixels: np.ndarray, *options: int) -> bytes:
+    encoded, buffer = cv2.imencode(extension, pixels, options)
     if not encoded:
-        raise RuntimeError(f"OpenCV could not encode a JPEG of shape {picture.shape}")
+        raise RuntimeError(f"OpenCV could not encode a {extension} of shape {pixels.shape}")
     return buffer.tobytes()

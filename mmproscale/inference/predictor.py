@@ -1,4 +1,4 @@
-"""A trained model that turns image files into panoptic, semantic, instance results, or boxes."""
+"""Predictor: a trained model that turns image files into segments or boxes."""
 
 import copy
 from collections.abc import Sequence
@@ -13,29 +13,22 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmproscale.checkpoints.matching import load_model_weights
+from mmproscale.checkpoints.model_match import load_model_weights
 from mmproscale.datasets.formats.panoptic_png import segments_of
 from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError
-from mmproscale.evaluation.instance_quality import encode_detections
+from mmproscale.evaluation.average_precision import encode_detections
 from mmproscale.inference.image_views import ImageViews, check_averageable
+from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
 from mmproscale.utils.config import load_config
-
-FIELDS = {
-    "panoptic": "pred_panoptic_seg",
-    "semantic": "pred_sem_seg",
-    "instance": "pred_instances",
-    "boxes": "pred_instances",
-}
-"""Kinds of results, and where a data sample has them; boxes are a detector's alone."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model sees in one image; None for kinds of results that were not asked for.
+    """Results for one image; None for each kind that was not requested.
 
     Attributes:
-        image_path: Where the image was read.
+        image_path: File of the image.
         image: (H, W, 3) RGB uint8.
         id_map: (H, W) int32 panoptic segment ids; 0 is void.
         segments: One dict each: ``id``, ``label``, ``category_id``, ``isthing``, ``iscrowd`` (0),
@@ -57,22 +50,22 @@ class Prediction:
 
 
 class Predictor:
-    """Predict one image after the other.
+    """Trained model that predicts one image at a time.
 
     Args:
-        config: A config file, or what :func:`mmproscale.utils.config.load_config` made of it.
+        config: A config file, or a config from :func:`mmproscale.utils.config.load_config`.
         checkpoint: A checkpoint of that config's model.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
-        kinds: Of ``'panoptic'``, ``'semantic'`` and ``'instance'``: results, all from one forward
-            pass; None for what the model is for, which is :func:`kinds_of`: of a detector boxes.
-        views: Views of each image to average over; none where there is no test-time augmentation.
+        kinds: Some of ``'panoptic'``, ``'semantic'`` and ``'instance'``, all from one forward
+            pass; None for the kinds of :func:`~mmproscale.inference.result_kinds.kinds_of`.
+        views: Views of each image to average over; None for no test-time augmentation.
 
     Attributes:
         categories: In the order of labels, each with ``id``, ``name``, ``isthing``, ``color``.
 
     Raises:
-        InputError: No such device; a config or checkpoint that can't be read; a checkpoint of
-            another model or of other classes; a kind or views that the model does not have.
+        InputError: An unknown device; a config or checkpoint that can't be read; a checkpoint of
+            another model or of other classes; a kind or views that the model does not support.
     """
 
     def __init__(
@@ -102,25 +95,25 @@ class Predictor:
 
     @torch.no_grad()
     def predict(self, path: str | Path) -> Prediction:
-        """Segment the image at ``path``.
+        """Return the results for the image at ``path``.
 
         Raises:
-            InputError: The image can't be read, or the model does not give what was asked for, or
-                gives boxes that are no numbers.
+            InputError: The image can't be read, the model lacks a requested kind of result, or its
+                boxes are not finite.
         """
         loaded = self._load({"img_path": str(path)})
         image = loaded["img"]
         item = self._prepare({"img": image, "img_path": str(path), "img_id": 0})
         views = item["data_samples"]
         for view in views if isinstance(views, list) else [views]:
-            view.set_metainfo({"img_path": str(path)})  # which LoadImageFromNDArray forgets
+            view.set_metainfo({"img_path": str(path)})  # LoadImageFromNDArray drops it
         result = self._tested.test_step(pseudo_collate([item]))[0]
         # OpenMMLab reads images as BGR.
         rgb = np.ascontiguousarray(image[..., ::-1])
         return Prediction(Path(path), rgb, **self._results(result))
 
     def _results(self, sample: BaseDataElement) -> dict[str, Any]:
-        """The fields of a :class:`Prediction` that were asked for."""
+        """Return the requested fields of a :class:`Prediction`."""
         for kind in self.kinds:
             if FIELDS[kind] not in sample:
                 raise InputError(f"the model gives no {kind} result: set model.test_cfg.{kind}_on")
@@ -143,12 +136,12 @@ class Predictor:
 
 
 def _boxes(found: InstanceData, categories: Sequence[dict]) -> list[dict[str, Any]]:
-    """A detector's boxes (N, 4) as (x1, y1, x2, y2), in COCO's form."""
+    """Return a detector's boxes, (N, 4) as (x1, y1, x2, y2), as COCO's detections."""
     corners = found.bboxes.float()
     if not (corners.isfinite().all() and found.scores.isfinite().all()):
         raise InputError(
-            "the model gives boxes or scores that are no numbers: its weights are NaN or out of "
-            "bounds, so take a checkpoint from before the training diverged"
+            "the model gives boxes or scores that are not finite: its weights are NaN or too "
+            "large, so use a checkpoint from before the training diverged"
         )
     boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1).tolist()
     return [
@@ -160,70 +153,16 @@ def _boxes(found: InstanceData, categories: Sequence[dict]) -> list[dict[str, An
 
 
 def _labels(semantic: PixelData) -> np.ndarray:
-    """(H, W) labels: ours name them as mmdet names its panoptic ones, mmseg's models do not."""
+    """Return labels (H, W); mmseg's models have them under ``data``, ours under ``sem_seg``."""
     labels = semantic.sem_seg if "sem_seg" in semantic else semantic.data
     return labels[0].cpu().numpy()
 
 
-def kinds_of(config: Config) -> tuple[str, ...]:
-    """The kinds of results that a config's model is for: what its test_cfg turns on.
-
-    A segmentor of mmseg's is for semantic maps, a detector for boxes; where nothing is said, a
-    model is for panoptic results.
-    """
-    if _is_segmentor(config):
-        return ("semantic",)
-    if _is_detector(config):
-        return ("boxes",)
-    test_cfg = config.model.get("test_cfg") or {}
-    kinds = tuple(kind for kind in FIELDS if test_cfg.get(f"{kind}_on"))
-    return kinds or ("panoptic",)
-
-
-def _is_segmentor(config: Config) -> bool:
-    return "decode_head" in config.model
-
-
-def _is_detector(config: Config) -> bool:
-    return "bbox_head" in config.model and "mask_head" not in config.model
-
-
-def give_kinds(config: Config, kinds: Sequence[str]) -> None:
-    """Have a config's model give these kinds of results and no others; changed in place.
-
-    Raises:
-        InputError: ``'semantic'``, and detector or fusion head are not ours, which alone have it;
-            another kind, and the model is a segmentor of mmseg's; not boxes, and it is a detector.
-    """
-    model = config.model
-    if _is_detector(config):
-        if tuple(kinds) != ("boxes",):
-            raise InputError(f"a {model.type} gives boxes alone: leave --kinds out")
-        return
-    if _is_segmentor(config):
-        others = [kind for kind in kinds if kind != "semantic"]
-        if others:
-            raise InputError(
-                f"mmseg's {model.type} gives semantic results alone, not {others[0]} ones: "
-                "leave --kinds out, or take a config with a panoptic_head"
-            )
-        return
-    fusion = model.get("panoptic_fusion_head", {}).get("type", "")
-    ours = fusion.endswith("UniversalFusionHead") and model.type.endswith("UniversalSegmentor")
-    if "semantic" in kinds and not ours:
-        raise InputError(
-            "semantic results need mmproscale.UniversalSegmentor with "
-            "mmproscale.UniversalFusionHead in the config's model"
-        )
-    if "test_cfg" in model:
-        model.test_cfg.update({f"{kind}_on": kind in kinds for kind in FIELDS})
-
-
 def choose_device(name: str | None) -> torch.device:
-    """The named device, or the GPU if there is one.
+    """Return the named device; by default the GPU if there is one.
 
     Raises:
-        InputError: The device isn't one, or isn't there.
+        InputError: The device is unknown, or this machine does not have it.
     """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -238,7 +177,7 @@ def choose_device(name: str | None) -> torch.device:
 
 
 def image_pipeline(cfg: Config) -> list[dict[str, Any]]:
-    """The config's test pipeline for an image already in memory, without annotations.
+    """Return the config's test pipeline for an image in memory, without annotations.
 
     Raises:
         InputError: The config's test dataset has no pipeline.
@@ -265,23 +204,23 @@ def image_pipeline(cfg: Config) -> list[dict[str, Any]]:
 def known_categories(
     dataset_meta: dict[str, Any] | None, model: torch.nn.Module, checkpoint: str | Path
 ) -> list[dict[str, Any]]:
-    """Categories in the order of labels, from what the checkpoint says of its dataset.
+    """Return the categories in the order of labels, from a checkpoint's metainfo of its dataset.
 
-    Ids are those of the dataset where the checkpoint has them (``categories``), otherwise the
-    labels. A checkpoint that says nothing gives classes named by their labels.
+    Ids are those of the metainfo's ``categories``, otherwise the labels. Without metainfo, classes
+    are named by their labels.
 
     Raises:
-        InputError: The checkpoint's classes are not as many as the model's.
+        InputError: Checkpoint and model have different numbers of classes.
     """
     decode_head = getattr(model, "decode_head", None)
     fusion_head = getattr(model, "panoptic_fusion_head", None)
     head = decode_head or fusion_head or getattr(model, "bbox_head", None)
-    total = getattr(head, "num_classes", None)
-    things = 0 if decode_head else getattr(head, "num_things_classes", total)
+    total: int | None = getattr(head, "num_classes", None)
     meta = dataset_meta or {}
     if "classes" not in meta:
         if total is None:
             raise InputError(f"checkpoint {checkpoint} does not say which classes it knows")
+        things = 0 if decode_head else getattr(head, "num_things_classes", total)
         return [{"id": i, "name": f"class {i}", "isthing": int(i < things)} for i in range(total)]
     if total is not None and len(meta["classes"]) != total:
         raise InputError(
@@ -292,12 +231,12 @@ def known_categories(
 
 
 def _categories_of(meta: dict[str, Any], semantic: bool) -> list[dict[str, Any]]:
-    """Categories from a dataset's metainfo; things are those among ``thing_classes``.
+    """Return the categories of a dataset's metainfo; ``thing_classes`` are things.
 
-    Where it names neither things nor stuff, all are things, or for a ``semantic`` model stuff.
+    If it names neither things nor stuff, all classes are things; for a ``semantic`` model, stuff.
     """
     names: Sequence[str] = meta["classes"]
-    # Datasets of label maps whose 0 is void, as ADE20K, count classes from 1.
+    # Label maps with 0 for void, such as ADE20K's, count classes from 1.
     first = int(bool(meta.get("reduce_zero_label")))
     numbers = range(first, first + len(names))
     ids = [category["id"] for category in meta.get("categories", ())] or numbers

@@ -64,7 +64,12 @@ def backward(
     maps = _maps(shapes, working[1])
     for images in _image_slices(locations):
         _fill_gradients(maps, *(tensor[images] for tensor in (grad, *working, *grads)))
-    return tuple(g.to(tensor.dtype) for g, tensor in zip(grads, inputs, strict=True))
+    of_value, of_locations, of_weights = grads
+    return (
+        of_value.to(value.dtype),
+        of_locations.to(locations.dtype),
+        of_weights.to(weights.dtype),
+    )
 
 
 def _fill_gradients(

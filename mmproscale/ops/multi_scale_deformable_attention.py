@@ -74,7 +74,8 @@ def attention_backend(name: str) -> Iterator[None]:
     Raises:
         InputError: The backend is unknown.
     """
-    _contexts.append(check_backend(name))
+    check_backend(name)
+    _contexts.append(name)
     try:
         yield
     finally:

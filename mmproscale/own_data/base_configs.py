@@ -1,4 +1,4 @@
-"""The configs of ours that a new one can inherit from, and the recipe that each of them states."""
+"""Base configs that a new config can inherit from, their recipes and their starting weights."""
 
 from __future__ import annotations
 
@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.registry import MODELS
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmproscale.checkpoints.model_match import check_any_match
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.cost.model_cost import Network, build_network
 from mmproscale.errors import InputError
-from mmproscale.own_data.choices import Recipe
-from mmproscale.own_data.coco_layout import INSTANCE, PANOPTIC, SEMANTIC
-from mmproscale.utils.config import load_config
-from mmproscale.utils.config_files import CONFIGS
+from mmproscale.own_data.dataset_facts import Facts
+from mmproscale.own_data.layouts import INSTANCE, PANOPTIC, SEMANTIC
+from mmproscale.utils.config import CONFIGS, load_config
+from mmproscale.utils.registered import is_type
 
-# Of each kind the datasets whose configs are taken, the first one that there is.
+# Datasets whose configs serve each kind; the first one that has a config is taken.
 ENDINGS = {
     PANOPTIC: ("_coco", "_camvid", "_shapes"),
     INSTANCE: ("_coco-instance", "_coco", "_camvid", "_shapes"),
@@ -23,52 +28,94 @@ TRAINING_IMAGES = dict(coco=118287, ade20k=20210, cityscapes=2975, camvid=367, s
 
 
 @dataclass(frozen=True)
-class Base:
-    """A config to inherit from.
+class Recipe:
+    """Training of a config on its own dataset.
 
     Args:
-        path: its file.
-        config: as it is read.
-        recipe: how it trains.
+        batch: Images in a step of the optimizer, over all GPUs.
+        rate: Learning rate for that batch.
+        steps: Steps of the optimizer.
+        images: Images of the training set.
     """
 
+    batch: int
+    rate: float
+    steps: int
+    images: int
+
+
+@dataclass(frozen=True)
+class BaseConfig:
+    """Config to inherit from.
+
+    Args:
+        name: METHOD_m2f_BACKBONE.
+        path: Its file.
+        config: Its content.
+        recipe: Its training.
+    """
+
+    name: str
     path: Path
     config: Config
     recipe: Recipe
 
     @property
     def from_scratch(self) -> bool:
-        """Whether its backbone starts without weights."""
+        """True if its backbone starts without weights."""
         return not self.config.model.backbone.get("init_cfg")
 
+    @property
+    def scratch_backbone(self) -> dict:
+        """Changes that start the backbone without weights: frozen batch norms would stay at 0."""
+        changes: dict = dict(init_cfg=None)
+        norm = self.config.model.backbone.get("norm_cfg", {}).get("type")
+        if is_type(norm, MODELS, _BatchNorm, scope=self.config.default_scope):
+            changes |= dict(norm_cfg=dict(requires_grad=True), norm_eval=False)
+        return changes
 
-def find_base(name: str, kind: str) -> Base:
-    """The config METHOD_m2f_BACKBONE of a kind of data.
+    def network(self, facts: Facts, from_scratch: bool = False) -> Network:
+        """Build its network with the classes of other data."""
+        config = Config(dict(model=self.config.model, default_scope=self.config.default_scope))
+        classes = len(facts.classes)
+        weights = dict(loss_cls=dict(class_weight=[1.0] * classes + [0.1]))
+        if facts.kind == SEMANTIC:
+            options: dict = dict(decode_head=dict(num_classes=classes, **weights))
+        else:
+            counts = dict(num_things_classes=len(facts.things), num_stuff_classes=len(facts.stuff))
+            options = dict(panoptic_head=counts | weights, panoptic_fusion_head=dict(counts))
+        if from_scratch:
+            options["backbone"] = self.scratch_backbone
+        config.merge_from_dict(dict(model=options))
+        return build_network(config)
+
+
+def find_base(name: str, kind: str) -> BaseConfig:
+    """Find the config METHOD_m2f_BACKBONE for a kind of data.
 
     Raises:
-        InputError: there is none; those that there are of this kind are named; it is a detector's.
+        InputError: No such config exists, or it is a detector's; lists the names for this kind.
     """
     if "m2f" not in name.split("_") and any(CONFIGS.glob(f"{name}_*.py")):
         raise InputError(
             f"--base {name} is a detector's: write its config as docs/detection.md shows, or take "
-            f"one of {', '.join(base_names(kind))}"
+            f"one of {', '.join(_base_names(kind))}"
         )
     for ending in ENDINGS[kind]:
         path = CONFIGS / f"{name}{ending}.py"
         if path.is_file():
             config = load_config(path)
-            return Base(path, config, _recipe(config, ending))
-    known = ", ".join(base_names(kind)) or "none"
+            return BaseConfig(name, path, config, _recipe(config, ending))
+    known = ", ".join(_base_names(kind)) or "none"
     raise InputError(f"--base {name} has no config for {kind} data; there are {known}")
 
 
-def base_names(kind: str) -> list[str]:
-    """The names that :func:`find_base` knows."""
+def _base_names(kind: str) -> list[str]:
     found = {
         path.stem.removesuffix(ending)
         for ending in ENDINGS[kind]
         for path in CONFIGS.glob(f"*{ending}.py")
-        if "m2f" in path.stem.split("_")  # a detector's config is written by hand
+        if "m2f" in path.stem.split("_")
     }
     return sorted(found)
 
@@ -81,3 +128,23 @@ def _recipe(config: Config, ending: str) -> Recipe:
         steps=config.train_cfg.max_iters,
         images=TRAINING_IMAGES[dataset],
     )
+
+
+def check_starting_weights(base: BaseConfig, source: str, facts: Facts) -> None:
+    """Check that a checkpoint in a file fits the model; one at a URL is checked in training.
+
+    Raises:
+        InputError: The file is missing or can't be read; it has no weights, or no backbone, of
+            this model.
+    """
+    if "://" in source:
+        return
+    if not Path(source).is_file():
+        raise InputError(f"--load-from {source} is not a file: name a checkpoint")
+    match = check_any_match(base.network(facts).model, load_checkpoint(source), source)
+    missing = next((name for name in match.missing if name.startswith("backbone.")), None)
+    if missing:
+        raise InputError(
+            f"--load-from {source} lacks the backbone of this --base ({missing} is missing): "
+            "take the checkpoint's own base, or a checkpoint of the whole model"
+        )

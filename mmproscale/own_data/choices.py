@@ -1,6 +1,6 @@
-"""The rules by which a recipe is fitted to other data and another machine: numbers in, numbers out.
+"""Rules that fit a recipe to other data and another machine, and the choices that follow.
 
-A recipe (:class:`Recipe`) is what a config of ours does on its own dataset.
+A recipe (:class:`base_configs.Recipe`) states how one of our configs trains on its own dataset.
 """
 
 from __future__ import annotations
@@ -10,43 +10,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-# What a size is rounded to: the coarsest map is a 32nd of the image.
-DIVISOR = 32
+from mmproscale.own_data.base_configs import BaseConfig, Recipe
+from mmproscale.own_data.dataset_reading import CheckedData
+from mmproscale.own_data.memory_fit import MemoryFit, fit_memory
+
+Size = tuple[int, int]  # width, height
+DIVISOR = 32  # of sides: the coarsest map has a 32nd of the image's side
 SMALLEST_CROP = 128
-# Cityscapes' images and crops, the largest of Mask2Former's recipes but for COCO's padded jitter.
+# Sizes of Cityscapes. Among Mask2Former's recipes only COCO, with its padded jitter, has larger.
 MOST_IMAGE_PIXELS = 2048 * 1024
 MOST_CROP_PIXELS = 1024 * 512
-# Where the rate falls to a tenth, and to a hundredth, on COCO: 327778 and 355092 of 368750.
+# On COCO the rate falls to a tenth and to a hundredth at these parts of the training.
 MILESTONES = (327778 / 368750, 355092 / 368750)
 VALIDATIONS = 20
 MOST_CLASS_WEIGHT = 4.0
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a config trains on the dataset it is made for.
-
-    Args:
-        batch: images in a step of the optimizer, over all GPUs.
-        rate: the learning rate for that.
-        steps: of the optimizer, in all.
-        images: that its training set has.
-    """
-
-    batch: int
-    rate: float
-    steps: int
-    images: int
-
-
-@dataclass(frozen=True)
 class Batch:
-    """How a batch comes about.
+    """Batch and its parts.
 
     Args:
-        per_gpu: images that a GPU holds at once.
-        gpus: how many; 1 for a CPU.
-        accumulate: batches whose gradients are added before a step.
+        per_gpu: Images that a GPU holds at once.
+        gpus: Number of GPUs; 1 for a CPU.
+        accumulate: Batches whose gradients are added before a step.
     """
 
     per_gpu: int
@@ -55,22 +42,22 @@ class Batch:
 
     @property
     def total(self) -> int:
-        """Images in a step."""
+        """Images in a step of the optimizer."""
         return self.per_gpu * self.gpus * self.accumulate
 
 
 def wanted_batch(images: int, recipe: Recipe) -> int:
-    """The recipe's batch; for tiny data the power of two that still makes four steps an epoch."""
+    """Return the recipe's batch; for tiny data, a power of two that makes four steps an epoch."""
     return min(recipe.batch, _power_of_two(images / 4))
 
 
 def make_batch(wanted: int, gpus: int, fitting: int) -> Batch:
-    """The batch nearest to the wanted one: as many images at once as fit, the rest accumulated.
+    """Return the batch nearest to the wanted one; accumulation replaces images that do not fit.
 
     Args:
-        wanted: images in a step.
-        gpus: how many; 0 is a CPU.
-        fitting: images that fit into one's memory, at least 1.
+        wanted: Images in a step.
+        gpus: Number of GPUs; 0 for a CPU.
+        fitting: Images that fit into the memory of one GPU, at least 1.
     """
     gpus = max(1, gpus)
     per_gpu = min(_power_of_two(fitting), _power_of_two(wanted / gpus))
@@ -78,56 +65,56 @@ def make_batch(wanted: int, gpus: int, fitting: int) -> Batch:
 
 
 def scaled_rate(recipe: Recipe, batch: int) -> float:
-    """The recipe's rate times the square root of the batches' ratio, to three digits.
+    """Return the recipe's rate times the square root of the batches' ratio, to three digits.
 
-    AdamW's steps do not grow with the gradient, only its noise falls with the batch: the square
-    root keeps the noise of a whole epoch (Malladi et al., On the SDEs and Scaling Rules for
-    Adaptive Gradient Algorithms, 2022). SGD's linear rule would be too much for large batches and
-    too little for small ones.
+    The size of AdamW's steps does not depend on the batch, only their noise does. The square root
+    keeps the noise of an epoch constant (Malladi et al., On the SDEs and Scaling Rules for
+    Adaptive Gradient Algorithms, 2022). SGD's linear rule would give large batches too high a rate
+    and small ones too low a rate.
     """
     return float(f"{recipe.rate * math.sqrt(batch / recipe.batch):.3g}")
 
 
 def training_steps(recipe: Recipe, images: int, batch: int) -> int:
-    """Steps of the optimizer, for as many images seen as the data's size asks for.
+    """Return the steps of the optimizer.
 
-    The images that a recipe sees grow with the square root of its dataset: by that rule COCO's
-    368,750 steps are 152,000 for ADE20K, where Mask2Former takes 160,000, and 58,000 for
-    Cityscapes, where it takes 90,000.
+    The number of images seen in training grows with the square root of the dataset's size. By this
+    rule COCO's 368,750 steps become 152,000 for ADE20K, where Mask2Former takes 160,000, and 58,000
+    for Cityscapes, where it takes 90,000.
     """
     seen = recipe.steps * recipe.batch * math.sqrt(images / recipe.images)
     return max(VALIDATIONS, round(seen / batch))
 
 
 def iterations(steps: int, accumulate: int) -> int:
-    """mmengine's iterations, one for each batch that is accumulated; two digits, in 20 parts."""
+    """Return mmengine's iterations, one for each accumulated batch: two digits, divisible by 20."""
     count = steps * accumulate
     unit = 10 ** max(0, len(str(count)) - 2)
     return max(1, math.ceil(round(count / unit) * unit / VALIDATIONS)) * VALIDATIONS
 
 
 def milestones(iterations: int) -> tuple[int, int]:
-    """Where the rate falls."""
+    """Return the iterations at which the rate falls."""
     first, second = (round(share * iterations) for share in MILESTONES)
     return first, second
 
 
 def warm_up(iterations: int, accumulate: int) -> int:
-    """Iterations of rising rate: a twentieth of all, at most 1,000 steps."""
+    """Return the iterations of rising rate: a twentieth of all, at most 1,000 steps."""
     return min(iterations // 20, 1000 * accumulate)
 
 
-def working_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(width, height) at which images are read: as they are, but no larger than Cityscapes'."""
+def working_size(size: Size) -> Size:
+    """Return the size at which images are read: their own, but at most Cityscapes' area."""
     factor = min(1.0, math.sqrt(MOST_IMAGE_PIXELS / (size[0] * size[1])))
     width, height = (max(1, round(side * factor)) for side in size)
     return width, height
 
 
-def crop_sizes(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """Crops (width, height) in the shape of an image, the largest first, each an eighth smaller.
+def crop_sizes(size: Size) -> Iterator[Size]:
+    """Yield crops in the shape of an image, the largest first, each an eighth smaller.
 
-    The first is the image, no larger than Cityscapes' crops. Sides are whole multiples of 32.
+    The first is the image itself, but at most of Cityscapes' crop area. Sides are multiples of 32.
     """
     factor = min(1.0, math.sqrt(MOST_CROP_PIXELS / (size[0] * size[1])))
     last = None
@@ -139,16 +126,11 @@ def crop_sizes(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
         last, factor = crop, factor * 7 / 8
 
 
-def images_that_fit(memory: float, fixed: float, per_image: float) -> int:
-    """How many images fit into a memory of which a part is taken; all in one unit."""
-    return max(0, int((memory - fixed) / per_image))
-
-
 def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
-    """For each class the inverse square root of how often it occurs against the median, 1 to 4.
+    """Return for each class the square root of the median count over its count, from 1 to 4.
 
     Common classes keep the recipe's 1, so that 'no object' weighs the same against them. A class
-    that never occurs has 1 too: there is nothing that its weight could help.
+    that never occurs gets 1 too.
     """
     known = [count for count in counts if count]
     middle = median(known) if known else 1
@@ -157,5 +139,85 @@ def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
 
 
 def _power_of_two(number: float) -> int:
-    """The largest that is not larger; at least 1."""
+    """Return the largest power of two that is at most the number; at least 1."""
     return 2 ** int(math.log2(number)) if number >= 1 else 1
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """Options of the command line that decide how to train.
+
+    Args:
+        gpus: Number of GPUs; 0 for a CPU.
+        memory: Memory of each GPU, or of the machine, in GiB.
+        amp: Train in mixed precision.
+        from_scratch: Start without weights.
+        load_from: Checkpoint to start from.
+        balance_classes: Weigh rare classes more.
+    """
+
+    gpus: int
+    memory: float
+    amp: bool = False
+    from_scratch: bool = False
+    load_from: str | None = None
+    balance_classes: bool = False
+
+    @property
+    def machine(self) -> str:
+        """Machine in words."""
+        if not self.gpus:
+            return f"a CPU with {self.memory:g} GiB"
+        return f"{self.gpus} GPU{'s' * (self.gpus > 1)} of {self.memory:g} GiB"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """All choices that a new config is written from.
+
+    Args:
+        base: Config to inherit from.
+        options: Options of the command line.
+        data: The dataset.
+        image_size: (width, height) at which images are read.
+        fit: Crop, and memory that it takes.
+        batch: Batch and its parts.
+        rate: Learning rate.
+        iterations: Length of the training as mmengine counts it.
+        class_weights: Weight of each class; None for the recipe's 1.
+    """
+
+    base: BaseConfig
+    options: TrainingOptions
+    data: CheckedData
+    image_size: Size
+    fit: MemoryFit
+    batch: Batch
+    rate: float
+    iterations: int
+    class_weights: tuple[float, ...] | None
+
+
+def choose(base: BaseConfig, options: TrainingOptions, data: CheckedData) -> Choices:
+    """Apply the rules to a base, a dataset and a machine.
+
+    Raises:
+        InputError: No image fits into the memory.
+    """
+    recipe, facts = base.recipe, data.facts
+    image_size = working_size(facts.size)
+    network = base.network(facts, options.from_scratch)
+    fit = fit_memory(network, crop_sizes(image_size), options.memory, options.amp)
+    batch = make_batch(wanted_batch(facts.train_images, recipe), options.gpus, fit.images)
+    steps = training_steps(recipe, facts.train_images, batch.total)
+    return Choices(
+        base=base,
+        options=options,
+        data=data,
+        image_size=image_size,
+        fit=fit,
+        batch=batch,
+        rate=scaled_rate(recipe, batch.total),
+        iterations=iterations(steps, batch.accumulate),
+        class_weights=balanced_weights(facts.counts) if options.balance_classes else None,
+    )

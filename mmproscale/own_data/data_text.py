@@ -1,16 +1,19 @@
-"""The text of a new config's data: pipelines, loaders, metric."""
+"""Text of a new config's data: paths, pipelines, loaders and metric."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
-from mmproscale.own_data.coco_layout import INSTANCE, PANOPTIC, SEMANTIC, SplitFiles
-from mmproscale.own_data.new_config import NewConfig
-from mmproscale.own_data.python_text import call, folder_text, literal
+from mmproscale.own_data.choices import Choices
+from mmproscale.own_data.dataset_reading import CheckedData
+from mmproscale.own_data.layouts import INSTANCE, PANOPTIC, SEMANTIC, SplitFiles
+
+WIDTH = 100
 
 ROOT = """\
-# --cfg-options data_root=DIR moves every path that is below it.
+# --cfg-options data_root=DIR moves every path below it.
 data_root = {root}
 metainfo = dict(classes={classes})
 image_size = ({width}, {height})  # width, height: the median of the images
@@ -46,7 +49,7 @@ LOAD = {
     INSTANCE: 'dict(type="mmproscale.LoadInstances")',
 }
 FILTER = """\
-    # Instances of which the crop left no pixel; an image without any is replaced by another.
+    # Drops instances outside the crop; an image without instances is replaced by another.
     dict(type="FilterAnnotations", min_gt_bbox_wh=(1e-5, 1e-5), by_mask=True),
 """
 SEMANTIC_PIPELINES = """\
@@ -59,7 +62,7 @@ train_pipeline = [
     dict(type="PhotoMetricDistortion"),
     dict(type="PackSegInputs"),
 ]
-# Maps are loaded after the image is resized: results are compared at the original size.
+# Maps are loaded after the resize: results are compared at the original size.
 test_pipeline = [
     dict(type="mmproscale.LoadImage"),
     dict(type="Resize", scale=image_size, keep_ratio=True),
@@ -112,99 +115,110 @@ TYPES = {
 WORKERS_OF_GPU, WORKERS_OF_CPU = 4, 2
 
 
-def data_text(new: NewConfig) -> str:
-    """Paths, pipelines, loaders and metric of a config."""
-    pipelines = SEMANTIC_PIPELINES if new.facts.kind == SEMANTIC else _coco_pipelines(new)
-    return "\n".join([_root(new), pipelines, _loaders(new)])
+def literal(value: str | float | int | None) -> str:
+    """Return a value as ruff formats it: strings in double quotes."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def _root(new: NewConfig) -> str:
-    names = {PANOPTIC: "things + stuff", INSTANCE: "things", SEMANTIC: "classes"}
+def data_text(chosen: Choices) -> str:
+    """Return the paths, pipelines, loaders and metric of a config."""
+    kind = chosen.data.facts.kind
+    pipelines = SEMANTIC_PIPELINES
+    if kind != SEMANTIC:
+        instance_filter = FILTER if kind == INSTANCE else ""
+        pipelines = COCO_PIPELINES.format(load=LOAD[kind], filter=instance_filter)
+    return "\n".join([_sizes(chosen), pipelines, _loaders(chosen)])
+
+
+def _sizes(chosen: Choices) -> str:
+    classes = {PANOPTIC: "things + stuff", INSTANCE: "things", SEMANTIC: "classes"}
+    kind, (width, height) = chosen.data.facts.kind, chosen.fit.crop
+    crop = f"({width}, {height})"
+    if kind == SEMANTIC:
+        crop = f"({height}, {width})  # height, width: mmsegmentation's order"
     return ROOT.format(
-        root=folder_text(_root_of(new)),
-        classes=names[new.facts.kind],
-        width=new.image_size[0],
-        height=new.image_size[1],
-        crop=_crop(new),
+        root=_folder(_root(chosen.data)),
+        classes=classes[kind],
+        width=chosen.image_size[0],
+        height=chosen.image_size[1],
+        crop=crop,
     )
 
 
-def _crop(new: NewConfig) -> str:
-    """Each of the two states it in its own order."""
-    width, height = new.fit.crop
-    if new.facts.kind == SEMANTIC:
-        return f"({height}, {width})  # height, width, as mmsegmentation has it"
-    return f"({width}, {height})"
-
-
-def _root_of(new: NewConfig) -> str:
-    return new.data.root.absolute().as_posix()
-
-
-def _coco_pipelines(new: NewConfig) -> str:
-    kind = new.facts.kind
-    return COCO_PIPELINES.format(load=LOAD[kind], filter=FILTER if kind == INSTANCE else "")
-
-
-def _loaders(new: NewConfig) -> str:
-    filter_cfg = "        filter_cfg=dict(filter_empty_gt=True),\n"
-    assert new.data.val is not None
+def _loaders(chosen: Choices) -> str:
+    data, kind = chosen.data, chosen.data.facts.kind
+    assert data.found.val is not None
     return LOADERS.format(
-        batch=new.batch.per_gpu,
-        workers=WORKERS_OF_GPU if new.wishes.gpus else WORKERS_OF_CPU,
-        type=literal(TYPES[new.facts.kind]),
-        train=_split(new, new.data.train),
-        val=_split(new, new.data.val),
-        filter="" if new.facts.kind == SEMANTIC else filter_cfg,
-        metric=_metric(new, new.data.val),
+        batch=chosen.batch.per_gpu,
+        workers=WORKERS_OF_GPU if chosen.options.gpus else WORKERS_OF_CPU,
+        type=literal(TYPES[kind]),
+        train=_split(data, data.found.train),
+        val=_split(data, data.found.val),
+        filter="" if kind == SEMANTIC else "        filter_cfg=dict(filter_empty_gt=True),\n",
+        metric=_metric(data, data.found.val),
     )
 
 
-def _split(new: NewConfig, files: SplitFiles) -> str:
-    if new.facts.kind == SEMANTIC:
-        return _semantic_split(new, files)
-    ann, img = _below(new, files.ann), folder_text(_below(new, files.img))
-    prefix = [f"img={img}"]
-    if files.seg is not None:
-        prefix.append(f"seg={folder_text(_below(new, files.seg))}")
-    return f"        ann_file={literal(ann)},\n{call('data_prefix=dict', prefix, indent=8)}"
+def _split(data: CheckedData, files: SplitFiles) -> str:
+    if data.facts.kind == SEMANTIC:
+        return _semantic_split(data, files)
+    folders = dict(img=files.img) | ({} if files.seg is None else dict(seg=files.seg))
+    ann = literal(_relative(data, files.ann))
+    return f"        ann_file={ann},\n{_data_prefix(data, folders)}"
 
 
-def _semantic_split(new: NewConfig, files: SplitFiles) -> str:
-    assert new.pairs is not None
-    folders = dict(img_path=files.img, seg_map_path=files.ann)
-    prefix = [f"{key}={folder_text(_below(new, path))}" for key, path in folders.items()]
+def _semantic_split(data: CheckedData, files: SplitFiles) -> str:
+    assert data.endings is not None
     lines = [
-        call("data_prefix=dict", prefix, indent=8),
-        f"        img_suffix={literal(new.pairs.image_ending)},",
-        f"        seg_map_suffix={literal(new.pairs.map_ending)},",
+        _data_prefix(data, dict(img_path=files.img, seg_map_path=files.ann)),
+        f"        img_suffix={literal(data.endings.image)},",
+        f"        seg_map_suffix={literal(data.endings.map)},",
     ]
     if files.names is not None:
-        lines.insert(0, f"        ann_file={literal(_below(new, files.names))},  # names of images")
-    if new.wishes.zero_is_void:
+        names = literal(_relative(data, files.names))
+        lines.insert(0, f"        ann_file={names},  # names of images")
+    if data.zero_is_void:
         lines.append("        reduce_zero_label=True,  # 0 is no class, 1 is the first")
     return "\n".join(lines)
 
 
-def _metric(new: NewConfig, files: SplitFiles) -> str:
-    if new.facts.kind == SEMANTIC:
+def _data_prefix(data: CheckedData, folders: dict[str, Path]) -> str:
+    """Return the folders of a split, in one line if they fit."""
+    items = [f"{key}={_folder(_relative(data, path))}" for key, path in folders.items()]
+    line = f"        data_prefix=dict({', '.join(items)}),"
+    if len(line) <= WIDTH:
+        return line
+    inner = [f"            {item}," for item in items]
+    return "\n".join(["        data_prefix=dict(", *inner, "        ),"])
+
+
+def _metric(data: CheckedData, files: SplitFiles) -> str:
+    if data.facts.kind == SEMANTIC:
         return '    type="IoUMetric",\n    iou_metrics=["mIoU"],'
-    ann = _from_root(new, files.ann)
-    if new.facts.kind == INSTANCE:
+    ann = _from_root(data, files.ann)
+    if data.facts.kind == INSTANCE:
         return f'    type="CocoMetric",\n    ann_file={ann},\n    metric=["bbox", "segm"],'
     assert files.seg is not None
-    seg = _from_root(new, files.seg, folder=True)
+    seg = _from_root(data, files.seg, folder=True)
     return f'    type="mmproscale.UniversalSegMetric",\n    ann_file={ann},\n    seg_prefix={seg},'
 
 
-def _below(new: NewConfig, path: Path) -> str:
-    """A path from the root of the data where it is in there, else whole."""
-    root = _root_of(new)
-    relative = os.path.relpath(path.absolute(), root)
+def _root(data: CheckedData) -> str:
+    return data.found.root.absolute().as_posix()
+
+
+def _relative(data: CheckedData, path: Path) -> str:
+    """Return a path relative to the root of the data; an absolute one outside the root."""
+    relative = os.path.relpath(path.absolute(), _root(data))
     return path.absolute().as_posix() if relative.startswith("..") else Path(relative).as_posix()
 
 
-def _from_root(new: NewConfig, path: Path, folder: bool = False) -> str:
-    below = _below(new, path)
-    text = folder_text(below) if folder else literal(below)
-    return text if Path(below).is_absolute() else f"data_root + {text}"
+def _from_root(data: CheckedData, path: Path, folder: bool = False) -> str:
+    relative = _relative(data, path)
+    text = _folder(relative) if folder else literal(relative)
+    return text if Path(relative).is_absolute() else f"data_root + {text}"
+
+
+def _folder(path: str) -> str:
+    """Return a folder as configs write it: with a slash at the end."""
+    return literal(path.rstrip("/") + "/") if path not in ("", ".") else literal("")

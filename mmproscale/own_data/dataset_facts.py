@@ -1,33 +1,49 @@
-"""What a config has to know of a dataset: its classes, how often each occurs, sizes of images."""
+"""Facts of a dataset: its classes, how often each occurs, its image sizes; and its faults."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mmproscale.datasets.checks.categories import order_categories
 from mmproscale.datasets.checks.dataset_check import DatasetFiles, Progress, check_dataset
 from mmproscale.datasets.checks.dataset_report import DatasetReport
-from mmproscale.datasets.formats.panoptic_files import order_categories
+from mmproscale.datasets.conversion.source_files import read_pixels
+from mmproscale.datasets.formats.images import image_faults
+from mmproscale.datasets.loading.transforms import IGNORE_LABEL
 from mmproscale.errors import InputError
-from mmproscale.own_data.coco_layout import INSTANCE, PANOPTIC, SplitFiles
+from mmproscale.own_data.layouts import (
+    INSTANCE,
+    PANOPTIC,
+    SEMANTIC,
+    PairEndings,
+    SplitFiles,
+    image_files,
+    pair_endings,
+)
+from mmproscale.utils.faults import refuse
+
+Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """A dataset in numbers.
+    """Dataset in numbers.
 
     Args:
         kind: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
-        things: names of the things, in the order of labels.
-        stuff: names of the stuff, whose labels follow; all classes of semantic maps.
-        counts: for each class, how often it occurs in training: segments, instances, or images
-            that show it.
-        train_images: images to train on.
-        val_images: images to validate on.
+        things: Names of the things, in the order of labels.
+        stuff: Names of the stuff, whose labels follow; all classes of semantic maps.
+        counts: For each class, its number of segments, instances, or images that show it, in the
+            training set.
+        train_images: Number of images to train on.
+        val_images: Number of images to validate on.
         size: (width, height), the medians of the training images.
     """
 
@@ -37,7 +53,7 @@ class Facts:
     counts: tuple[int, ...]
     train_images: int
     val_images: int
-    size: tuple[int, int]
+    size: Size
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -46,15 +62,44 @@ class Facts:
 
     @property
     def counted(self) -> str:
-        """What :attr:`counts` are of."""
+        """Plural noun for the things that :attr:`counts` counts."""
         return dict(panoptic="segments", instance="instances").get(self.kind, "images")
 
 
-def check_files(kind: str, files: SplitFiles, workers: int, progress: Progress) -> None:
-    """Read a split in COCO's format whole, every image and PNG.
+@dataclass(frozen=True)
+class SplitMaps:
+    """Semantic maps of one split.
+
+    Args:
+        files: Their places.
+        endings: Endings of images and maps.
+        names: Names of the images, without ending, relative to their folder.
+        sizes: (width, height) of each image.
+        labels: Labels that occur in each map, without 255.
+    """
+
+    files: SplitFiles
+    endings: PairEndings
+    names: tuple[str, ...]
+    sizes: tuple[Size, ...]
+    labels: tuple[frozenset[int], ...]
+
+    def part(self, indices: Sequence[int], names: Path) -> SplitMaps:
+        """Return some of the images, which the file ``names`` lists."""
+        return replace(
+            self,
+            files=replace(self.files, names=names),
+            names=tuple(self.names[index] for index in indices),
+            sizes=tuple(self.sizes[index] for index in indices),
+            labels=tuple(self.labels[index] for index in indices),
+        )
+
+
+def check_coco_files(kind: str, files: SplitFiles, workers: int, progress: Progress) -> None:
+    """Check a split in COCO's format: its JSON, every image and every PNG.
 
     Raises:
-        InputError: it has a fault, or instances without a mask; names the first.
+        InputError: The split has a fault, or instances without a mask; names the first fault.
     """
     seg = None if files.seg is None else str(files.seg)
     wanted = DatasetFiles(str(files.ann), str(files.img), seg, panoptic=kind == PANOPTIC)
@@ -68,26 +113,26 @@ def check_files(kind: str, files: SplitFiles, workers: int, progress: Progress) 
 def _refuse(report: DatasetReport, files: DatasetFiles) -> None:
     if report.clean:
         return
-    first = next(iter(report.faults.values()))
+    first = next(iter(report.faults.values())).first[0]
     more = sum(found.count for found in report.faults.values()) - 1
-    options = f"--ann {files.ann_file} --img {files.img}" + (
-        f" --seg {files.seg}" * bool(files.seg)
-    )
+    options = f"--ann {files.ann_file} --img {files.img}"
+    options += f" --seg {files.seg}" if files.seg else ""
     listing = f" ({more} more: tools/check_dataset.py {options})" if more else ""
-    raise InputError(f"[{first.first[0].kind}] {first.first[0]}{listing}")
+    raise InputError(f"[{first.kind}] {first}{listing}")
 
 
 def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tuple) -> Facts:
-    """The facts of two annotation files.
+    """Count the classes and images of two annotation files.
 
     Args:
         kind: ``'panoptic'`` or ``'instance'``.
-        train: what the training JSON holds, checked.
-        val: the same of validation.
-        names: of both files, for messages.
+        train: Content of the training JSON, checked.
+        val: Content of the validation JSON, checked.
+        names: Names of both files, for messages.
 
     Raises:
-        InputError: the two list other classes, or the same in another order; nothing is annotated.
+        InputError: The two list different classes, or the same in another order; nothing is
+            annotated.
     """
     ordered, theirs = (
         _ordered(kind, content["categories"], str(name))
@@ -95,9 +140,9 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
     )
     _check_same(ordered, theirs, names)
     occurrences = Counter(_category_ids(kind, train["annotations"]))
-    annotated = _annotated(train)
     if not occurrences:
         raise InputError(f"'{names[0]}' has no {kind} annotation to train on: annotate some images")
+    annotated = annotated_images(train)
     things = sum(bool(category["isthing"]) for category in ordered)
     labels = tuple(category["name"] for category in ordered)
     return Facts(
@@ -107,33 +152,38 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
         counts=tuple(occurrences[category["id"]] for category in ordered),
         train_images=len(annotated),
         val_images=len(val["images"]),
-        size=median_size([(image["width"], image["height"]) for image in annotated]),
+        size=_median_size([(image["width"], image["height"]) for image in annotated]),
     )
 
 
-def median_size(sizes: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Median width and median height."""
+def annotated_images(content: dict[str, Any]) -> list[dict]:
+    """Return the images of a COCO file that have an annotation."""
+    ids = {annotation["image_id"] for annotation in content["annotations"]}
+    return [image for image in content["images"] if image["id"] in ids]
+
+
+def _median_size(sizes: Sequence[Size]) -> Size:
     width, height = np.median(np.asarray(sizes), axis=0)
     return round(width), round(height)
 
 
 def _ordered(kind: str, categories: list[dict], name: str) -> list[dict]:
-    """Categories in the order of labels: things first; instances as the file lists them."""
+    """Order categories by label: things first; instances as the file lists them."""
     if kind == PANOPTIC:
         return order_categories(categories, name)
     return [category | dict(isthing=1) for category in categories]
 
 
-def _check_same(ours: list[dict], theirs: list[dict], names: tuple) -> None:
-    """mmdet numbers the classes of each file by itself: the same class must get the same label."""
-    mine, other = ([(c["id"], c["name"]) for c in ordered] for ordered in (ours, theirs))
-    if mine == other:
+def _check_same(train: list[dict], val: list[dict], names: tuple) -> None:
+    """Compare categories: mmdet numbers each file's classes, and labels must agree."""
+    ours, theirs = ([(c["id"], c["name"]) for c in ordered] for ordered in (train, val))
+    if ours == theirs:
         return
-    first = next((pair for pair in zip(mine, other, strict=False) if pair[0] != pair[1]), None)
+    first = next((pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]), None)
     problem = (
         f"'{first[0][1]}' (id {first[0][0]}) and '{first[1][1]}' (id {first[1][0]})"
         if first
-        else f"{len(mine)} and {len(other)} classes"
+        else f"{len(ours)} and {len(theirs)} classes"
     )
     raise InputError(
         f"'{names[0]}' and '{names[1]}' differ in their categories: {problem}; list the same, in "
@@ -147,6 +197,97 @@ def _category_ids(kind: str, annotations: list[dict]) -> list[int]:
     return [s["category_id"] for annotation in annotations for s in annotation["segments_info"]]
 
 
-def _annotated(content: dict[str, Any]) -> list[dict]:
-    ids = {annotation["image_id"] for annotation in content["annotations"]}
-    return [image for image in content["images"] if image["id"] in ids]
+def read_maps(files: SplitFiles, workers: int, progress: Progress) -> SplitMaps:
+    """Read every image and its map.
+
+    Raises:
+        InputError: A file is missing or unreadable; a map has colours, or another size than its
+            image.
+    """
+    endings = pair_endings(files)
+    images = image_files(files.img)
+    names = [str(i.relative_to(files.img).as_posix()).removesuffix(endings.image) for i in images]
+    maps = [files.ann / f"{name}{endings.map}" for name in names]
+    read = []
+    for done, found in enumerate(_read_pairs(images, maps, workers), start=1):
+        read.append(found)
+        progress(done, len(images))
+    sizes, labels = zip(*read, strict=True)
+    return SplitMaps(files, endings, tuple(names), sizes, labels)
+
+
+def _read_pairs(images: list[Path], maps: list[Path], workers: int) -> Iterator:
+    if workers == 1 or len(images) < 16:
+        yield from map(_read_pair, images, maps)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(_read_pair, images, maps, chunksize=8)
+
+
+def _read_pair(image: Path, path: Path) -> tuple[Size, frozenset[int]]:
+    labels = read_pixels(path, "label map")
+    if labels.ndim != 2 or labels.dtype not in (np.uint8, bool):
+        form = f"{labels.dtype} of shape {labels.shape}"
+        raise InputError(f"label map '{path}' is {form}: write labels as a grey PNG of 8 bits")
+    height, width = labels.shape
+    refuse(image_faults(str(image), (height, width)))
+    found = frozenset(np.unique(labels).tolist()) - {IGNORE_LABEL}
+    return (width, height), found
+
+
+def semantic_facts(
+    train: SplitMaps, val: SplitMaps, names: tuple[str, ...] | None, zero_is_void: bool
+) -> Facts:
+    """Count the classes and images of two splits of semantic maps.
+
+    Args:
+        train: Maps to train on.
+        val: Maps to validate on.
+        names: Names of the classes in the order of labels; None numbers the classes.
+        zero_is_void: Label 0 means 'no class' and the others go down by one, as in ADE20K.
+
+    Raises:
+        InputError: A map has a label that belongs to no class.
+    """
+    first = int(zero_is_void)
+    classes = names or _numbered_classes(train, first)
+    for maps in (train, val):
+        _check_labels(maps, len(classes), first)
+    return Facts(
+        kind=SEMANTIC,
+        things=(),
+        stuff=classes,
+        counts=tuple(
+            sum(label in found for found in train.labels)
+            for label in range(first, len(classes) + first)
+        ),
+        train_images=len(train.names),
+        val_images=len(val.names),
+        size=_median_size(train.sizes),
+    )
+
+
+def _numbered_classes(train: SplitMaps, first: int) -> tuple[str, ...]:
+    """Name the classes by the labels that occur."""
+    found = sorted(frozenset().union(*train.labels) - set(range(first)))
+    if len(found) < 2 or len(found) * 2 < found[-1] + 1:
+        listed = ", ".join(map(str, found[:8])) + ", ..." * (len(found) > 8)
+        raise InputError(
+            f"maps in '{train.files.ann}' have the labels {listed or 'none'} and 255, which is "
+            "'no class': number the classes 0, 1, 2, ..., or name all with --classes"
+        )
+    return tuple(f"class {label}" for label in range(first, found[-1] + 1))
+
+
+def _check_labels(maps: SplitMaps, classes: int, first: int) -> None:
+    for name, found in zip(maps.names, maps.labels, strict=True):
+        beyond = sorted(label for label in found if label - first >= classes)
+        if not beyond:
+            continue
+        path = maps.files.ann / f"{name}{maps.endings.map}"
+        may_be_void = not first and beyond == [classes]
+        hint = "; is 0 no class? add --zero-is-void" if may_be_void else ""
+        raise InputError(
+            f"label map '{path}' has the label {beyond[0]}, but labels of {classes} classes "
+            f"are {first} to {classes - 1 + first}, and 255 for 'no class': name all classes{hint}"
+        )

@@ -1,4 +1,4 @@
-"""What candidates of a plan cost: multiply-accumulates predicted, milliseconds measured."""
+"""Prices of candidates: multiply-accumulates predicted, milliseconds measured."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from dataclasses import replace
 from functools import partial
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmproscale.cost.model_cost import Network, build_network, model_cost, padded_size
 from mmproscale.cost.random_model import model_without_weights, random_model
-from mmproscale.planning.frameworks import M2F, Framework
-from mmproscale.planning.planning import (
+from mmproscale.planning.candidates import (
+    M2F,
     Candidate,
+    Framework,
     base_config,
-    config_of,
+    candidate_config,
     make_candidate,
 )
 from mmproscale.timing.measurement import Run, Stopwatch, measure
@@ -41,24 +43,25 @@ def priced_candidates(
     max_repeats: int,
     framework: Framework = M2F,
 ) -> Iterator[Candidate]:
-    """Every schedule with either pixel embedding, and the model's cost in the papers' form.
+    """Yield every schedule with every pixel embedding and the model's cost in the papers' form.
 
-    One model is traced for each embedding, of a detector one in all; schedules predict the rest.
+    One model is traced for each embedding, and one for a detector. The schedules predict the cost
+    of the others.
 
     Args:
         configs: Folder of configs.
-        backbone: As configs name it.
+        backbone: Name of the backbone in the configs' file names.
         shape: (H, W) of an image.
         max_repeats: Layers of a PRO-SCALE stage at most.
-        framework: What the encoder is of.
+        framework: Family of configs.
 
     Raises:
-        InputError: There is no config with that backbone.
+        InputError: No config has that backbone.
     """
     base = base_config(configs, backbone, framework)
     for embedding in framework.embeddings:
-        cheapest = next(framework.schedules(1))
-        network = build_network(config_of(make_candidate(cheapest, embedding), base))
+        cheapest = make_candidate(next(framework.schedules(1)), embedding)
+        network: Any = build_network(candidate_config(cheapest, base))
         encoder = (network.mask_head.pixel_decoder if embedding else network.model).encoder
         shapes = _map_shapes(padded_size(network, shape), encoder.schedule.strides)
         fixed, recalibration = _fixed_costs(network, shape)
@@ -70,7 +73,7 @@ def priced_candidates(
 
 
 def _fixed_costs(network: Network, shape: tuple[int, int]) -> tuple[int, int]:
-    """Multiply-accumulates of all but the encoder and its gates, and of the gates."""
+    """Return the multiply-accumulates of all but encoder and recalibration, and of the latter."""
     cost = model_cost(network, shape)
     layers = sum(part.macs for part in cost.parts if part.name.startswith("encoder"))
     gates = sum(part.macs for part in cost.parts if part.name == "token recalibration")
@@ -78,7 +81,7 @@ def _fixed_costs(network: Network, shape: tuple[int, int]) -> tuple[int, int]:
 
 
 def _map_shapes(size: tuple[int, int], strides: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Map sizes of an image of a padded size; a last row or column may be cut short."""
+    """Return each map's (H, W) of a padded image; a last row or column may be cut short."""
     return {stride: (ceil(size[0] / stride), ceil(size[1] / stride)) for stride in strides}
 
 
@@ -91,26 +94,26 @@ def with_latency(
     rounds: int,
     after_round: Callable[[], object] = lambda: None,
 ) -> list[Candidate]:
-    """The candidates with the milliseconds of one image, all measured in one run, in turns.
+    """Return the candidates with the milliseconds of one image.
 
-    Pixel decoders, or a detector's encoders, run one by one on the same maps; what is the same for
-    all is measured once.
+    One run measures all of them in turns. The pixel decoders, or a detector's encoders, get the
+    same maps. Everything else is the same for all candidates and measured once.
 
     Args:
-        candidates: Which.
+        candidates: Candidates of one backbone and framework.
         base: Their :func:`base_config`.
         shape: (H, W) of the image.
         device: ``'cpu'`` or ``'cuda'``.
-        rounds: How many count; one comes before them.
-        after_round: Called after each.
+        rounds: Rounds that count; one more comes first and does not.
+        after_round: Called after each round.
     """
-    model = _random(config_of(candidates[0], base), device)
+    model = _random(candidate_config(candidates[0], base), device)
     images, samples = random_inputs(model, shape)
     maps = model.extract_feat(images)
-    runs = {REST: partial(_time_rest, model, images, samples)}
+    runs: dict[str, Run] = {REST: partial(_time_rest, model, images, samples)}
     for candidate in candidates:
-        built = _random(config_of(candidate, base), device)
-        runs[candidate.name] = _encoding(built, maps, samples)
+        built = _random(candidate_config(candidate, base), device)
+        runs[candidate.name] = partial(_time_call, _encoding(built, maps, samples))
     synchronize = torch.cuda.synchronize if device == "cuda" else lambda: None
     samples_of = measure(runs, rounds, 1, partial(Stopwatch, synchronize), after_round)
     milliseconds = {
@@ -123,22 +126,22 @@ def with_latency(
     ]
 
 
-def _random(config: Config, device: str) -> nn.Module:
+def _random(config: Config, device: str) -> Any:
     return random_model(model_without_weights(config)).eval().to(device)
 
 
-def _time_rest(model: nn.Module, images: Tensor, samples: Sequence, watch: Stopwatch) -> None:
+def _time_rest(model: Any, images: Tensor, samples: Sequence, watch: Stopwatch) -> None:
     timed_prediction(model, images, samples, watch)
-    apart = watch.seconds.get(PIXEL_DECODER, watch.seconds.get(ENCODER))
-    watch.seconds = {WHOLE: watch.seconds[WHOLE] - apart}
+    encoder = PIXEL_DECODER if PIXEL_DECODER in watch.seconds else ENCODER
+    watch.seconds = {WHOLE: watch.seconds[WHOLE] - watch.seconds[encoder]}
 
 
-def _encoding(model: nn.Module, maps: Sequence[Tensor], samples: Sequence) -> Run:
-    """What a candidate's pixel decoder, or a detector's encoder, does with the maps."""
+def _encoding(model: Any, maps: Sequence[Tensor], samples: Sequence) -> Callable[[], object]:
+    """Return the call of a candidate's pixel decoder, or of a detector's encoder, on the maps."""
     if hasattr(model, "panoptic_head"):
-        return partial(_time_call, partial(model.panoptic_head.pixel_decoder, maps))
+        return partial(model.panoptic_head.pixel_decoder, maps)
     inputs, _ = model.pre_transformer(maps, samples)
-    return partial(_time_call, partial(model.forward_encoder, **inputs))
+    return partial(model.forward_encoder, **inputs)
 
 
 def _time_call(call: Callable[[], object], watch: Stopwatch) -> None:

@@ -1,8 +1,8 @@
 """Figures of the PRO-SCALE and ECO-M2F papers: accuracy and cost. None was measured with this code.
 
-Costs on COCO are averages over images of differing sizes, and over differing sets of images from
-table to table; those on Cityscapes are of 1024x2048. Table 1 prints mIoU and AP of Lite-M2F as
-Table 5 has them for Lite-M2F with LPE; here each row is as its own table has it.
+Costs on COCO are averages over images of different sizes, and the set of images differs from table
+to table. Costs on Cityscapes are of 1024x2048. For Lite-M2F, Table 1 prints the mIoU and AP that
+Table 5 gives for Lite-M2F with LPE. Each row here is as its own table prints it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from mmproscale.models.encoders.schedule import Schedule, lite, mask2former, pro
 COCO, CITYSCAPES, COCO_BOXES = "coco", "cityscapes", "coco boxes"
 NONE = float("nan")  # not in the table
 CONV, LPE = "conv", "lpe"
+BOX_LEVELS = (64, 32, 16, 8)  # strides
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,17 @@ class Published:
     """One row of a table.
 
     Args:
-        dataset: :data:`COCO`, :data:`CITYSCAPES` or, of a detector, :data:`COCO_BOXES`; validation
-            set.
-        backbone: As configs name it.
-        schedule: The encoder; None for RT-M2F, which has none.
-        pixel_embedding: :data:`CONV` or :data:`LPE`; None of a detector.
-        table: Where it stands in the paper.
+        dataset: Validation set: :data:`COCO`, :data:`CITYSCAPES` or, for a detector,
+            :data:`COCO_BOXES`.
+        backbone: Name of the backbone in our configs.
+        schedule: The encoder; None for RT-M2F, which has no schedule.
+        pixel_embedding: :data:`CONV` or :data:`LPE`; None for a detector.
+        table: Number of the table in the paper.
         pq: Panoptic quality, percent.
         miou: mIoU_p, percent.
-        ap: AP_p, percent; of a detector the boxes' AP.
+        ap: AP_p, percent; AP of boxes for a detector.
         total: GFLOPs of the model (multiply-accumulates).
-        pixel_decoder: GFLOPs of 'Tx. Enc.'; of a detector its encoder.
+        pixel_decoder: GFLOPs of 'Tx. Enc.'; of the encoder for a detector.
     """
 
     dataset: str
@@ -47,7 +48,7 @@ class Published:
 
     @property
     def score(self) -> float:
-        """The figure that rows are compared by: PQ, or AP of boxes."""
+        """Figure by which rows are compared: PQ, or AP of boxes."""
         return self.ap if self.dataset == COCO_BOXES else self.pq
 
 
@@ -56,7 +57,6 @@ def _row(dataset: str, backbone: str, encoder: str, table: str, *figures: float)
     return Published(dataset, backbone, schedule, pixel_embedding, table, *figures)
 
 
-_BOX_LEVELS = (64, 32, 16, 8)
 _ENCODERS: dict[str, tuple[Schedule | None, str | None]] = {
     "M2F": (mask2former(6), CONV),
     "Lite": (lite(5), CONV),
@@ -68,8 +68,8 @@ _ENCODERS: dict[str, tuple[Schedule | None, str | None]] = {
     "(1,1,3)": (pro_scale((1, 1, 3)), LPE),
     "(2,2,2)": (pro_scale((2, 2, 2)), LPE),
     "(3,3,3)": (pro_scale((3, 3, 3)), LPE),
-    "DINO": (mask2former(6, _BOX_LEVELS), None),
-    "(3,3,3,3)": (pro_scale((3, 3, 3, 3), _BOX_LEVELS), None),
+    "DINO": (mask2former(6, BOX_LEVELS), None),
+    "(3,3,3,3)": (pro_scale((3, 3, 3, 3), BOX_LEVELS), None),
 }
 
 # Columns: encoder, table, PQ, mIoU_p, AP_p, GFLOPs of the model, GFLOPs of the pixel decoder.
@@ -123,8 +123,8 @@ class PublishedDetector:
     """One row of ECO-M2F's Table 7: detection on COCO with ResNet-50.
 
     Args:
-        name: Of the model.
-        beta: Of its gate; None where all layers run.
+        name: Name of the model.
+        beta: Weight of the cost in the training of its gate; None if all layers run.
         ap: Box AP, percent.
         total: GFLOPs of the model (multiply-accumulates), the mean over images.
         encoder: GFLOPs of 'Tx. Enc.'.
@@ -137,8 +137,8 @@ class PublishedDetector:
     encoder: float
 
 
-# No one size of image gives both figures of the first row: 800x1184 gives its encoder, 800x1088 its
-# total. Of the others total less encoder is 75.4, of the first 73.7.
+# No image size reproduces both costs of the first row: 800x1184 gives its encoder's, 800x1088 its
+# total. In the other rows, total minus encoder is 75.4; in the first row it is 73.7.
 PUBLISHED_DETR: tuple[PublishedDetector, ...] = (
     PublishedDetector("DETR", None, 42.0, 83.59, 9.92),
     PublishedDetector("ECO-DETR", 0.0001, 41.9, 81.87, 6.41),

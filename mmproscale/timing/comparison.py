@@ -1,4 +1,4 @@
-"""Candidates side by side: the times of all in one run, the peak memory of each by itself."""
+"""Candidates next to each other: times measured in turns, peak memory of each, and their table."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Any
 
 import torch
 
-from mmproscale.timing import memory
+from mmproscale.timing.measured_memory import peak_in_a_child, peak_on_cpu, peak_on_cuda
 from mmproscale.timing.measurement import Run, Stopwatch, measure, summarize
 from mmproscale.utils.progress import progress_bars
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Prepared:
     """A candidate that is ready to run.
 
     Args:
-        run: What is measured.
-        warm_up: The same, tiny: what a memory measurement has run before.
+        run: The call to measure.
+        warm_up: The same call with tiny inputs, which precedes a measurement of memory.
     """
 
     run: Run
@@ -34,9 +36,9 @@ class Case:
     """One comparison.
 
     Args:
-        name: What is measured, for people.
+        name: Title for people.
         settings: The same for programs.
-        candidates: What makes each candidate ready, by name; ratios are to the first.
+        candidates: Name -> function that prepares the candidate; ratios are to the first.
     """
 
     name: str
@@ -47,13 +49,13 @@ class Case:
 def compare(
     cases: Sequence[Case], args: argparse.Namespace, script: str, arguments: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Times of each case's candidates and, if wanted, their peak memory.
+    """Return the times and, unless ``--no-memory`` is given, the peak memory of all candidates.
 
     Args:
-        cases: In the order in which they are measured.
-        args: Options as ``add_measuring_options`` knows them.
-        script: The script to ask for a candidate's memory, in a process of its own.
-        arguments: What it is called with; it answers by :func:`answer_memory`.
+        cases: Cases in the order of measurement.
+        args: Options of ``add_measuring_options``.
+        script: The script that reports a candidate's memory in a process of its own.
+        arguments: The script's arguments; it answers with :func:`answer_memory`.
     """
     with progress_bars() as bars:
         measured = []
@@ -67,7 +69,7 @@ def compare(
 
 
 def answer_memory(cases: Sequence[Case], args: argparse.Namespace) -> bool:
-    """Print the peak that ``--memory-of`` asks for; False if it does not ask."""
+    """Print the peak memory that ``--memory-of`` asks for; return False without that option."""
     if not args.memory_of:
         return False
     index, candidate = args.memory_of
@@ -103,10 +105,59 @@ def _add_memory(
         if device == "cuda":
             peak = _peak(case.candidates[name](), device)
         else:
-            peak = memory.peak_in_a_child(script, [*ask, name])
+            peak = peak_in_a_child(script, [*ask, name])
         candidate["peak_memory_mib"] = peak
 
 
 def _peak(prepared: Prepared, device: str) -> float:
-    measure_peak = memory.peak_on_cuda if device == "cuda" else memory.peak_on_cpu
+    measure_peak = peak_on_cuda if device == "cuda" else peak_on_cpu
     return measure_peak(lambda: prepared.run(Stopwatch()), prepared.warm_up)
+
+
+def table_rows(case: Mapping[str, Any]) -> list[list[str]]:
+    """Return heading and rows of one case that :func:`compare` measured.
+
+    A cell is the median time in ms; from the second candidate on, the ratio to the first and its
+    quartiles follow. ``-`` stands for a part that a candidate does not have.
+    """
+    candidates = case["candidates"]
+    table = [["", *(candidate["name"] for candidate in candidates)]]
+    for part in _all_parts(candidates):
+        cells = [_time(c["parts"].get(part), first=not i) for i, c in enumerate(candidates)]
+        table.append([part, *cells])
+    memory = [candidate.get("peak_memory_mib") for candidate in candidates]
+    if any(mib is not None for mib in memory):
+        table.append(["peak memory", *(_memory(mib) for mib in memory)])
+    return table
+
+
+def _all_parts(candidates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return every part once; a later candidate's extra part precedes the part that follows it."""
+    order: list[str] = []
+    for candidate in candidates:
+        place = len(order)
+        for part in reversed(candidate["parts"]):
+            if part not in order:
+                order.insert(place, part)
+            place = order.index(part)
+    return order
+
+
+def _time(part: Mapping[str, Any] | None, first: bool) -> str:
+    if part is None:
+        return "-"
+    text = f"{_significant(part['ms']['median'])}{NO_BREAK}ms"
+    if first or "ratio" not in part:
+        return text
+    low, high = part["ratio"]["quartiles"]
+    return f"{text}, {part['ratio']['median']:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _memory(mib: float | None) -> str:
+    return "-" if mib is None else f"{_significant(mib)}{NO_BREAK}MiB"
+
+
+def _significant(number: float) -> str:
+    """Format with three significant digits, at most three decimals: 0.123, 1.23, 12.3, 1,234."""
+    decimals = next((d for d, least in ((0, 99.95), (1, 9.995), (2, 0.9995)) if number >= least), 3)
+    return f"{number:,.{decimals}f}"

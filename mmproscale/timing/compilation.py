@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from mmdet.models.dense_heads import Mask2FormerHead
@@ -22,8 +23,9 @@ def compile_model(model: nn.Module) -> None:
         setattr(module, method, torch.compile(getattr(module, method), dynamic=False))
 
 
-def _units(module: nn.Module) -> Iterator[nn.Module]:
+def _units(module: nn.Module) -> Iterator[Any]:
     """Yield the largest modules that are called as modules."""
+    child: Any
     for child in module.children():
         if isinstance(child, nn.ModuleList):
             yield from child

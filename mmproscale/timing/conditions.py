@@ -1,34 +1,79 @@
-"""Under which conditions something was measured: machine, versions, precision, date, command."""
+"""Conditions of a measurement: device, threads, precision, attention, and their record."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import platform
 import re
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
-from mmproscale.compat.versions import installed_version
-from mmproscale.timing.measuring_options import amp_dtype
+from mmproscale.compat.installed_packages import installed_version
+from mmproscale.errors import InputError
+from mmproscale.timing.measured_memory import check_memory_can_be_read
+from mmproscale.utils.processors import usable_cores
+
+
+def set_up(args: argparse.Namespace) -> None:
+    """Check the device and set the threads, as the options of ``add_measuring_options`` say.
+
+    Raises:
+        InputError: ``--device cuda`` without a GPU; memory that can't be read here.
+    """
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch finds no GPU here")
+    if args.device == "cpu" and not args.no_memory:
+        check_memory_can_be_read()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+
+
+def autocast(args: argparse.Namespace) -> torch.autocast:
+    """Return a context of mixed precision if ``--amp`` is given, else one without effect."""
+    return torch.autocast(args.device, amp_dtype(args.device), enabled=args.amp)
+
+
+def amp_dtype(device: str) -> torch.dtype:
+    """Return autocast's type: mmcv's compiled op has no bf16, a CPU has no fast fp16."""
+    return torch.float16 if device == "cuda" else torch.bfloat16
+
+
+@contextmanager
+def stock_attention() -> Iterator[None]:
+    """Have stock modules use mmcv's compiled op or its PyTorch form, instead of our operator."""
+    from mmcv.ops import multi_scale_deform_attn as module
+
+    from mmproscale.ops import mmcv_attention
+
+    fallback = module.multi_scale_deformable_attn_pytorch.__wrapped__
+    compiled = torch.cuda.is_available() and not mmcv_attention.refuses(torch.zeros(1).cuda())
+    with (
+        mock.patch.object(module, "multi_scale_deformable_attn_pytorch", fallback),
+        # On CUDA stock can't run without compiled ops; its CPU form is the nearest substitute.
+        mock.patch.object(module, "IS_CUDA_AVAILABLE", compiled),
+    ):
+        yield
 
 
 def conditions(args: argparse.Namespace, script: str, without: str) -> dict[str, Any]:
-    """What was measured on, and by which command.
+    """Return the machine, versions, precision, date and command of a measurement.
 
     Args:
-        args: Options as ``add_measuring_options`` knows them.
+        args: Options of ``add_measuring_options``.
         script: The script as the command line names it.
-        without: The option that says where results go, which is no condition.
+        without: The option for the results' file, which is left out of the command.
     """
     half = str(amp_dtype(args.device)).removeprefix("torch.")
     return {
-        "machine": machine(),
+        "machine": _processors(),
         "device": args.device,
         **{package: installed_version(package) for package in ("torch", "mmcv", "mmdet")},
         "dtype": f"{half} by autocast" if args.amp else "float32",
@@ -37,21 +82,20 @@ def conditions(args: argparse.Namespace, script: str, without: str) -> dict[str,
     }
 
 
-def machine() -> dict[str, Any]:
-    """The processor, how many of its cores are ours, how many threads run, the GPU."""
+def _processors() -> dict[str, Any]:
+    """Return the names of CPU and GPU, the usable cores and PyTorch's threads."""
     file = Path("/proc/cpuinfo")
     found = re.search(r"model name\s*:\s*(.+)", file.read_text()) if file.is_file() else None
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux has it
     return {
         "cpu": found.group(1) if found else platform.processor() or platform.machine(),
-        "cores": len(allowed(0)) if allowed else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
 def own_arguments(without: str) -> list[str]:
-    """The command line's arguments without an option and its value."""
+    """Return the command line's arguments without one option and its value."""
     kept, rest = [], iter(sys.argv[1:])
     for argument in rest:
         if argument == without:

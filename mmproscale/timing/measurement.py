@@ -1,7 +1,7 @@
-"""Times that a machine's other work disturbs least: candidates take turns, round by round.
+"""Times of candidates that take turns, round by round, so that other work disturbs them least.
 
-What disturbs one round disturbs all its candidates, so ratios are taken within a round, and their
-median over rounds is steadier than a ratio of medians.
+A disturbance in one round affects all candidates of that round. So ratios are taken within a round,
+and their median over rounds is steadier than a ratio of medians.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-# A candidate that takes less is called several times in a round, so that a round is not all noise.
+# A faster candidate is called several times in a round, so that a round is not all noise. Seconds.
 SHORTEST_TURN = 0.02
 MOST_CALLS = 100
 
 
 class Stopwatch:
-    """Seconds by part; parts may lie within one another.
+    """Seconds of parts, which may contain one another.
 
     Args:
-        synchronize: Called before the clock is read: on CUDA work goes on behind the program.
-        clock: Seconds from anywhen.
+        synchronize: Called before the clock is read, since work on CUDA runs in the background.
+        clock: Returns seconds since any fixed time.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Stopwatch:
 
     @contextmanager
     def method(self, owner: object, method: str, name: str) -> Iterator[None]:
-        """Inside, add the time of each call of ``owner.method`` to part ``name``."""
+        """Within the block, add the time of each call of ``owner.method`` to part ``name``."""
         call = getattr(owner, method)
 
         @functools.wraps(call)
@@ -70,16 +70,16 @@ def measure(
     new_watch: Callable[[], Stopwatch] = Stopwatch,
     after_round: Callable[[], Any] = lambda: None,
 ) -> dict[str, list[dict[str, float]]]:
-    """Seconds by part in each round, for each candidate.
+    """Return the seconds of each part in each round, for each candidate.
 
-    Every candidate has its turn in every round; who begins moves on by one each time.
+    Every candidate has its turn in every round; each round starts with the next candidate.
 
     Args:
         runs: Candidates by name.
-        rounds: How many count.
-        warm_up: How many come before them.
+        rounds: Number of rounds that count.
+        warm_up: Number of rounds before those.
         new_watch: Makes the stopwatch of one call.
-        after_round: Called after each round, the first ones included.
+        after_round: Called after each round, also of the warm-up.
     """
     names = list(runs)
     calls = dict.fromkeys(names, 1)
@@ -96,18 +96,23 @@ def measure(
 
 
 def summarize(samples: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
-    """Medians and quartiles of each candidate's parts, in ms and as ratios to the first's.
+    """Return medians and quartiles of each candidate's parts, in ms and as ratios to the first's.
 
-    A ratio is of two times of one round: 0.5 is half the time. There is none of a part that the
-    first candidate does not have, and none where it is alone.
+    A ratio compares two times of one round: 0.5 is half the time. A part that the first candidate
+    does not have gets no ratio, and neither does a single candidate.
     """
     base = next(iter(samples.values()))
+    with_ratio = set(base[0]) if len(samples) > 1 else set()
+
+    def ratios(part: str, turns: Sequence[Mapping[str, float]]) -> list[float]:
+        return [turn[part] / first[part] for turn, first in zip(turns, base, strict=True)]
+
     return [
         {
             "name": name,
             "parts": {
                 part: {"ms": spread([1000 * turn[part] for turn in turns])}
-                | ({"ratio": _ratios(part, turns, base)} if _comparable(part, samples) else {})
+                | ({"ratio": spread(ratios(part, turns))} if part in with_ratio else {})
                 for part in turns[0]
             },
         }
@@ -115,18 +120,8 @@ def summarize(samples: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict
     ]
 
 
-def _comparable(part: str, samples: Mapping[str, Sequence[Mapping[str, float]]]) -> bool:
-    return len(samples) > 1 and part in next(iter(samples.values()))[0]
-
-
-def _ratios(
-    part: str, turns: Sequence[Mapping[str, float]], base: Sequence[Mapping[str, float]]
-) -> dict[str, Any]:
-    return spread([t[part] / b[part] for t, b in zip(turns, base, strict=True)])
-
-
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median and quartiles."""
+    """Return median and quartiles."""
     low, median, high = (
         statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else 3 * [*values]
     )
@@ -141,7 +136,7 @@ def _calls_in_a_turn(run: Run, new_watch: Callable[[], Stopwatch]) -> int:
 
 
 def _turn(run: Run, calls: int, new_watch: Callable[[], Stopwatch]) -> dict[str, float]:
-    """Mean seconds by part over the calls of a turn."""
+    """Return the mean seconds of each part over the calls of a turn."""
     watches = [new_watch() for _ in range(calls)]
     for watch in watches:
         run(watch)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from mmdet.models.detectors.base_detr import DetectionTransformer
@@ -37,7 +38,7 @@ def parts_of(model: nn.Module) -> tuple[str, ...]:
 
 
 def random_inputs(
-    model: nn.Module, shape: tuple[int, int], batch: int = 1
+    model: Any, shape: tuple[int, int], batch: int = 1
 ) -> tuple[Tensor, list[DetDataSample]]:
     """Return a batch of random images, preprocessed by the model; the same at each call.
 
@@ -63,7 +64,7 @@ def random_inputs(
 
 @torch.no_grad()
 def timed_prediction(
-    model: nn.Module, inputs: Tensor, samples: Sequence[DetDataSample], watch: Stopwatch
+    model: Any, inputs: Tensor, samples: Sequence[DetDataSample], watch: Stopwatch
 ) -> None:
     """Predict, and write the seconds of each part of :func:`parts_of` into ``watch``.
 
@@ -88,7 +89,7 @@ def time_parts(model: nn.Module, call: Callable[[], object], watch: Stopwatch) -
     if _has_encoder(model):
         methods += [(model, "forward_encoder", ENCODER)]
     if path := mask_head_path(model):
-        head = model.get_submodule(path)
+        head: Any = model.get_submodule(path)
         decoder = head.pixel_decoder
         # Ours compute less, in methods of their own.
         decode = "decode" if isinstance(head, MaskHead) else "predict"

@@ -1,10 +1,8 @@
-"""Hooks of the training loop, and files that are whole or not there."""
+"""Runs and the hooks of their loops."""
 
+from mmproscale.training.check_hooks import CheckpointMatchHook, GroundTruthCheckHook
 from mmproscale.training.checkpoint_hook import AtomicCheckpointHook
-from mmproscale.training.checkpoint_match_hook import CheckpointMatchHook
-from mmproscale.training.class_check_hook import ClassCheckHook
-from mmproscale.training.class_names_hook import ClassNamesHook
-from mmproscale.training.ground_truth_check_hook import GroundTruthCheckHook
+from mmproscale.training.class_hooks import ClassCheckHook, ClassNamesHook
 
 __all__ = [
     "AtomicCheckpointHook",

@@ -1,9 +1,10 @@
-"""Checkpoints that survive a crash: the new one is in place before the old one goes."""
+"""Checkpoints that survive a crash: a new one is complete before an old one is removed."""
 
 import os.path as osp
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
@@ -20,14 +21,14 @@ _BACKEND = "mmproscale_atomic_local"
 
 
 class AtomicLocalBackend(LocalBackend):
-    """The local disk, with files that are written beside their place and renamed into it."""
+    """Local disk whose files are written under a temporary name and then renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes; whoever reads `filepath` sees the old file or the whole new one."""
+        """Write bytes; at any time `filepath` is the old file or the whole new one."""
         atomic_write_bytes(filepath, obj)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
-        """Write text; whoever reads `filepath` sees the old file or the whole new one."""
+        """Write text; at any time `filepath` is the old file or the whole new one."""
         atomic_write_bytes(filepath, obj.encode(encoding))
 
 
@@ -35,13 +36,13 @@ register_backend(_BACKEND, AtomicLocalBackend, force=True)
 
 
 class DeferredRemovals:
-    """A file backend whose removals wait until they are carried out."""
+    """File backend that collects removals until they are carried out."""
 
-    def __init__(self, backend: object) -> None:
+    def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._waiting: list[tuple[str, str]] = []
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
     def remove(self, path: str) -> None:
@@ -53,33 +54,35 @@ class DeferredRemovals:
         self._waiting.append(("rmtree", path))
 
     def carry_out(self, keep: set[str]) -> None:
-        """Remove what was noted, but for `keep`: a new checkpoint may have an old one's name."""
+        """Remove the noted paths except `keep`: a new checkpoint may have an old one's name."""
         waiting, self._waiting = self._waiting, []
         for operation, path in waiting:
             if path not in keep:
                 getattr(self._backend, operation)(path)
 
     def forget(self) -> None:
-        """Drop what was noted."""
+        """Drop the noted removals."""
         self._waiting = []
 
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """mmengine's CheckpointHook, with its arguments, for which a crash loses no checkpoint.
+    """mmengine's CheckpointHook, with its arguments, without loss of checkpoints in a crash.
 
-    Stock removes the oldest checkpoint, and the previous best, before it writes the new one, writes
-    in place, and then points `last_checkpoint` to it. Here: write to a temporary file, rename,
-    point `last_checkpoint` to it in the same way, and only then remove.
+    Stock first removes the oldest checkpoint or the previous best, then writes the new one in place
+    and points `last_checkpoint` to it. This hook writes to a temporary file, renames it, points
+    `last_checkpoint` to it in the same way, and then removes.
     """
 
+    backend_args: dict | None
+    file_backend: Any
     _depth = 0
 
     def before_train(self, runner) -> None:
-        """Choose the backend, and check that the folder can be written before hours are spent.
+        """Choose the backend, and check that the folder can be written.
 
         Raises:
-            InputError: the output folder cannot be written to.
+            InputError: The output folder cannot be written to.
         """
         folder = self.out_dir or runner.work_dir
         if self.file_client_args is None and self.backend_args is None and "://" not in folder:
@@ -99,7 +102,7 @@ class AtomicCheckpointHook(CheckpointHook):
             super()._save_best_checkpoint(runner, metrics)
 
     def _rotate(self, runner, step: int) -> None:
-        """Note the oldest checkpoint for removal; the file to be written must list what remains."""
+        """Note the oldest checkpoint for removal; the new file lists the remaining ones."""
         if self.max_keep_ckpts <= 0 or (self.keep_ckpt_ids and self.keep_ckpt_ids[-1] == step):
             return
         if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
@@ -137,8 +140,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     @contextmanager
     def _removing_afterwards(self) -> Iterator[None]:
-        # Saving the best checkpoint saves the last one once more, inside: only the outer block
-        # removes, and nothing is removed if saving failed.
+        # Saving the best checkpoint saves the last one again in an inner block. Only the outer
+        # block removes, and only if saving succeeded.
         self._depth += 1
         try:
             yield

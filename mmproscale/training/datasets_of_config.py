@@ -1,4 +1,4 @@
-"""Which dataset files a config uses, whatever wraps its datasets."""
+"""Dataset files that a config uses, with or without wrappers around its datasets."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from mmdet.datasets import CocoDataset, CocoPanopticDataset
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmproscale.datasets.checks.dataset_files import DatasetFiles
-from mmproscale.datasets.formats.panoptic_files import CLASS_KEYS
+from mmproscale.datasets.checks.class_agreement import CLASS_KEYS
+from mmproscale.datasets.checks.dataset_check import DatasetFiles
+from mmproscale.datasets.checks.missing_files import is_local
 from mmproscale.datasets.loading import PanopticDataset
 from mmproscale.errors import InputError
-from mmproscale.registry import DATASETS
+from mmproscale.registry import DATASETS, METRICS
+from mmproscale.utils.registered import is_type
 
 SPLITS = ("train", "val", "test")
 
 
 def datasets_of_config(config: Config) -> list[DatasetFiles]:
-    """The files of every dataset of train, val and test, each once.
+    """Return the files of every dataset of train, val and test, each once.
 
     Args:
         config: mmengine's; a loader that is absent or None is left out.
 
     Raises:
-        InputError: a config without datasets, or with one that is neither COCO panoptic nor COCO
+        InputError: the config has no dataset, or one that is neither COCO panoptic nor COCO
             instances on a local disk.
     """
     uses: dict[DatasetFiles, list[str]] = {}
@@ -50,7 +52,7 @@ def datasets_of_config(config: Config) -> list[DatasetFiles]:
 
 
 def dataset_leaves(node: Any, key: str) -> Iterator[tuple[Mapping, str]]:
-    """The datasets with files, below RepeatDataset, ConcatDataset and their like."""
+    """Yield the datasets with files, below wrappers such as RepeatDataset, with their keys."""
     if isinstance(node, (list, tuple)):
         for place, child in enumerate(node):
             yield from dataset_leaves(child, f"{key}[{place}]")
@@ -62,7 +64,7 @@ def dataset_leaves(node: Any, key: str) -> Iterator[tuple[Mapping, str]]:
 
 
 def _files(dataset: Mapping, key: str) -> DatasetFiles:
-    """Build the dataset without its files and pipeline: it joins data_root and the rest itself."""
+    """Build a dataset without files and pipeline, so that it joins data_root itself."""
     if not dataset.get("ann_file"):
         raise InputError(f"{key}.ann_file is not set: name the annotation file")
     try:
@@ -73,7 +75,7 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
     if not isinstance(built, CocoDataset):
         name = type(built).__name__
         raise InputError(f"{key}.type is {name}, whose files are not COCO's: give another config")
-    if (built.backend_args or {}).get("backend", "local") not in ("local", "disk"):
+    if not is_local("", built.backend_args):
         raise InputError(
             f"{key}.backend_args is not of a local disk: copy the files, and check them"
         )
@@ -83,7 +85,7 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
         raise InputError(f"{key}.data_prefix.img is not set: name the folder of the images")
     if panoptic and not prefix.get("seg") and not built.test_mode:
         raise InputError(f"{key}.data_prefix.seg is not set: name the folder of the panoptic PNGs")
-    # mmdet's own panoptic class takes names from the JSON, whatever its metainfo says.
+    # mmdet's own panoptic class takes names from the JSON and ignores its metainfo.
     stock = panoptic and not isinstance(built, PanopticDataset)
     return DatasetFiles(
         ann_file=built.ann_file,
@@ -97,23 +99,24 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
 
 
 def _model_classes(config: Config) -> tuple[int, int] | None:
-    """Numbers of thing and stuff classes that the config states of its model."""
+    """Return the numbers of thing and stuff classes that the config states of its model."""
     head = (config.get("model") or {}).get("panoptic_head") or {}
     things, stuff = head.get("num_things_classes"), head.get("num_stuff_classes")
     return None if things is None or stuff is None else (things, stuff)
 
 
 def _box_classes(config: Config) -> int | None:
-    """The number of classes that the config states of a detector."""
+    """Return the number of classes that the config states of a detector."""
     return ((config.get("model") or {}).get("bbox_head") or {}).get("num_classes")
 
 
 def _scores_panoptic(evaluator: Any) -> bool:
-    """Whether an evaluator has a metric of ours, which needs every image's ground truth."""
+    """Tell whether an evaluator has a metric of ours, which needs every image's ground truth."""
     if isinstance(evaluator, Mapping) and "metrics" in evaluator:
         return _scores_panoptic(evaluator["metrics"])
     metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]
-    return any(str(metric.get("type")).endswith("UniversalSegMetric") for metric in metrics)
+    wanted = "mmproscale.UniversalSegMetric"
+    return any(is_type(metric.get("type"), METRICS, wanted) for metric in metrics)
 
 
 def _stated_names(metainfo: Mapping) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -1,4 +1,4 @@
-"""Draw how a run went, from the numbers that mmengine writes while it trains."""
+"""Plot of loss and panoptic quality over a run, from the numbers that mmengine logs."""
 
 import json
 import math
@@ -14,15 +14,15 @@ from mmproscale.errors import InputError
 from mmproscale.utils.atomic_files import atomic_path
 
 QUALITIES = {"PQ": "all", "PQ_th": "things", "PQ_st": "stuff"}
-"""Figures drawn, and what a person calls them."""
+"""Figures in the plot, and their names in its legend."""
 
 
 @dataclass
 class LearningCurve:
-    """Numbers of a run, each as iteration -> value, in the order of iterations.
+    """Logged numbers of a run, each as iteration -> value, in the order of iterations.
 
     Attributes:
-        loss: The training loss as logged (mmengine's mean over its window).
+        loss: The training loss as logged, mmengine's mean over its window.
         quality: For each of ``PQ``, ``PQ_th``, ``PQ_st``: percent on the validation set.
     """
 
@@ -31,7 +31,7 @@ class LearningCurve:
 
 
 def read_learning_curve(work_dir: str | Path) -> LearningCurve:
-    """Read every run below ``work_dir``; where runs overlap (after a resume) the later one counts.
+    """Read all runs below ``work_dir``; where they overlap (after a resume), the later one counts.
 
     Raises:
         InputError: There is no ``*/vis_data/scalars.json``, or no loss in it.
@@ -48,7 +48,7 @@ def read_learning_curve(work_dir: str | Path) -> LearningCurve:
 
 
 def _add_run(curve: LearningCurve, path: Path) -> None:
-    """Add the lines of one file; a last line cut short by a kill is left out."""
+    """Add the lines of one file; a last line that a kill cut short is left out."""
     iteration = 0
     first = True
     for line in path.read_text().splitlines():
@@ -63,7 +63,7 @@ def _add_run(curve: LearningCurve, path: Path) -> None:
                 first = False
             curve.loss[iteration] = record["loss"]
             continue
-        # mmengine counts validation in epochs unless told otherwise; lines are in order of time.
+        # mmengine counts validations in epochs by default; lines are in order of time.
         step = max(iteration, int(record.get("step", 0)))
         for name in QUALITIES:
             value = _figure(record, name)
@@ -72,19 +72,19 @@ def _add_run(curve: LearningCurve, path: Path) -> None:
 
 
 def _figure(record: dict, name: str) -> float | None:
-    """A figure, whatever prefix its metric has: ours, or stock mmdet's."""
+    """Return a figure under any metric's prefix, ours or stock mmdet's."""
     return next((v for key, v in record.items() if key.rpartition("/")[2] == name), None)
 
 
 def _drop_from(curve: LearningCurve, iteration: int) -> None:
-    """Forget what an earlier run logged from here on."""
+    """Drop an earlier run's values from an iteration on."""
     for values in (curve.loss, *curve.quality.values()):
         for later in [step for step in values if step >= iteration]:
             del values[later]
 
 
 def smooth(values: Sequence[float], weight: float = 0.8) -> list[float]:
-    """Exponential mean of a series, without the start's pull towards zero."""
+    """Return the exponential mean of a series, corrected for its start at zero."""
     smoothed, mean, total = [], 0.0, 0.0
     for value in values:
         if math.isfinite(value):

@@ -1,4 +1,4 @@
-"""From a config to mmengine's Runner, with what can be checked before hours are spent."""
+"""Runs of mmengine's Runner: options of command lines in a config, and the Runner of a config."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
-from mmengine.registry import RUNNERS
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS, METRICS, RUNNERS
 from mmengine.runner import Runner
 
 from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
-from mmproscale.evaluation.class_figures import keep_class_figures
-from mmproscale.evaluation.universal_report import for_json
-from mmproscale.inference.predictor import give_kinds
+from mmproscale.evaluation.mean_iou import keep_class_figures
+from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.json_values import nan_to_null
+from mmproscale.utils.registered import is_type, registered_class
 from mmproscale.version import __version__
+
+UNIVERSAL, BOXES = "mmproscale.UniversalSegMetric", "mmdet.CocoMetric"
+PANOPTIC, SEMANTIC = (UNIVERSAL, "mmdet.CocoPanopticMetric"), "mmseg.IoUMetric"
+ADDED_HOOKS = ("ClassCheckHook", "ClassNamesHook", "CheckpointMatchHook", "GroundTruthCheckHook")
 
 
 def set_up_run(
     config: Config, config_path: str | os.PathLike, work_dir: str | None, launcher: str = "none"
 ) -> None:
-    """Fill in what a command line decides: the work dir, the launcher.
+    """Set a config's work dir and launcher.
 
     Args:
         config: Changed in place.
@@ -35,7 +41,7 @@ def set_up_run(
         work_dir: The work dir, or None for the config's own or the default.
 
     Raises:
-        InputError: The work dir can't be written; a launcher, and no GPU.
+        InputError: The work dir can't be written; a launcher is given and there is no GPU.
     """
     if launcher != "none" and get_device() == "cpu":
         raise InputError(f"--launcher {launcher} needs GPUs, and PyTorch finds none here")
@@ -45,7 +51,11 @@ def set_up_run(
 
 
 def use_amp(config: Config) -> None:
-    """Train in mixed precision; InputError where there is no GPU to do it on."""
+    """Have a config train in mixed precision.
+
+    Raises:
+        InputError: There is no GPU.
+    """
     if get_device() == "cpu":
         raise InputError("--amp needs a GPU, and PyTorch finds none here: leave it out")
     config.optim_wrapper.type = "AmpOptimWrapper"
@@ -53,7 +63,11 @@ def use_amp(config: Config) -> None:
 
 
 def scale_learning_rate(config: Config) -> None:
-    """Scale the learning rate to the batch over all GPUs; InputError without a base batch size."""
+    """Have the learning rate scaled to the batch over all GPUs.
+
+    Raises:
+        InputError: The config has no base batch size.
+    """
     if "base_batch_size" not in config.get("auto_scale_lr", {}):
         raise InputError("--auto-scale-lr needs auto_scale_lr.base_batch_size in the config")
     config.auto_scale_lr.enable = True
@@ -62,16 +76,15 @@ def scale_learning_rate(config: Config) -> None:
 def keep_predictions(config: Config, prefix: str) -> None:
     """Have a config's metrics write predictions.
 
-    Panoptic ones go to ``PREFIX.panoptic.json`` and its PNGs, label maps of mmseg's metric to PNGs
-    in ``PREFIX.semantic``, boxes of mmdet's to ``PREFIX.bbox.json``.
+    Panoptic predictions go to ``PREFIX.panoptic.json`` and its PNGs, label maps of mmseg's metric
+    to PNGs in ``PREFIX.semantic``, boxes of mmdet's metric to ``PREFIX.bbox.json``.
 
     Raises:
-        InputError: The config has no metric that does.
+        InputError: No metric of the config writes predictions; the files can't be written.
     """
-    keeping = ("UniversalSegMetric", "CocoPanopticMetric")
-    panoptic = [e for e in _evaluators(config) if e.type.endswith(keeping)]
-    semantic = [e for e in _evaluators(config) if e.type.endswith("IoUMetric")]
-    boxes = [e for e in _evaluators(config) if e.type.endswith("CocoMetric")]
+    panoptic, semantic, boxes = (
+        _evaluators(config, *types) for types in (PANOPTIC, (SEMANTIC,), (BOXES,))
+    )
     if not panoptic + semantic + boxes:
         raise InputError(
             "--out keeps panoptic predictions, label maps or boxes, and test_evaluator has no "
@@ -87,19 +100,20 @@ def keep_predictions(config: Config, prefix: str) -> None:
         evaluator.output_dir = str(ensure_writable_dir(f"{prefix}.semantic"))
 
 
-def ask_for(config: Config, kinds: Sequence[str], instances_file: str | None = None) -> None:
-    """Have the model give, and the metric score, some kinds of results, all from one forward pass.
+def score_kinds(config: Config, kinds: Sequence[str], instances_file: str | None = None) -> None:
+    """Have the model predict, and the metric score, some kinds of results in one forward pass.
 
     Args:
         config: Changed in place.
-        kinds: Of ``'panoptic'``, ``'semantic'`` and ``'instance'``.
-        instances_file: COCO instances JSON for AP, if not the config's own; without either, AP is
-            against the panoptic things.
+        kinds: Any of ``'panoptic'``, ``'semantic'`` and ``'instance'``.
+        instances_file: COCO instances JSON for AP, instead of the config's; without either, AP is
+            measured against the panoptic things.
 
     Raises:
-        InputError: The config's metric is not ours, or its fusion head has no semantic results.
+        InputError: The config has no ``UniversalSegMetric``, or its fusion head has no semantic
+            results.
     """
-    metrics = [e for e in _evaluators(config) if e.type.endswith("UniversalSegMetric")]
+    metrics = _evaluators(config, UNIVERSAL)
     if not metrics:
         raise InputError("--kinds needs mmproscale.UniversalSegMetric as test_evaluator")
     give_kinds(config, kinds)
@@ -110,18 +124,13 @@ def ask_for(config: Config, kinds: Sequence[str], instances_file: str | None = N
 
 
 def list_classes(config: Config) -> None:
-    """Have the metrics of a config that show a table list every class in it."""
-    for evaluator in _evaluators(config):
-        if evaluator.type.endswith(("UniversalSegMetric", "CocoMetric")):
-            evaluator.classwise = True
+    """Have the metrics that print a table list every class in it."""
+    for evaluator in _evaluators(config, UNIVERSAL, BOXES):
+        evaluator.classwise = True
 
 
 def report_exits(config: Config) -> None:
-    """Where images may leave the encoder early, have the test say where they do and what it costs.
-
-    Args:
-        config: Changed in place.
-    """
+    """Have the test report exits and cost, if the config's model can leave its encoder early."""
     model = config.model
     head = model.get("panoptic_head") or model.get("decode_head")
     holder = model if head is None else head.get("pixel_decoder") or {}
@@ -132,15 +141,15 @@ def report_exits(config: Config) -> None:
     config.test_evaluator = [*_evaluators(config), metric]
 
 
-def evaluate_and_report(runner: Runner, path: str | os.PathLike) -> None:
+def evaluate_and_report(runner: Runner, path: str | Path) -> None:
     """Test, and write all figures as JSON.
 
-    Those of our metric and of mmseg's IoUMetric are in 0..1 and by class, too; those of another
-    are as it returns them; costs are in GMACs.
+    Figures of UniversalSegMetric and of mmseg's IoUMetric are in 0..1 and include each class. Other
+    metrics' figures are written as they return them. Costs are in GMACs.
 
     Args:
-        runner: Of a config that tests.
-        path: The file, which the main process writes.
+        runner: The runner of a config that tests.
+        path: The JSON file, which the main process writes.
     """
     metrics = runner.test_loop.evaluator.metrics
     for metric in metrics:
@@ -151,25 +160,30 @@ def evaluate_and_report(runner: Runner, path: str | os.PathLike) -> None:
         reports.append(figures)
     if is_main_process():
         merged = {key: value for report in reversed(reports) for key, value in report.items()}
-        atomic_write_text(path, json.dumps(for_json(merged), indent=1, default=float) + "\n")
+        atomic_write_text(path, json.dumps(nan_to_null(merged), indent=1, default=float) + "\n")
 
 
-def _evaluators(config: Config) -> list:
+def _evaluators(config: Config, *types: str) -> list:
+    """Return the test evaluators, or those of some types."""
     evaluators = config.test_evaluator
-    return evaluators if isinstance(evaluators, list) else [evaluators]
+    evaluators = evaluators if isinstance(evaluators, list) else [evaluators]
+    scope = config.get("default_scope")
+    return [e for e in evaluators if not types or is_type(e.type, METRICS, *types, scope=scope)]
 
 
 def build_runner(config: Config) -> Runner:
-    """The Runner of a config, of its own ``runner_type`` where it names one.
+    """Build the Runner of a config, of the config's ``runner_type`` if it has one.
 
-    Stock configs get the hooks of ours: what checks classes and checkpoints, what saves safely.
+    Hooks that check classes, checkpoints and ground truth are added where the config lacks them,
+    and stock's checkpoint hook is replaced by AtomicCheckpointHook.
 
     Raises:
-        InputError: The config names a type that nobody registers, or an argument that it lacks.
+        InputError: The config names an unknown type, or arguments that a type does not take.
     """
     _add_hooks(config)
     try:
-        runner = _build(config)
+        own = "runner_type" in config
+        runner = RUNNERS.build(config) if own else Runner.from_cfg(config)
     except (KeyError, TypeError) as error:
         # A KeyError puts its message in quotes.
         message = " ".join(str(error.args[0] if error.args else error).split())
@@ -181,17 +195,11 @@ def build_runner(config: Config) -> Runner:
 
 
 def _add_hooks(config: Config) -> None:
-    hooks = list(config.get("custom_hooks") or [])
-    present = {str(hook["type"]).rpartition(".")[2] for hook in hooks}
-    names = ("ClassCheckHook", "ClassNamesHook", "CheckpointMatchHook", "GroundTruthCheckHook")
-    for name in names:
-        if name not in present:
-            hooks.append(dict(type=f"mmproscale.{name}"))
+    hooks, scope = list(config.get("custom_hooks") or []), config.get("default_scope")
+    for name in (f"mmproscale.{name}" for name in ADDED_HOOKS):
+        if not any(is_type(hook["type"], HOOKS, name, scope=scope) for hook in hooks):
+            hooks.append(dict(type=name))
     config.custom_hooks = hooks
     checkpoint = config.get("default_hooks", {}).get("checkpoint")
-    if checkpoint and checkpoint["type"] == "CheckpointHook":
+    if checkpoint and registered_class(checkpoint["type"], HOOKS, scope) is CheckpointHook:
         checkpoint["type"] = "mmproscale.AtomicCheckpointHook"
-
-
-def _build(config: Config) -> Runner:
-    return RUNNERS.build(config) if "runner_type" in config else Runner.from_cfg(config)

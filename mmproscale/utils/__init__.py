@@ -1,1 +1,1 @@
-"""Files, configs, image names and progress bars."""
+"""Files, configs, types of configs, image names, processors and progress bars."""

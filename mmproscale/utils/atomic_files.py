@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, then renamed into it."""
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import os
 from collections.abc import Iterator
@@ -10,13 +10,12 @@ from mmproscale.errors import InputError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder; on success it takes the name `path`.
+    """Yield a temporary path in the same folder; on success it is renamed to `path`.
 
-    What was at `path` stays until then, and stays for good if the block raises; the temporary file
-    is removed in that case.
+    If the block raises, an earlier file at `path` stays and the temporary file is removed.
 
     Raises:
-        InputError: the file cannot be written (no permission, disk full).
+        InputError: The file cannot be written (no permission, disk full).
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
@@ -38,7 +37,7 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
     """Write a whole file or none.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: The file cannot be written.
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
@@ -48,22 +47,22 @@ def atomic_write_text(path: str | Path, text: str) -> None:
     """Write a whole text file (UTF-8) or none.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: The file cannot be written.
     """
     atomic_write_bytes(path, text.encode("utf-8"))
 
 
 def ensure_writable_dir(path: str | Path) -> Path:
-    """Make the folder where it is missing, check that files can be written there, and return it.
+    """Make the folder if it is missing, check that files can be written there, and return it.
 
     Raises:
-        InputError: it is a file, cannot be made, or cannot be written to.
+        InputError: The path is a file; the folder cannot be made or written to.
     """
     folder = Path(path)
     probe = folder / f".writable.{os.getpid()}.tmp"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Asking for the permission is not enough: read-only mounts and full disks say yes.
+        # Permissions are not enough: read-only mounts and full disks can have them.
         probe.write_bytes(b"x")
         probe.unlink()
     except FileExistsError as error:

@@ -1,45 +1,88 @@
-"""Reading a config file, with options from the command line."""
+"""Config files: where they are, and how they are read with options from the command line."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
+from importlib.util import find_spec
 from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mmproscale.errors import InputError
-from mmproscale.utils.config_files import find_config
 
-# What Runner.from_cfg reads beyond Runner's own arguments.
+# In a checkout these are links to its configs/ and tools/; mim looks in the same place.
+MIM_FOLDER = Path(__file__).resolve().parents[1] / ".mim"
+CONFIGS = (MIM_FOLDER / "configs").resolve()
+# Keys that Runner.from_cfg reads in addition to Runner's own arguments.
 MORE_KEYS = ("auto_scale_lr", "compile", "find_unused_parameters", "runner_type", "sync_bn")
-# What provides a module of another name.
+# Packages whose module has another name.
 PACKAGES = {"mmseg": "mmsegmentation"}
 
 
-def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = None) -> Config:
-    """A config with ``options`` merged in, as mmdet's ``--cfg-options`` does.
-
-    One key means more than its value: ``data_root`` moves every path that lies under the config's
-    own ``data_root`` (datasets' and evaluators' alike).
+def find_config(name: str | os.PathLike) -> Path:
+    """Return the file of a config.
 
     Args:
-        path: The config's file or name, as :func:`mmproscale.utils.config_files.find_config` takes.
+        name: A path, the name of one of our configs, with or without ``.py`` or ``configs/``, or
+            ``package::path``, a config of an installed package of OpenMMLab.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    if Path(name).is_file():
+        return Path(name)
+    if "::" in os.fspath(name):
+        return _config_of_package(os.fspath(name))
+    return _config_of_ours(os.fspath(name))
+
+
+def _config_of_ours(name: str) -> Path:
+    # Only a bare name is looked up: a path that does not exist is a mistake in the path.
+    bare = name.removeprefix("configs/").removesuffix(".py")
+    if (CONFIGS / f"{bare}.py").is_file() and "/" not in bare:
+        return CONFIGS / f"{bare}.py"
+    close = get_close_matches(Path(bare).name, (file.stem for file in CONFIGS.glob("*.py")), 1)
+    hint = f"did you mean {close[0]}?" if close else "name one, e.g. from configs/"
+    raise InputError(f"config {name} is not a file, nor the name of one in {CONFIGS}: {hint}")
+
+
+def _config_of_package(name: str) -> Path:
+    package, _, file = name.partition("::")
+    # mmengine's own search needs pkg_resources, which is slow and warns.
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise InputError(f"config {name}: package '{package}' is not installed: name another")
+    configs = Path(spec.origin).parent / ".mim/configs"
+    if not (configs / file).is_file():
+        raise InputError(f"config {name} is not a file in {configs}: name one that is")
+    return configs / file
+
+
+def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config and merge ``options`` into it, as mmdet's ``--cfg-options`` does.
+
+    The option ``data_root`` moves every path that lies under the config's own ``data_root``, those
+    of datasets and evaluators.
+
+    Args:
+        path: The config's file or name, as for :func:`find_config`.
         options: Dotted key -> value.
 
     Raises:
-        InputError: The file is missing, can't be read as a config or imports what is not installed;
-            an option that it has no key for; ``data_root`` is given but the config has none.
+        InputError: The file is missing, can't be read as a config or imports a package that is not
+            installed; the config does not know an option; ``data_root`` is given and the config has
+            none.
     """
     file = find_config(path)
     try:
         config = Config.fromfile(file)
     except ImportError as error:
         raise InputError(f"config {path} {_import_problem(error)}") from error
-    except Exception as error:  # a config is a program: it may fail as it likes
+    except Exception as error:  # a config is a program and may raise anything
         raise InputError(f"config {path} can't be read: {_one_line(error)}") from error
     options = dict(options or {})
     _check_keys(config, options, path)
@@ -53,7 +96,7 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
 
 
 def _import_problem(error: BaseException) -> str:
-    """What is missing, from behind mmengine's message, which lists the whole search path."""
+    """Return the missing package; mmengine's own message lists the whole search path."""
     behind: BaseException | None = error
     while behind is not None:
         if isinstance(behind, ModuleNotFoundError) and behind.name and "." not in behind.name:
@@ -70,13 +113,15 @@ def _import_problem(error: BaseException) -> str:
 
 
 def _check_keys(config: Config, options: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """A misspelt key would be merged, and ignored, without a word."""
+    """Refuse unknown keys, which mmengine merges and ignores without a message."""
+    from mmengine.runner import Runner  # takes seconds, and finding a config does not need it
+
     read = {*signature(Runner.__init__).parameters, "data_root", *MORE_KEYS}
     known = {*config, *read}
     for key in options:
         top = key.split(".")[0]
         if top not in read and top in (config.get("model") or {}):
-            # Base files leave a variable `backbone` behind, which nobody reads.
+            # Base files leave variables such as `backbone` behind, which nothing reads.
             raise InputError(f"--cfg-options {key}: {path} has it in its model: use model.{key}")
         if top not in known:
             close = get_close_matches(top, known, 1)
@@ -93,7 +138,7 @@ def _move_data_root(config: Config, new_root: str, path: str | os.PathLike) -> N
 
 
 def _replace_prefix(value: Any, old: str, new: str) -> Any:
-    """``value`` with every string that starts with ``old`` starting with ``new``."""
+    """Return ``value`` with prefix ``new`` instead of ``old`` in every string that has it."""
     if isinstance(value, str):
         return new + value[len(old) :] if value.startswith(old) else value
     if isinstance(value, dict):

@@ -1,8 +1,9 @@
-"""Which images a person means, and the names and ids that their results get."""
+"""Images that a path, folder or pattern names, and the names and ids of their results."""
 
 import glob
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmproscale.errors import InputError
@@ -14,12 +15,11 @@ def find_images(source: str) -> list[Path]:
     """List the images that ``source`` names, sorted.
 
     Args:
-        source: A file, a folder (its images, not those of its subfolders) or a glob pattern, in
-            which ``**`` goes through subfolders. Folders and patterns give files with the suffix
-            of an image.
+        source: A file, a folder (without its subfolders) or a glob pattern, where ``**`` stands for
+            subfolders. In folders and patterns, files with the suffix of an image count.
 
     Raises:
-        InputError: Nothing of that name, or no image in it.
+        InputError: There is no such file, or no image in it.
     """
     path = Path(source).expanduser()
     if path.is_file():
@@ -38,20 +38,20 @@ def find_images(source: str) -> list[Path]:
     return found
 
 
-def _images(paths) -> list[Path]:
+def _images(paths: Iterable[Path]) -> list[Path]:
     return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file())
 
 
 def result_names(paths: Sequence[Path]) -> list[str]:
-    """Name each image's results: its stem, or what tells images of one stem apart.
+    """Name each image's results by its stem, or a longer name where stems are equal.
 
-    Images of one stem are named by folder and file, and by suffix where that is not enough:
+    Images with equal stems are named by folder and stem; if that is not enough, the suffix follows:
     ``a/1.jpg``, ``b/1.jpg``, ``b/1.png`` become ``a-1``, ``b-1-jpg``, ``b-1-png``.
 
     Raises:
         InputError: Two names are still equal.
     """
-    root = _common_folder(paths)
+    root = os.path.commonpath([path.absolute().parent for path in paths])
     in_folders = ["-".join(p.absolute().with_suffix("").relative_to(root).parts) for p in paths]
     with_suffix = [f"{name}-{p.suffix[1:]}" for name, p in zip(in_folders, paths, strict=True)]
     names = [p.stem for p in paths]
@@ -66,16 +66,8 @@ def result_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _common_folder(paths: Sequence[Path]) -> Path:
-    folders = [path.absolute().parent for path in paths]
-    shared = folders[0]
-    while any(shared != folder and shared not in folder.parents for folder in folders):
-        shared = shared.parent
-    return shared
-
-
 def image_ids(names: Sequence[str]) -> list[int]:
-    """Ids of the images: their names where all are different numbers, as in COCO, else 1, 2, ..."""
+    """Return ids: the names if they are different numbers, as in COCO, else 1, 2, 3 and so on."""
     if all(name.isascii() and name.isdigit() for name in names):
         numbers = [int(name) for name in names]
         if len(set(numbers)) == len(numbers):

@@ -7,7 +7,6 @@ import torch
 from common import benchmark
 
 from mmproscale.ops import attention_backend, embedding_bag_attention
-from mmproscale.timing import memory
 
 ATTENTION = ["--maps", "2x3", "4x4", "--head-dim", 4]
 INFERENCE = ["--configs", "m2f_r18_shapes", "proscale_m2f_r18_shapes", "--size", 64, 64]
@@ -210,7 +209,7 @@ def test_memory_of_each_candidate_comes_from_a_child_of_its_own(run_script, tmp_
         asked.append((script, arguments))
         return 12.5
 
-    monkeypatch.setattr(memory, "peak_in_a_child", answer)
+    monkeypatch.setattr("mmproscale.timing.comparison.peak_in_a_child", answer)
     monkeypatch.setattr(benchmark, "RESULTS", tmp_path)
     options = [*map(str, ATTENTION), "--rounds", "1", "--warm-up", "0"]
     run_script("attention", *options)

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmproscale.errors import InputError
-from mmproscale.timing.stock_attention import stock_attention
+from mmproscale.timing.conditions import stock_attention
 
 
 def head_weights(model):

@@ -1,4 +1,4 @@
-"""Published backbones give under mmdet's names what they gave under their own, bit for bit."""
+"""Converted backbones compute the same outputs under mmdet's names, bit for bit."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from mmproscale.checkpoints.backbone_keys import (
     convert_keys,
     merge_channel_major,
 )
-from mmproscale.checkpoints.matching import compare_weights
+from mmproscale.checkpoints.model_match import compare_weights
 from mmproscale.errors import InputError
 
 SWIN_T = partial(SwinTransformer, embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24))
@@ -45,7 +45,7 @@ TO_OFFICIAL = [
 
 
 def backbone(build: Callable[..., nn.Module], **options) -> nn.Module:
-    """A backbone whose weights are all drawn at random, norms and statistics, too."""
+    """A backbone whose weights, norms and statistics are all drawn at random."""
     model = build(**options)
     model.eval()  # returns nothing: mmdet overrides `train`
     for key, value in model.state_dict().items():
@@ -55,7 +55,7 @@ def backbone(build: Callable[..., nn.Module], **options) -> nn.Module:
 
 
 def official_order(value: torch.Tensor) -> torch.Tensor:
-    """mmdet's quadrants of a channel are (0,0), (0,1), (1,0), (1,1); put each where Swin has it."""
+    """Move mmdet's quadrants of a channel, (0,0), (0,1), (1,0), (1,1), to the official order."""
     channels = value.shape[-1] // 4
     quadrant_of = {0: 0, 1: 2, 2: 1, 3: 3}
     result = torch.empty_like(value)
@@ -66,7 +66,7 @@ def official_order(value: torch.Tensor) -> torch.Tensor:
 
 
 def official_swin(model: nn.Module) -> dict:
-    """The weights of an mmdet Swin as the official repository names and orders them."""
+    """The weights of an mmdet Swin in the official repository's names and order."""
     weights = {}
     for key, value in model.state_dict().items():
         if key in FRESH:
@@ -90,7 +90,7 @@ def moby(model: nn.Module) -> dict:
 
 
 def dino(model: nn.Module, prefix: str = "module.") -> dict:
-    """A file of DINO's training: the teacher is the one to take."""
+    """A file of DINO's training: the teacher has the weights to convert."""
     teacher = {f"{prefix}backbone.{key}": value for key, value in model.state_dict().items()}
     student = {key: torch.zeros_like(value) for key, value in teacher.items()}
     head = {f"{prefix}head.mlp.0.weight": torch.zeros(1)}
@@ -102,7 +102,7 @@ def convert(name: str, content: dict) -> dict:
 
 
 def initialised(build: Callable[..., nn.Module], weights: dict, folder, **options) -> nn.Module:
-    """What a config with init_cfg gives that names a file of these weights."""
+    """A backbone that is initialised by init_cfg from a file of these weights."""
     path = folder / "converted.pth"
     torch.save({"state_dict": weights, "meta": {}}, path)
     options["init_cfg"] = ConfigDict(type="Pretrained", checkpoint=str(path))

@@ -1,4 +1,4 @@
-"""Stock modules run our operator in the place of mmcv's fallback, and give the same."""
+"""Stock modules run our operator instead of mmcv's fallback, with equal results."""
 
 import subprocess
 import sys
@@ -126,7 +126,7 @@ def test_replaces_once():
     assert not hasattr(mmcv_fallback(), "__wrapped__")
 
 
-def test_an_mmcv_without_the_function_is_left_alone():
+def test_an_mmcv_without_the_function_is_not_changed():
     module = types.ModuleType("mmcv_of_tomorrow")
     attention_fallback._replace(module)
     assert not hasattr(module, NAME)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from helpers.early_exit_detectors import NAMES, early_exit
 
-from mmproscale.cost.exit_cost import exit_cost
+from mmproscale.cost.cost_report import exit_cost
 from mmproscale.cost.model_cost import Network, build_network, model_cost
 from mmproscale.planning.published import PUBLISHED_DETR
 from mmproscale.utils.config import load_config

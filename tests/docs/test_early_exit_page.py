@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmproscale.early_exit.derived_file import BOX_FIELDS, COUNT_FIELDS, FIELDS, KEY, VERSION
 from mmproscale.early_exit.derived_table import Origin
-from mmproscale.early_exit.gate_losses import LOSSES
+from mmproscale.early_exit.gate_fitting import LOSSES
 from mmproscale.early_exit.image_quality import QUALITIES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -14,7 +14,7 @@ PAGE = (ROOT / "docs/early_exit.md").read_text()
 
 
 def first_cells(heading, number=0):
-    """What stands in the first column of a table with that heading, of several the so many-th."""
+    """Return the code names in the first column of a table, the ``number``-th with a heading."""
     rows = PAGE.split(f"| {heading} |")[number + 1].partition("\n\n")[0].splitlines()[2:]
     return [name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1])]
 

@@ -1,4 +1,4 @@
-"""Step B on a small model: what it records, and that neither kills nor processes show in it."""
+"""Step B on a small model: its rows, continued runs, and several processes."""
 
 import copy
 from unittest.mock import Mock
@@ -17,12 +17,16 @@ from helpers.tiny_eco import (
 )
 from mmengine.dataset import pseudo_collate
 
-from mmproscale.cost.exit_cost import exit_cost
+from mmproscale.cost.cost_report import exit_cost
 from mmproscale.cost.model_cost import Network, model_cost
-from mmproscale.early_exit import derived_parts
-from mmproscale.early_exit.derivation import derive, load_gated_model, training_images
+from mmproscale.early_exit import derived_file
+from mmproscale.early_exit.derivation import (
+    ImageDerivation,
+    derive,
+    load_gated_model,
+    training_images,
+)
 from mmproscale.early_exit.derived_file import read_table
-from mmproscale.early_exit.image_derivation import ImageDerivation
 from mmproscale.errors import InputError
 from mmproscale.evaluation import UniversalSegMetric
 from mmproscale.utils.config import load_config
@@ -30,7 +34,7 @@ from mmproscale.utils.config import load_config
 
 @pytest.fixture(autouse=True)
 def usual_parts(monkeypatch):
-    monkeypatch.setattr(derived_parts, "PART", derived_parts.PART)
+    monkeypatch.setattr(derived_file, "PART_SIZE", derived_file.PART_SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +50,9 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture(scope="module")
 def derived(shapes, checkpoint, tmp_path_factory):
     out = tmp_path_factory.mktemp("derived") / "derived.parquet"
-    usual = derived_parts.PART
+    usual = derived_file.PART_SIZE
     derive_once(shapes, checkpoint, out)
-    derived_parts.PART = usual
+    derived_file.PART_SIZE = usual
     return out
 
 
@@ -60,12 +64,12 @@ def model_and_images(shapes, checkpoint):
     return model.eval(), dataset
 
 
-def test_the_file_has_every_training_image_and_says_what_it_is_of(derived, model_and_images):
+def test_the_file_has_every_training_image_and_its_origin(derived, model_and_images):
     _, dataset = model_and_images
     table = read_table(derived)
     expected = [str(dataset.get_data_info(i)["img_id"]) for i in range(IMAGES)]
     assert list(table.image_ids) == expected
-    assert (table.sizes == 128).all(), "as the test pipeline resizes them"
+    assert (table.sizes == 128).all(), "the size of the test pipeline"
     assert table.quality.shape == (IMAGES, 5) and table.gate_inputs.shape == (IMAGES, 64)
     origin = table.origin
     assert (origin.config, origin.exits, origin.quality) == (CONFIG.name, (2, 3, 4, 5, 6), "pq")
@@ -73,7 +77,7 @@ def test_the_file_has_every_training_image_and_says_what_it_is_of(derived, model
     assert not derived.with_name("derived.parquet.parts").exists()
 
 
-def test_each_exit_is_what_the_metric_says_where_it_is_forced(derived, model_and_images):
+def test_qualities_and_counts_equal_the_metrics_at_a_forced_exit(derived, model_and_images):
     model, dataset = model_and_images
     table = read_table(derived)
     for place, exit_ in enumerate(table.origin.exits):
@@ -91,10 +95,10 @@ def test_each_exit_is_what_the_metric_says_where_it_is_forced(derived, model_and
         totals = table.counts.totals(np.full(IMAGES, place))
         for label, figures in enumerate(metric.report["per_class"].values()):
             assert totals[label, 1:].tolist() == [figures[k] for k in ("tp", "fp", "fn")]
-    assert table.counts.values.any(), "a test of nothing"
+    assert table.counts.values.any()
 
 
-def test_the_gate_input_is_the_gates_own(derived, model_and_images):
+def test_the_gate_input_equals_that_of_the_gate(derived, model_and_images):
     model, dataset = model_and_images
     decoder = model.panoptic_head.pixel_decoder
     seen = []
@@ -126,7 +130,7 @@ def test_backbone_and_encoder_run_once(model_and_images, monkeypatch):
     assert len(calls) == 7
 
 
-def test_a_killed_run_goes_on_and_its_file_is_that_of_an_unbroken_one(
+def test_a_killed_run_continues_and_writes_the_same_file(
     shapes, checkpoint, derived, tmp_path, monkeypatch
 ):
     out, shown = tmp_path / "derived.parquet", []
@@ -153,12 +157,12 @@ def test_a_killed_run_goes_on_and_its_file_is_that_of_an_unbroken_one(
     assert out.read_bytes() == derived.read_bytes() and not folder.exists()
 
 
-def test_two_processes_write_the_file_of_one(shapes, checkpoint, derived, tmp_path):
+def test_two_processes_write_the_same_file_as_one(shapes, checkpoint, derived, tmp_path):
     assert derive_on(2, shapes, checkpoint, tmp_path / "derived.parquet") == ["", ""]
     assert (tmp_path / "derived.parquet").read_bytes() == derived.read_bytes()
-    # What one finds, all say.
-    said = derive_on(2, shapes, checkpoint, derived)
-    assert said[0] == said[1] and "is there already: --restart derives it again" in said[0]
+    # An error of one process is raised on all.
+    errors = derive_on(2, shapes, checkpoint, derived)
+    assert errors[0] == errors[1] and "is there already: --restart derives it again" in errors[0]
 
 
 def test_parts_of_another_model_or_other_images_are_refused(
@@ -178,7 +182,7 @@ def test_parts_of_another_model_or_other_images_are_refused(
     changed = load_config(CONFIG, options(shapes) | {"model.test_cfg.object_mask_thr": 0.01})
     with pytest.raises(InputError, match=r"another run, which had another model\.test_cfg"):
         derive(changed, checkpoint, out, torch.device("cpu"))
-    monkeypatch.setattr(derived_parts, "PART", 5)
+    monkeypatch.setattr(derived_file, "PART_SIZE", 5)
     with pytest.raises(KeyboardInterrupt):
         derive_once(shapes, other, out, restart=True)
 

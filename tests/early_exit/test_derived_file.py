@@ -1,6 +1,4 @@
-"""The parquet file: round trip, and what is refused in one line."""
-
-from dataclasses import replace
+"""The parquet file and its parts: round trip, continued runs, and files that are refused."""
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +7,7 @@ import pytest
 from helpers.derived_tables import derived_table, origin, rows_of
 
 from mmproscale.early_exit import derived_file
-from mmproscale.early_exit.derived_file import merge, read_origin, read_table, write_rows
-from mmproscale.early_exit.derived_table import split
+from mmproscale.early_exit.derived_file import DerivedParts, merge, read_table, write_rows
 from mmproscale.errors import InputError
 
 
@@ -23,7 +20,7 @@ def derived(tmp_path):
 
 def test_round_trip(derived):
     table, read = derived_table(20), read_table(derived)
-    assert read.origin == table.origin == read_origin(derived)
+    assert read.origin == table.origin
     assert read.image_ids == table.image_ids
     for name in ("sizes", "quality", "gate_inputs", "layer_macs", "fixed_macs"):
         assert np.array_equal(getattr(read, name), getattr(table, name)), name
@@ -31,19 +28,13 @@ def test_round_trip(derived):
         assert np.array_equal(getattr(read.counts, name), getattr(table.counts, name)), name
 
 
-def test_images_without_a_class_and_qualities_that_are_not_known(tmp_path):
+def test_images_without_a_class_and_undefined_qualities(tmp_path):
     rows = rows_of(derived_table(3))
     rows[1] |= dict(labels=[], counts=[], quality=[np.nan] * 5)
     write_rows(tmp_path / "some.parquet", rows, origin())
     read = read_table(tmp_path / "some.parquet")
     assert read.counts.images.tolist() == [0, 2]
     assert np.isnan(read.quality[1]).all() and not np.isnan(read.quality[[0, 2]]).any()
-
-
-def test_a_quality_without_classes_has_no_counts(tmp_path):
-    rows = [row | dict(labels=[], counts=[]) for row in rows_of(derived_table(3))]
-    write_rows(tmp_path / "ap.parquet", rows, origin(quality="ap", categories=()))
-    assert read_table(tmp_path / "ap.parquet").counts is None
 
 
 def test_merged_parts_are_the_file_that_one_writing_gives(derived, tmp_path):
@@ -85,7 +76,7 @@ def test_files_that_are_something_else(tmp_path, derived):
     with pytest.raises(InputError, match=r"nowhere.parquet is not there: make it with"):
         read_table(tmp_path / "nowhere.parquet")
     pq.write_table(pa.table({"a": [1]}), tmp_path / "other.parquet")
-    with pytest.raises(InputError, match="is no derived file"):
+    with pytest.raises(InputError, match="is not a derived file"):
         read_table(tmp_path / "other.parquet")
     pq.write_table(pq.read_table(derived).drop_columns("quality"), derived)
     with pytest.raises(InputError, match="has no column 'quality'"):
@@ -94,20 +85,45 @@ def test_files_that_are_something_else(tmp_path, derived):
     with pytest.raises(InputError, match="has no image"):
         read_table(derived)
     write_rows(derived, rows_of(derived_table(2)), origin(exits=(2, 6)))
-    with pytest.raises(InputError, match="lists of other lengths than it says"):
+    with pytest.raises(InputError, match="lists whose lengths do not fit its exits and layers"):
         read_table(derived)
 
 
-def test_an_images_side_of_the_split_is_its_own():
-    table = derived_table(1000)
-    fitting, judging = split(table, 0.2)
-    assert set(fitting.image_ids) | set(judging.image_ids) == set(table.image_ids)
-    assert 150 < len(judging) < 250 and len(fitting) + len(judging) == 1000
-    fewer = split(table.take(np.arange(0, 1000, 3)[::-1]), 0.2)[1]
-    assert set(fewer.image_ids) == set(judging.image_ids) & {str(n) for n in range(0, 1000, 3)}
-    assert set(split(table, 0.2, seed=1)[1].image_ids) != set(judging.image_ids)
-    assert split(table, 0) == (table, table)
-    place = {image_id: n for n, image_id in enumerate(table.image_ids)}
-    chosen = [place[image_id] for image_id in judging.image_ids]
-    assert np.array_equal(judging.counts.values, table.counts.values[chosen])
-    assert replace(table).take(np.arange(3)).image_ids == ("0", "1", "2")
+def parts_of(folder, **changes):
+    fields = dict(origin=origin(), image_ids=range(70), settings={"test pipeline": "a"})
+    return DerivedParts(folder / "derived.parquet", **(fields | changes))
+
+
+def test_parts_are_shared_out_and_merged_in_the_order_of_images(tmp_path):
+    rows, parts = rows_of(derived_table(70)), parts_of(tmp_path)
+    parts.prepare(restart=False)
+    assert [parts.share(rank, 2) for rank in range(2)] == [[0, 2], [1]]
+    for part in (2, 0):
+        parts.write(part, [rows[index] for index in parts.images(part)])
+    assert parts.num_written() == 32 + 6
+    again = parts_of(tmp_path)
+    again.prepare(restart=False)
+    assert again.share(0, 1) == [1]
+    again.write(1, [rows[index] for index in again.images(1)])
+    again.finish()
+    assert read_table(again.out).image_ids == derived_table(70).image_ids
+    assert not again.folder.exists()
+    with pytest.raises(InputError, match="is there already: --restart derives it again"):
+        again.prepare(restart=False)
+    again.prepare(restart=True)
+    assert not again.out.exists() and again.share(0, 1) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        (dict(origin=origin(fingerprint="0" * 64)), r"another model \(eco.py\)"),
+        (dict(image_ids=range(69)), "other images"),
+        (dict(settings={"test pipeline": "b"}), "another run, which had another test pipeline"),
+        (dict(origin=origin(tail=1)), r"another run \(tail 0, now 1\)"),
+    ],
+)
+def test_parts_of_another_run_are_refused(tmp_path, changes, difference):
+    parts_of(tmp_path).prepare(restart=False)
+    with pytest.raises(InputError, match=f"has parts of {difference}: use another --out"):
+        parts_of(tmp_path, **changes).prepare(restart=False)

@@ -5,9 +5,13 @@ import pytest
 import torch
 from helpers.derived_tables import CHANNELS, EXITS, GATE, origin
 
-from mmproscale.checkpoints.safe_loading import load_checkpoint
-from mmproscale.early_exit.fingerprint import fingerprint
-from mmproscale.early_exit.gate_checkpoint import gate_of, load_same_model, write_gate
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.early_exit.gate_checkpoint import (
+    fingerprint,
+    gate_of,
+    load_same_model,
+    write_gate,
+)
 from mmproscale.early_exit.gate_fitting import FittedGate
 from mmproscale.errors import InputError
 
@@ -40,7 +44,7 @@ def own_origin(**changes):
     return origin(fingerprint=fingerprint(weights(), GATE), **changes)
 
 
-def test_every_weight_counts_but_the_gates():
+def test_all_weights_but_the_gates_change_the_fingerprint():
     own = fingerprint(weights(), GATE)
     changed = weights()
     changed[f"{GATE}.bias"] += 1
@@ -56,7 +60,7 @@ def test_every_weight_counts_but_the_gates():
     assert fingerprint(weights() | {"backbone.weight": torch.randn(4, 3)}, GATE) != own
 
 
-def test_the_gate_is_written_and_nothing_else_is_changed(checkpoint, tmp_path):
+def test_writing_a_gate_changes_no_other_weight(checkpoint, tmp_path):
     loaded = load_same_model(checkpoint, own_origin(), "derived.parquet")
     write_gate(loaded, own_origin(), NEW, tmp_path / "out.pth", dict(beta=0.01))
     written = load_checkpoint(tmp_path / "out.pth")

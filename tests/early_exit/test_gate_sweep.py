@@ -1,4 +1,4 @@
-"""Gates for one beta, for many and for a budget, judged on images that were held out."""
+"""Gates for one beta, many betas and a budget, judged by images that were held out."""
 
 import itertools
 from dataclasses import replace
@@ -8,8 +8,9 @@ import pytest
 from helpers.derived_tables import derived_table
 
 from mmproscale.early_exit.derived_table import split
-from mmproscale.early_exit.gate_sweep import GateSweep, warning_of
+from mmproscale.early_exit.gate_sweep import GateSweep, beta_for_budget, warning_of
 from mmproscale.early_exit.trade_off import TradeOff
+from mmproscale.early_exit.utility import best_exits, largest_useful_beta, utilities
 from mmproscale.errors import InputError
 
 
@@ -35,7 +36,7 @@ def test_the_curve_has_fixed_exits_gates_and_oracles(sweep):
         assert point.exits[5] == point.exits[6] == 0
 
 
-def test_a_gate_that_sees_what_matters_lies_between_fixed_exits_and_oracle(sweep):
+def test_an_informed_gate_lies_between_fixed_exits_and_oracle(sweep):
     gate, oracle = sweep.curve([0.02])[5:]
     assert 1 < gate.over_fixed <= oracle.over_fixed + 0.5
     assert gate.interval[0] < gate.quality < gate.interval[1]
@@ -70,8 +71,27 @@ def test_a_budget_below_the_cheapest_exit(sweep):
         sweep.beta_for(3)
 
 
-def test_a_gate_that_does_not_choose_is_named(sweep):
+def test_a_gate_that_sends_all_images_to_one_exit_gets_a_warning(sweep):
     point = sweep.judge_gate(sweep.fit(10.0), 10.0)
     expected = "with beta 10 the gate sends every image to exit 2: a smaller beta lets it choose"
     assert warning_of(point) == expected
     assert warning_of(sweep.judge_gate(sweep.fit(0.02), 0.02)) is None
+
+
+def oracle_cost(table, beta):
+    choice = best_exits(utilities(table, beta))
+    return np.take_along_axis(table.costs, choice[:, None], 1).mean() / 1e9
+
+
+@pytest.mark.parametrize("share", [0.001, 0.2, 0.5, 0.8])
+def test_the_smallest_beta_within_the_budget(share):
+    table = derived_table(500)
+    least, most = table.costs[:, 0].mean() / 1e9, oracle_cost(table, 0)
+    budget = least + share * (most - least)
+    beta = beta_for_budget(lambda b: oracle_cost(table, b), budget, largest_useful_beta(table) * 2)
+    assert oracle_cost(table, beta) <= budget
+    assert oracle_cost(table, 0.98 * beta) > budget or share < 0.01
+
+
+def test_beta_is_zero_if_the_budget_allows_it():
+    assert beta_for_budget(lambda beta: 10 - beta, 10, largest=5) == 0

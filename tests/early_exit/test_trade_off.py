@@ -1,52 +1,24 @@
-"""Cost against quality, on counts that can be added up by hand."""
+"""Cost against quality of choices of exits: points, table, JSON and plot."""
 
+import json
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
-from helpers.derived_tables import EXITS, derived_table
+from helpers.derived_tables import EXITS, derived_table, origin
 
-from mmproscale.early_exit.class_counts import ClassCounts, dataset_quality
-from mmproscale.early_exit.trade_off import TradeOff
+from mmproscale.early_exit.trade_off import (
+    TradeOff,
+    draw_trade_off,
+    trade_off_json,
+    trade_off_rows,
+)
 from mmproscale.early_exit.utility import best_exits, utilities
 from mmproscale.errors import InputError
-from mmproscale.evaluation.panoptic_quality import panoptic_quality
 
 
-def test_dataset_quality_is_the_metrics_own():
-    random = np.random.default_rng(0)
-    values = random.integers(0, 3, (60, 5, 4))
-    values[..., 0] = values[..., 1] * 2**39
-    counts = ClassCounts(
-        images=np.repeat(np.arange(20), 3),
-        labels=np.tile([0, 2, 3], 20),
-        values=values,
-        num_images=20,
-        num_classes=5,
-    )
-    choice = random.integers(0, 5, 20)
-    dense = np.zeros((5, 4), np.int64)
-    for row in range(60):
-        dense[counts.labels[row]] += values[row, choice[row // 3]]
-    assert (counts.totals(choice) == dense).all()
-    categories = [dict(id=i, name=str(i), isthing=1) for i in range(5)]
-    official = panoptic_quality(dense, categories)["all"]["pq"]
-    assert dataset_quality(dense) == pytest.approx(official, abs=1e-12)
-    twice = counts.weighted_totals(choice, np.full((1, 20), 2))[0]
-    np.testing.assert_allclose(twice, 2 * dense)
-    some = np.array([7, 3, 11])
-    of_some = sum(_one(counts, image, choice[image]) for image in some)
-    assert (counts.take(some).totals(choice[some]) == of_some).all()
-
-
-def _one(counts, image, place):
-    dense = np.zeros((counts.num_classes, 4), np.int64)
-    for row in np.flatnonzero(counts.images == image):
-        dense[counts.labels[row]] += counts.values[row, place]
-    return dense
-
-
-def test_fixed_exits_cost_and_reach_what_the_file_says():
+def test_points_of_fixed_exits_have_the_tables_cost_and_quality():
     table = derived_table(50)
     points = TradeOff(table, resamples=20).fixed_exits()
     assert [p.name for p in points] == [f"exit {k}" for k in EXITS]
@@ -59,19 +31,16 @@ def test_fixed_exits_cost_and_reach_what_the_file_says():
         assert point.over_fixed_interval == pytest.approx((0, 0), abs=1e-9)
 
 
-def test_dataset_quality_and_mean_image_quality_are_different_figures():
+def test_dataset_quality_and_mean_image_quality_differ():
     table = derived_table(40)
     values = table.counts.values.copy()
-    values[:20, :, 2] = 3  # extra segments, which the images' own quality is not told of
+    values[:20, :, 2] = 3  # extra segments, which the images' own qualities leave out
     counts = replace(table.counts, values=values)
     point = TradeOff(replace(table, counts=counts), resamples=20).fixed_exits()[0]
     assert point.quality < point.mean_image_quality - 10
-    assert TradeOff(replace(table, counts=None), 20).fixed_exits()[0].quality == pytest.approx(
-        point.mean_image_quality
-    )
 
 
-def test_the_oracle_is_above_fixed_exits_and_chance_is_not():
+def test_an_oracle_is_above_fixed_exits_and_a_random_choice_is_not():
     table = derived_table(400)
     judge = TradeOff(table, resamples=200)
     oracle = judge.point("oracle", "oracle", best_exits(utilities(table, 0.02)), beta=0.02)
@@ -81,9 +50,9 @@ def test_the_oracle_is_above_fixed_exits_and_chance_is_not():
     assert low < 0 < high
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
+def test_the_interval_covers_the_truth_in_about_95_percent():
     truth = derived_table(20_000, seed=9)
-    expected = 100 * dataset_quality(truth.counts.totals(np.zeros(20_000, int)))
+    expected = 100 * truth.counts.quality(np.zeros(20_000, int))
     covered = 0
     for trial in range(60):
         drawn = np.random.default_rng(trial).choice(20_000, 100, replace=False)
@@ -95,3 +64,44 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 def test_no_images_left():
     with pytest.raises(InputError, match="no image is left to judge by"):
         TradeOff(derived_table(3).take(np.array([], int)))
+
+
+@pytest.fixture(scope="module")
+def points():
+    table = derived_table(50)
+    judge = TradeOff(table, resamples=20)
+    choice = best_exits(utilities(table, 0.02, max_layers=4))
+    return [*judge.fixed_exits(), judge.point("gate", "gate, beta 0.02", choice, 0.02, 4)]
+
+
+def test_a_table_has_a_row_for_each_point(points):
+    heading, *rows = trade_off_rows(points, origin())
+    assert heading == [
+        "",
+        "GFLOPs",
+        "PQ (95%)",
+        "mean image PQ",
+        "over fixed exits",
+        "images at 2/3/4/5/6",
+    ]
+    assert [row[0] for row in rows] == [*(f"exit {k}" for k in EXITS), "gate, beta 0.02"]
+    assert rows[0][4] == "" and rows[0][5] == "50/0/0/0/0"
+    gate = points[-1]
+    low, high = gate.interval
+    assert rows[-1][1:3] == [f"{gate.gmacs:.2f}", f"{gate.quality:.2f} ({low:.1f},{high:.1f})"]
+    low, high = gate.over_fixed_interval
+    assert rows[-1][4] == f"{gate.over_fixed:+.2f} ({low:+.1f},{high:+.1f})"
+
+
+def test_json_has_the_points_and_the_numbers_of_images(points):
+    content = json.loads(json.dumps(trade_off_json(points, origin(), fitted=200, judged=50)))
+    assert (content["quality"], content["quality_is_of"]) == ("pq", "dataset")
+    assert (content["images_fitted_to"], content["images_judged_by"]) == (200, 50)
+    gate = content["points"][-1]
+    assert (gate["kind"], gate["beta"], gate["max_layers"]) == ("gate", 0.02, 4)
+    assert sum(gate["exits"].values()) == 50 and gate["exits"]["6"] == 0
+
+
+def test_a_plot_is_a_png(points, tmp_path):
+    path = draw_trade_off(tmp_path / "curve.png", points, "PQ, percent", "title")
+    assert cv2.imread(str(path)).std() > 0

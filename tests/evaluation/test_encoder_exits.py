@@ -1,9 +1,9 @@
-"""Where images left the encoder: histogram and mean cost, each at its own size."""
+"""Histogram of encoder exits and mean cost, each image at its own size."""
 
 import pytest
 from mmengine.registry import init_default_scope
 
-from mmproscale.cost.exit_cost import exit_cost
+from mmproscale.cost.cost_report import exit_cost
 from mmproscale.cost.model_cost import build_network, model_cost
 from mmproscale.errors import InputError
 from mmproscale.evaluation.encoder_exits import EncoderExitMetric, exit_table
@@ -68,6 +68,14 @@ def test_one_exit_for_all_costs_what_it_runs(config):
     figures = metric.evaluate(1)
     assert list(metric.report["early_exit"]["exits"]) == ["4"]
     assert figures["encoder/GFLOPs"] * 1e9 == model_cost(build_network(config), SMALL).total
+
+
+def test_a_model_without_exits_is_refused(configs):
+    init_default_scope("mmdet")
+    metric = EncoderExitMetric(load_config(configs / "pem_m2f_r18_shapes.py").model)
+    metric.process(None, samples([(2, SMALL)]))
+    with pytest.raises(InputError, match="its model has no encoder with exits"):
+        metric.evaluate(1)
 
 
 def test_a_model_that_does_not_say_where_is_refused(config):

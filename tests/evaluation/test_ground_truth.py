@@ -1,4 +1,4 @@
-"""Panoptic ground truth that contradicts itself is refused by name, before anything is scored."""
+"""Ground truth with a fault that affects figures is refused by name, before anything is scored."""
 
 import json
 from pathlib import Path
@@ -6,12 +6,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from helpers.tiny_universal import CROWD_ID, SIZE, predicted, write_universal
+from helpers.tiny_universal import (
+    CROWD_ID,
+    SIZE,
+    THINGS,
+    predicted,
+    small_mask,
+    text_rle,
+    write_universal,
+)
 
 from mmproscale.datasets.formats.panoptic_png import encode_png, read_png
 from mmproscale.errors import InputError
 from mmproscale.evaluation import UniversalSegMetric
-from mmproscale.evaluation.ground_truth import PanopticGroundTruth
+from mmproscale.evaluation.ground_truth import InstanceGroundTruth, PanopticGroundTruth
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def segment(content, place=0):
         (lambda c: segment(c).update(area=float("nan")), r"area-value.*\[0\].area is nan"),
         (lambda c: segment(c).update(area="5"), r"area-value.*\[0\].area is '5'"),
         (lambda c: segment(c).update(area=-5), r"area-empty.*\[0\].area is -5"),
-        (lambda c: segment(c).update(area=5.5), r"area-value.*\[0\].area is 5.5, no whole"),
+        (lambda c: segment(c).update(area=5.5), r"area-value.*\[0\].area is 5.5, not a whole"),
         (lambda c: segment(c).update(category_id=[5]), "category-id-type"),
         (lambda c: segment(c).update(id=0), "segment-id-range"),
         (
@@ -49,7 +57,7 @@ def segment(content, place=0):
         (lambda c: annotation(c).update(segments_info=None), "segments-type"),
         (lambda c: annotation(c).update(file_name="../val/1.png"), "path-leaves-folder"),
         (lambda c: annotation(c).update(file_name="/etc/hosts"), "path-absolute"),
-        (lambda c: c["annotations"].append(None), r"annotations\[2\] is None, no object"),
+        (lambda c: c["annotations"].append(None), r"annotations\[2\] is None, not an object"),
         (lambda c: c["images"][1].pop("file_name"), r"images\[1\].file_name is missing"),
     ],
 )
@@ -137,7 +145,7 @@ FAULTS = [
 @pytest.mark.parametrize(("spoil", "says"), FAULTS)
 @pytest.mark.parametrize("crowd", [False, True], ids=["", "crowd"])
 def test_a_png_that_contradicts_the_json(ann_file, spoil, says, crowd):
-    """Found by name when a metric reads it, and by the faster way when files are compared."""
+    """The metric and the faster check of files both name the fault."""
     number = 0 if crowd else 1  # the first image has a crowd
     png = ann_file.parent / "val" / f"{number}.png"
     ids = read_png(png)
@@ -150,3 +158,60 @@ def test_a_png_that_contradicts_the_json(ann_file, spoil, says, crowd):
     metric = UniversalSegMetric(ann_file)
     with pytest.raises(InputError, match=says):
         metric.process(None, [predicted(number)])
+
+
+@pytest.fixture
+def content() -> dict:
+    entry = dict(image_id=0, category_id=5, iscrowd=0, area=24, bbox=[3, 2, 6, 4])
+    polygon = [[3, 2, 9, 2, 9, 6, 3, 6]]
+    masks = [text_rle(small_mask()), polygon]
+    return {
+        "images": [{"id": n} for n in range(2)],
+        "annotations": [{**entry, "id": n, "segmentation": m} for n, m in enumerate(masks)],
+        "categories": THINGS,
+    }
+
+
+@pytest.fixture
+def read_instances(tmp_path):
+    truth = PanopticGroundTruth(write_universal(tmp_path, 2))
+
+    def from_file(content):
+        path: Path = tmp_path / "instances.json"
+        path.write_text(json.dumps(content))
+        return InstanceGroundTruth(path, truth)
+
+    return from_file
+
+
+def test_instances_by_image(read_instances, content):
+    content["categories"] = [*THINGS, {"id": 9, "name": "road"}]
+    content["annotations"].append({**content["annotations"][0], "id": 9, "category_id": 9})
+    for annotation in content["annotations"]:
+        annotation["bbox"] = None  # AP of masks reads no box
+    instances = read_instances(content)
+    assert [a["id"] for a in instances.of_image(0)] == [0, 1] and instances.of_image(1) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda a: a.pop("segmentation"), "mask-missing"),
+        (lambda a: a.update(segmentation=[]), "mask-missing"),
+        (lambda a: a.update(segmentation=text_rle(small_mask(*SIZE[::-1]))), "rle-size"),
+        (lambda a: a["segmentation"].update(counts="~~~~"), "rle-counts"),
+        (
+            lambda a: a["segmentation"].update(counts=text_rle(small_mask())["counts"][:-1]),
+            "rle-counts",
+        ),
+        (lambda a: a.update(segmentation=[[1, 2, float("nan"), 4, 5, 6]]), "polygon-not-finite"),
+        (lambda a: a.update(area=float("nan")), "area-value"),
+        (lambda a: a.update(image_id=3), "annotation-without-image"),
+        (lambda a: a.update(category_id=6), "category-unknown"),
+        (lambda a: a.update(iscrowd=2), "iscrowd-value"),
+    ],
+)
+def test_faults_of_instances(read_instances, content, change, says):
+    change(content["annotations"][0])
+    with pytest.raises(InputError, match=rf"\[{says}\] .*instances.json': annotations\[0\]"):
+        read_instances(content)

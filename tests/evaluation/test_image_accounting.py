@@ -1,9 +1,10 @@
-"""Every image counts once: what fills up a batch does not count, what is lost or twice is said."""
+"""Every image counts once: fillers of a batch don't count, lost and doubled images are refused."""
 
 import pytest
+from mmdet.structures import DetDataSample
 
 from mmproscale.errors import InputError
-from mmproscale.evaluation.image_accounting import check_batch, own_images
+from mmproscale.evaluation.image_accounting import batch_ids, check_batch, own_images
 
 KNOWN = list("abcdefgh")
 
@@ -63,3 +64,12 @@ def test_a_batch_comes_back_whole():
         check_batch([1], [1, 1])
     with pytest.raises(InputError, match="image 9 has 1 results, but the dataloader gave it 0"):
         check_batch([1], [1, 9])
+
+
+def test_ids_of_a_batch():
+    samples = [DetDataSample(metainfo={"img_id": image_id}) for image_id in (3, "b")]
+    assert batch_ids({"data_samples": samples}) == [3, "b"]
+    assert batch_ids({"data_samples": [samples, samples]}) == [3, "b"], "views of one batch"
+    unknown = [*samples, DetDataSample()]
+    assert batch_ids({"data_samples": unknown}) is None
+    assert batch_ids({"inputs": []}) is None and batch_ids(None) is None

@@ -14,11 +14,11 @@ from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.panoptic_quality import (
     GROUPS,
     Segments,
+    count_pairs,
     match_segments,
     panoptic_quality,
 )
-from mmproscale.evaluation.panoptic_results import PanopticResults, score_results
-from mmproscale.evaluation.pixel_pairs import count_pairs
+from mmproscale.evaluation.stored_predictions import PanopticResults, score_results
 
 STORED = Path(__file__).parent / "reference"
 
@@ -89,14 +89,42 @@ def check_that_images_sum_to_the_whole(report: dict) -> None:
             assert sum(entry[key] for entry in of_images if entry) == pytest.approx(whole[key])
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (37, 23)])
+def test_counts_every_pair(dtype, shape):
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, 5, (2, *shape)).astype(dtype)
+    pairs, pixels = np.unique(
+        np.stack([first.ravel(), second.ravel()], 1), axis=0, return_counts=True
+    )
+    a, b, counted = count_pairs(first, second)
+    assert np.column_stack([a, b]).tolist() == pairs.tolist()
+    assert counted.tolist() == pixels.tolist()
+
+
+def test_the_largest_and_the_smallest_values():
+    first = np.array([[2**31 - 1, 2**31 - 1, 0]])
+    second = np.array([[-(2**31), 2**31 - 1, -1]])
+    counted = sorted(zip(*(part.tolist() for part in count_pairs(first, second)), strict=True))
+    assert counted == [(0, -1, 1), (2**31 - 1, -(2**31), 1), (2**31 - 1, 2**31 - 1, 1)]
+
+
+def test_maps_that_are_not_in_one_piece_and_an_empty_one():
+    first = np.arange(12).reshape(3, 4) // 5
+    assert [p.tolist() for p in count_pairs(first.T, first.T)] == [[0, 1, 2], [0, 1, 2], [5, 5, 2]]
+    assert [len(part) for part in count_pairs(np.zeros((0, 4), int), np.zeros((0, 4), int))] == [
+        0
+    ] * 3
+
+
 def segments(*entries: tuple[int, int, int, int]) -> Segments:
-    """Of (id, label, area, iscrowd)."""
+    """Segments from rows of (id, label, area, iscrowd)."""
     ids, labels, areas, crowds = np.array(entries, np.int64).reshape(-1, 4).T
     return Segments(ids, labels, areas, crowds.astype(bool))
 
 
 def counts_of(true_row: list, truth: Segments, predicted_row: list, prediction: Segments):
-    """Counts of two maps of one row, as lists; sums of IoU in 1."""
+    """Counts of two maps of one row, as lists; sums of IoU are plain numbers."""
     pairs = count_pairs(np.array([true_row]), np.array([predicted_row]))
     counts = match_segments(truth, prediction, pairs, num_classes=2).astype(float)
     counts[:, 0] *= 2.0**-40

@@ -1,10 +1,10 @@
-"""Derived datasets that are made up: what exit an image needs shows in its gate input, or not."""
+"""Derived datasets of random images whose gate input shows which exit they need."""
 
 from typing import Any
 
 import numpy as np
 
-from mmproscale.early_exit.class_counts import ClassCounts
+from mmproscale.early_exit.dataset_quality import ClassCounts
 from mmproscale.early_exit.derived_table import DerivedTable, Origin
 from mmproscale.evaluation.panoptic_quality import IOU_UNIT
 
@@ -28,7 +28,10 @@ def origin(**changes: Any) -> Origin:
 
 
 def derived_table(images: int = 300, noise: float = 0.1, seed: int = 0) -> DerivedTable:
-    """Half of the images are easy, so that exit 2 is as good as any, which the gate input shows."""
+    """Return a table in which half of the images are easy: exit 2 is as good as any.
+
+    The first channel of the gate input shows which images are easy, up to ``noise``.
+    """
     random = np.random.default_rng(seed)
     easy = random.random(images) < 0.5
     gate_inputs = random.normal(3.0, 2.0, (images, CHANNELS)).astype(np.float32)
@@ -49,7 +52,7 @@ def derived_table(images: int = 300, noise: float = 0.1, seed: int = 0) -> Deriv
 
 
 def counts_of(quality: np.ndarray, random: np.random.Generator) -> ClassCounts:
-    """One match in every image, of an IoU that is its quality, of a class at random."""
+    """Return counts of one match in every image, whose IoU is its quality, of a random class."""
     images = len(quality)
     values = np.zeros((images, len(EXITS), 4), np.int64)
     values[..., 0] = np.rint(quality / IOU_UNIT)
@@ -64,7 +67,7 @@ def counts_of(quality: np.ndarray, random: np.random.Generator) -> ClassCounts:
 
 
 def rows_of(table: DerivedTable) -> list[dict]:
-    """The table as rows of a derived file; each image has one row of counts."""
+    """Return the table as rows of a derived file."""
     return [
         dict(
             image_id=table.image_ids[n],

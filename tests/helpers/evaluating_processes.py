@@ -65,11 +65,11 @@ def _answer(metric: Any, numbers: list[int], size: int) -> dict:
     from helpers.tiny_universal import predicted
 
     from mmproscale.errors import InputError
-    from mmproscale.evaluation.universal_report import for_json
+    from mmproscale.utils.json_values import nan_to_null
 
     try:
         for number in numbers:
             metric.process(None, [predicted(number)])
-        return {"figures": for_json(metric.evaluate(size)), "report": for_json(metric.report)}
+        return {"figures": nan_to_null(metric.evaluate(size)), "report": nan_to_null(metric.report)}
     except InputError as error:
         return {"error": str(error)}

@@ -1,11 +1,18 @@
-"""Small datasets of one's own, one of each kind, as people keep them."""
+"""Small datasets of each kind as users keep them, and choices for a new config."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
+from mmproscale.own_data.base_configs import find_base
+from mmproscale.own_data.choices import Batch, Choices, TrainingOptions
+from mmproscale.own_data.data_search import FoundData
+from mmproscale.own_data.dataset_facts import Facts
+from mmproscale.own_data.dataset_reading import CheckedData
+from mmproscale.own_data.layouts import PairEndings, SplitFiles
+from mmproscale.own_data.memory_fit import MemoryFit
 
 CLASSES = ("road", "tree", "car")
 
@@ -33,3 +40,31 @@ def write_semantic(
     if names:
         (root / "classes.txt").write_text("\n".join(CLASSES) + "\n")
     return root
+
+
+def checked_data(kind: str, root: Path) -> CheckedData:
+    """Dataset of two things and one stuff, or of three classes, without files."""
+    semantic, seg = kind == "semantic", root / "train_png" if kind == "panoptic" else None
+    train = SplitFiles(root / ("ann/train" if semantic else "train.json"), root / "img/train", seg)
+    val = SplitFiles(root / ("ann/val" if semantic else "val.json"), root / "img/val", seg)
+    things = () if semantic else ("cow", "dog")
+    stuff = {"semantic": CLASSES, "panoptic": ("sky",), "instance": ()}[kind]
+    counts = (90, 10, 40)[: len(things) + len(stuff)]
+    facts = Facts(kind, things, stuff, counts, train_images=100, val_images=20, size=(640, 480))
+    endings = PairEndings(".jpg", ".png") if semantic else None
+    return CheckedData(FoundData(kind, root, train, val), facts, endings)
+
+
+def make_choices(data: CheckedData, base: str = "m2f_r50", **options) -> Choices:
+    """Choices of images of 640x480, a crop of 320x256, batch 2 x 1 x 8."""
+    return Choices(
+        base=find_base(base, data.facts.kind),
+        options=TrainingOptions(gpus=1, memory=8, **options),
+        data=data,
+        image_size=(640, 480),
+        fit=MemoryFit((320, 256), images=3, per_image=2**30, fixed=2**30),
+        batch=Batch(per_gpu=2, gpus=1, accumulate=8),
+        rate=1e-4,
+        iterations=2000,
+        class_weights=None,
+    )

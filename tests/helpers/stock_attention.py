@@ -1,4 +1,4 @@
-"""mmcv's own PyTorch form of deformable attention, which compat puts ours in the place of."""
+"""mmcv's own PyTorch form of deformable attention, which compat replaces by ours."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A small model with exits and a gate, images for it, and processes that derive from them."""
+"""A small model with exits and a gate, images for it, and processes that run step B."""
 
 import multiprocessing
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from mmengine.registry import init_default_scope
 
-from mmproscale.datasets.conversion.instances import convert_to_instances
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.conversion.panoptic_to_instances import convert_to_instances
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 from mmproscale.registry import MODELS
 from mmproscale.utils.config import load_config
 
@@ -17,8 +17,8 @@ PATIENCE = 200
 
 
 def options(shapes: Path) -> dict:
-    """Config options for images in ``shapes``."""
-    # Untrained queries are sure of nothing: with these thresholds they have results at all.
+    """Return config options for images in ``shapes``."""
+    # Untrained queries have low scores: only these thresholds keep any result.
     return {
         "data_root": str(shapes),
         "test_dataloader.num_workers": 0,
@@ -29,13 +29,13 @@ def options(shapes: Path) -> dict:
 
 
 def write_shapes(folder: Path) -> Path:
-    """Ten training images of 64 pixels."""
+    """Write ten training images of 64 pixels."""
     make_shapes(folder, ShapesSpec(train=IMAGES, val=2, size=64))
     return folder
 
 
 def write_boxes(folder: Path) -> Path:
-    """The same with the boxes of its things."""
+    """Write the same images, with annotations of their things' boxes."""
     annotations = write_shapes(folder) / "annotations"
     for split in ("train", "val"):
         panoptic = annotations / f"panoptic_{split}.json"
@@ -45,7 +45,7 @@ def write_boxes(folder: Path) -> Path:
 
 
 def write_checkpoint(path: Path, seed: int = 0) -> Path:
-    """A checkpoint of the model with random weights."""
+    """Write a checkpoint of the model with random weights."""
     torch.manual_seed(seed)
     init_default_scope("mmdet")
     model = MODELS.build(load_config(CONFIG).model)
@@ -55,16 +55,16 @@ def write_checkpoint(path: Path, seed: int = 0) -> Path:
 
 
 def derive_once(shapes: Path, checkpoint: Path, out: Path, **settings) -> None:
-    """Step B as the tool does it, in parts of four images."""
-    from mmproscale.early_exit import derivation, derived_parts
+    """Run step B as the tool does, in parts of four images."""
+    from mmproscale.early_exit import derivation, derived_file
 
-    derived_parts.PART = PART
+    derived_file.PART_SIZE = PART
     config = load_config(CONFIG, options(shapes))
     derivation.derive(config, checkpoint, out, torch.device("cpu"), **settings)
 
 
 def derive_on(world: int, shapes: Path, checkpoint: Path, out: Path) -> list[str]:
-    """What each of several processes says in the end: nothing, or its InputError."""
+    """Run step B on several processes; return the InputError of each, or an empty text."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mmproscale.early_exit.derivation"])
     said = out.parent / f"said_{out.stem}"

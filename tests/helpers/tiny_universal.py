@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
+from pycocotools import mask as mask_utils
 
 from mmproscale.datasets.formats.panoptic_png import encode_png
 
@@ -21,6 +22,7 @@ CATEGORIES = [
 ]
 NAMES = ("car", "cow", "sky", "road", "moon")
 IDS = (5, 70, 21, 9, 3)
+THINGS = [{"id": 5, "name": "car"}, {"id": 70, "name": "cow"}]
 CROWD_ID = 90000
 
 
@@ -94,3 +96,16 @@ def predicted(number: int) -> dict[str, Any]:
             "masks": torch.from_numpy(masks),
         },
     }
+
+
+def text_rle(mask: np.ndarray) -> dict[str, Any]:
+    """A mask (H, W) as RLE, as JSON has it."""
+    encoded = mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return encoded | {"counts": encoded["counts"].decode()}
+
+
+def small_mask(height: int = SIZE[0], width: int = SIZE[1]) -> np.ndarray:
+    """A mask (H, W) of four rows from 2 on and six columns from 3 on."""
+    mask = np.zeros((height, width), bool)
+    mask[2:6, 3:9] = True
+    return mask

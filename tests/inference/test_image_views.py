@@ -9,7 +9,12 @@ from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 
 from mmproscale.errors import InputError
-from mmproscale.inference.image_views import ImageViews, add_view_options, asked_views, average_over
+from mmproscale.inference.image_views import (
+    ImageViews,
+    add_view_options,
+    average_over,
+    views_from_options,
+)
 from mmproscale.utils.config import load_config
 
 LOAD = dict(type="LoadImageFromNDArray")
@@ -20,7 +25,7 @@ PACK = dict(type="PackDetInputs", meta_keys=("ori_shape", "img_shape"))
 def views_of(*options):
     parser = ArgumentParser()
     add_view_options(parser)
-    return asked_views(parser.parse_args(options))
+    return views_from_options(parser.parse_args(options))
 
 
 def seen(views, steps=(LOAD, RESIZE, PACK)):
@@ -73,6 +78,14 @@ def test_the_views_of_an_image():
     assert [sample.flip for sample in samples] == [False, True, False, True]
     assert {sample.ori_shape for sample in samples} == {(32, 48)}
     assert (found["inputs"][1] == found["inputs"][0].flip(-1)).all()
+
+
+def test_only_resizing_to_a_scale_makes_scales():
+    steps = (LOAD, dict(type="NotAResize", scale=(96, 64)), PACK)
+    with pytest.raises(InputError, match="--scales needs a Resize with a scale"):
+        ImageViews((0.5, 1.0)).pipeline(steps)
+    found = seen(ImageViews((0.5,)), (LOAD, dict(type="FixScaleResize", scale=(96, 64)), PACK))
+    assert tuple(found["inputs"][0].shape) == (3, 32, 48)
 
 
 def test_a_single_view_is_the_pipelines_own():

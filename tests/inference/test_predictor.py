@@ -1,9 +1,5 @@
-"""From images to files: a model with random weights, its checkpoint, and tools/predict.py."""
+"""Predictor: a model with random weights predicts images, of all kinds and over views."""
 
-import copy
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,17 +10,9 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from pycocotools import mask as mask_utils
 
-from mmproscale.datasets.formats.panoptic_png import read_png
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import ImageViews
-from mmproscale.inference.prediction_files import PredictionFolder, encode_category_png
-from mmproscale.inference.predictor import (
-    Predictor,
-    choose_device,
-    give_kinds,
-    kinds_of,
-    known_categories,
-)
+from mmproscale.inference.predictor import Predictor, choose_device, known_categories
 from mmproscale.utils.config import load_config
 
 NAMES = ("disc", "box", "star", "ring", "sand", "water", "wall", "sky")
@@ -35,7 +23,7 @@ META = {
     "palette": [(20 * i, 250 - 20 * i, 90) for i in range(8)],
     "categories": [{"id": 10 * (i + 1), "name": name} for i, name in enumerate(NAMES)],
 }
-# Every query counts, however unsure: random weights are never sure.
+# Every query counts: the scores of random weights are low.
 KEEP_ALL = {
     "model.test_cfg.object_mask_thr": 0.0,
     "model.test_cfg.iou_thr": 0.0,
@@ -55,7 +43,7 @@ def checkpoint(config, tmp_path_factory) -> Path:
     init_default_scope("mmdet")
     model = MODELS.build(config.model)
     model.init_weights()
-    # An untrained model's masks are all foreground or all background: have them be foreground.
+    # Masks of an untrained model are all foreground or all background: make them foreground.
     head = model.panoptic_head
     with torch.no_grad():
         embeddings = head.mask_embed(head.transformer_decoder.post_norm(head.query_feat.weight))
@@ -104,43 +92,25 @@ def test_logits_that_are_no_numbers_name_the_file(config, checkpoint, photo, vie
         predictor.predict(photo)
 
 
-def test_files_hold_the_prediction(predictor, photo, tmp_path):
-    results = PredictionFolder(tmp_path / "out", predictor.categories)
-    prediction = predictor.predict(photo)
-    results.add(prediction, "photo", 7)
-    content = json.loads((results.finish() / "panoptic.json").read_text())
-    assert content["images"] == [{"id": 7, "file_name": str(photo), "height": 60, "width": 90}]
-    assert content["annotations"][0]["image_id"] == 7
-    assert content["annotations"][0]["segments_info"] == prediction.segments
-    assert [c["name"] for c in content["categories"]] == list(NAMES)
-    png = tmp_path / "out" / "panoptic" / content["annotations"][0]["file_name"]
-    assert (read_png(png) == prediction.id_map).all()
-    assert min(cv2.imread(str(tmp_path / "out" / "pictures" / "photo.jpg")).shape[:2]) >= 480
-
-
-def test_all_kinds_of_files_from_one_pass(config, checkpoint, photo, tmp_path):
-    kinds = ("panoptic", "semantic", "instance")
-    predictor = Predictor(config, checkpoint, "cpu", kinds)
+def test_all_kinds_come_from_one_pass(config, checkpoint, photo):
+    predictor = Predictor(config, checkpoint, "cpu", ("panoptic", "semantic", "instance"))
     assert not config.model.test_cfg.semantic_on  # the caller's config stays as it was
     prediction = predictor.predict(photo)
-    results = PredictionFolder(tmp_path / "out", predictor.categories, kinds=kinds)
-    results.add(prediction, "photo", 7)
-    folder = results.finish()
-    semantic = cv2.imread(str(folder / "semantic/photo.png"), cv2.IMREAD_UNCHANGED)
-    assert semantic.shape == (60, 90) and semantic.dtype == np.uint8
-    assert (semantic == prediction.category_map).all()
-    assert set(np.unique(semantic)) <= {10 * (i + 1) for i in range(8)}
-    detections = json.loads((folder / "instances.json").read_text())
-    assert detections and {d["image_id"] for d in detections} == {7}
-    assert {d["category_id"] for d in detections} <= {10, 20, 30, 40}
-    best = max(detections, key=lambda detection: detection["score"])
+    assert prediction.id_map.shape == prediction.category_map.shape == (60, 90)
+    assert set(np.unique(prediction.category_map)) <= {10 * (i + 1) for i in range(8)}
+    assert {found["category_id"] for found in prediction.instances} <= {10, 20, 30, 40}
+    best = max(prediction.instances, key=lambda found: found["score"])
     assert mask_utils.decode(best["segmentation"]).sum() == best["area"]
-    assert json.loads((folder / "images.json").read_text())["images"][0]["id"] == 7
-    assert (read_png(folder / "panoptic/photo.png") == prediction.id_map).all()
+
+
+def test_kinds_that_were_not_requested_are_none(config, checkpoint, photo):
+    prediction = Predictor(config, checkpoint, "cpu", ["instance"]).predict(photo)
+    assert prediction.instances
+    assert prediction.id_map is prediction.segments is prediction.category_map is None
 
 
 def test_views_of_an_image_are_averaged_for_all_kinds(config, checkpoint, photo, tmp_path):
-    """So its mirror image gives the mirrored result, whose size is the image's."""
+    """The mirror image gives the mirrored result, at the size of the image."""
     kinds = ("panoptic", "semantic", "instance")
     predictor = Predictor(config, checkpoint, "cpu", kinds, ImageViews())
     cv2.imwrite(str(tmp_path / "mirrored.png"), cv2.imread(str(photo))[:, ::-1])
@@ -156,32 +126,6 @@ def test_one_view_is_the_plain_prediction(config, checkpoint, predictor, photo):
     views = ImageViews(flip=False)
     found = Predictor(config, checkpoint, "cpu", views=views).predict(photo)
     assert (found.id_map == predictor.predict(photo).id_map).all()
-
-
-def test_category_ids_from_256_on_have_16_bits():
-    png = encode_category_png(np.array([[3, 300]]))
-    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert decoded.dtype == np.uint16 and decoded.tolist() == [[3, 300]]
-
-
-def test_instances_alone_draw_no_pictures(config, checkpoint, photo, tmp_path):
-    predictor = Predictor(config, checkpoint, "cpu", ["instance"])
-    prediction = predictor.predict(photo)
-    assert prediction.id_map is None and prediction.instances
-    results = PredictionFolder(tmp_path / "out", predictor.categories, kinds=["instance"])
-    results.add(prediction, "photo", 1)
-    assert sorted(p.name for p in results.finish().iterdir()) == ["images.json", "instances.json"]
-
-
-@pytest.mark.parametrize(
-    ("key", "stock_type"),
-    [("panoptic_fusion_head.type", "MaskFormerFusionHead"), ("type", "Mask2Former")],
-)
-def test_stock_parts_have_no_semantic_results(config, checkpoint, key, stock_type):
-    stock = copy.deepcopy(config)
-    stock.merge_from_dict({f"model.{key}": stock_type})
-    with pytest.raises(InputError, match=r"semantic results need mmproscale\.UniversalSegmentor"):
-        Predictor(stock, checkpoint, "cpu", ["semantic"])
 
 
 def test_unreadable_image_is_named(predictor, tmp_path):
@@ -227,61 +171,9 @@ def test_classes_of_a_segmentor_are_neither_things_nor_counted_from_0_where_0_is
         known_categories({"classes": ("a", "b")}, model, "c.pth")
 
 
-@pytest.mark.parametrize(
-    ("name", "kinds"),
-    [
-        ("m2f_r50_coco", ("panoptic",)),
-        ("m2f_r50_coco-instance", ("instance",)),
-        ("m2f_r50_ade20k-semantic", ("semantic",)),
-    ],
-)
-def test_a_model_is_for_what_its_config_says(name, kinds, configs):
-    config = load_config(configs / f"{name}.py")
-    assert kinds_of(config) == kinds
-    before = config.model.test_cfg.to_dict()
-    give_kinds(config, kinds)
-    assert before.items() <= config.model.test_cfg.to_dict().items()
-
-
-def test_a_segmentor_gives_no_instances(configs):
-    config = load_config(configs / "m2f_r50_ade20k-semantic.py")
-    with pytest.raises(InputError, match="EncoderDecoder gives semantic results alone, not inst"):
-        give_kinds(config, ["semantic", "instance"])
-
-
 def test_devices():
     assert choose_device("cpu").type == "cpu"
     with pytest.raises(InputError, match="'cuda:99' is not there"):
         choose_device("cuda:99")
     with pytest.raises(InputError, match="'tpv' is unknown"):
         choose_device("tpv")
-
-
-def test_command_line_goes_on_after_a_bad_image(checkpoint, photo, tmp_path):
-    root = Path(__file__).resolve().parents[2]
-    (photo.parent / "bad.png").write_text("no image")
-    options = [f"{key}={value}" for key, value in KEEP_ALL.items()]
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", RUN, str(root), "tools/predict.py"]
-        + ["configs/proscale_m2f_r18_shapes.py", str(checkpoint), str(photo.parent)]
-        + ["--out", str(tmp_path / "out"), "--device", "cpu", "--cfg-options", *options],
-        capture_output=True,
-        text=True,
-        cwd=root,
-    )
-    assert run.returncode == 2, run.stderr
-    assert "1 of 2 images are in" in run.stdout
-    last = run.stderr.strip().splitlines()[-1]
-    assert last.startswith("error: 1 of 2 images failed; the first: ") and "bad.png" in last
-    assert [p.name for p in (tmp_path / "out" / "panoptic").iterdir()] == ["photo.png"]
-    content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
-    assert len(content["annotations"]) == 1
-
-
-# Runs a tool from the checkout whether or not the package is installed.
-RUN = """
-import runpy, sys
-sys.path.insert(0, sys.argv[1])
-sys.argv = sys.argv[2:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""

@@ -1,11 +1,14 @@
-"""The rules: what they are at the recipe, and how they move with data and memory."""
+"""Rules: their values for the recipe's own data, and for other data, GPUs and memory."""
 
 import math
+from dataclasses import replace
 
 import pytest
+from helpers.own_data import checked_data
 
 from mmproscale.own_data import choices
-from mmproscale.own_data.choices import Batch, Recipe
+from mmproscale.own_data.base_configs import Recipe, find_base
+from mmproscale.own_data.choices import Batch, TrainingOptions
 
 COCO = Recipe(batch=16, rate=1e-4, steps=368750, images=118287)
 
@@ -35,7 +38,7 @@ def test_steps_are_near_those_of_other_published_recipes(images, published):
         (32, 8, Batch(1, 32, 1)),
     ],
 )
-def test_accumulation_makes_up_for_what_does_not_fit(gpus, fitting, expected):
+def test_accumulation_replaces_images_that_do_not_fit(gpus, fitting, expected):
     assert choices.make_batch(16, gpus, fitting) == expected
 
 
@@ -82,3 +85,24 @@ def test_rare_classes_weigh_more_within_limits():
     middle = math.sqrt(62.5 / 25)
     assert weights == (1.0, 1.0, round(middle, 2), 4.0, 1.0)
     assert choices.balanced_weights([0, 0]) == (1.0, 1.0)
+
+
+def test_choices_follow_from_base_data_and_machine(tmp_path):
+    data = checked_data("semantic", tmp_path)
+    data = replace(data, facts=replace(data.facts, size=(96, 64)))
+    base = find_base("proscale_m2f_r18", "semantic")
+    options = TrainingOptions(gpus=2, memory=1.5, from_scratch=True, balance_classes=True)
+    chosen = choices.choose(base, options, data)
+    assert chosen.image_size == chosen.fit.crop == (96, 64)
+    assert base.recipe.batch == 4 and chosen.batch == Batch(per_gpu=2, gpus=2, accumulate=1)
+    assert chosen.rate == base.recipe.rate
+    steps = base.recipe.steps * math.sqrt(100 / base.recipe.images)
+    assert chosen.iterations == pytest.approx(steps, rel=0.08)
+    assert chosen.class_weights == (1.0, 2.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "machine"), [(0, "a CPU with 8 GiB"), (1, "1 GPU of 8 GiB"), (3, "3 GPUs of 8 GiB")]
+)
+def test_machine_in_words(gpus, machine):
+    assert TrainingOptions(gpus, memory=8.0).machine == machine

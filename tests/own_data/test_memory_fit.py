@@ -1,4 +1,4 @@
-"""What fits grows with the memory, and is what the activations say."""
+"""Fit into memory: it follows the activations and grows with the memory."""
 
 import pytest
 from torch import nn
@@ -19,7 +19,7 @@ def network() -> nn.Module:
 
 
 def test_memory_is_that_of_the_crop(network):
-    fit = memory_fit.fit(network, crop_sizes(SIZE), memory=2)
+    fit = memory_fit.fit_memory(network, crop_sizes(SIZE), memory=2)
     assert fit.crop == SIZE
     kept = training_memory(network, SIZE[::-1])
     assert fit.per_image == round(memory_fit.BEYOND_ACTIVATIONS * kept)
@@ -28,21 +28,21 @@ def test_memory_is_that_of_the_crop(network):
 
 
 def test_less_memory_is_fewer_images_then_a_smaller_crop(network):
-    fits = [memory_fit.fit(network, crop_sizes(SIZE), m) for m in (4, 1, 0.76, 0.755)]
+    fits = [memory_fit.fit_memory(network, crop_sizes(SIZE), m) for m in (4, 1, 0.76, 0.755)]
     order = [(fit.crop[0] * fit.crop[1], fit.images) for fit in fits]
     assert order == sorted(order, reverse=True)
     assert fits[-1].crop < SIZE == fits[0].crop
 
 
-def test_what_never_fits_is_one_line(network):
+def test_too_little_memory_is_refused(network):
     with pytest.raises(InputError, match=r"--memory 0\.5 is too little: one image of 128x96"):
-        memory_fit.fit(network, crop_sizes(SIZE), memory=0.5)
+        memory_fit.fit_memory(network, crop_sizes(SIZE), memory=0.5)
 
 
 def test_a_model_that_cannot_train_on_one_image_gets_two(configs):
     network = build_network(load_config(configs / "pem_m2f_r18_shapes.py"))
     assert network.mask_head.pixel_decoder.least_images == 2
-    fits = [memory_fit.fit(network, crop_sizes(SIZE), m) for m in (0.96, 1.1, 1.6)]
+    fits = [memory_fit.fit_memory(network, crop_sizes(SIZE), m) for m in (0.96, 1.1, 1.6)]
     assert all(fit.images >= 2 for fit in fits) and len({fit.crop for fit in fits}) > 1
     with pytest.raises(InputError, match=r"too little: a batch of 2 of 128x96"):
-        memory_fit.fit(network, crop_sizes(SIZE), memory=0.5)
+        memory_fit.fit_memory(network, crop_sizes(SIZE), memory=0.5)

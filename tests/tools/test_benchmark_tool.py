@@ -10,7 +10,6 @@ import torch
 from mmdet.models import DETR, Mask2Former
 
 from mmproscale.ops import attention_backend
-from mmproscale.timing import memory
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 OURS = CONFIGS / "proscale_m2f_r18_shapes.py"
@@ -183,7 +182,8 @@ def test_amp(run_tool):
 def test_memory_is_asked_of_a_child(run_tool, stock, monkeypatch):
     asked = []
     monkeypatch.setattr(
-        memory, "peak_in_a_child", lambda script, given: asked.append((script, given)) or 12.5
+        "mmproscale.timing.comparison.peak_in_a_child",
+        lambda script, given: asked.append((script, given)) or 12.5,
     )
     options = [OURS, "--against", stock, "--shape", 64, 64]
     results = bench(run_tool, *options, short=["--rounds", 1, "--warm-up", 0])

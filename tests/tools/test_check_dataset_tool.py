@@ -1,11 +1,11 @@
-"""tools/check_dataset.py: exit status, text, JSON, and the options that exclude one another."""
+"""tools/check_dataset.py: exit status, text, JSON, and options that exclude each other."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "proscale_m2f_r18_shapes.py"
 
@@ -90,7 +90,7 @@ def edit(shapes: Path, split: str, change) -> None:
 
 
 def faults_of(check, shapes: Path) -> list[dict]:
-    """Kind -> its text, of training and validation set."""
+    """Return kind -> text of the faults, for the training and for the validation set."""
     _, out, _ = check(CONFIG, "--json", "--cfg-options", f"data_root={shapes}")
     datasets = json.loads(out)["datasets"]
     return [{k: f["first"][0]["message"] for k, f in d["faults"].items()} for d in datasets]
@@ -127,7 +127,7 @@ def test_labels_that_differ_between_training_and_validation_are_a_fault(check, s
         lambda content: content["categories"][-1].update(isthing=0),
     ],
 )
-def test_other_numbers_of_classes_than_the_models_are_a_fault(check, shapes, change):
+def test_a_class_count_other_than_the_models_is_a_fault(check, shapes, change):
     for split in ("train", "val"):
         edit(shapes, split, change)
     for faults in faults_of(check, shapes):

@@ -1,4 +1,4 @@
-"""tools/convert_backbone.py: a published file in, a file for init_cfg out, or one clear line."""
+"""tools/convert_backbone.py: converts a published file, or refuses it in one line."""
 
 import os
 from argparse import Namespace
@@ -15,7 +15,7 @@ TOOL = "convert_backbone.py"
 
 @pytest.fixture
 def published(tmp_path) -> Path:
-    """A whole training file of DINO, with the command line that it was trained with."""
+    """Write a complete training checkpoint of DINO, with its command line."""
     weights = ResNet(depth=18).state_dict()
     teacher = {f"module.backbone.{key}": value for key, value in weights.items()}
     content = {"student": {}, "teacher": teacher, "epoch": 800, "args": Namespace(arch="resnet18")}
@@ -56,18 +56,18 @@ def test_a_swin_must_not_be_converted_again():
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_file_that_is_there_stays_unless_asked(refused, run_tool, published, tmp_path, overwrite):
+def test_an_existing_file_needs_overwrite(refused, run_tool, published, tmp_path, overwrite):
     out = tmp_path / "out.pth"
     out.write_text("mine")
     if not overwrite:
-        assert "out.pth is there already" in refused("dino", published, out)
+        assert "out.pth exists" in refused("dino", published, out)
         assert out.read_text() == "mine"
         return
     assert run_tool(TOOL, "dino", published, out, "--overwrite")[0] == 0
     assert torch.load(out, weights_only=True)["state_dict"]
 
 
-def test_another_source_is_said_to_be_one(refused, published, tmp_path):
+def test_a_checkpoint_of_another_source_is_named(refused, published, tmp_path):
     line = refused("moby", published, "out.pth")
     assert "published.pth is not a MoBY checkpoint of a Swin" in line
     assert "it holds 4 keys (student, teacher, epoch, ...)" in line
@@ -85,7 +85,7 @@ def test_a_file_that_holds_code_is_refused_and_not_run(refused, tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-def test_missing_file_and_outputs_that_cannot_be(refused, published, tmp_path):
+def test_a_missing_file_and_unwritable_outputs_are_refused(refused, published, tmp_path):
     assert "none.pth not found" in refused("dino", "none.pth", "out.pth")
     assert "ends in .pth" in refused("dino", published, "out.safetensors")
     (tmp_path / "file").write_text("")

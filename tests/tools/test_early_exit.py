@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmproscale.cost.random_model import random_model
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 from mmproscale.utils.config import load_config
 
 QUICK = [
@@ -33,7 +33,7 @@ def shapes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def mask2former(configs, tmp_path_factory):
-    """Weights of a model with the same layers, and no gate."""
+    """Write the weights of a model with the same layers and no gate."""
     config = load_config(configs / "eco_m2f_r18_shapes.py")
     weights = random_model(config.model).state_dict()
     path = tmp_path_factory.mktemp("weights") / "m2f.pth"

@@ -1,4 +1,4 @@
-"""tools/eco.py: the three commands one after the other, and what they refuse."""
+"""tools/eco.py: its three commands one after the other, and its errors."""
 
 import json
 
@@ -16,25 +16,25 @@ from helpers.tiny_eco import (
 )
 
 from mmproscale.early_exit.derived_file import read_table, write_rows
-from mmproscale.early_exit.fingerprint import fingerprint
+from mmproscale.early_exit.gate_checkpoint import fingerprint
 
 KEYS = ("num_workers", "persistent_workers")
 
 
 @pytest.fixture
 def step_c(tmp_path):
-    """A made-up derived file, and a checkpoint of its model."""
+    """Return a derived file of random images, its model's checkpoint, and the output's path."""
     gate = {f"{GATE}.weight": torch.zeros(len(EXITS), CHANNELS), f"{GATE}.bias": torch.zeros(5)}
     weights = {"backbone.weight": torch.ones(2)} | gate
     torch.save({"meta": {}, "state_dict": weights}, tmp_path / "in.pth")
-    of_this = origin(fingerprint=fingerprint(weights, GATE))
-    write_rows(tmp_path / "derived.parquet", rows_of(derived_table(100)), of_this)
+    own_origin = origin(fingerprint=fingerprint(weights, GATE))
+    write_rows(tmp_path / "derived.parquet", rows_of(derived_table(100)), own_origin)
     return tmp_path / "derived.parquet", tmp_path / "in.pth", tmp_path / "out.pth"
 
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
-    """A terminal in which nothing of a table is folded."""
+    """Set a terminal width at which tables are not folded."""
     monkeypatch.setenv("COLUMNS", "200")
 
 
@@ -107,7 +107,7 @@ def test_fit_by_beta_and_by_budget(step_c, run_tool):
     assert "for 8.5 GFLOPs" in out
 
 
-def test_a_gate_that_does_not_choose_is_written_with_a_warning(step_c, run_tool):
+def test_a_gate_that_sends_all_images_to_one_exit_is_written_with_a_warning(step_c, run_tool):
     status, _, error = run_tool("eco.py", *fit_arguments(step_c, "--beta", 5))
     assert status == 0 and step_c[2].is_file()
     assert error.startswith("warning: with beta 5 the gate sends every image to exit 2")
@@ -139,13 +139,13 @@ def test_curve_writes_json_and_a_plot(step_c, run_tool, tmp_path):
         (["--beta", 0.1, "--held-out", 1], "1 is not from 0 to below 1"),
     ],
 )
-def test_what_cannot_be_fitted_is_one_line(step_c, run_tool, more, fault):
+def test_options_that_cannot_be_fitted_are_one_line(step_c, run_tool, more, fault):
     status, _, error = run_tool("eco.py", *fit_arguments(step_c, *more))
     assert status == 2 and fault in error.splitlines()[-1]
     assert not step_c[2].exists()
 
 
-def test_files_that_do_not_go_together_are_one_line(step_c, run_tool):
+def test_files_that_do_not_fit_together_are_one_line(step_c, run_tool):
     derived, checkpoint, out = step_c
     torch.save({"state_dict": {"backbone.weight": torch.zeros(2)}}, checkpoint)
     status, _, error = run_tool("eco.py", *fit_arguments(step_c, "--beta", 0.1))

@@ -105,7 +105,7 @@ def test_detections_and_instances_of_files(evaluate, pair, tmp_path):
     assert "add --instances" in evaluate(*found)[2]
     detections[0]["category_id"] = 92
     (tmp_path / "detections.json").write_text(json.dumps(detections))
-    assert "category_id is 92, which is no thing of" in evaluate(*options, *found)[2]
+    assert "category_id is 92, which is not a thing of" in evaluate(*options, *found)[2]
 
 
 def drop_prediction(pair):

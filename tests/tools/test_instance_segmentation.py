@@ -114,8 +114,8 @@ def test_other_classes_than_the_models_are_one_line(run_tool, coco, tmp_path):
     )
     lines = error.strip().splitlines()
     assert status == 2 and lines[-1].startswith("error: ") and "Traceback" not in error
-    assert "model.panoptic_head has 80 thing and 0 stuff classes" in lines[-1]
-    assert "instances_train2017.json has 3 and 0" in lines[-1]
+    assert "instances_train2017.json': categories have 3 thing and 0 stuff classes" in lines[-1]
+    assert "model.panoptic_head has 80 and 0" in lines[-1]
 
 
 def test_a_broken_annotation_stops_training_and_the_check_names_it(

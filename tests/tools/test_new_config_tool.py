@@ -1,4 +1,4 @@
-"""tools/new_config.py: from a folder of each kind to two training steps; bad input is one line."""
+"""tools/new_config.py: from a folder of each kind to two training steps; errors in one line."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ METRIC = dict(panoptic="universal/PQ", instance="coco/segm_mAP", semantic="mIoU"
 
 @pytest.fixture
 def write(run_tool, tmp_path):
-    """Write a config beside the data: (status, out, error, path)."""
+    """Function that writes a config next to the data: (status, out, error, path)."""
 
     def run(data: Path, *options, out: str = "mine.py"):
         answer = run_tool("new_config.py", "--data", data, *BASE, "--out", out, *options)
@@ -202,7 +202,7 @@ def test_maps_without_names_must_be_numbered(write, tmp_path):
         (["--memory", 0.5], "--memory 0.5 is too little"),
         (["--memory", "nan"], "nan is not above 0"),
         (["--val-share", 2], "2 is not between 0 and 1"),
-        (["--val-share", 0.1], "is there to validate on; leave it out"),
+        (["--val-share", 0.1], "is a validation split; leave it out"),
         (["--load-from", "none.pth"], "--load-from none.pth is not a file"),
         (["--load-from", "a", "--from-scratch"], "not allowed with"),
         (["--classes", "none.txt", "--kind", "semantic"], "holds nothing semantic"),

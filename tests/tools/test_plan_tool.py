@@ -1,4 +1,4 @@
-"""tools/plan.py: within the budget, honest about what is published, and a config that trains."""
+"""tools/plan.py: choice within the budget, marked figures of the paper, config that loads."""
 
 import json
 
@@ -17,7 +17,7 @@ def plan(run_tool, *arguments):
     return json.loads(out)
 
 
-def test_the_config_costs_what_was_promised_and_is_within_the_budget(run_tool, tmp_path):
+def test_the_written_config_costs_what_the_plan_says_and_is_within_the_budget(run_tool, tmp_path):
     result = plan(run_tool, "--backbone", "swin-t", "--budget", 11)
     (chosen,) = [row for row in result["frontier"] if row["chosen"]]
     assert chosen["name"] == result["chosen"]
@@ -28,7 +28,7 @@ def test_the_config_costs_what_was_promised_and_is_within_the_budget(run_tool, t
     assert Image.open(tmp_path / result["plot"]).size[0] > 500
 
 
-def test_what_is_published_is_shown_and_marked_and_nothing_else(run_tool):
+def test_only_published_figures_are_quoted(run_tool):
     result = plan(run_tool, "--backbone", "swin-t", "--budget", 1000)
     rows = {row["name"]: row for row in result["frontier"]}
     assert rows["PRO-SCALE (3,3,3), LPE"]["paper_pq"] == 52.82
@@ -38,14 +38,14 @@ def test_what_is_published_is_shown_and_marked_and_nothing_else(run_tool):
     assert prices == sorted(prices)
 
 
-def test_a_backbone_that_the_paper_lacks_gets_no_figures(run_tool):
+def test_a_backbone_without_rows_in_the_paper_gets_no_figures(run_tool):
     status, out, _ = run_tool("plan.py", "--backbone", "swin-s", "--budget", 99, *SHAPE)
     assert status == 0
-    assert "(paper)" in out and "the order is by Swin-T's" in out
+    assert "(paper)" in out and "Swin-T's give the order" in out
     assert "52." not in out
 
 
-def test_latency_is_measured_here(run_tool):
+def test_latency_orders_the_frontier(run_tool):
     arguments = ("--latency", 1e6, "--rounds", 1, "--max-repeats", 1, "--shape", 64, 64)
     status, out, err = run_tool("plan.py", "--backbone", "r50", *arguments, "--json")
     assert status == 0, err
@@ -76,7 +76,7 @@ def test_bad_input_is_one_line(run_tool, arguments, fault):
     ("name", "detector"),
     [("dino", "DINO"), ("ddq", "DDQDETR"), ("deformable-detr", "DeformableDETR")],
 )
-def test_a_detectors_encoder_for_a_budget(run_tool, tmp_path, name, detector):
+def test_plan_for_a_detectors_encoder(run_tool, tmp_path, name, detector):
     arguments = ("--framework", name, "--backbone", "r50", "--shape", 224, 256)
     more = ("--max-repeats", 2, "--budget", 1000, "--out", "plan")
     status, out, err = run_tool("plan.py", *arguments, *more)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmproscale.datasets.shapes.shapes import CATEGORIES, ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import CATEGORIES, ShapesSpec, make_shapes
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 CAMVID = CONFIGS / "proscale_m2f_r18_camvid-semantic.py"
@@ -119,7 +119,7 @@ def test_camvid_learns_is_tested_and_predicted(run_tool, shared, tmp_path):
     assert cv2.imread(str(out / "pictures" / f"{photo.stem}.jpg")) is not None
 
     status, _, error = run_tool("predict.py", *arguments, "--kinds", "panoptic", *data)
-    assert status == 2 and "gives semantic results alone" in last_line(error)
+    assert status == 2 and "gives only semantic results" in last_line(error)
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +164,8 @@ def test_another_count_of_classes_is_one_line(run_tool, shapes, tmp_path):
     more = ["model.decode_head.num_classes=11", "model.decode_head.loss_cls.class_weight=None"]
     status, _, error = camvid_on_shapes(run_tool, shapes, tmp_path, *more)
     assert status == 2
-    assert last_line(error).startswith("error: model.decode_head has 11 classes, but ")
-    assert "panoptic_train.json has 8: set num_classes" in last_line(error)
+    assert last_line(error).startswith("error: [class-count] '") and "panoptic_train.json" in error
+    assert "have 8 classes, but model.decode_head has 11: set num_classes" in last_line(error)
 
 
 @pytest.fixture

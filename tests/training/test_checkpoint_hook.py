@@ -10,7 +10,7 @@ from helpers.toy_training import ToyDataset, toy_runner
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from mmproscale.checkpoints.safe_loading import load_checkpoint
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 from mmproscale.errors import InputError
 from mmproscale.utils import atomic_files
 

@@ -1,9 +1,12 @@
-"""The files that configs use: paths joined, wrappers opened, each dataset once."""
+"""Dataset files of configs: paths are joined, wrappers opened, each dataset listed once."""
 
 import pytest
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS, Registry
 
 from mmproscale.errors import InputError
+from mmproscale.evaluation import UniversalSegMetric
 from mmproscale.training.datasets_of_config import datasets_of_config
 from mmproscale.utils.config import load_config
 
@@ -50,6 +53,19 @@ def test_what_is_scored_needs_every_image_annotated():
     for evaluator in (None, dict(type="CocoMetric")):
         found = datasets_of_config(Config(loaders | dict(val_evaluator=evaluator)))
         assert not any(files.scored for files in found)
+
+
+def test_a_users_metric_is_ours_by_its_class_and_not_by_its_name():
+    metrics = Registry("metric", parent=METRICS, scope="theirs")
+    metrics.register_module(name="Scores", module=type("Scores", (UniversalSegMetric,), {}))
+    metrics.register_module(module=type("NotAUniversalSegMetric", (BaseMetric,), {}))
+    loader = dict(dataset=PANOPTIC | dict(test_mode=True))
+    try:
+        for name, scored in (("Scores", True), ("NotAUniversalSegMetric", False)):
+            settings = dict(val_dataloader=loader, val_evaluator=dict(type=f"theirs.{name}"))
+            assert datasets_of_config(Config(settings))[0].scored is scored
+    finally:
+        del METRICS.children["theirs"]
 
 
 def test_class_counts_are_those_that_the_config_states_of_its_model():

@@ -1,15 +1,15 @@
-"""Bring labelme's JSON files into COCO's panoptic format.
+"""Convert labelme's JSON files to COCO's panoptic format.
 
-Polygons, rectangles, circles and masks count; shapes of one label and one group_id are one segment.
-Where shapes overlap, things lie over stuff, and among these the smaller area is on top.
+Polygons, rectangles, circles and masks are converted. Shapes with the same label and the same
+group_id are one segment. Where shapes overlap, things lie over stuff; within each of these two,
+smaller shapes lie over larger ones.
 """
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
 
-import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
+import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.cli.command_line import command_line
-from mmproscale.cli.conversion import add_output_options, convert_and_report, destination_of
+from mmproscale.cli.conversion import add_output_options, destination_of, write_and_report
 
 
 def parse_args() -> Namespace:
@@ -17,9 +17,9 @@ def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("folder", metavar="DIR", help="folder of labelme's files")
     classes = parser.add_mutually_exclusive_group(required=True)
-    classes.add_argument("--things", nargs="*", metavar="LABEL", help="the others are stuff")
+    classes.add_argument("--things", nargs="*", metavar="LABEL", help="all others are stuff")
     classes.add_argument(
-        "--classes", metavar="FILE", help="classes as from_maps.py takes them, by label"
+        "--classes", metavar="FILE", help="class file as for from_maps.py; its names are labels"
     )
     add_output_options(parser)
     return parser.parse_args()
@@ -30,7 +30,7 @@ def main() -> None:
     """Convert one split."""
     args = parse_args()
     from mmproscale.datasets.conversion import labelme
-    from mmproscale.datasets.conversion.class_file import read_class_file
+    from mmproscale.datasets.conversion.source_files import read_class_file
 
     destination = destination_of(args)
     files = labelme.read_labelme(args.folder)
@@ -38,10 +38,8 @@ def main() -> None:
         categories = read_class_file(args.classes)
     else:
         categories = labelme.categories_of_labels(files, args.things)
-    convert = partial(
-        labelme.convert_labelme, files, args.folder, categories, destination, workers=args.workers
-    )
-    convert_and_report(destination.json_path, convert)
+    conversion = labelme.prepare_labelme(files, args.folder, categories, destination)
+    write_and_report(conversion, args.workers)
     skipped = sum(file.skipped for file in files)
     if skipped:
         print(f"left out {skipped} points and lines, which have no area")

@@ -1,16 +1,15 @@
-"""Bring semantic and instance maps of your own into COCO's panoptic format.
+"""Convert your own semantic and instance maps to COCO's panoptic format.
 
 A map is a PNG with its image's path and name. Pixels of a thing class whose instance number is 0
 are a crowd.
 """
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
 from pathlib import Path
 
-import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
+import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.cli.command_line import command_line
-from mmproscale.cli.conversion import add_output_options, convert_and_report, destination_of
+from mmproscale.cli.conversion import add_output_options, destination_of, write_and_report
 
 
 def parse_args() -> Namespace:
@@ -36,8 +35,10 @@ def parse_args() -> Namespace:
     parser.add_argument(
         "--ignore", type=int, nargs="*", default=[255], metavar="ID", help="void; default: 255"
     )
-    parser.add_argument("--semantic-suffix", default=".png", metavar="END", help="default: .png")
-    parser.add_argument("--instance-suffix", default=".png", metavar="END", help="default: .png")
+    for option in ("--semantic-suffix", "--instance-suffix"):
+        parser.add_argument(
+            option, default=".png", metavar="END", help="ending of the maps' names; default: .png"
+        )
     add_output_options(parser)
     return parser.parse_args()
 
@@ -46,22 +47,16 @@ def parse_args() -> Namespace:
 def main() -> None:
     """Convert one split."""
     args = parse_args()
-    from mmproscale.datasets.conversion.class_file import read_class_file
-    from mmproscale.datasets.conversion.maps import MapFolders, convert_maps
+    from mmproscale.datasets.conversion.maps import MapFolders, prepare_maps
+    from mmproscale.datasets.conversion.source_files import read_class_file
 
     destination = destination_of(args)
     folders = MapFolders(
         args.images, args.semantic, args.instance, args.semantic_suffix, args.instance_suffix
     )
-    convert = partial(
-        convert_maps,
-        folders,
-        read_class_file(args.classes),
-        destination,
-        ignore=args.ignore,
-        workers=args.workers,
-    )
-    convert_and_report(destination.json_path, convert)
+    categories = read_class_file(args.classes)
+    conversion = prepare_maps(folders, categories, destination, args.ignore)
+    write_and_report(conversion, args.workers)
 
 
 if __name__ == "__main__":

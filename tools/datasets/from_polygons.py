@@ -1,27 +1,26 @@
-"""Bring COCO instances (polygons, run-length codes, crowds) into COCO's panoptic format.
+"""Convert COCO instances (polygons, run-length codes, crowds) to COCO's panoptic format.
 
-Where outlines overlap, things lie over crowds and these over stuff; among these the smaller area is
-on top.
+Where outlines overlap, things lie over crowds and crowds over stuff; within each of these three,
+smaller outlines lie over larger ones.
 """
 
 from argparse import ArgumentParser, Namespace
-from functools import partial
 
-import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
+import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.cli.command_line import command_line
-from mmproscale.cli.conversion import add_output_options, convert_and_report, destination_of
+from mmproscale.cli.conversion import add_output_options, destination_of, write_and_report
 
 
 def parse_args() -> Namespace:
     """Return the command line's options."""
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("instances", metavar="INSTANCES.json", help="COCO instances")
-    parser.add_argument("images", help="folder of the images that it names")
+    parser.add_argument("images", help="folder of the images that INSTANCES.json names")
     parser.add_argument(
-        "--stuff-json", metavar="FILE", help="the same for stuff, as COCO's stuff_*"
+        "--stuff-json", metavar="FILE", help="outlines of stuff, as COCO's stuff_*.json"
     )
     parser.add_argument(
-        "--rest", metavar="NAME", help="stuff class of what nothing covers; default: it is void"
+        "--rest", metavar="NAME", help="stuff class of uncovered pixels; default: they are void"
     )
     parser.add_argument(
         "--drop", nargs="+", default=[], metavar="NAME", help="classes to leave out (COCO: other)"
@@ -34,20 +33,13 @@ def parse_args() -> Namespace:
 def main() -> None:
     """Convert one split."""
     args = parse_args()
-    from mmproscale.datasets.conversion.polygons import convert_polygons
+    from mmproscale.datasets.conversion.polygons import prepare_polygons
 
     destination = destination_of(args)
-    convert = partial(
-        convert_polygons,
-        args.instances,
-        args.images,
-        destination,
-        stuff=args.stuff_json,
-        rest=args.rest,
-        drop=args.drop,
-        workers=args.workers,
+    conversion = prepare_polygons(
+        args.instances, args.images, destination, args.stuff_json, args.rest, args.drop
     )
-    convert_and_report(destination.json_path, convert)
+    write_and_report(conversion, args.workers)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 import argparse
 
 from mmproscale.cli.command_line import command_line
-from mmproscale.datasets.shapes.shapes import ShapesSpec
-from mmproscale.utils.progress import make_shapes_with_progress
+from mmproscale.cli.conversion import make_shapes_with_progress
+from mmproscale.datasets.shapes.generation import ShapesSpec
 
 
 def parse_args() -> argparse.Namespace:
@@ -14,17 +14,17 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--out", default="data/shapes", help="folder of the dataset")
     parser.add_argument("--train", type=int, default=default.train, help="training images")
     parser.add_argument("--val", type=int, default=default.val, help="validation images")
-    parser.add_argument("--size", type=int, default=default.size, help="side of an image, pixels")
-    parser.add_argument("--seed", type=int, default=default.seed, help="of the random numbers")
+    parser.add_argument("--size", type=int, default=default.size, help="side of an image in pixels")
+    parser.add_argument("--seed", type=int, default=default.seed, help="seed of the random numbers")
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace a Shapes of other options"
+        "--overwrite", action="store_true", help="replace a Shapes dataset made with other options"
     )
     return parser.parse_args()
 
 
 @command_line
 def main() -> None:
-    """Generate the dataset, or say that it is there."""
+    """Generate the dataset unless it exists."""
     args = parse_args()
     spec = ShapesSpec(train=args.train, val=args.val, size=args.size, seed=args.seed)
     make_shapes_with_progress(args.out, spec, args.overwrite)

@@ -1,28 +1,28 @@
-"""Write the things of COCO panoptic files as COCO instances, to detect: instances_SPLIT.json."""
+"""Convert the things of COCO panoptic files to COCO instances: instances_SPLIT.json."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import mmproscale  # noqa: F401  (checks versions, before anything of OpenMMLab is imported)
+import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.cli.command_line import command_line
-from mmproscale.errors import InputError
+from mmproscale.cli.conversion import check_free
 from mmproscale.utils.progress import bars_by_name
 
 
 def parse_args() -> Namespace:
     """Return the command line's options."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("panoptic", nargs="+", type=Path, help="panoptic_SPLIT.json, or several")
+    parser.add_argument("panoptic", nargs="+", type=Path, help="one or more panoptic_SPLIT.json")
     parser.add_argument(
         "--seg", type=Path, metavar="DIR", help="folder of its PNGs; default: the JSON's name"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: instances_SPLIT.json beside it"
+        "--out", type=Path, metavar="FILE", help="default: instances_SPLIT.json next to it"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     args = parser.parse_args()
     if len(args.panoptic) > 1 and (args.seg or args.out):
-        parser.error("--seg and --out are for one panoptic JSON")
+        parser.error("--seg and --out need a single panoptic JSON")
     return args
 
 
@@ -30,12 +30,14 @@ def parse_args() -> Namespace:
 def main() -> None:
     """Convert each file."""
     args = parse_args()
-    from mmproscale.datasets.conversion.instances import convert_to_instances, instances_path
+    from mmproscale.datasets.conversion.panoptic_to_instances import (
+        convert_to_instances,
+        instances_path,
+    )
 
     for path in args.panoptic:
         out = args.out or instances_path(path)
-        if out.exists() and not args.overwrite:
-            raise InputError(f"{out} exists: name another place, or add --overwrite")
+        check_free(out, args.overwrite)
         with bars_by_name() as show:
             content = convert_to_instances(path, args.seg or path.with_suffix(""), out, show)
         print(

@@ -1,4 +1,4 @@
-"""The counters of panoptic quality: matched, missed and spurious segments of each category."""
+"""Counters of panoptic quality: matched, missed and spurious segments of each category."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 VOID = 0
-# Ground-truth and predicted id in one integer: ids have three bytes.
+# One integer holds OFFSET * ground-truth id + predicted id: ids have three bytes.
 OFFSET = 256 * 256 * 256
 
 
@@ -28,11 +28,11 @@ class PQStatCat:
 
     @property
     def events(self) -> int:
-        """How many segments were seen; a category without any is left out of a mean."""
+        """Number of segments; a category without segments is left out of a mean."""
         return self.tp + self.fp + self.fn
 
     def quality(self) -> dict[str, float]:
-        """Return pq, sq and rq in [0, 1]; zeros where nothing was seen."""
+        """Return pq, sq and rq in [0, 1]; zeros for a category without segments."""
         if self.events == 0:
             return {"pq": 0.0, "sq": 0.0, "rq": 0.0}
         halved = self.tp + 0.5 * self.fp + 0.5 * self.fn
@@ -67,10 +67,10 @@ class PQStat:
     def pq_average(
         self, categories: Mapping[int, Mapping], isthing: bool | None
     ) -> tuple[dict[str, float], dict[int, dict[str, float]]]:
-        """Return the mean quality over the categories seen, and the quality of each.
+        """Return the mean quality over the categories that occur, and the quality of each.
 
         Args:
-            categories: category id -> its COCO entry, of which `isthing` is read.
+            categories: Category id -> its COCO entry, of which `isthing` is read.
             isthing: True for things only, False for stuff only, None for all.
 
         Returns:

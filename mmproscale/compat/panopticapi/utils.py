@@ -6,7 +6,7 @@ import numpy as np
 
 
 def rgb2id(color: np.ndarray | Sequence[int]) -> np.ndarray | int:
-    """Return the ids, int32 of shape (H, W), of an image (H, W, 3); of one colour, its id."""
+    """Return the ids (H, W), int32, of an image (H, W, 3), or the id of one colour."""
     if isinstance(color, np.ndarray) and color.ndim == 3:
         wide = color.astype(np.int32)  # uint8 would overflow at 256
         return wide[..., 0] + 256 * wide[..., 1] + 256 * 256 * wide[..., 2]
@@ -15,7 +15,7 @@ def rgb2id(color: np.ndarray | Sequence[int]) -> np.ndarray | int:
 
 
 def id2rgb(id_map: np.ndarray | int) -> np.ndarray | list[int]:
-    """Return the colours, uint8 of shape (..., 3), of a map of ids, or [R, G, B] of one id."""
+    """Return the colours (..., 3), uint8, of a map of ids, or [R, G, B] of one id."""
     if isinstance(id_map, np.ndarray):
         ids = id_map.astype(np.int64)
         channels = [ids % 256, ids // 256 % 256, ids // (256 * 256) % 256]

@@ -1,1 +1,1 @@
-"""Faults of a dataset, found and named before training meets them."""
+"""Checks of datasets: `*_faults` modules yield faults, `dataset_check` reports them all."""

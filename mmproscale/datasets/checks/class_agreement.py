@@ -1,68 +1,99 @@
-"""Whether labels mean the same in several datasets, and are as many as the model's."""
+"""Agreement on classes: between the files of a config, its model and a checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from mmproscale.datasets.checks.faults import Fault, shown
+from mmproscale.utils.faults import Fault, excerpt
 
-
-def label_difference(found: Sequence[str], learned: Sequence[str]) -> tuple[int, str, str] | None:
-    """The first label that two lists of names differ in, and its names ('none' beyond an end)."""
-    for label in range(max(len(found), len(learned))):
-        here, there = (names[label] if label < len(names) else "none" for names in (found, learned))
-        if here != there:
-            return label, here, there
-    return None
+CLASS_KEYS = ("classes", "thing_classes", "stuff_classes")
+"""The names in a dataset's metainfo."""
 
 
 def label_faults(
     found: Sequence[str], learned: Sequence[str], file: str, source: str
 ) -> Iterator[Fault]:
-    """The fault of a file whose labels mean something else than another's.
+    """Yield the fault of a file whose labels mean other classes than `learned`.
 
     Args:
         found: the names of the file's classes, by label.
-        learned: those of the other.
+        learned: the names that they should be, by label.
         file: the annotation file.
-        source: the other annotation file.
+        source: names what has `learned`.
     """
-    difference = label_difference(found, learned)
-    if difference is not None:
-        label, here, there = difference
-        problem = f"make label {label} {shown(here)}, which is {shown(there)} in '{source}'"
-        action = "list them in one order (things first, each in the order of the file)"
-        yield Fault("labels-differ", file, "categories", problem, action)
+    for label in range(max(len(found), len(learned))):
+        here, there = (names[label] if label < len(names) else "none" for names in (found, learned))
+        if here != there:
+            problem = f"make label {label} {excerpt(here)}, which is {excerpt(there)} in "
+            action = "list them in one order (things first, each in the order of the file)"
+            yield Fault("labels-differ", file, "categories", problem + source, action)
+            return
 
 
-def count_faults(
-    found: tuple[int, int], wanted: tuple[int, int], file: str, key: str
+def class_count_faults(
+    found: tuple[int, ...], wanted: tuple[int, ...], file: str, key: str
 ) -> Iterator[Fault]:
-    """The fault of a file with other numbers of classes than the model.
+    """Yield the fault of a file with another number of classes than the model.
 
     Args:
-        found: the file's numbers of thing and stuff classes.
+        found: the file's number of classes, or its numbers of thing and of stuff classes.
         wanted: the model's.
         file: the annotation file.
-        key: where the config has the model's.
+        key: the model's part that states its number, e.g. 'model.panoptic_head'.
     """
-    if found != wanted:
-        problem = (
-            f"have {found[0]} thing and {found[1]} stuff classes, but {key} has "
-            f"{wanted[0]} and {wanted[1]}"
-        )
+    if found == wanted:
+        return
+    if len(found) == 1:
+        problem = f"have {found[0]} classes, but {key} has {wanted[0]}"
+        action = "set num_classes to the dataset's"
+    else:
+        problem = f"have {found[0]} thing and {found[1]} stuff classes, but {key} has "
+        problem += f"{wanted[0]} and {wanted[1]}"
         action = "set num_things_classes and num_stuff_classes to the dataset's"
-        yield Fault("class-count", file, "categories", problem, action)
+    yield Fault("class-count", file, "categories", problem, action)
 
 
-def box_count_faults(found: int, wanted: int, file: str) -> Iterator[Fault]:
-    """The fault of a file with another number of classes than a detector.
+def stated_class_faults(stated: Mapping, found: Mapping, path: str) -> Iterator[Fault]:
+    """Yield faults of the class names that a config states: as sets they must be the file's.
 
     Args:
-        found: the file's number of classes.
-        wanted: the detector's.
-        file: the annotation file.
+        stated: the config's metainfo, of which `CLASS_KEYS` are compared.
+        found: what `class_metainfo` made of the file.
+        path: the annotation file's name, for messages.
     """
-    if found != wanted:
-        problem = f"have {found} classes, but model.bbox_head has {wanted}"
-        yield Fault("class-count", file, "categories", problem, "set num_classes to the dataset's")
+    for key in CLASS_KEYS:
+        if key not in stated:
+            continue
+        names = [stated[key]] if isinstance(stated[key], str) else stated[key]
+        extra = sorted(set(names) - set(found[key]))
+        lacking = sorted(set(found[key]) - set(names))
+        if extra or lacking:
+            problem = (
+                f"and metainfo.{key} differ: only in the config {_listing(extra)}, "
+                f"only in the file {_listing(lacking)}"
+            )
+            action = "leave metainfo out to take the file's"
+            yield Fault("classes-differ", path, "categories", problem, action)
+
+
+def _listing(names: Sequence[str], limit: int = 5) -> str:
+    text = ", ".join(names[:limit]) or "none"
+    return text + (f" and {len(names) - limit} more" if len(names) > limit else "")
+
+
+def unknown_class_faults(
+    stated: Sequence[str], categories: Sequence[Mapping], file: str
+) -> Iterator[Fault]:
+    """Yield the fault of classes that a config states and the file lacks: mmdet drops them.
+
+    Args:
+        stated: the names that the config states.
+        categories: the file's.
+        file: its name.
+    """
+    known = {category.get("name") for category in categories}
+    unknown = [name for name in stated if name not in known]
+    if unknown:
+        problem = f"lacks {excerpt(unknown)}, which metainfo.classes lists"
+        action = "state the file's classes in the dataset's metainfo"
+        yield Fault("classes-differ", file, "categories", problem, action)

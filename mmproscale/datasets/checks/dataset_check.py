@@ -1,40 +1,74 @@
-"""Check a dataset on disk: its JSON, that its files are there, then every image and PNG once."""
+"""Check of a dataset on disk: its JSON, its classes, then every image and PNG once."""
 
 from __future__ import annotations
 
 import os.path as osp
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from mmproscale.datasets.checks.annotation_faults import is_image_id, list_faults
-from mmproscale.datasets.checks.class_check import class_faults, class_names
-from mmproscale.datasets.checks.dataset_files import DatasetFiles
-from mmproscale.datasets.checks.dataset_report import DatasetReport, size_counts
-from mmproscale.datasets.checks.faults import Fault, is_int
+from mmproscale.datasets.checks.categories import class_metainfo, order_categories
+from mmproscale.datasets.checks.class_agreement import (
+    class_count_faults,
+    label_faults,
+    stated_class_faults,
+    unknown_class_faults,
+)
+from mmproscale.datasets.checks.dataset_report import DatasetReport, count_content
 from mmproscale.datasets.checks.image_check import ImageTask, check_images
 from mmproscale.datasets.checks.instance_faults import instance_faults, instance_notes
-from mmproscale.datasets.checks.panoptic_faults import (
-    MAX_ID,
-    by_hashable_id,
-    panoptic_faults,
-    panoptic_notes,
-)
-from mmproscale.datasets.formats.panoptic_files import missing_files, parse_json, png_name
+from mmproscale.datasets.checks.missing_files import missing_files
+from mmproscale.datasets.checks.panoptic_faults import panoptic_faults, panoptic_notes
+from mmproscale.datasets.formats.coco_json import list_faults, read_json_or_fault
+from mmproscale.datasets.formats.panoptic_png import MAX_ID, png_name
+from mmproscale.utils.faults import Fault, is_int
 
 Progress = Callable[[int, int], None]
-OTHER_KINDS = {"instances-not-panoptic", "panoptic-not-instances"}
+Annotations = dict[int | str, list[tuple[str, dict]]]
+"""Image id -> its sound annotations, each with its place in the JSON."""
+WRONG_FORMAT = {"instances-not-panoptic", "panoptic-not-instances"}
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """Files of a dataset, and its user's expectations of them.
+
+    Args:
+        ann_file: the JSON.
+        img: folder of the images.
+        seg: folder of the panoptic PNGs; None for instances, or where there is no ground truth.
+        panoptic: whether the JSON is COCO panoptic, else COCO instances.
+        need_annotations: False to accept images without ground truth.
+        name: the dataset's name; empty for the JSON's.
+        metainfo: names that a config states, as (key, names): 'classes', 'thing_classes', ...
+        things_first: whether the reader puts things first itself; mmdet's does not.
+        scored: whether a metric needs every image's panoptic ground truth.
+        model_classes: the numbers of thing and stuff classes that the config states of its model.
+        box_classes: the number of classes that the config states of its detector.
+    """
+
+    ann_file: str
+    img: str
+    seg: str | None = None
+    panoptic: bool = True
+    need_annotations: bool = True
+    name: str = ""
+    metainfo: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    things_first: bool = True
+    scored: bool = False
+    model_classes: tuple[int, int] | None = None
+    box_classes: int | None = None
 
 
 def check_dataset(
     files: DatasetFiles, limit: int = 5, workers: int = 1, progress: Progress | None = None
 ) -> DatasetReport:
-    """Find everything that is wrong with a dataset.
+    """Find every fault of a dataset.
 
     Args:
-        files: where it lies.
-        limit: faults whose text is kept, for each kind.
-        workers: processes that read images; 1 for this one alone.
+        files: the dataset.
+        limit: number of faults whose text is kept, for each kind.
+        workers: number of processes that read images; 1 reads them in this process.
         progress: called as (images done, images in all).
     """
     report = DatasetReport(files.name or files.ann_file, limit)
@@ -42,21 +76,42 @@ def check_dataset(
     if content is None:
         return report
     faulty = _check_json(content, files, report)
-    if OTHER_KINDS & report.faults.keys():
+    if WRONG_FORMAT & report.faults.keys():
         return report
-    images = _sound_images(content, faulty)
-    pngs = _png_names(content, files, images, faulty)
+    images = [
+        image for place, image in enumerate(content["images"]) if f"images[{place}]" not in faulty
+    ]
+    annotations: Annotations = defaultdict(list)
+    for place, annotation in enumerate(content["annotations"]):
+        if f"annotations[{place}]" not in faulty:
+            annotations[annotation["image_id"]].append((f"annotations[{place}]", annotation))
+    pngs = {} if files.seg is None else _png_names(images, annotations)
     missing = _check_presence(files, images, pngs, report)
-    _count(content, files, report)
-    truth = (_segments if files.panoptic else _objects)(content, faulty)
-    tasks = _tasks(files, images, pngs, missing, truth)
+    report.counts |= count_content(content, files.panoptic)
+    tasks = _tasks(files, images, pngs, missing, annotations, faulty)
     _check_pixels(tasks, len(images), workers, report, progress)
     return report
 
 
+def compare_datasets(files: Sequence[DatasetFiles], reports: Sequence[DatasetReport]) -> None:
+    """Add to reports the faults of datasets of one config whose labels mean different things.
+
+    Args:
+        files: the datasets, the training set first.
+        reports: those that `check_dataset` made of them.
+    """
+    first = next((place for place, report in enumerate(reports) if report.classes), None)
+    if first is None:
+        return
+    learned, source = reports[first].classes or (), f"'{files[first].ann_file}'"
+    for dataset, report in zip(files, reports, strict=True):
+        if report.classes is not None:
+            report.add(label_faults(report.classes, learned, dataset.ann_file, source))
+
+
 def _read(files: DatasetFiles, report: DatasetReport) -> dict | None:
-    """The JSON's content; None where there is nothing further to check."""
-    content = parse_json(files.ann_file)
+    """Return the JSON's content; None where there is nothing further to check."""
+    content = read_json_or_fault(files.ann_file)
     if isinstance(content, Fault):
         report.add([content])
         return None
@@ -67,13 +122,10 @@ def _read(files: DatasetFiles, report: DatasetReport) -> dict | None:
 
 
 def _check_json(content: dict, files: DatasetFiles, report: DatasetReport) -> set[str]:
-    """Check what the JSON tells; return the entries that have a fault, as 'images[3]'."""
+    """Check the JSON itself; return the entries that have a fault, as 'images[3]'."""
     faulty: set[str] = set()
-    if files.panoptic:
-        faults = panoptic_faults(content, files.ann_file, files.need_annotations)
-    else:
-        faults = instance_faults(content, files.ann_file, files.need_annotations)
-    for fault in faults:
+    find = panoptic_faults if files.panoptic else instance_faults
+    for fault in find(content, files.ann_file, files.need_annotations):
         report.add([fault])
         if not fault.note:
             faulty.add(fault.record)
@@ -85,38 +137,52 @@ def _check_json(content: dict, files: DatasetFiles, report: DatasetReport) -> se
     else:
         report.add(instance_notes(content, files.ann_file))
     if not any(kind.startswith(("category-", "isthing-")) for kind in report.faults):
-        report.add(class_faults(content["categories"], files))
-        report.classes = class_names(content["categories"], files)
+        report.classes = _classes_by_label(content["categories"], files)
+        report.add(_class_faults(content["categories"], report.classes, files))
     return faulty
 
 
-def _sound_images(content: dict, faulty: set[str]) -> list[dict]:
-    """Images of which the JSON tells all that is needed to read them."""
-    return [
-        image for place, image in enumerate(content["images"]) if f"images[{place}]" not in faulty
-    ]
+def _classes_by_label(categories: list[dict], files: DatasetFiles) -> tuple[str, ...]:
+    """Return the names of the classes by label, as the reader numbers them."""
+    if files.panoptic and files.things_first:
+        return class_metainfo(order_categories(categories, files.ann_file))["classes"]
+    stated = None if files.panoptic else dict(files.metainfo).get("classes")
+    names = (category["name"] for category in categories)
+    return tuple(name for name in names if stated is None or name in stated)
 
 
-def _png_names(
-    content: dict, files: DatasetFiles, images: list[dict], faulty: set[str]
-) -> dict[int | str, str]:
-    """Image id -> name of its panoptic PNG."""
-    if files.seg is None:
-        return {}
-    by_id = by_hashable_id(images)
-    names = {}
-    for place, annotation in enumerate(content["annotations"]):
-        if f"annotations[{place}]" not in faulty:
-            image = by_id.get(annotation["image_id"])
-            if image is not None:
-                names[image["id"]] = png_name(image, annotation)
-    return names
+def _class_faults(
+    categories: list[dict], classes: tuple[str, ...], files: DatasetFiles
+) -> Iterator[Fault]:
+    """Yield faults between categories, themselves sound, and the classes that the config states."""
+    stated, ann_file = dict(files.metainfo), files.ann_file
+    if not files.panoptic:
+        yield from unknown_class_faults(stated.get("classes", ()), categories, ann_file)
+    elif stated:
+        found = class_metainfo(order_categories(categories, ann_file))
+        yield from stated_class_faults(stated, found, ann_file)
+    if files.model_classes is not None:
+        stuff = sum(files.panoptic and not category["isthing"] for category in categories)
+        counts = (len(classes) - stuff, stuff)
+        yield from class_count_faults(counts, files.model_classes, ann_file, "model.panoptic_head")
+    if files.box_classes is not None:
+        wanted = (files.box_classes,)
+        yield from class_count_faults((len(classes),), wanted, ann_file, "model.bbox_head")
+
+
+def _png_names(images: list[dict], annotations: Annotations) -> dict[int | str, str]:
+    """Return image id -> name of its panoptic PNG."""
+    return {
+        image["id"]: png_name(image, annotation)
+        for image in images
+        for _, annotation in annotations.get(image["id"], ())
+    }
 
 
 def _check_presence(
     files: DatasetFiles, images: list[dict], pngs: dict, report: DatasetReport
 ) -> set[str]:
-    """Report folders and files that are not there; return the paths of the files."""
+    """Report folders and files that are missing; return the paths of the files."""
     wanted = [(files.img, [image["file_name"] for image in images], "image")]
     if files.seg is not None:
         wanted.append((files.seg, list(pngs.values()), "png"))
@@ -131,91 +197,40 @@ def _check_presence(
     return missing
 
 
-def _count(content: dict, files: DatasetFiles, report: DatasetReport) -> None:
-    """Count what the JSON lists: images, segments or instances, of each class."""
-    annotations = content["annotations"]
-    lists = [a.get("segments_info") for a in annotations] if files.panoptic else [annotations]
-    objects = [o for entries in lists if isinstance(entries, list) for o in entries]
-    objects = [o for o in objects if isinstance(o, dict)]
-    per_id = Counter(o["category_id"] for o in objects if type(o.get("category_id")) is int)
-    categories = [c for c in content["categories"] if type(c.get("id")) is int]
-    by_class = {str(c.get("name")): per_id[c["id"]] for c in categories}
-    what = "segments" if files.panoptic else "instances"
-    annotated = {a.get("image_id") for a in annotations if is_image_id(a.get("image_id"))}
-    sizes = Counter((str(i.get("width")), str(i.get("height"))) for i in content["images"])
-    report.counts |= {
-        "images": len(content["images"]),
-        "annotated_images": len(annotated),
-        what: len(objects),
-        f"crowd_{what}": sum(bool(o.get("iscrowd")) for o in objects),
-        "image_sizes": size_counts(sizes),
-        f"{what}_by_class": by_class,
-        "classes_that_never_occur": [name for name, count in by_class.items() if not count],
-    }
-    if files.panoptic:
-        report.counts["images_without_things"] = _without_things(annotations, categories)
-
-
-def _without_things(annotations: list[dict], categories: list[dict]) -> int:
-    things = {c["id"] for c in categories if c.get("isthing")}
-    lists = [a["segments_info"] for a in annotations if isinstance(a.get("segments_info"), list)]
-    return sum(
-        not any(
-            isinstance(s, dict) and is_int(s.get("category_id")) and s["category_id"] in things
-            for s in segments
-        )
-        for segments in lists
-    )
-
-
-def _segments(content: dict, faulty: set[str]) -> dict[int | str, list[dict]]:
-    """Image id -> its segments, with area and box where those are to be compared with the PNG."""
-    by_image: dict[int | str, list[dict]] = {}
-    for place, annotation in enumerate(content["annotations"]):
-        record = f"annotations[{place}]"
-        if record not in faulty:
-            entries = annotation["segments_info"]
-            by_image[annotation["image_id"]] = list(_comparable(entries, record, faulty))
-    return by_image
-
-
-def _comparable(entries: list[dict], record: str, faulty: set[str]) -> Iterator[dict]:
-    known: set[int] = set()
-    for place, segment in enumerate(entries):
-        segment_id = segment.get("id")
-        if type(segment_id) is not int or not 0 < segment_id <= MAX_ID or segment_id in known:
-            continue
-        known.add(segment_id)
-        sound = f"{record}.segments_info[{place}]" not in faulty
-        yield segment if sound else dict(id=segment_id)
-
-
-def _objects(content: dict, faulty: set[str]) -> dict[int | str, list[tuple[str, dict]]]:
-    """Image id -> its instances, each with its place in the JSON."""
-    by_image: dict[int | str, list[tuple[str, dict]]] = defaultdict(list)
-    for place, annotation in enumerate(content["annotations"]):
-        record = f"annotations[{place}]"
-        if record not in faulty:
-            by_image[annotation["image_id"]].append((record, annotation))
-    return by_image
-
-
 def _tasks(
-    files: DatasetFiles, images: list[dict], pngs: dict, missing: set[str], truth: dict
+    files: DatasetFiles,
+    images: list[dict],
+    pngs: dict,
+    missing: set[str],
+    annotations: Annotations,
+    faulty: set[str],
 ) -> Iterator[ImageTask]:
-    """One task for each image, made when it is asked for."""
+    """Yield one task for each image."""
     for image in images:
         img_path: str | None = osp.join(files.img, image["file_name"])
         img_path = None if img_path in missing else img_path
         task = ImageTask(img_path, image["height"], image["width"], ann_file=files.ann_file)
-        entries = tuple(truth.get(image["id"], ()))
+        entries = annotations.get(image["id"], ())
         if not files.panoptic:
-            yield replace(task, objects=entries)
+            yield replace(task, objects=tuple(entries))
             continue
         name = pngs.get(image["id"])
         png_path = osp.join(files.seg, name) if files.seg and name else None
         png_path = None if png_path in missing else png_path
-        yield replace(task, png_path=png_path, segments=entries)
+        segments = [s for entry in entries for s in _comparable_segments(*entry, faulty)]
+        yield replace(task, png_path=png_path, segments=tuple(segments))
+
+
+def _comparable_segments(record: str, annotation: dict, faulty: set[str]) -> Iterator[dict]:
+    """Yield segments with a sound id, with area and box unless these are faulty."""
+    known: set[int] = set()
+    for place, segment in enumerate(annotation["segments_info"]):
+        segment_id = segment.get("id")
+        if not is_int(segment_id) or not 0 < segment_id <= MAX_ID or segment_id in known:
+            continue
+        known.add(segment_id)
+        sound = f"{record}.segments_info[{place}]" not in faulty
+        yield segment if sound else dict(id=segment_id)
 
 
 def _check_pixels(

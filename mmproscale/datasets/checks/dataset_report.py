@@ -1,4 +1,4 @@
-"""What a check found in one dataset: faults and notes by kind, and counts."""
+"""Report on one dataset: its faults and notes by kind, and counts of its content."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mmproscale.datasets.checks.faults import Fault
+from mmproscale.datasets.checks.annotation_faults import is_image_id
+from mmproscale.utils.faults import Fault, is_int
 
 
 @dataclass
 class FaultsOfKind:
-    """How many faults there are of one kind, and the first of them."""
+    """Number of faults of one kind, and the first of them."""
 
     count: int = 0
     first: list[Fault] = field(default_factory=list)
 
 
 class DatasetReport:
-    """Collects faults, of each kind the first `limit` with their text, and counts.
+    """Collection of a dataset's faults, with the text of the first of each kind, and counts.
 
     Args:
-        name: what the dataset is called: its annotation file, and where a config uses it.
-        limit: faults kept for each kind.
+        name: the dataset's name: its annotation file, and where a config uses it.
+        limit: number of faults kept for each kind.
     """
 
     def __init__(self, name: str, limit: int = 5) -> None:
@@ -44,11 +45,11 @@ class DatasetReport:
 
     @property
     def clean(self) -> bool:
-        """Whether there is no fault; notes don't count."""
+        """Tell whether there is no fault; notes don't count."""
         return not self.faults
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON's types."""
+        """Return the report as JSON's types."""
         return dict(
             name=self.name,
             clean=self.clean,
@@ -58,7 +59,7 @@ class DatasetReport:
         )
 
     def lines(self) -> list[str]:
-        """The report as text."""
+        """Return the report as lines of text."""
         verdict = "clean" if self.clean else f"{_total(self.faults)} faults"
         notes = f", {_total(self.notes)} notes" if self.notes else ""
         lines = [f"{self.name}: {verdict}{notes}"]
@@ -96,11 +97,39 @@ def _text(value: Any) -> str:
     return f"{value:.2%}" if isinstance(value, float) else str(value)
 
 
-def size_counts(sizes: Counter) -> dict[str, int]:
-    """Sizes of images: the number of distinct ones, and how often the commonest five occur.
+def count_content(content: dict, panoptic: bool) -> dict[str, Any]:
+    """Count what a COCO file lists: images, segments or instances, objects of each class.
 
     Args:
-        sizes: (width, height) -> images.
+        content: the parsed file, whose three lists are there; other faults don't matter.
+        panoptic: whether it lists segments, else instances.
     """
-    common = {f"{width}x{height}": count for (width, height), count in sizes.most_common(5)}
-    return {"distinct": len(sizes)} | common
+    annotations, what = content["annotations"], "segments" if panoptic else "instances"
+    lists = [a.get("segments_info") for a in annotations] if panoptic else [annotations]
+    segments = [
+        [o for o in entries if isinstance(o, dict)]
+        for entries in lists
+        if isinstance(entries, list)
+    ]
+    objects = [o for entries in segments for o in entries]
+    per_id = Counter(o["category_id"] for o in objects if is_int(o.get("category_id")))
+    categories = [c for c in content["categories"] if is_int(c.get("id"))]
+    by_class = {str(c.get("name")): per_id[c["id"]] for c in categories}
+    annotated = {a.get("image_id") for a in annotations if is_image_id(a.get("image_id"))}
+    sizes = Counter(f"{i.get('width')}x{i.get('height')}" for i in content["images"])
+    counts = {
+        "images": len(content["images"]),
+        "annotated_images": len(annotated),
+        what: len(objects),
+        f"crowd_{what}": sum(bool(o.get("iscrowd")) for o in objects),
+        "image_sizes": {"distinct": len(sizes)} | dict(sizes.most_common(5)),
+        f"{what}_by_class": by_class,
+        "classes_that_never_occur": [name for name, count in by_class.items() if not count],
+    }
+    if panoptic:
+        things = {c["id"] for c in categories if c.get("isthing")}
+        counts["images_without_things"] = sum(
+            not any(is_int(s.get("category_id")) and s["category_id"] in things for s in of_image)
+            for of_image in segments
+        )
+    return counts

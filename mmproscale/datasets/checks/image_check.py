@@ -1,9 +1,8 @@
-"""Read images and their ground truth, each file once, by several processes; say what is wrong."""
+"""Check of each image, its PNG and its masks, by several processes."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -12,36 +11,37 @@ from itertools import islice
 import cv2
 from PIL import Image
 
-from mmproscale.datasets.checks.faults import Fault
 from mmproscale.datasets.checks.instance_faults import mask_faults
-from mmproscale.datasets.checks.png_faults import (
-    SegmentMap,
-    map_segments,
-    read_ids,
-    segment_faults,
+from mmproscale.datasets.checks.png_faults import SegmentMap, map_segments, segment_faults
+from mmproscale.datasets.formats.images import (
+    SIDEWAYS,
+    UPRIGHT,
+    exif_orientation,
+    image_faults,
     size_faults,
 )
-from mmproscale.datasets.loading.exif import SIDEWAYS, UPRIGHT, orientation
-from mmproscale.datasets.loading.transforms import LoadImage
+from mmproscale.datasets.formats.panoptic_png import read_png_or_fault
 from mmproscale.errors import InputError
+from mmproscale.utils.faults import Fault
+from mmproscale.utils.processors import usable_cores
 
-# Images that are on their way at a time, for each process: this bounds the memory.
+# Images handed to each process at a time: this bounds the memory.
 AT_ONCE = 64
 CHUNK = 8
 
 
 @dataclass(frozen=True)
 class ImageTask:
-    """One image to read, and what the JSON says of it.
+    """Image to read, with its entries in the JSON.
 
     Args:
-        img_path: the image; None to leave it unread, where it is known to be missing.
+        img_path: the image; None to leave out an image that is known to be missing.
         height: the JSON's, in pixels.
         width: the JSON's, in pixels.
         png_path: the panoptic PNG, if there is one to read.
-        segments: its segments, with `area` and `bbox` where these are to be compared.
+        segments: its segments; `area` and `bbox` are compared where they are there.
         ann_file: the JSON, for messages about `objects`.
-        objects: instances: where each stands in the JSON, and its dict.
+        objects: instances: the place of each in the JSON, and its dict.
     """
 
     img_path: str | None
@@ -55,7 +55,7 @@ class ImageTask:
 
 @dataclass
 class ImageFindings:
-    """What one image has: faults, and of its PNG all pixels, void ones and those of crowds."""
+    """Faults of one image, and numbers of its PNG's pixels: all, void, and of crowds."""
 
     faults: list[Fault]
     pixels: int = 0
@@ -70,14 +70,14 @@ def check_image(task: ImageTask) -> ImageFindings:
         found.faults += mask_faults(annotation, task.height, task.width, task.ann_file, record)
     if task.png_path is None:
         return found
-    ids = read_ids(task.png_path)
+    ids = read_png_or_fault(task.png_path)
     if isinstance(ids, Fault):
         found.faults.append(ids)
         return found
     stated = (task.height, task.width)
-    other_size = [*size_faults("png", task.png_path, ids.shape, stated, "its image in the JSON")]
-    if other_size:  # then areas and boxes differ for this reason alone
-        found.faults += other_size
+    wrong_size = list(size_faults("png", task.png_path, ids.shape, stated, "its image in the JSON"))
+    if wrong_size:  # areas and boxes would differ for the same reason
+        found.faults += wrong_size
         return found
     segments = map_segments(ids, [segment["id"] for segment in task.segments])
     found.faults += segment_faults(ids, segments, task.segments, task.png_path)
@@ -87,19 +87,15 @@ def check_image(task: ImageTask) -> ImageFindings:
 
 def _image_faults(task: ImageTask) -> Iterator[Fault]:
     if task.img_path is not None:
-        item = dict(img_path=task.img_path, height=task.height, width=task.width)
-        loaded = LoadImage().load(item)
-        if isinstance(loaded, Fault):
-            yield loaded
-        else:
-            yield from _turn_notes(task.img_path, task.height == task.width)
+        faults = list(image_faults(task.img_path, (task.height, task.width)))
+        yield from faults or _turn_notes(task.img_path, task.height == task.width)
 
 
 def _turn_notes(path: str, is_square: bool) -> Iterator[Fault]:
-    """An image that Exif turns is loaded upright; mostly its size tells whether it was so drawn."""
+    """Note an image that Exif turns, unless its size shows that its annotations are upright too."""
     try:
         with Image.open(path) as image:
-            turn = orientation(image)
+            turn = exif_orientation(image)
     except (OSError, SyntaxError, ValueError):  # OpenCV read it
         return
     if turn != UPRIGHT and (is_square or turn not in SIDEWAYS):
@@ -116,14 +112,14 @@ def _count_pixels(task: ImageTask, segments: SegmentMap, found: ImageFindings) -
 
 
 def check_images(tasks: Iterable[ImageTask], workers: int = 1) -> Iterator[ImageFindings]:
-    """Yield what `check_image` finds, in the order of `tasks`, of which few are held at a time.
+    """Yield the findings of each image, in the order of `tasks`.
 
     Args:
-        tasks: images; an iterator will do.
-        workers: processes; 1 for this one alone.
+        tasks: the images; of an iterator only a few are held at a time.
+        workers: number of processes; 1 checks in this process.
 
     Raises:
-        InputError: a process was killed, as for want of memory.
+        InputError: a process was killed, perhaps because memory ran out.
     """
     if workers <= 1:
         yield from map(check_image, tasks)
@@ -135,7 +131,7 @@ def check_images(tasks: Iterable[ImageTask], workers: int = 1) -> Iterator[Image
                 yield from pool.map(check_image, batch, chunksize=CHUNK)
     except BrokenProcessPool:
         raise InputError(
-            f"one of {workers} processes was killed, as for want of memory: use fewer --workers"
+            f"one of {workers} processes was killed, perhaps out of memory: use fewer --workers"
         ) from None
 
 
@@ -145,5 +141,4 @@ def _quiet_worker() -> None:
 
 def default_workers(limit: int = 8) -> int:
     """As many processes as this one may use cores, at most `limit`."""
-    usable: Callable[[int], set] | None = getattr(os, "sched_getaffinity", None)
-    return min(limit, len(usable(0)) if usable else os.cpu_count() or 1)
+    return min(limit, usable_cores())

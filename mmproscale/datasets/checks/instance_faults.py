@@ -1,8 +1,8 @@
-"""How a COCO instance annotation file can be wrong: its JSON, its polygons and RLE masks."""
+"""Faults of a COCO instance annotation file: its JSON, its polygons and RLE masks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -10,18 +10,19 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from mmproscale.datasets.checks.annotation_faults import (
-    Doubles,
+    RepeatedValues,
     area_faults,
     box_faults,
-    category_faults,
     category_reference_faults,
     crowd_faults,
+    first_by_id,
     image_list_faults,
     image_reference_faults,
+    is_image_id,
     missing_keys,
 )
-from mmproscale.datasets.checks.faults import Fault, is_finite, is_int, is_number, shown
-from mmproscale.datasets.checks.panoptic_faults import by_hashable_id
+from mmproscale.datasets.checks.categories import category_faults
+from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 
 KEYS = ("id", "image_id", "category_id", "bbox", "area")
 # Polygons are drawn by hand and measured in several ways: only gross differences are faults.
@@ -34,12 +35,12 @@ LONGEST_COUNT = 7
 def instance_faults(
     content: Mapping[str, list[dict]], file: str, need_annotations: bool = False
 ) -> Iterator[Fault]:
-    """All faults of an instance file that the JSON tells without drawing a mask.
+    """Yield all faults of an instance file that show without drawing a mask.
 
     Args:
         content: the parsed file, whose three lists are there (see `list_faults`).
         file: its name.
-        need_annotations: whether there must be an instance, as to train on.
+        need_annotations: whether there must be an instance, as for training.
     """
     if any("segments_info" in annotation for annotation in content["annotations"][:1]):
         problem = "has 'segments_info': this is COCO panoptic, not instances"
@@ -48,17 +49,16 @@ def instance_faults(
         return
     yield from category_faults(content["categories"], file, panoptic=False)
     yield from image_list_faults(content["images"], file)
-    images = by_hashable_id(content["images"])
-    categories = by_hashable_id(content["categories"])
-    ids = Doubles("annotation-id-twice", "annotations have one id")
+    images, categories = first_by_id(content["images"]), first_by_id(content["categories"])
+    ids = RepeatedValues("annotation-id-twice", "annotations have one id")
     for place, annotation in enumerate(content["annotations"]):
         record = f"annotations[{place}]"
         yield from missing_keys(annotation, KEYS, "annotation-key-missing", file, record)
-        if type(annotation.get("id")) in (int, str):
+        if is_image_id(annotation.get("id")):
             yield from ids.faults(annotation["id"], file, f"{record}.id")
         yield from _values(annotation, images, categories, file, record)
     if need_annotations and all(a.get("iscrowd") for a in content["annotations"]):
-        problem = f"have no instance that is no crowd ({len(content['images'])} images)"
+        problem = f"have no instance that is not a crowd ({len(content['images'])} images)"
         yield Fault("no-instance", file, "annotations", problem, "give the annotated JSON")
 
 
@@ -69,38 +69,47 @@ def _values(
     if "image_id" in annotation:
         yield from image_reference_faults(image_id, images, file, f"{record}.image_id")
     if "category_id" in annotation:
-        what = partial(_named, annotation)
+        owner = partial(_annotation_text, annotation)
         value, field = annotation["category_id"], f"{record}.category_id"
-        yield from category_reference_faults(value, categories, file, field, what)
-    image = images.get(image_id, {}) if type(image_id) in (int, str) else {}
-    width, height = image.get("width"), image.get("height")
-    if is_int(width) and is_int(height):
-        # mmdet leaves out what is empty, and COCO itself has a few of these.
+        yield from category_reference_faults(value, categories, file, field, owner)
+    image = images.get(image_id, {}) if is_image_id(image_id) else {}
+    # mmdet leaves out empty boxes and masks, and COCO itself has a few of these.
+    if is_int(image.get("width")) and is_int(image.get("height")):
+        width, height = image["width"], image["height"]
         if "bbox" in annotation:
             box, field = annotation["bbox"], f"{record}.bbox"
             yield from box_faults(box, width, height, file, field, empty_is_note=True)
-        yield from mask_form_faults(annotation, height, width, file, record)
+        yield from _mask_form(annotation, height, width, file, record)
     if "area" in annotation:
         yield from area_faults(annotation["area"], file, f"{record}.area", empty_is_note=True)
     yield from crowd_faults(annotation, file, record)
 
 
-def _named(annotation: Mapping) -> str:
-    return f"annotation {shown(annotation.get('id'))} of image {shown(annotation.get('image_id'))}"
+def _annotation_text(annotation: Mapping) -> str:
+    image, number = excerpt(annotation.get("image_id")), excerpt(annotation.get("id"))
+    return f"annotation {number} of image {image}"
 
 
-def mask_form_faults(
+def mask_faults(
     annotation: Mapping, height: int, width: int, file: str, record: str
 ) -> Iterator[Fault]:
-    """Faults of one annotation's `segmentation` that show before it is drawn.
+    """Yield faults of an annotation's `segmentation`, or of its area and box compared with it.
 
     Args:
-        annotation: whose other keys don't matter.
-        height: of the image in pixels.
-        width: of the image in pixels.
+        annotation: its other keys are sound; `bbox` and `area` are compared where they are there.
+        height: the image's, in pixels.
+        width: the image's, in pixels.
         file: the annotation file's name.
-        record: where the annotation stands in it.
+        record: the annotation's place in it.
     """
+    faults = list(_mask_form(annotation, height, width, file, record))
+    yield from faults or _against_mask(annotation, height, width, file, record)
+
+
+def _mask_form(
+    annotation: Mapping, height: int, width: int, file: str, record: str
+) -> Iterator[Fault]:
+    """Yield faults of an annotation's `segmentation` that show before it is drawn."""
     mask, field = annotation.get("segmentation"), f"{record}.segmentation"
     if not mask:
         action = "draw the object, or remove it: training needs its mask"
@@ -110,35 +119,19 @@ def mask_form_faults(
     yield from check(mask, height, width, file, field)
 
 
-def mask_faults(
-    annotation: Mapping, height: int, width: int, file: str, record: str
-) -> Iterator[Fault]:
-    """Faults of one annotation's `segmentation`, and of its area and box against that.
-
-    Args:
-        annotation: whose other keys are in order; without `bbox` or `area` that is not compared.
-        height: of the image in pixels.
-        width: of the image in pixels.
-        file: the annotation file's name.
-        record: where the annotation stands in it.
-    """
-    faults = list(mask_form_faults(annotation, height, width, file, record))
-    yield from faults or _against_mask(annotation, height, width, file, record)
-
-
 def _polygons(polygons: list, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
     side = max(height, width)
     for place, polygon in enumerate(polygons):
         if not isinstance(polygon, list):
             action = "give a list of polygons, each x, y, x, y, ..."
-            yield Fault("polygon-type", file, field, f"is {shown(polygons)}", action)
+            yield Fault("polygon-type", file, field, f"is {excerpt(polygons)}", action)
             return
         if not _is_drawable(polygon, side):
             yield _polygon(polygon, height, width, file, f"{field}[{place}]")
 
 
 def _is_drawable(polygon: list, side: int) -> bool:
-    """Whether there are three points or more, none far outside: of millions, so without a loop."""
+    """Tell whether a polygon has three points or more and none far outside (without a loop)."""
     if len(polygon) < 6 or len(polygon) % 2 or not set(map(type, polygon)) <= {int, float}:
         return False
     # A NaN is neither below nor above, but the sum has it too.
@@ -146,11 +139,11 @@ def _is_drawable(polygon: list, side: int) -> bool:
 
 
 def _polygon(polygon: list, height: int, width: int, file: str, where: str) -> Fault:
-    """The fault of a polygon that is not drawable."""
+    """Return the fault of a polygon that is not drawable."""
     if not all(map(is_number, polygon)):
-        return Fault("polygon-type", file, where, f"is {shown(polygon)}", "list x, y, x, y, ...")
+        return Fault("polygon-type", file, where, f"is {excerpt(polygon)}", "list x, y, x, y, ...")
     if not all(map(is_finite, polygon)):
-        problem = f"is {shown(polygon)}, not finite"
+        problem = f"is {excerpt(polygon)}, not finite"
         return Fault("polygon-not-finite", file, where, problem, "remove or redraw it")
     if len(polygon) % 2:
         problem = f"has {len(polygon)} numbers, an odd count"
@@ -159,26 +152,31 @@ def _polygon(polygon: list, height: int, width: int, file: str, where: str) -> F
         problem = f"has {len(polygon) // 2} points, and a polygon needs 3"
         return Fault("polygon-short", file, where, problem, "remove or redraw it")
     # Drawing it may take all memory.
-    problem = f"is {shown(polygon)}, far outside its image of {width}x{height}"
+    problem = f"is {excerpt(polygon)}, far outside its image of {width}x{height}"
     return Fault("polygon-outside", file, where, problem, "remove or redraw it")
 
 
 def _rle(mask: Any, height: int, width: int, file: str, field: str) -> Iterator[Fault]:
     action = "give polygons, or size=[height, width] and counts"
     if not isinstance(mask, dict) or not {"size", "counts"} <= mask.keys():
-        yield Fault("mask-type", file, field, f"is {shown(mask)}, no polygons nor RLE", action)
+        yield Fault(
+            "mask-type", file, field, f"is {excerpt(mask)}, neither polygons nor RLE", action
+        )
     elif mask["size"] != [height, width] or not all(map(is_int, mask["size"])):
-        problem = f"has size {shown(mask['size'])} but its image is [{height}, {width}]"
+        problem = f"has size {excerpt(mask['size'])} but its image is [{height}, {width}]"
         yield Fault("rle-size", file, field, problem, "use [height, width] of the image")
     elif rle_pixels(mask["counts"]) != height * width:
         action = "write it again with pycocotools"
-        yield Fault("rle-counts", file, field, f"is no RLE mask of {width}x{height}", action)
+        yield Fault("rle-counts", file, field, f"is not an RLE mask of {width}x{height}", action)
 
 
 def rle_pixels(counts: Any) -> int:
-    """The pixels that the counts of an RLE cover, compressed (a string) or not; -1 for no counts.
+    """Return how many pixels the counts of an RLE cover, or -1 if they are not sound.
 
     pycocotools itself reads beyond the end of a string that was cut.
+
+    Args:
+        counts: a string (compressed) or a list of whole numbers.
     """
     if isinstance(counts, str):
         return _pixels_of(counts)
@@ -188,10 +186,11 @@ def rle_pixels(counts: Any) -> int:
 
 
 def _pixels_of(counts: str) -> int:
-    """The pixels that a compressed RLE covers, or -1.
+    """Return how many pixels a compressed RLE covers, or -1.
 
-    The code is that of maskApi.c: five bits in each character, those from 48 on, the sixth saying
-    that more follow; from the third count on a difference to the last but one.
+    The code is that of maskApi.c. Each character holds six bits, added to 48: five of a count, and
+    one that is set where more follow. From the third on, a count is stored as its difference to the
+    last but one.
     """
     codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
     if not codes.size or codes.min() < 0 or codes.max() > 63 or codes[-1] & 32:
@@ -225,35 +224,15 @@ def _against_mask(
     if min(*box[2:], *tight[2:]) < 1:
         return
     if float(mask_utils.iou([box], [tight], [0])[0, 0]) < LEAST_OVERLAP:
-        problem = f"is {shown(box)} but its mask lies in {tight}"
+        problem = f"is {excerpt(box)} but its mask lies in {tight}"
         yield Fault("instance-box", file, f"{record}.bbox", problem, "compute it from the mask")
 
 
 def instance_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
-    """What is worth knowing: images without an object."""
+    """Yield notes on images without an object."""
     used = {a.get("image_id") for a in content["annotations"] if is_int(a.get("image_id"))}
     for place, image in enumerate(content["images"]):
         if is_int(image.get("id")) and image["id"] not in used:
-            problem = f"({shown(image.get('file_name'))}) has no object"
-            action = "filter_empty_gt leaves it out"
-            yield Fault(
-                "image-without-annotation", file, f"images[{place}]", problem, action, note=True
-            )
-
-
-def unknown_class_faults(
-    classes: Sequence[str], categories: Sequence[Mapping], file: str
-) -> Iterator[Fault]:
-    """The fault of classes that a config states and the file lacks: mmdet drops them unasked.
-
-    Args:
-        classes: the names that the config states.
-        categories: of the file.
-        file: its name.
-    """
-    known = {category.get("name") for category in categories}
-    unknown = [name for name in classes if name not in known]
-    if unknown:
-        problem = f"lacks {shown(unknown)}, which metainfo.classes lists"
-        action = "state the file's classes in the dataset's metainfo"
-        yield Fault("classes-differ", file, "categories", problem, action)
+            problem = f"({excerpt(image.get('file_name'))}) has no object"
+            field, action = f"images[{place}]", "filter_empty_gt leaves it out"
+            yield Fault("image-without-annotation", file, field, problem, action, note=True)

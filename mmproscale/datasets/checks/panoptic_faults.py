@@ -1,39 +1,40 @@
-"""How a COCO panoptic annotation file can be wrong, as far as its JSON tells."""
+"""Faults of a COCO panoptic annotation file that show in its JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import chain
 from typing import Any
 
 from mmproscale.datasets.checks.annotation_faults import (
-    Doubles,
+    RepeatedValues,
     area_faults,
     box_faults,
-    category_faults,
     category_reference_faults,
     crowd_faults,
+    first_by_id,
     image_list_faults,
     image_reference_faults,
+    is_image_id,
     missing_keys,
     path_faults,
 )
-from mmproscale.datasets.checks.faults import Fault, is_int, shown
+from mmproscale.datasets.checks.categories import category_faults
+from mmproscale.datasets.formats.panoptic_png import MAX_ID
+from mmproscale.utils.faults import Fault, excerpt, is_int
 
 SEGMENT_KEYS = ("id", "category_id", "bbox", "area")
-MAX_ID = 2**24 - 1  # R + 256 G + 65536 B
 
 
 def panoptic_faults(
     content: Mapping[str, list[dict]], file: str, need_annotations: bool = True
 ) -> Iterator[Fault]:
-    """All faults of a panoptic file whose three lists are there (see `list_faults`).
+    """Yield all faults of a panoptic file whose three lists are there (see `list_faults`).
 
     Args:
         content: the parsed file.
         file: its name.
-        need_annotations: False where images without ground truth will do (a test set).
+        need_annotations: False to accept images without ground truth (a test set).
     """
     yield from category_faults(content["categories"], file)
     yield from image_list_faults(content["images"], file)
@@ -46,16 +47,16 @@ def panoptic_faults(
 
 
 def annotation_list_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
-    """Faults of `annotations` and the segments in them."""
-    if _is_instances(content["annotations"]):
+    """Yield faults of `annotations` and the segments in them."""
+    first = next(iter(content["annotations"]), {})
+    if "segments_info" not in first and "segmentation" in first:
         problem = "has 'segmentation' and no 'segments_info': this is COCO instances, not panoptic"
         action = "give the panoptic JSON (panoptic_*.json)"
         yield Fault("instances-not-panoptic", file, "annotations[0]", problem, action)
         return
-    images = by_hashable_id(content["images"])
-    categories = by_hashable_id(content["categories"])
-    annotated = Doubles("annotations-of-one-image", "annotations of one image")
-    pngs = Doubles("png-named-twice", "annotations share a PNG")
+    images, categories = first_by_id(content["images"]), first_by_id(content["categories"])
+    annotated = RepeatedValues("annotations-of-one-image", "annotations of one image")
+    pngs = RepeatedValues("png-named-twice", "annotations share a PNG")
     for place, annotation in enumerate(content["annotations"]):
         record = f"annotations[{place}]"
         image_id = annotation.get("image_id")
@@ -68,43 +69,29 @@ def annotation_list_faults(content: Mapping[str, list[dict]], file: str) -> Iter
             found = list(path_faults(annotation["file_name"], file, field))
             yield from found or pngs.faults(annotation["file_name"], file, field)
         if isinstance(annotation.get("segments_info"), list):
-            image = images.get(image_id, {}) if type(image_id) in (int, str) else {}
+            image = images.get(image_id, {}) if is_image_id(image_id) else {}
             yield from _segments(annotation["segments_info"], image, categories, file, record)
-
-
-def _is_instances(annotations: list[dict]) -> bool:
-    first = annotations[0] if annotations else {}
-    return "segments_info" not in first and "segmentation" in first
-
-
-def by_hashable_id(entries: list[dict]) -> dict:
-    """id -> entry, the first of each id; entries with ids of another type are left out."""
-    found: dict = {}
-    for entry in entries:
-        if type(entry.get("id")) in (int, str):
-            found.setdefault(entry["id"], entry)
-    return found
 
 
 def _annotation_keys(annotation: Mapping, file: str, record: str) -> Iterator[Fault]:
     keys = ("image_id", "segments_info")
     for fault in missing_keys(annotation, keys, "annotation-key-missing", file, record):
-        problem = f"is missing (annotation of image {shown(annotation.get('image_id'))})"
+        problem = f"is missing (annotation of image {excerpt(annotation.get('image_id'))})"
         yield Fault(fault.kind, file, fault.field, problem, fault.action)
     segments = annotation.get("segments_info", [])
     if not isinstance(segments, list):
-        field, problem = f"{record}.segments_info", f"is {shown(segments)}, no list"
+        field, problem = f"{record}.segments_info", f"is {excerpt(segments)}, not a list"
         yield Fault("segments-type", file, field, problem, "give a list of segments")
 
 
 def _segments(
     segments: list[Any], image: Mapping, categories: Mapping, file: str, record: str
 ) -> Iterator[Fault]:
-    ids = Doubles("segment-id-twice", "segments of one image have one id")
+    ids = RepeatedValues("segment-id-twice", "segments of one image have one id")
     for place, segment in enumerate(segments):
         field = f"{record}.segments_info[{place}]"
         if not isinstance(segment, dict):
-            problem = f"is {shown(segment)}, no object"
+            problem = f"is {excerpt(segment)}, not an object"
             yield Fault("segments-type", file, field, problem, "give a list of segments")
             continue
         yield from missing_keys(segment, SEGMENT_KEYS, "segment-key-missing", file, field)
@@ -112,12 +99,12 @@ def _segments(
         yield from _segment_values(segment, image, categories, file, field)
 
 
-def _segment_id(segment: Mapping, ids: Doubles, file: str, field: str) -> Iterator[Fault]:
+def _segment_id(segment: Mapping, ids: RepeatedValues, file: str, field: str) -> Iterator[Fault]:
     if "id" not in segment:
         return
     value = segment["id"]
     if not is_int(value) or not 0 < value <= MAX_ID:
-        problem = f"is {shown(value)}, no id that a PNG can hold (0 is void)"
+        problem = f"is {excerpt(value)}, not an id that a PNG can hold (0 is void)"
         yield Fault("segment-id-range", file, field, problem, f"use 1 to {MAX_ID}")
     else:
         yield from ids.faults(value, file, field)
@@ -128,66 +115,62 @@ def _segment_values(
 ) -> Iterator[Fault]:
     if "category_id" in segment:
         value, field = segment["category_id"], f"{record}.category_id"
-        what = partial(_named, segment, image)
-        yield from category_reference_faults(value, categories, file, field, what)
-    width, height = image.get("width"), image.get("height")
-    if "bbox" in segment and is_int(width) and is_int(height):
-        yield from box_faults(segment["bbox"], width, height, file, f"{record}.bbox")
+        owner = partial(_segment_text, segment, image)
+        yield from category_reference_faults(value, categories, file, field, owner)
+    if "bbox" in segment and is_int(image.get("width")) and is_int(image.get("height")):
+        size = image["width"], image["height"]
+        yield from box_faults(segment["bbox"], *size, file, f"{record}.bbox")
     if "area" in segment:
         yield from area_faults(segment["area"], file, f"{record}.area")
     yield from crowd_faults(segment, file, record)
 
 
-def _named(segment: Mapping, image: Mapping) -> str:
-    return f"segment {shown(segment.get('id'))} of {shown(image.get('file_name'))}"
+def _segment_text(segment: Mapping, image: Mapping) -> str:
+    return f"segment {excerpt(segment.get('id'))} of {excerpt(image.get('file_name'))}"
 
 
 def panoptic_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
-    """What is worth knowing of a file without structural faults, and stops nobody."""
+    """Yield notes on a file whose three lists are there: facts that do not stop training."""
     flags = [bool(category.get("isthing")) for category in content["categories"]]
     if flags != sorted(flags, reverse=True):
         problem = "lists stuff before things: mmdet's CocoPanopticDataset would mislabel it"
         action = "use mmproscale.PanopticDataset, which orders things first"
         yield Fault("stuff-first", file, "categories", problem, action, note=True)
-    yield from chain(
-        _image_notes(content, file), _stuff_notes(content, file), _case_notes(content, file)
-    )
+    yield from _image_notes(content, file)
+    yield from _stuff_notes(content, file)
+    yield from _case_notes(content, file)
 
 
 def _image_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
     annotations = {
-        a["image_id"]: a for a in content["annotations"] if type(a.get("image_id")) in (int, str)
+        a["image_id"]: a for a in content["annotations"] if is_image_id(a.get("image_id"))
     }
-    names = Doubles("image-named-twice", "images are one file", note=True)
+    names = RepeatedValues("image-named-twice", "images are one file", note=True)
     for place, image in enumerate(content["images"]):
         record, image_id = f"images[{place}]", image.get("id")
         if isinstance(image.get("file_name"), str):
             yield from names.faults(image["file_name"], file, f"{record}.file_name")
-        if type(image_id) not in (int, str):
+        if not is_image_id(image_id):
             continue
-        problem = f"({shown(image.get('file_name'))}) has"
+        name = excerpt(image.get("file_name"))
         if image_id not in annotations:
-            action = "it is not trained on"
-            yield Fault(
-                "image-without-annotation", file, record, f"{problem} no annotation", action, True
-            )
+            kind, problem = "image-without-annotation", f"({name}) has no annotation"
+            yield Fault(kind, file, record, problem, "it is not trained on", note=True)
         elif annotations[image_id].get("segments_info") == []:
-            action = "filter_empty_gt leaves it out"
-            yield Fault(
-                "image-without-segments", file, record, f"{problem} no segment", action, True
-            )
+            kind, problem = "image-without-segments", f"({name}) has no segment"
+            yield Fault(kind, file, record, problem, "filter_empty_gt leaves it out", note=True)
 
 
 def _stuff_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
-    """Stuff is one segment in an image: of several, matching counts all but one as missed."""
+    """Note stuff classes with several segments in an image, of which matching finds only one."""
     stuff = {c["id"] for c in content["categories"] if is_int(c.get("id")) and not c.get("isthing")}
     for place, annotation in enumerate(content["annotations"]):
         entries = annotation.get("segments_info")
-        first: dict[int, int] = {}
+        record = f"annotations[{place}].segments_info"
+        first: dict[Any, int] = {}
         for number, segment in enumerate(entries if isinstance(entries, list) else ()):
             value = segment.get("category_id") if isinstance(segment, dict) else None
             if is_int(value) and value in stuff and first.setdefault(value, number) != number:
-                record = f"annotations[{place}].segments_info"
                 problem = f"is of stuff class {value}, as is {record}[{first[value]}]"
                 action = "give all pixels of a stuff class one id"
                 field = f"{record}[{number}].category_id"
@@ -203,7 +186,7 @@ def _case_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]
                 continue
             first = spellings.setdefault(text.lower(), text)
             if first != text:
-                problem = f"is {shown(text)}, and another is {shown(first)}: only case differs"
+                problem = f"is {excerpt(text)}, and another is {excerpt(first)}: only case differs"
                 action = "rename one before it meets a disk or reader without case"
                 field = f"{key}[{place}].{name}"
                 yield Fault("names-differ-in-case", file, field, problem, action, note=True)

@@ -1,1 +1,1 @@
-"""Conversion of other tools' annotations into COCO panoptic and instance files."""
+"""Conversion of annotations in other formats to COCO panoptic and instance files."""

@@ -1,13 +1,13 @@
-"""ADEChallengeData2016, semantic and instance maps, to COCO's panoptic format.
+"""Conversion of ADEChallengeData2016, semantic and instance maps, to COCO's panoptic format.
 
     ROOT/images/{training,validation}/NAME.jpg
     ROOT/annotations/{training,validation}/NAME.png           class 1 to 150, 0 is void
     ROOT/annotations_instance/{training,validation}/NAME.png  R: thing 1 to 100, G: its number
     -> ROOT/ade20k_panoptic_{train,val}.json, ROOT/ade20k_panoptic_{train,val}/NAME.png
 
-Ids of categories are the classes of the semantic maps, 1 to 150. A segment's id is its class, for
-an instance plus 256 times its number. Where both maps have something, the instance counts; a pixel
-of a thing class without instance is void.
+Category ids are the classes of the semantic maps, 1 to 150. A stuff segment's id is its class; an
+instance's id is its class plus 256 times its number. Where both maps label a pixel, the instance
+map wins. A pixel of a thing class without an instance is void.
 """
 
 from functools import cache, partial
@@ -17,19 +17,8 @@ from typing import Any
 import numpy as np
 from mmdet.datasets.ade20k import ADE20KInstanceDataset, ADE20KSegDataset
 
-from mmproscale.datasets.conversion.panoptic_output import (
-    Destination,
-    PanopticImage,
-    Progress,
-    describe_segments,
-    write_dataset,
-)
-from mmproscale.datasets.conversion.reading import (
-    check_one_size,
-    image_size,
-    read_label_map,
-    read_pixels,
-)
+from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
+from mmproscale.datasets.conversion.source_files import read_map_pair
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
 
@@ -39,7 +28,7 @@ PER_INSTANCE = 256
 
 @cache
 def ade20k_categories() -> tuple[dict[str, Any], ...]:
-    """The 150 classes in the challenge's order, 100 of them things, as mmdet lists them."""
+    """Return the 150 classes in the challenge's order, 100 of them things, as mmdet lists them."""
     things = {name.strip() for name in ADE20KInstanceDataset.METAINFO["classes"]}
     named = zip(
         ADE20KSegDataset.METAINFO["classes"], ADE20KSegDataset.METAINFO["palette"], strict=True
@@ -52,34 +41,26 @@ def ade20k_categories() -> tuple[dict[str, Any], ...]:
 
 @cache
 def class_of_instance() -> np.ndarray:
-    """(101,) The class, 1 to 150, of each of the 100 instance classes; 0 is no instance."""
+    """Return the class, 1 to 150, of each of the 100 instance classes, (101,); place 0 is void."""
     number = {category["name"]: category["id"] for category in ade20k_categories()}
     things = ADE20KInstanceDataset.METAINFO["classes"]
     return np.array([VOID] + [number[name.strip()] for name in things], np.int32)
 
 
 def ade20k_destination(root: str | Path, split: str) -> Destination:
-    """Where a split goes."""
-    folder = Path(root) / f"ade20k_panoptic_{split}"
-    return Destination(Path(f"{folder}.json"), folder)
+    """Return the destination of a split."""
+    return Destination(Path(root) / f"ade20k_panoptic_{split}")
 
 
-def convert_ade20k(
-    root: str | Path, split: str, workers: int = 1, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Convert a split.
+def prepare_ade20k(root: str | Path, split: str) -> Conversion:
+    """Prepare the conversion of a split.
 
     Args:
-        root: The folder that has ``images``, ``annotations`` and ``annotations_instance``.
+        root: The folder with ``images``, ``annotations`` and ``annotations_instance``.
         split: ``train`` or ``val``.
-        workers: How many processes.
-        progress: Called as (name, images done, images in all).
-
-    Returns:
-        The JSON's content.
 
     Raises:
-        InputError: Files are missing or are not what the challenge's are.
+        InputError: The split has no images.
     """
     root, folder = Path(root), SPLITS[split]
     images = sorted((root / "images" / folder).glob("*.jpg"))
@@ -88,35 +69,29 @@ def convert_ade20k(
             f"'{root / 'images' / folder}' has no *.jpg: is {root} ADEChallengeData2016, unpacked?"
         )
     convert = partial(_convert, root=root, folder=folder)
-    destination = ade20k_destination(root, split)
-    return write_dataset(images, convert, ade20k_categories(), destination, workers, progress)
+    return Conversion(images, convert, ade20k_categories(), ade20k_destination(root, split))
 
 
 def _convert(path: Path, root: Path, folder: str) -> PanopticImage:
-    size = image_size(path)
     semantic = root / "annotations" / folder / f"{path.stem}.png"
     instance = root / "annotations_instance" / folder / f"{path.stem}.png"
-    classes = read_label_map(semantic, "semantic map")
-    instances = read_pixels(instance, "instance map")
-    check_one_size(semantic, classes.shape, path, size)
-    check_one_size(instance, instances.shape, path, size)
+    classes, instances = read_map_pair(path, semantic, instance)
     ids = _segment_ids(classes, semantic, instances, instance)
     present = np.flatnonzero(np.bincount(ids.ravel())).tolist()
     meaning = {segment_id: (segment_id % PER_INSTANCE, 0) for segment_id in present}
-    image = dict(id=path.stem, file_name=path.name, height=size[0], width=size[1])
-    return PanopticImage(image, ids, describe_segments(ids, meaning), f"{path.stem}.png")
+    return PanopticImage(path.stem, path.name, f"{path.stem}.png", ids, meaning)
 
 
 def _segment_ids(
     classes: np.ndarray, semantic: Path, instances: np.ndarray, instance: Path
 ) -> np.ndarray:
-    """(H, W) int32 of the semantic map (H, W) and the instance map (H, W, 3)."""
+    """Return segment ids, (H, W) int32, from the semantic (H, W) and instance map (H, W, 3)."""
     categories, of_instance = ade20k_categories(), class_of_instance()
     if classes.max() > len(categories):
         raise InputError(f"semantic map '{semantic}' has class {classes.max()}: expected 0 to 150")
     if instances.ndim != 3 or instances.shape[2] < 2:
         raise InputError(
-            f"instance map '{instance}' is no colour image: expected class R, number G"
+            f"instance map '{instance}' is not in colour: expected class in R, number in G"
         )
     things, numbers = instances[..., 0], instances[..., 1].astype(np.int32)
     if things.max() >= len(of_instance):

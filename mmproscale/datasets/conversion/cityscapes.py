@@ -1,13 +1,13 @@
-"""Cityscapes' instance ids to COCO's panoptic format, in the layout of its own tools.
+"""Conversion of Cityscapes' instance ids to COCO's panoptic format, in its own tools' layout.
 
     ROOT/leftImg8bit/SPLIT/CITY/NAME_leftImg8bit.png
     ROOT/gtFine/SPLIT/CITY/NAME_gtFine_instanceIds.png
     -> ROOT/gtFine/cityscapes_panoptic_SPLIT.json
        ROOT/gtFine/cityscapes_panoptic_SPLIT/NAME_gtFine_panoptic.png
 
-Ids of segments are the values of the instance ids, ids of categories Cityscapes' label ids, as in
-Cityscapes' own converter. One thing differs: an image's ``file_name`` is its path below
-``leftImg8bit/SPLIT``, where it can be found.
+Segment ids are the values of the instance ids, and category ids are Cityscapes' label ids, as in
+Cityscapes' own converter. The only difference is an image's ``file_name``: here it is the image's
+path below ``leftImg8bit/SPLIT``.
 """
 
 from dataclasses import dataclass
@@ -17,20 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.conversion.panoptic_output import (
-    Destination,
-    PanopticImage,
-    Progress,
-    describe_segments,
-    write_dataset,
-)
-from mmproscale.datasets.conversion.reading import check_one_size, image_size, read_label_map
+from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
+from mmproscale.datasets.conversion.source_files import check_size, image_size, read_label_map
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
 
-SPLITS = ("train", "val")
 IMAGE, LABELS = "_leftImg8bit.png", "_gtFine_instanceIds.png"
-PER_CLASS = 1000  # instance n of label l is l * 1000 + n; below that, a value is a label
+PER_CLASS = 1000  # instance n of label l is l * 1000 + n; a smaller value is a label
 
 
 def _category(label: int, name: str, group: str, isthing: int, *color: int) -> dict[str, Any]:
@@ -60,7 +53,7 @@ CATEGORIES = [
 ]
 _THINGS = {c["id"] for c in CATEGORIES if c["isthing"]}
 _STUFF = {c["id"] for c in CATEGORIES} - _THINGS
-# Labels that Cityscapes does not evaluate: void. Caravans and trailers are counted one by one.
+# Labels that Cityscapes does not evaluate are void. Caravans and trailers have instances.
 _IGNORED = {*range(7), 9, 10, 14, 15, 16, 18, 29, 30}
 _IGNORED_THINGS = {29, 30}
 
@@ -73,37 +66,28 @@ class _Frame:
 
 
 def cityscapes_destination(root: str | Path, split: str) -> Destination:
-    """Where a split goes."""
-    folder = Path(root) / "gtFine" / f"cityscapes_panoptic_{split}"
-    return Destination(Path(f"{folder}.json"), folder)
+    """Return the destination of a split."""
+    return Destination(Path(root) / "gtFine" / f"cityscapes_panoptic_{split}")
 
 
-def convert_cityscapes(
-    root: str | Path, split: str, workers: int = 1, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Convert a split.
+def prepare_cityscapes(root: str | Path, split: str) -> Conversion:
+    """Prepare the conversion of a split.
 
     Args:
-        root: The folder that has ``leftImg8bit`` and ``gtFine``.
-        split: ``train`` or ``val``; what is published of ``test`` is no ground truth.
-        workers: How many processes.
-        progress: Called as (name, images done, images in all).
-
-    Returns:
-        The JSON's content.
+        root: The folder with ``leftImg8bit`` and ``gtFine``.
+        split: ``train`` or ``val``; the published labels of ``test`` are not the ground truth.
 
     Raises:
-        InputError: Files are missing or are not what Cityscapes' are.
+        InputError: There are no labels or images, or one has no counterpart.
     """
     root = Path(root)
-    images = root / "leftImg8bit" / split
-    convert = partial(_convert, images=images)
+    convert = partial(_convert, images=root / "leftImg8bit" / split)
     destination = cityscapes_destination(root, split)
-    return write_dataset(_frames(root, split), convert, CATEGORIES, destination, workers, progress)
+    return Conversion(_frames(root, split), convert, CATEGORIES, destination)
 
 
 def _frames(root: Path, split: str) -> list[_Frame]:
-    """Every labelled image, by name; images and labels must be in pairs."""
+    """Return every labelled image, sorted by name; each needs an image file and a label file."""
     labels = _by_name(root / "gtFine" / split, LABELS)
     images = _by_name(root / "leftImg8bit" / split, IMAGE)
     for names, others, folder, suffix in (
@@ -113,7 +97,7 @@ def _frames(root: Path, split: str) -> list[_Frame]:
         for name in sorted(names.keys() - others.keys()):
             path = names[name].relative_to(root).parts[2:-1]
             missing = root.joinpath(folder, split, *path, name + suffix)
-            raise InputError(f"'{names[name]}' has no counterpart '{missing}': unpack it too")
+            raise InputError(f"'{names[name]}' has no counterpart '{missing}': unpack that too")
     return [_Frame(name, labels[name], images[name]) for name in labels]
 
 
@@ -126,27 +110,20 @@ def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
 
 def _convert(frame: _Frame, images: Path) -> PanopticImage:
     values = read_label_map(frame.labels, "instance ids")
-    height, width = values.shape
-    check_one_size(frame.labels, values.shape, frame.image, image_size(frame.image))
+    check_size(frame.labels, values.shape, frame.image, image_size(frame.image))
     present = np.flatnonzero(np.bincount(values.ravel())).tolist()
-    meanings = ((value, _meaning(value, frame.labels)) for value in present)
-    meaning = {value: known for value, known in meanings if known is not None}
+    meanings = {value: _meaning(value, frame.labels) for value in present}
+    meaning = {value: known for value, known in meanings.items() if known is not None}
     table = np.full(max(present) + 1, VOID, np.int32)
     table[list(meaning)] = list(meaning)
-    ids = table[values]
-    image = dict(
-        id=frame.name,
-        file_name=frame.image.relative_to(images).as_posix(),
-        height=height,
-        width=width,
-    )
-    segments = describe_segments(ids, meaning)
-    return PanopticImage(image, ids, segments, f"{frame.name}_gtFine_panoptic.png")
+    file_name = frame.image.relative_to(images).as_posix()
+    png_name = f"{frame.name}_gtFine_panoptic.png"
+    return PanopticImage(frame.name, file_name, png_name, table[values], meaning)
 
 
 def _meaning(value: int, path: Path) -> tuple[int, int] | None:
-    """Category and crowd of one value of the instance ids; None for void."""
-    if value in _STUFF or value in _THINGS:  # a thing's bare label is a group of them
+    """Return category id and crowd flag of a value of the instance ids; None for void."""
+    if value in _STUFF or value in _THINGS:  # a thing's label without a number is a group
         return value, int(value in _THINGS)
     label = value // PER_CLASS
     if value in _IGNORED or label in _IGNORED_THINGS:

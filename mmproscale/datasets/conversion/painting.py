@@ -1,9 +1,9 @@
-"""Regions that may overlap, painted into one map of segments.
+"""Painting of regions, which may overlap, into one map of segments.
 
-From the bottom up: stuff, crowds, things; among these the larger under the smaller, since what lies
-on something is drawn smaller than it; of equal ones the later in the file is on top. A region of
-which nothing is left is no segment. Regions of one stuff class, and crowds of one class, become one
-segment.
+The order from bottom to top is stuff, crowds, things. Within each of these, smaller regions lie
+over larger ones, and of regions with equal areas the later one in the file is on top. A region
+without visible pixels becomes no segment. All regions of a stuff class become one segment, and so
+do all crowds of a class.
 """
 
 import math
@@ -14,22 +14,21 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle_tools
 
-from mmproscale.datasets.conversion.panoptic_output import describe_segments
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
 
-FARTHEST = 1e6  # pixels; an outline is walked pixel by pixel, outside the image too
+FARTHEST = 1e6  # pixels; COCO's tools follow outlines pixel by pixel, also outside the image
 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of an image that someone outlined.
+    """Outlined part of an image.
 
     Args:
-        category_id: Of its class.
-        isthing: Whether that is a thing.
+        category_id: Id of its class.
+        isthing: True for a thing class.
         rle: COCO's compressed run-length code of its mask.
-        is_crowd: Whether it is many things, not told apart.
+        is_crowd: True for several things in one outline.
     """
 
     category_id: int
@@ -40,62 +39,62 @@ class Region:
 
 def paint(
     regions: Sequence[Region], height: int, width: int, rest: int | None = None
-) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Paint regions over one another, as the module says.
+) -> tuple[np.ndarray, dict[int, tuple[int, int]]]:
+    """Paint regions over one another, in the order that the module describes.
 
     Args:
-        regions: In the file's order.
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        rest: Id of the stuff class that the pixels of no region belong to; None for void.
+        regions: Regions in the file's order.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        rest: Id of the stuff class of pixels that no region covers; None leaves them void.
 
     Returns:
-        The (H, W) int32 map of segment ids and COCO's ``segments_info``.
+        The (H, W) int32 map of segment ids, and segment id -> (category id, crowd flag), also for
+        hidden regions.
     """
-    numbers: dict[Any, int] = {}
-    meaning = {}
-    of_region = []
+    segment_ids: dict[Any, int] = {}
+    meaning: dict[int, tuple[int, int]] = {}
+    id_of_region = []
     for index, region in enumerate(regions):
         is_one = region.isthing and not region.is_crowd
-        number = numbers.setdefault(
-            index if is_one else ("all", region.category_id), len(numbers) + 1
-        )
-        meaning[number] = region.category_id, int(region.isthing and region.is_crowd)
-        of_region.append(number)
+        key = index if is_one else ("all", region.category_id)
+        segment_id = segment_ids.setdefault(key, len(segment_ids) + 1)
+        meaning[segment_id] = region.category_id, int(region.isthing and region.is_crowd)
+        id_of_region.append(segment_id)
     ids = np.full((height, width), VOID, np.int32)
-    for index in sorted(range(len(regions)), key=lambda index: _height(regions[index])):
-        ids[rle_tools.decode(regions[index].rle) > 0] = of_region[index]
+    for index in sorted(range(len(regions)), key=lambda index: _layer(regions[index])):
+        ids[rle_tools.decode(regions[index].rle) > 0] = id_of_region[index]
     if rest is not None:
-        number = numbers.setdefault(("all", rest), len(numbers) + 1)
-        meaning[number] = rest, 0
-        ids[ids == VOID] = number
-    return ids, describe_segments(ids, meaning)
+        segment_id = segment_ids.setdefault(("all", rest), len(segment_ids) + 1)
+        meaning[segment_id] = rest, 0
+        ids[ids == VOID] = segment_id
+    return ids, meaning
 
 
-def _height(region: Region) -> tuple[int, float]:
-    layer = 0 if not region.isthing else 1 if region.is_crowd else 2
-    return layer, -float(rle_tools.area(region.rle))
+def _layer(region: Region) -> tuple[int, float]:
+    kind = 0 if not region.isthing else 1 if region.is_crowd else 2
+    return kind, -float(rle_tools.area(region.rle))
 
 
 def polygons_to_rle(
     polygons: Sequence[Sequence[float]], height: int, width: int, where: str
 ) -> dict[str, Any]:
-    """The mask of polygons together, as COCO's tools draw it.
+    """Return COCO's run-length code of the union of polygons, as COCO's tools draw it.
 
     Args:
-        polygons: Each x1, y1, x2, y2, ... in pixels, of three points or more.
-        height: Of the image.
-        width: Of the image.
+        polygons: Lists x1, y1, x2, y2, ... in pixels, with three points or more.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
         where: The file and the region's place in it, for messages.
 
     Raises:
-        InputError: Too few numbers, or what is none.
+        InputError: There is no polygon, or one has too few points or an invalid coordinate.
     """
     for polygon in polygons:
         is_list = isinstance(polygon, (list, tuple)) and len(polygon) >= 6 and len(polygon) % 2 == 0
         if not is_list or not all(_is_coordinate(value) for value in polygon):
             raise InputError(
-                f"{where}: a polygon is no list x1, y1, x2, y2, ... of three points or more"
+                f"{where}: a polygon is not a list x1, y1, x2, y2, ... of three points or more"
             )
     if not polygons:
         raise InputError(f"{where}: no polygon")
@@ -105,8 +104,3 @@ def polygons_to_rle(
 def _is_coordinate(value: Any) -> bool:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_number and math.isfinite(value) and abs(value) < FARTHEST
-
-
-def mask_to_rle(mask: np.ndarray) -> dict[str, Any]:
-    """COCO's run-length code of a mask (H, W)."""
-    return rle_tools.encode(np.asfortranarray(mask, dtype=np.uint8))

@@ -1,1 +1,1 @@
-"""File formats: panoptic PNGs and JSON, COCO run-length masks, colours."""
+"""File formats: images, COCO's JSON and panoptic PNGs, run-length masks, colours."""

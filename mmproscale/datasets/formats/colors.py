@@ -1,4 +1,4 @@
-"""Colours of a panoptic picture: one hue for a class, one shade of it for each instance."""
+"""Colours of classes and segments: one hue for a class, one shade of it for each instance."""
 
 import colorsys
 from collections.abc import Sequence
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-Color = tuple[int, int, int]
+from mmproscale.utils.faults import is_finite
+
+Color = tuple[int, ...]
 """Red, green, blue in 0..255."""
 
 _GOLDEN_RATIO = 0.618034
@@ -14,21 +16,37 @@ _PLASTIC_RATIO = 0.754878
 
 
 def class_colors(categories: Sequence[dict[str, Any]]) -> dict[int, Color]:
-    """Colour of each category id: its ``color`` if it has one, otherwise hues far apart."""
-    colors = {}
+    """Return the colour of each category id: its ``color``, or a hue far from the others.
+
+    A colour that is made differs from all others. A ``color`` that is not three numbers is ignored.
+    """
+    given = {c["id"]: tuple(map(int, c["color"])) for c in categories if _is_rgb(c.get("color"))}
+    taken, colors = set(given.values()), {}
     for index, category in enumerate(categories):
-        given = category.get("color")
-        hue = (0.02 + index * _GOLDEN_RATIO) % 1.0
-        saturation = 0.75 if category.get("isthing", 1) else 0.45
-        made = tuple(round(255 * v) for v in colorsys.hsv_to_rgb(hue, saturation, 0.9))
-        colors[category["id"]] = tuple(int(v) for v in given) if given is not None else made
+        color = given.get(category["id"])
+        if color is None:
+            is_thing, count = category.get("isthing", 1), len(categories)
+            attempts = (_class_color(index + i * count, is_thing, darker=i) for i in range(12))
+            color = next((c for c in attempts if c not in taken), _class_color(index, is_thing))
+            taken.add(color)
+        colors[category["id"]] = color
     return colors
 
 
-def instance_shade(color: Color, index: int) -> Color:
-    """The ``index``-th shade of a colour; 0 is the colour itself.
+def _is_rgb(color: Any) -> bool:
+    return isinstance(color, (list, tuple)) and len(color) == 3 and all(map(is_finite, color))
 
-    Hue and lightness step through narrow bands by ratios that never fall into step, so that
+
+def _class_color(index: int, is_thing: int, darker: int = 0) -> Color:
+    hue, saturation = (0.02 + index * _GOLDEN_RATIO) % 1.0, 0.75 if is_thing else 0.45
+    color = colorsys.hsv_to_rgb(hue, saturation, 0.9 - 0.05 * darker)
+    return tuple(round(255 * part) for part in color)
+
+
+def instance_shade(color: Color, index: int) -> Color:
+    """Return the ``index``-th shade of a colour; 0 is the colour itself.
+
+    Hue and lightness step through narrow bands by irrational ratios, so that shades do not repeat:
     instances of one class look alike as a class and different from each other.
     """
     if index == 0:
@@ -37,15 +55,14 @@ def instance_shade(color: Color, index: int) -> Color:
     hue = (hue + 0.13 * ((index * _GOLDEN_RATIO) % 1.0 - 0.5)) % 1.0
     # Away from black and white, where shades of one hue can't be told apart.
     lightness = min(max(lightness, 0.35), 0.65) + 0.5 * ((index * _PLASTIC_RATIO) % 1.0 - 0.5)
-    saturation = max(saturation, 0.5)
-    red, green, blue = colorsys.hls_to_rgb(hue, lightness, saturation)
-    return round(255 * red), round(255 * green), round(255 * blue)
+    shade = colorsys.hls_to_rgb(hue, lightness, max(saturation, 0.5))
+    return tuple(round(255 * part) for part in shade)
 
 
 def segment_colors(
     segments: Sequence[dict[str, Any]], categories: Sequence[dict[str, Any]]
 ) -> dict[int, Color]:
-    """Colour of each segment id: shades count through the instances of a thing class."""
+    """Return the colour of each segment id: each instance of a thing class has its own shade."""
     by_class = class_colors(categories)
     is_thing = {category["id"]: bool(category.get("isthing", 1)) for category in categories}
     seen: dict[int, int] = {}

@@ -1,20 +1,26 @@
-"""What our COCO datasets share: the files that the JSON names must be there, and so must images."""
+"""Base of our COCO datasets: refuses missing files, and datasets without an image to train on."""
 
 import os.path as osp
+from collections.abc import Callable, Iterator
 from typing import ClassVar, NamedTuple
 
 from mmdet.datasets import CocoDataset
 
-from mmproscale.datasets.checks.faults import refuse
-from mmproscale.datasets.formats.panoptic_files import missing_files, read_panoptic_json
+from mmproscale.datasets.checks.categories import class_metainfo
+from mmproscale.datasets.checks.missing_files import is_local, missing_files
+from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.errors import InputError
+from mmproscale.utils.faults import Fault, refuse
 
 
 class Folder(NamedTuple):
-    """One of a dataset's folders.
+    """Folder of a dataset.
 
-    `item_key` is where an item has a file's path, `what` names one file in messages, `content`
-    all of them, and `for_tests` says whether testing needs the folder.
+    Attributes:
+        item_key: an item's key of the path of its file.
+        what: name of one file in messages.
+        content: name of all files in messages.
+        for_tests: whether testing needs the folder.
     """
 
     item_key: str
@@ -24,20 +30,22 @@ class Folder(NamedTuple):
 
 
 class LocalCocoDataset(CocoDataset):
-    """mmdet's COCO dataset, which refuses by name what is not there (on local disks).
+    """mmdet's COCO dataset, which refuses missing files by name (on local disks).
 
     Args:
-        hint: how to get the data, added to the message when `data_root` does not exist.
+        hint: the way to get the data, for the message that `data_root` does not exist.
         kwargs: those of mmdet's class.
 
     Raises:
-        InputError: a missing root, folder, annotation file or file that it names; a file that is
-            not COCO; no image to train on.
+        InputError: the root, a folder, the annotation file or a file that it names is missing; the
+            annotation file is not COCO; there is no image to train on.
     """
 
+    data_prefix: dict
     METAINFO: ClassVar[dict] = {}
+    FIND_FAULTS: ClassVar[Callable[..., Iterator[Fault]]]
     JSON: ClassVar[str] = "JSON"
-    MEND: ClassVar[str] = "ann_file"  # what to check where it is missing
+    MEND: ClassVar[str] = "ann_file"  # what to check if the JSON is missing
     FOLDERS: ClassVar[dict[str, Folder]] = dict(img=Folder("img_path", "image", "images", True))
 
     def __init__(self, *args, hint: str = "", **kwargs) -> None:
@@ -50,7 +58,7 @@ class LocalCocoDataset(CocoDataset):
         super()._join_prefix()
 
     def filter_data(self) -> list[dict]:
-        """Return the images to train on, those that `filter_cfg` does not drop.
+        """Return the images to train on: those that `filter_cfg` does not drop.
 
         Raises:
             InputError: no image is left.
@@ -73,13 +81,32 @@ class LocalCocoDataset(CocoDataset):
         return kept
 
     def _is_trained_on(self, item: dict, drop_empty: bool) -> bool:
-        """Whether an item has, or with `drop_empty` shows, what can be learned."""
+        """Tell whether an item has ground truth, and with `drop_empty` whether it has objects."""
         raise NotImplementedError
 
-    def _read_json(self) -> dict:
-        """The annotation file's content, whose three lists are there."""
+    def load_data_list(self) -> list[dict]:
+        """Read the annotation file and set `metainfo` and `cat2label`; return an item per image."""
         self._check_root()
-        return read_panoptic_json(self.ann_file, not self.test_mode, self.backend_args, self.MEND)
+        need = not self.test_mode
+        content = read_coco_json(self.ann_file, need, self.backend_args, self.MEND)
+        refuse(self.FIND_FAULTS(content, self.ann_file, need))
+        used = self._used_categories(content["categories"])
+        self._metainfo.update(class_metainfo(used))
+        self.cat_ids = [category["id"] for category in used]
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        annotations: dict = {image["id"]: [] for image in content["images"]}
+        for place, annotation in enumerate(content["annotations"]):
+            annotations[annotation["image_id"]].append((place, annotation))
+        data_list = [
+            self.parse_data_info(dict(image=image, annotations=annotations[image["id"]]))
+            for image in content["images"]
+        ]
+        self._check_files(data_list)
+        return data_list
+
+    def _used_categories(self, categories: list[dict]) -> list[dict]:
+        """Return those that are classes, in the order of labels and with `isthing`."""
+        raise NotImplementedError
 
     def _check_root(self) -> None:
         ann_file, root = self._relative["ann_file"], self.data_root
@@ -89,7 +116,7 @@ class LocalCocoDataset(CocoDataset):
             if not self._relative.get(key) and (folder.for_tests or not self.test_mode):
                 content = f"the dataset's {folder.content}" if key == "img" else folder.content
                 raise InputError(f"data_prefix.{key} is not set: name the folder of {content}")
-        if root and self._is_local(root) and not osp.isdir(root):
+        if root and is_local(root, self.backend_args) and not osp.isdir(root):
             parts = [
                 f"{self._relative[key]} ({folder.content})"
                 for key, folder in self.FOLDERS.items()
@@ -102,15 +129,11 @@ class LocalCocoDataset(CocoDataset):
             )
 
     def _check_files(self, data_list: list[dict]) -> None:
-        """Refuse files that the items name and that are not there."""
+        """Refuse missing files that the items name."""
         for key, (item_key, what, _, _) in self.FOLDERS.items():
             folder = self.data_prefix.get(key)
-            if not folder or not self._is_local(folder):
+            if not folder or not is_local(folder, self.backend_args):
                 continue
             paths = (item[item_key] for item in data_list if item[item_key] is not None)
             names = (path[len(folder) :].lstrip("/") for path in paths)
             refuse(missing_files(folder, names, what, self.ann_file))
-
-    def _is_local(self, path: str) -> bool:
-        backend = (self.backend_args or {}).get("backend", "local")
-        return backend in ("local", "disk") and "://" not in path

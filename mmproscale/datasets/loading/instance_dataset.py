@@ -1,56 +1,42 @@
-"""An instance dataset in COCO format whose classes, files and images are what its JSON says."""
+"""Instance dataset in COCO format, with the classes, files and images of its JSON."""
 
-from mmproscale.datasets.checks.faults import refuse
-from mmproscale.datasets.checks.instance_faults import instance_faults, unknown_class_faults
-from mmproscale.datasets.formats.panoptic_files import class_metainfo
+from mmproscale.datasets.checks.class_agreement import unknown_class_faults
+from mmproscale.datasets.checks.instance_faults import instance_faults
 from mmproscale.datasets.loading.coco_dataset import LocalCocoDataset
 from mmproscale.registry import DATASETS
+from mmproscale.utils.faults import refuse
 
 
 @DATASETS.register_module()
 class InstanceDataset(LocalCocoDataset):
-    """COCO instance annotations: things of which each has a polygon or RLE mask.
+    """Dataset of COCO instance annotations: things, each with a polygon or RLE mask.
 
     It differs from mmdet's class in three ways:
 
     - Classes come from the annotation file, in its order. `classes` in the config's `metainfo`
       selects some of them, in the file's order too: objects of others are left out.
-    - With `filter_cfg=dict(filter_empty_gt=True)`, images without an object that trains are left
-      out, those of crowds alone among them.
-    - What is wrong with the file is refused when the dataset is built, by name: see
-      `instance_faults`. Every image that it names must be there (local disks).
+    - With `filter_cfg=dict(filter_empty_gt=True)`, images without objects or with crowds only are
+      left out.
+    - Faults of the file are refused by name when the dataset is built: see `instance_faults`.
+      Every image that it names must be there (local disks).
 
     An item has mmdet's keys: `img_path`, `img_id`, `height`, `width`, `instances` (`bbox`
-    (x1, y1, x2, y2) in pixels, `bbox_label`, `mask`, `ignore_flag` 1 for a crowd), and for
-    `LoadInstances` to compare with the mask `ann_file`, and of each instance its `place` among the
-    JSON's annotations and its `area`.
+    (x1, y1, x2, y2) in pixels, `bbox_label`, `mask`, `ignore_flag` 1 for a crowd). It also has
+    `ann_file`, and each instance its `area` and its `place` among the JSON's annotations, so that
+    `LoadInstances` can check the mask.
 
     Args:
-        hint: how to get the data, added to the message when `data_root` does not exist.
+        hint: the way to get the data, for the message that `data_root` does not exist.
         kwargs: those of `CocoDataset`; `data_prefix` is dict(img=...).
 
     Raises:
-        InputError: a missing root, folder, annotation file or image; an annotation file that has a
-            fault, or lacks a class that the config states; no image with an object.
+        InputError: the root, a folder, the annotation file or an image is missing; the annotation
+            file has a fault, or lacks a class that the config states; no image has an object.
     """
 
+    FIND_FAULTS = staticmethod(instance_faults)
     JSON = "instance JSON"
     MEND = "ann_file (tools/datasets/panoptic_to_instances.py makes it of a panoptic JSON)"
-
-    def load_data_list(self) -> list[dict]:
-        """Read the annotation file, set `metainfo` and `cat2label`; return a dict per image."""
-        content = self._read_json()
-        refuse(instance_faults(content, self.ann_file, not self.test_mode))
-        self._set_classes(content["categories"])
-        annotations: dict = {image["id"]: [] for image in content["images"]}
-        for place, annotation in enumerate(content["annotations"]):
-            annotations[annotation["image_id"]].append((place, annotation))
-        data_list = [
-            self.parse_data_info(dict(image=image, annotations=annotations[image["id"]]))
-            for image in content["images"]
-        ]
-        self._check_files(data_list)
-        return data_list
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Turn one image and its annotations, each with its place, into an item's dict."""
@@ -63,14 +49,11 @@ class InstanceDataset(LocalCocoDataset):
                 item["instances"].append(instance | dict(place=place, area=annotation["area"]))
         return item
 
-    def _set_classes(self, categories: list[dict]) -> None:
+    def _used_categories(self, categories: list[dict]) -> list[dict]:
         stated = self._metainfo.get("classes")
         names = [stated] if isinstance(stated, str) else stated
         refuse(unknown_class_faults(names or (), categories, self.ann_file))
-        used = [c | dict(isthing=1) for c in categories if names is None or c["name"] in names]
-        self._metainfo.update(class_metainfo(used))
-        self.cat_ids = [category["id"] for category in used]
-        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        return [c | dict(isthing=1) for c in categories if names is None or c["name"] in names]
 
     def _is_trained_on(self, item: dict, drop_empty: bool) -> bool:
         return not drop_empty or not all(i["ignore_flag"] for i in item["instances"])

@@ -1,7 +1,7 @@
-"""mmseg's datasets of images and label maps, with one clear line for what is missing or broken.
+"""mmseg's datasets of images and label maps, which refuse missing or broken files in one line.
 
-This imports mmseg, so nothing of ours imports it: a config that names these types does, by
-``custom_imports``.
+This module imports mmseg, so none of our modules imports it. A config that names its types imports
+it by ``custom_imports``.
 """
 
 import os.path as osp
@@ -14,28 +14,29 @@ from mmseg.datasets import CityscapesDataset as StockCityscapesDataset
 from mmseg.datasets.transforms import LoadAnnotations
 from PIL import Image, UnidentifiedImageError
 
-from mmproscale.datasets.checks.faults import Fault, refuse
-from mmproscale.datasets.checks.png_faults import size_faults, unreadable
-from mmproscale.datasets.formats.panoptic_files import missing_files
+from mmproscale.datasets.checks.missing_files import is_local, missing_files
+from mmproscale.datasets.formats.images import size_faults, unreadable
 from mmproscale.errors import InputError
 from mmproscale.registry import DATASETS, TRANSFORMS
+from mmproscale.utils.faults import Fault, refuse
 
-# Grey, a palette, black and white: what holds labels of 8 bits.
+# Pillow's modes that hold labels of 8 bits: grey, a palette, black and white.
 LABEL_MODES = ("L", "P", "1")
 
 
 @DATASETS.register_module()
 class SemanticDataset(BaseSegDataset):
-    """mmseg's `BaseSegDataset`, whose files are all there once it is built.
+    """mmseg's `BaseSegDataset`, which refuses missing files when it is built (on local disks).
 
-    Items also have `num_classes`, to which `LoadLabelMap` compares labels.
+    Items also have `num_classes`, which `LoadLabelMap` compares with the labels.
 
     Args:
-        hint: how to get the data, added to the message when `data_root` does not exist.
+        hint: the way to get the data, for the message that `data_root` does not exist.
         kwargs: those of `BaseSegDataset`; `data_prefix` is dict(img_path=..., seg_map_path=...).
 
     Raises:
-        InputError: a missing root, folder, list of names, image or label map; no image; no classes.
+        InputError: the root, a folder, the list of names, an image or a label map is missing; there
+            are no images or no classes.
     """
 
     def __init__(self, *args, hint: str = "", **kwargs) -> None:
@@ -43,7 +44,7 @@ class SemanticDataset(BaseSegDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """mmseg's list of a dict per image, after folders and before files are checked."""
+        """Return mmseg's list of a dict for each image; check its folders and files."""
         classes = self._metainfo.get("classes")
         if not classes:
             raise InputError("metainfo.classes is not set: name the classes in the order of labels")
@@ -59,14 +60,14 @@ class SemanticDataset(BaseSegDataset):
 
     def _check_folders(self) -> None:
         root = self.data_root
-        if root and self._is_local(root) and not osp.isdir(root):
+        if root and is_local(root, self.backend_args) and not osp.isdir(root):
             hint = f", or {self._hint}" if self._hint else ""
             raise InputError(f"dataset root '{root}' does not exist: set data_root{hint}")
         for key in self._prefixes():
             folder = self.data_prefix.get(key)
             if not folder:
                 raise InputError(f"data_prefix.{key} is not set: name the folder of its files")
-            if self._is_local(folder) and not osp.isdir(folder):
+            if is_local(folder, self.backend_args) and not osp.isdir(folder):
                 raise InputError(f"folder '{folder}' does not exist: check data_prefix.{key}")
         if self.ann_file and not osp.isfile(self.ann_file):
             raise InputError(f"ann_file '{self.ann_file}' does not exist: check ann_file")
@@ -74,19 +75,15 @@ class SemanticDataset(BaseSegDataset):
     def _check_files(self, items: list[dict]) -> None:
         for key, what in zip(self._prefixes(), ("image", "map"), strict=False):
             folder = self.data_prefix[key]
-            if self._is_local(folder):
+            if is_local(folder, self.backend_args):
                 names = (osp.relpath(item[key], folder) for item in items)
                 named_in = self.ann_file or self.data_prefix["img_path"]
                 refuse(missing_files(folder, names, what, named_in))
 
     def _prefixes(self) -> tuple[str, ...]:
-        """Keys of the folders that are needed: a test set may go without maps."""
+        """Return the keys of the folders that are needed: a test set may have no maps."""
         without_maps = self.test_mode and not self.data_prefix.get("seg_map_path")
         return ("img_path",) if without_maps else ("img_path", "seg_map_path")
-
-    def _is_local(self, path: str) -> bool:
-        backend = (self.backend_args or {}).get("backend", "local")
-        return backend in ("local", "disk") and "://" not in path
 
 
 @DATASETS.register_module()
@@ -105,7 +102,7 @@ class LoadLabelMap(LoadAnnotations):
 
     Raises:
         InputError: the map is missing, unreadable, not of one channel of 8 bits, of another size
-            than the image, or has a label that is no class.
+            than the image, or has a label above the classes.
     """
 
     def _load_seg_map(self, results: dict) -> None:
@@ -121,7 +118,7 @@ class LoadLabelMap(LoadAnnotations):
 
 
 def _form_faults(path: str) -> Iterator[Fault]:
-    """The fault of a file whose values mmseg would cut to 8 bits, or read as a picture."""
+    """Yield the fault of a file that is not grey or that mmseg would cut to 8 bits."""
     try:
         with Image.open(path) as image:
             image.load()

@@ -1,26 +1,23 @@
-"""A panoptic dataset in COCO format whose classes, files and images are what its JSON says."""
+"""Panoptic dataset in COCO format, with the classes, files and images of its JSON."""
 
 import os.path as osp
 from typing import ClassVar
 
 from mmdet.datasets import CocoPanopticDataset
 
-from mmproscale.datasets.checks.faults import Fault, refuse
+from mmproscale.datasets.checks.categories import class_metainfo, order_categories
+from mmproscale.datasets.checks.class_agreement import stated_class_faults
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
-from mmproscale.datasets.checks.png_faults import map_segments, read_ids, segment_faults
-from mmproscale.datasets.formats.panoptic_files import (
-    class_metainfo,
-    class_name_faults,
-    order_categories,
-    png_name,
-)
+from mmproscale.datasets.checks.png_faults import map_segments, segment_faults
+from mmproscale.datasets.formats.panoptic_png import png_name, read_png
 from mmproscale.datasets.loading.coco_dataset import Folder, LocalCocoDataset
 from mmproscale.registry import DATASETS
+from mmproscale.utils.faults import refuse
 
 
 @DATASETS.register_module()
 class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
-    """COCO panoptic annotations, with the labels that mmdet's panoptic heads expect.
+    """Dataset of COCO panoptic annotations, with the labels that mmdet's panoptic heads expect.
 
     It differs from mmdet's class in four ways:
 
@@ -28,47 +25,36 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
       things and within stuff. `metainfo` has `classes`, `thing_classes`, `stuff_classes` and
       `palette` in that order. Names in the config's `metainfo` are only checked against them.
     - A panoptic PNG is found by the annotation's own `file_name`.
-    - With `filter_cfg=dict(filter_empty_gt=True)`, images that show only stuff stay. Those without
+    - With `filter_cfg=dict(filter_empty_gt=True)`, images that show only stuff stay. Images without
       a segment are left out, and their PNGs must be void.
-    - What is wrong with the file is refused when the dataset is built, by name: see
-      `panoptic_faults`. Every image and PNG that it names must be there (local disks).
+    - Faults of the file are refused by name when the dataset is built: see `panoptic_faults`. Every
+      image and PNG that it names must be there (local disks).
 
     An item has mmdet's keys: `img_path`, `img_id`, `height`, `width`, `seg_map_path`, `instances`
-    (things that are no crowd: `bbox` (x1, y1, x2, y2) in pixels, `bbox_label`, `ignore_flag`) and
-    `segments_info` (`id` in the PNG, `category` = label, `is_thing`, False for a crowd, and for
-    `LoadPanoptic` to compare with the PNG the JSON's `area` and `bbox` (x, y, w, h)).
+    (things that are not a crowd: `bbox` (x1, y1, x2, y2) in pixels, `bbox_label`, `ignore_flag`)
+    and `segments_info` (`id` in the PNG, `category` = label, `is_thing`, False for a crowd). The
+    JSON's `area` and `bbox` (x, y, w, h) are added so that `LoadPanoptic` can check the PNG.
 
     Args:
-        hint: how to get the data, added to the message when `data_root` does not exist.
+        hint: the way to get the data, for the message that `data_root` does not exist.
         kwargs: those of `CocoPanopticDataset`; `data_prefix` is dict(img=..., seg=...).
 
     Raises:
-        InputError: a missing root, folder, annotation file, image or PNG; an annotation file that
-            has a fault; a PNG that is not void where the file has no segment; other classes than
-            the config says; no image with a segment.
+        InputError: the root, a folder, the annotation file, an image or a PNG is missing; the
+            annotation file has a fault; a PNG is not void where the file has no segment; the
+            classes are not those of the config; no image has a segment.
     """
 
+    FIND_FAULTS = staticmethod(panoptic_faults)
     JSON: ClassVar[str] = "panoptic JSON"
     FOLDERS: ClassVar[dict[str, Folder]] = dict(
         LocalCocoDataset.FOLDERS, seg=Folder("seg_map_path", "png", "panoptic PNGs", False)
     )
 
-    def load_data_list(self) -> list[dict]:
-        """Read the annotation file, set `metainfo` and `cat2label`; return a dict per image."""
-        content = self._read_json()
-        refuse(panoptic_faults(content, self.ann_file, not self.test_mode))
-        self._set_classes(content["categories"])
-        annotations = {annotation["image_id"]: annotation for annotation in content["annotations"]}
-        data_list = [
-            self.parse_data_info(dict(image=image, annotation=annotations.get(image["id"])))
-            for image in content["images"]
-        ]
-        self._check_files(data_list)
-        return data_list
-
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Turn one image and its annotation (None: there is none) into an item's dict."""
-        image, annotation = raw_data_info["image"], raw_data_info["annotation"]
+        """Turn one image and its annotation, if it has one, into an item's dict."""
+        image = raw_data_info["image"]
+        annotation = next((entry for _, entry in raw_data_info["annotations"]), None)
         item = dict(
             img_path=osp.join(self.data_prefix["img"], image["file_name"]),
             img_id=image["id"],
@@ -89,7 +75,7 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
         return item
 
     def filter_data(self) -> list[dict]:
-        """Return the images to train on: see the class for what `filter_empty_gt` drops.
+        """Return the images to train on; see the class for `filter_empty_gt`.
 
         Raises:
             InputError: no image is left, or one that is dropped has a PNG with segments.
@@ -101,25 +87,18 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
         return super().filter_data()
 
     def _check_void(self, path: str) -> None:
-        """Nobody loads what is dropped, so segments that the JSON forgot would go unseen."""
-        ids = read_ids(path, self.backend_args)
-        refuse(
-            [ids]
-            if isinstance(ids, Fault)
-            else segment_faults(ids, map_segments(ids, []), [], path)
-        )
+        """Refuse a PNG with segments that the JSON forgot: a dropped image is never loaded."""
+        ids = read_png(path, self.backend_args)
+        refuse(segment_faults(ids, map_segments(ids, []), [], path))
 
     def _is_trained_on(self, item: dict, drop_empty: bool) -> bool:
         # Without ground truth there is nothing to learn.
         return item["seg_map_path"] is not None and bool(item["segments_info"] or not drop_empty)
 
-    def _set_classes(self, categories: list[dict]) -> None:
+    def _used_categories(self, categories: list[dict]) -> list[dict]:
         ordered = order_categories(categories, self.ann_file)
-        found = class_metainfo(ordered)
-        refuse(class_name_faults(self._metainfo, found, self.ann_file))
-        self._metainfo.update(found)
-        self.cat_ids = [category["id"] for category in ordered]
-        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        refuse(stated_class_faults(self._metainfo, class_metainfo(ordered), self.ann_file))
+        return ordered
 
     def _seg_map_path(self, image: dict, annotation: dict | None) -> str | None:
         if annotation is None or not self.data_prefix.get("seg"):
@@ -130,15 +109,9 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
         x, y, w, h = segment["bbox"]
         label = self.cat2label[segment["category_id"]]
         is_thing = label < len(self._metainfo["thing_classes"]) and not segment.get("iscrowd", 0)
-        item["segments_info"].append(
-            dict(
-                id=segment["id"],
-                category=label,
-                is_thing=is_thing,
-                area=segment["area"],
-                bbox=segment["bbox"],
-            )
-        )
+        stated = dict(area=segment["area"], bbox=segment["bbox"])
+        known = dict(id=segment["id"], category=label, is_thing=is_thing)
+        item["segments_info"].append(known | stated)
         if is_thing:
             box = [x, y, x + w, y + h]
             item["instances"].append(dict(bbox=box, bbox_label=label, ignore_flag=0))

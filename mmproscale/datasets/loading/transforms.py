@@ -1,4 +1,4 @@
-"""Load an image and its ground truth, with one clear line for what is broken."""
+"""Transforms that load an image and its ground truth, and refuse broken files in one line."""
 
 import cv2
 import numpy as np
@@ -6,17 +6,13 @@ from mmcv.transforms import LoadImageFromFile
 from mmdet.datasets.transforms import LoadAnnotations, LoadPanopticAnnotations
 from mmdet.structures.mask import BitmapMasks
 
-from mmproscale.datasets.checks.faults import Fault, refuse
 from mmproscale.datasets.checks.instance_faults import mask_faults
-from mmproscale.datasets.checks.png_faults import (
-    map_segments,
-    read_ids,
-    segment_faults,
-    size_faults,
-    unreadable,
-)
+from mmproscale.datasets.checks.png_faults import map_segments, segment_faults
+from mmproscale.datasets.formats.images import size_faults, unreadable
+from mmproscale.datasets.formats.panoptic_png import read_png
 from mmproscale.errors import InputError
 from mmproscale.registry import TRANSFORMS
+from mmproscale.utils.faults import refuse
 
 IGNORE_LABEL = 255
 
@@ -26,29 +22,21 @@ class LoadImage(LoadImageFromFile):
     """mmcv's `LoadImageFromFile`: adds `img` (H, W, 3) uint8 BGR, `img_shape`, `ori_shape`.
 
     Raises:
-        InputError: the file is missing, empty, cut short or no image, or its size is not the
+        InputError: the file is missing, empty, cut short or not an image, or its size is not the
             `height` and `width` that the dataset's item states.
     """
 
     def transform(self, results: dict) -> dict | None:
         """Load `results['img_path']`; see the class."""
-        loaded = self.load(results)
-        if isinstance(loaded, Fault):
-            refuse([loaded])
-        return loaded
-
-    def load(self, results: dict) -> dict | Fault | None:
-        """As `transform`, which raises what this returns as a fault."""
         path = results["img_path"]
         try:
             loaded = super().transform(results)
         except (OSError, AssertionError, cv2.error) as error:
-            return unreadable("image", path, error)
-        if loaded is None or not {"height", "width"} <= results.keys():
-            return loaded
-        stated = (results["height"], results["width"])
-        faults = size_faults("image", path, loaded["ori_shape"], stated, "its annotation")
-        return next(faults, loaded)
+            refuse([unreadable("image", path, error)])
+        if loaded is not None and {"height", "width"} <= results.keys():
+            stated = (results["height"], results["width"])
+            refuse(size_faults("image", path, loaded["ori_shape"], stated, "its annotation"))
+        return loaded
 
 
 @TRANSFORMS.register_module()
@@ -56,11 +44,11 @@ class LoadPanoptic(LoadPanopticAnnotations):
     """mmdet's `LoadPanopticAnnotations`, for PNGs of the image's own size.
 
     Adds `gt_bboxes` (N, 4), `gt_bboxes_labels` (N,) and `gt_masks` (N, H, W) of the N things that
-    are no crowd, in the order of `segments_info`, and `gt_seg_map` (H, W) int32, whose values are
-    labels: those of crowds too, 255 where nothing is annotated. `LoadImage` comes before it.
+    are not a crowd, in the order of `segments_info`. Adds `gt_seg_map` (H, W) int32, which holds
+    labels, also of crowds, and 255 where nothing is annotated. `LoadImage` comes before it.
 
     Raises:
-        InputError: the PNG is missing, unreadable, no 8-bit RGB or of another size than the image;
+        InputError: the PNG is missing, unreadable, not 8-bit RGB or of another size than the image;
             it and `segments_info` differ in ids, or in `area` and `bbox` where these are stated.
     """
 
@@ -68,9 +56,7 @@ class LoadPanoptic(LoadPanopticAnnotations):
         path = results.get("seg_map_path")
         if path is None:  # an image without ground truth
             return
-        ids = read_ids(path, self.backend_args)
-        if isinstance(ids, Fault):
-            refuse([ids])
+        ids = read_png(path, self.backend_args)
         height, width = results["ori_shape"]
         image = f"its image '{results['img_path']}'"
         refuse(size_faults("png", path, ids.shape, (height, width), image))
@@ -91,13 +77,13 @@ class LoadPanoptic(LoadPanopticAnnotations):
 
 @TRANSFORMS.register_module()
 class LoadSemanticFromPanoptic(LoadPanoptic):
-    """The classes of a panoptic PNG for mmseg's pipelines: no semantic maps need be made.
+    """Semantic map of a panoptic PNG, for mmseg's pipelines.
 
     Adds `gt_seg_map` as `LoadPanoptic` does, and names it in `seg_fields`. In mmseg's test
     pipelines it comes after `Resize`, since ground truth keeps its size.
 
     Raises:
-        InputError: what `LoadPanoptic` refuses, and an image that has no panoptic PNG.
+        InputError: `LoadPanoptic` refuses the PNG, or the image has none.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -117,16 +103,16 @@ class LoadSemanticFromPanoptic(LoadPanoptic):
 
 @TRANSFORMS.register_module()
 class LoadInstances(LoadAnnotations):
-    """mmdet's `LoadAnnotations` with masks, of items of `InstanceDataset`; after `LoadImage`.
+    """mmdet's `LoadAnnotations` with masks, for items of `InstanceDataset`.
 
     Adds `gt_bboxes` (N, 4), `gt_bboxes_labels` (N,), `gt_ignore_flags` (N,) and `gt_masks`
-    (N, H, W) of the item's N instances.
+    (N, H, W) of the item's N instances. `LoadImage` comes before it.
 
     Args:
         kwargs: those of `LoadAnnotations`.
 
     Raises:
-        InputError: a mask is not sound, or its `area` or box is grossly another's.
+        InputError: a mask is not sound, or differs grossly from its `area` or box.
     """
 
     def __init__(self, **kwargs) -> None:

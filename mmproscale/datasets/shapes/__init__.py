@@ -1,1 +1,1 @@
-"""Shapes, a small generated panoptic dataset."""
+"""Shapes: a small, generated panoptic dataset."""

@@ -1,9 +1,9 @@
-"""One Shapes image: stuff, an unlabelled patch, a crowd and overlapping objects, back to front.
+"""Drawing of one Shapes image: stuff, an unlabelled patch, a crowd, then overlapping objects.
 
-Colour alone never tells a class. A stuff class is a texture, a thing class an outline. Each class
-draws its hue from a half of the colour circle, so that two things and two stuffs share every hue;
-contrasts, periods and the textures of objects come from ranges that all classes share. Masks are
-painted without anti-aliasing, so the id map and the image agree to the pixel.
+Colour does not determine a class. A stuff class is a texture, a thing class an outline. Each class
+draws its hue from half of the colour circle, so two thing classes and two stuff classes share every
+hue. All classes share the ranges of contrasts, periods and object textures. Masks are painted
+without anti-aliasing, so the id map and the image agree to the pixel.
 """
 
 import math
@@ -15,27 +15,27 @@ import numpy as np
 THINGS = ("disc", "square", "triangle", "star")
 STUFF = ("stripes", "checks", "dots", "clouds")
 
-OBJECTS = (2, 6)  # how many an image has
+OBJECTS = (2, 6)  # fewest and most objects of an image
 OBJECT_SIDE = (0.06, 0.45)  # longer side of an object's box, as a share of the image's side
-PERIOD = (0.07, 0.13)  # of a texture, as a share of the image's side: 9 to 17 pixels of 128
-CROWD_SHARE, VOID_SHARE = 0.15, 0.3  # of the images
-HUES = 180  # width of a class's range of hues, degrees; the next class's begins 90 degrees later
-MIN_VISIBLE = 0.4  # an object of which less would be left to see blocks the one that would hide it
+PERIOD = (0.07, 0.13)  # period of a texture, as a share of the image's side
+CROWD_SHARE, VOID_SHARE = 0.15, 0.3  # shares of the images with a crowd, with a void patch
+HUES = 180  # width of a class's range of hues in degrees; ranges begin 90 degrees apart
+MIN_VISIBLE = 0.4  # share of an object's pixels that later objects must leave visible
 
 
 @dataclass
 class Segment:
-    """A region of the id map: `index` is its value there, `category` a name of THINGS or STUFF."""
+    """Region of the id map: `index` is its value there, `category` a name of THINGS or STUFF."""
 
     index: int
     category: str
     is_crowd: bool = False
-    side: int = 0  # longer side of an object's box before anything hides it, in pixels
+    side: int = 0  # longer side of an object's box in pixels, before other objects hide parts
 
 
 @dataclass
 class Scene:
-    """An image being painted: `image` (S, S, 3) float32 BGR, `ids` (S, S) int32, 0 = unlabelled."""
+    """Image in progress: `image` (S, S, 3) float32 BGR and `ids` (S, S) int32, 0 = unlabelled."""
 
     rng: np.random.Generator
     image: np.ndarray
@@ -44,7 +44,7 @@ class Scene:
 
     @property
     def size(self) -> int:
-        """Side of the image in pixels."""
+        """Return the side of the image in pixels."""
         return self.ids.shape[0]
 
     def add(self, mask: np.ndarray, pixels: np.ndarray, category: str, **about) -> None:
@@ -75,7 +75,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> Scene:
 
 
 def _paint_stuff(scene: Scene) -> None:
-    """Cover the image with one to three regions: the nearest seed, on bent coordinates."""
+    """Cover the image with one to three regions: pixels join the nearest seed of a warped grid."""
     rng, size = scene.rng, scene.size
     kinds = rng.permutation(STUFF)[: rng.integers(1, 4)]
     grid = np.stack(np.meshgrid(np.arange(size), np.arange(size)), -1).astype(np.float32)
@@ -91,7 +91,7 @@ def _paint_stuff(scene: Scene) -> None:
 
 
 def _paint_void(scene: Scene) -> None:
-    """Cover a patch with grey grain that no class has, and label it nothing."""
+    """Cover a patch with grey grain, which no class has, and leave it unlabelled."""
     rng, size = scene.rng, scene.size
     axes = rng.uniform(0.08, 0.25, 2) * size
     mask = np.zeros(scene.ids.shape, np.uint8)
@@ -119,28 +119,28 @@ def _paint_crowd(scene: Scene) -> None:
 
 
 def _paint_objects(scene: Scene) -> None:
-    """Paint two to six objects, each over those before it, none of which it may hide."""
+    """Paint two to six objects, each over the earlier ones, which must stay visible."""
     rng, size = scene.rng, scene.size
     wanted = rng.integers(OBJECTS[0], OBJECTS[1] + 1)
-    shown: dict[int, int] = {}  # index of an object -> its pixels before anything hid it
-    while len(shown) < wanted:
+    full_areas: dict[int, int] = {}  # index of an object -> its pixels before others hid any
+    while len(full_areas) < wanted:
         kind = str(rng.choice(THINGS))
-        # Whole bounds: rounding to pixels then never leaves the range.
+        # With whole bounds, rounding to pixels never leaves the range.
         low, high = math.ceil(OBJECT_SIDE[0] * size), math.floor(OBJECT_SIDE[1] * size)
-        # Large ones more often than small ones, as photographs are framed.
+        # Large objects are drawn more often than small ones, as in photographs.
         side = low + (high - low) * math.sqrt(rng.random())
         center = rng.uniform(side / 2, size - side / 2, 2)
         mask = outline(kind, center, side, rng.uniform(0, 360), size)
-        if _hides_one(scene.ids, mask, shown):
+        if _hides_one(scene.ids, mask, full_areas):
             continue
         pixels = _object_pixels(rng, mask, kind, scene.image[mask].mean(0))
         scene.add(mask, pixels, kind, side=_longer_side(mask))
-        shown[len(scene.segments)] = int(mask.sum())
+        full_areas[len(scene.segments)] = int(mask.sum())
 
 
-def _hides_one(ids: np.ndarray, mask: np.ndarray, shown: dict[int, int]) -> bool:
-    left = np.bincount(ids[~mask], minlength=max(shown, default=0) + 1)
-    return any(left[index] < MIN_VISIBLE * full for index, full in shown.items())
+def _hides_one(ids: np.ndarray, mask: np.ndarray, full_areas: dict[int, int]) -> bool:
+    left = np.bincount(ids[~mask], minlength=max(full_areas, default=0) + 1)
+    return any(left[index] < MIN_VISIBLE * area for index, area in full_areas.items())
 
 
 def _longer_side(mask: np.ndarray) -> int:
@@ -152,11 +152,11 @@ def outline(kind: str, center: np.ndarray, side: float, angle: float, size: int)
     """Return the mask (size, size) of one object.
 
     Args:
-        kind: one of THINGS.
-        center: middle of its box (x, y) in pixels.
-        side: longer side of its box in pixels.
-        angle: its rotation in degrees.
-        size: side of the image in pixels.
+        kind: One of THINGS.
+        center: Middle of its box (x, y) in pixels.
+        side: Longer side of its box in pixels.
+        angle: Its rotation in degrees.
+        size: Side of the image in pixels.
     """
     count = dict(disc=48, square=4, triangle=3, star=10)[kind]
     turns = np.radians(angle) + np.arange(count) * 2 * np.pi / count
@@ -172,7 +172,7 @@ def outline(kind: str, center: np.ndarray, side: float, angle: float, size: int)
 def _object_pixels(
     rng: np.random.Generator, mask: np.ndarray, category: str, behind: np.ndarray
 ) -> np.ndarray:
-    """Return an object's surface (N, 3): any texture, faint, not coloured as `behind` (3,)."""
+    """Return an object's pixels (N, 3): a faint texture whose colour differs from `behind` (3,)."""
     texture = str(rng.choice(STUFF))
     return _textured(rng, mask, category, texture, contrast=rng.uniform(5, 30), unlike=behind)
 
@@ -185,15 +185,15 @@ def _textured(
     contrast: float,
     unlike: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return a texture around a colour of a class, float32 BGR (N, 3) for the N pixels of `mask`.
+    """Return a texture in a colour of a class, float32 BGR (N, 3) for the N pixels of `mask`.
 
     Args:
-        rng: source of colour, direction, period and phase.
-        mask: where it is wanted, (S, S).
-        category: whose range of hues the colour comes from.
-        texture: one of STUFF.
-        contrast: how far its dark and its light are apart, of 255.
-        unlike: a colour (3,) to keep away from.
+        rng: Source of colour, direction, period and phase.
+        mask: Pixels to paint, (S, S).
+        category: Class whose range of hues the colour comes from.
+        texture: One of STUFF.
+        contrast: Largest difference between its dark and its light values, of 255.
+        unlike: Colour (3,) that the result must differ from.
     """
     color = color_of(rng, category)
     for _ in range(20):
@@ -205,7 +205,7 @@ def _textured(
 
 
 def color_of(rng: np.random.Generator, category: str) -> np.ndarray:
-    """Draw a colour, float32 BGR (3,), 0 to 255, from the range of hues of a class."""
+    """Draw a colour, float32 BGR (3,) from 0 to 255, in a class's range of hues."""
     group = THINGS if category in THINGS else STUFF
     hue = 90 * group.index(category) + rng.uniform(0, HUES)
     saturation, value = rng.uniform(0.35, 0.9), rng.uniform(0.45, 0.85)
@@ -214,7 +214,7 @@ def color_of(rng: np.random.Generator, category: str) -> np.ndarray:
 
 
 def _pattern(rng: np.random.Generator, mask: np.ndarray, kind: str) -> np.ndarray:
-    """Return a texture's pattern at the N pixels of `mask`: (N,) from -1 to 1."""
+    """Return a texture's pattern, (N,) from -1 to 1, at the N pixels of `mask`."""
     size = mask.shape[0]
     period = rng.uniform(*PERIOD) * size
     if kind == "clouds":

@@ -1,4 +1,4 @@
-"""Where the labels of a panoptic picture go: inside their segments, not on each other."""
+"""Layout of a panoptic picture's labels: inside their segments and not on each other."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import cv2
 import numpy as np
 
 _MIN_AREA = 0.0008
-"""Segments smaller than this part of the picture get no label."""
+"""Smallest area of a labelled segment, as a share of the picture."""
 
 _MIN_RADIUS = 0.25
-"""A segment is labelled if a circle of this part of a text line's height fits into it."""
+"""Smallest radius of a circle that fits into a labelled segment, in heights of its label."""
 
 
 @dataclass(frozen=True)
 class PlacedLabel:
-    """A text and its box in pixels of the picture: left, top, right, bottom."""
+    """Text of a segment and its box in pixels of the picture: left, top, right, bottom."""
 
     segment_id: int
     text: str
@@ -26,7 +26,7 @@ class PlacedLabel:
 def label_texts(
     segments: Sequence[dict[str, Any]], categories: Sequence[dict[str, Any]]
 ) -> dict[int, str]:
-    """Text of each segment id: the class, numbered where a thing class has several."""
+    """Return the text of each segment id: its class, numbered where a thing class has several."""
     by_id = {category["id"]: category for category in categories}
     totals: dict[int, int] = {}
     for segment in segments:
@@ -52,9 +52,9 @@ def place_labels(
 
     Args:
         id_map: (H, W) segment ids at the size of the picture.
-        segments: Each with ``id``; segments without room, or too small, get no label.
+        segments: Each with ``id``. Segments that are too small or have no free point get no label.
         texts: Text of each segment id.
-        measure: Width and height in pixels of a text with its margin.
+        measure: Function that returns the width and height of a text with its margin, in pixels.
     """
     picture = id_map.shape
     areas = dict(zip(*np.unique(id_map, return_counts=True), strict=True))
@@ -74,8 +74,8 @@ def place_labels(
 def _interior_point(
     mask: np.ndarray, size: tuple[int, int], taken: Sequence[tuple[int, int, int, int]]
 ) -> tuple[int, int] | None:
-    """The (x, y) deepest inside ``mask`` at which a box of ``size`` covers no taken box."""
-    # The picture's edge counts as the segment's: a centre should not stick to it.
+    """Return the (x, y) deepest inside ``mask`` where a box of ``size`` covers no taken box."""
+    # The picture's edge counts as an edge of the segment, so that labels keep away from it.
     depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
     width, height = size
     for left, top, right, bottom in taken:
@@ -91,7 +91,7 @@ def _interior_point(
 def _box_around(
     centre: tuple[int, int], size: tuple[int, int], picture: tuple[int, ...]
 ) -> tuple[int, int, int, int]:
-    """A box of ``size`` around ``centre``, moved inside the picture."""
+    """Return a box of ``size`` around ``centre``, moved inside the picture."""
     left = min(max(centre[0] - size[0] // 2, 0), max(picture[1] - size[0], 0))
     top = min(max(centre[1] - size[1] // 2, 0), max(picture[0] - size[1], 0))
     return left, top, left + size[0], top + size[1]

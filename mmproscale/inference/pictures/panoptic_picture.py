@@ -1,4 +1,4 @@
-"""A picture in which a person can read a panoptic result: classes, instances, boundaries."""
+"""Picture of panoptic results: classes, instances and boundaries over the photograph."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mmproscale.datasets.formats.colors import class_colors, paint, segment_colors
+from mmproscale.datasets.formats.colors import Color, class_colors, paint, segment_colors
 from mmproscale.inference.pictures.label_layout import label_texts, place_labels
 
 Panel = tuple[str, np.ndarray, Sequence[dict[str, Any]]]
@@ -28,14 +28,12 @@ def draw_panoptic(
     categories: Sequence[dict[str, Any]],
     short_side: int = 480,
 ) -> np.ndarray:
-    """Draw segments over a photograph: shades, boundaries and labels.
-
-    Works for predictions and for ground truth alike.
+    """Draw segments, predicted or true, over a photograph: shades, boundaries and labels.
 
     Args:
         image: (H, W, 3) RGB uint8.
         id_map: (H, W) segment ids, 0 for void; void shows the photograph in dark grey.
-        segments: Each with ``id`` and ``category_id``; ``iscrowd`` is named in the label.
+        segments: Each with ``id`` and ``category_id``; the label also says ``iscrowd``.
         categories: Each with ``id``, ``name``, ``isthing``, and ``color`` if it has one.
         short_side: Smaller images are enlarged to this many pixels on their short side.
 
@@ -60,7 +58,7 @@ def panoptic_picture(
     categories: Sequence[dict[str, Any]],
     short_side: int = 480,
 ) -> np.ndarray:
-    """Put the photograph and one or more panoptic results side by side, with a legend.
+    """Draw the photograph and panoptic results side by side, with a legend.
 
     Args:
         image: (H, W, 3) RGB uint8.
@@ -77,8 +75,8 @@ def panoptic_picture(
     font = load_font(max(14, round(0.035 * min(pictures[0][1].shape[:2]))))
     row = _join([_with_title(picture, title, font) for title, picture in pictures])
     present = {s["category_id"] for _, _, segments in panels for s in segments}
-    shown = [category for category in categories if category["id"] in present]
-    return np.vstack([row, _legend(shown, class_colors(categories), row.shape[1], font)])
+    in_legend = [category for category in categories if category["id"] in present]
+    return np.vstack([row, _legend(in_legend, class_colors(categories), row.shape[1], font)])
 
 
 def enlarge(image: np.ndarray, short_side: int) -> np.ndarray:
@@ -95,7 +93,7 @@ def _blend(
     categories: Sequence[dict[str, Any]],
 ) -> np.ndarray:
     """Colour the segments, darken void, draw boundaries (white outside a dark line)."""
-    # Grey under the colour: a photograph's own hues would change the shades.
+    # Grey under the colour: the hues of the photograph would change the shades.
     grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     base = cv2.addWeighted(photo, 0.4, grey, 0.6, 0)
     colors = paint(ids, segment_colors(segments, categories))
@@ -110,7 +108,7 @@ def _blend(
 
 
 def _boundaries(ids: np.ndarray) -> np.ndarray:
-    """Pixels (H, W) whose right or lower neighbour belongs to another segment."""
+    """Return True (H, W) where the right or lower neighbour belongs to another segment."""
     edge = np.zeros(ids.shape, bool)
     edge[:, :-1] |= ids[:, :-1] != ids[:, 1:]
     edge[:-1] |= ids[:-1] != ids[1:]
@@ -157,7 +155,7 @@ def _with_title(picture: np.ndarray, title: str, font: ImageFont.FreeTypeFont) -
 
 
 def _join(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Set pictures of one height side by side with a gap."""
+    """Join pictures of equal height side by side, with gaps."""
     height = pictures[0].shape[0]
     gap = np.full((height, max(4, height // 100), 3), _BACKGROUND, np.uint8)
     parts = [part for picture in pictures for part in (picture, gap)]
@@ -166,11 +164,11 @@ def _join(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 def _legend(
     categories: Sequence[dict[str, Any]],
-    colors: dict[int, tuple[int, int, int]],
+    colors: dict[int, Color],
     width: int,
     font: ImageFont.FreeTypeFont,
 ) -> np.ndarray:
-    """A strip of colour swatches and class names, broken into as many lines as they need."""
+    """Draw a strip of colour swatches and class names, in as many lines as they need."""
     line_height = round(1.6 * font.size)
     positions, x, y = [], font.size // 3, 0
     for category in categories:
@@ -192,6 +190,6 @@ def _legend(
 
 @lru_cache
 def load_font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along: it has the letters of most languages."""
+    """Load DejaVu Sans, which comes with matplotlib and has the letters of most languages."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     return ImageFont.truetype(str(path), size)

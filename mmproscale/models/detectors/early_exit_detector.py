@@ -90,11 +90,6 @@ class EarlyExitDetector(EarlyExits, EarlyExitModel, DetectionTransformer):
         encoder_inputs, _ = super().pre_transformer(feats, batch_data_samples)
         return _gate_features(feats, encoder_inputs["feat_mask"])
 
-    @property
-    def exit_holder(self) -> EarlyExits:
-        """Detector itself, which has the exits."""
-        return self
-
     def loss(self, batch_inputs: Tensor, batch_data_samples: Samples) -> dict[str, Tensor]:
         """Return losses by mmdet's names; an ``exit_loss`` adds the exit as a prefix, ``exit4.``.
 

@@ -11,18 +11,11 @@ from mmdet.models import BaseDetector
 from mmdet.structures import DetDataSample
 from torch import Tensor
 
-from mmproscale.models.encoders.exit_gate import EarlyExits
-
 Samples = Sequence[DetDataSample]
 
 
 class EarlyExitModel(BaseDetector):
     """Mixin of a segmentor or detector that predicts at several exits of its encoder."""
-
-    @property
-    @abstractmethod
-    def exit_holder(self) -> EarlyExits | None:
-        """Module with the exits: the pixel decoder or the detector itself; None without exits."""
 
     @abstractmethod
     def gate_input(self, feats: Sequence[Tensor], batch_data_samples: Samples) -> Tensor:

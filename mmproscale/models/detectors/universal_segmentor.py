@@ -9,7 +9,6 @@ from torch import Tensor
 
 from mmproscale.models.criterion import QueryPredictions
 from mmproscale.models.detectors.early_exit_model import EarlyExitModel, Samples, record_exits
-from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.registry import MODELS
 
 
@@ -49,12 +48,6 @@ class UniversalSegmentor(EarlyExitModel, Mask2Former):
     def query_predictions(self, batch_inputs: Tensor) -> QueryPredictions:
         """Return the queries' predictions for images (B, 3, H, W), normalised and padded."""
         return self.panoptic_head.decode(self.extract_feat(batch_inputs))
-
-    @property
-    def exit_holder(self) -> EarlyExits | None:
-        """Pixel decoder, if its encoder has early exits; else None."""
-        decoder = self.panoptic_head.pixel_decoder
-        return decoder if isinstance(decoder, EarlyExits) else None
 
     def gate_input(self, feats: Sequence[Tensor], batch_data_samples: Samples) -> Tensor:
         """Return the gate's input of each image, (B, C), as :meth:`EarlyExitModel.gate_input`."""

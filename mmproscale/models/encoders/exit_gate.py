@@ -119,6 +119,11 @@ class EarlyExits:
             self.exit_gate = build_part(exit_gate, embed_dims=embed_dims, num_exits=len(self.exits))
 
     @property
+    def gate_macs(self) -> int:
+        """Multiply-accumulates of the gate for one image."""
+        return 0 if self.exit_gate is None else self.exit_gate.linear.weight.numel()
+
+    @property
     def gate_chooses(self) -> bool:
         """True if a gate chooses the exit of each image in evaluation."""
         return self.exit_gate is not None and self.exit is None

@@ -1,15 +1,12 @@
-"""PNG against JSON: ids that resizing or loss damaged, and what each pixel's segment is."""
+"""PNG against JSON: damaged ids, and the segment of each pixel."""
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
-from mmproscale.datasets.checks.png_faults import map_segments, read_ids, segment_faults
-from mmproscale.datasets.formats.panoptic_png import encode_png, read_png
-from mmproscale.datasets.loading import LoadImage
-from mmproscale.datasets.shapes.shapes import ShapesSpec, make_shapes
-from mmproscale.errors import InputError
+from mmproscale.datasets.checks.png_faults import map_segments, segment_faults
+from mmproscale.datasets.formats.panoptic_png import read_png
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 
 
 def kinds(ids: np.ndarray, segments: list[dict]) -> set[str]:
@@ -19,13 +16,11 @@ def kinds(ids: np.ndarray, segments: list[dict]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory):
-    """A PNG of Shapes as OpenCV reads it, (128, 128, 3) BGR, and its segments."""
+    """Return a PNG of Shapes as OpenCV reads it, (128, 128, 3) BGR, and its segments."""
     root = tmp_path_factory.mktemp("data") / "shapes"
     make_shapes(root, ShapesSpec(train=1, val=1))
     path = root / "annotations" / "panoptic_train" / "000000.png"
-    ids = read_ids(str(path))
-    assert (ids == read_png(path)).all()
-    return cv2.imread(str(path)), [dict(id=int(i)) for i in np.unique(ids) if i]
+    return cv2.imread(str(path)), [dict(id=int(i)) for i in np.unique(read_png(path)) if i]
 
 
 def damage_by_jpeg(bgr):
@@ -41,11 +36,11 @@ def test_resizing_and_loss_are_called_damage(truth, tmp_path, damage):
     bgr, segments = truth
     path = str(tmp_path / "a.png")
     cv2.imwrite(path, bgr)
-    assert kinds(read_ids(path), segments) == set()
+    assert kinds(read_png(path), segments) == set()
     cv2.imwrite(path, damage(bgr))
-    assert kinds(read_ids(path), segments) == {"png-ids-damaged"}
+    assert kinds(read_png(path), segments) == {"png-ids-damaged"}
     cv2.imwrite(path, cv2.resize(bgr, (64, 64), interpolation=cv2.INTER_NEAREST))
-    assert kinds(read_ids(path), segments) == set()
+    assert kinds(read_png(path), segments) == set()
 
 
 def test_every_pixel_has_its_segment():
@@ -74,20 +69,3 @@ def test_boxes_may_be_measured_in_either_way(shift, sound):
     ids[4:9, 6:16] = 7
     faults = kinds(ids, [dict(id=7, area=50, bbox=[6, 4, 10 + shift, 5 + shift])])
     assert faults == (set() if sound else {"segment-box"})
-
-
-def test_an_image_turned_by_exif_is_refused(tmp_path):
-    """OpenCV turns it as EXIF says; a JSON that other tools wrote has the unturned size."""
-    path = str(tmp_path / "a.jpg")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("RGB", (6, 4)).save(path, exif=exif)
-    LoadImage()(dict(img_path=path))
-    with pytest.raises(InputError, match=r"\[image-size\].*4x6 pixels.*6x4.*EXIF"):
-        LoadImage()(dict(img_path=path, height=4, width=6))
-
-
-def test_ids_survive_what_the_metric_writes(tmp_path):
-    ids = np.array([[0, 1, 255], [256, 65536, 2**24 - 1]], np.int32)
-    (tmp_path / "a.png").write_bytes(encode_png(ids))
-    np.testing.assert_array_equal(read_ids(str(tmp_path / "a.png")), ids)

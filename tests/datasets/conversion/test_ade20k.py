@@ -88,7 +88,7 @@ def _other_size(semantic, instance):
         (_no_instances, ("annotations_instance/training/ADE_train_00000001.png", "not exist")),
         (_class_151, ("annotations/training/ADE_train_00000001.png", "class 151")),
         (_instance_class_101, ("annotations_instance/", "class 101")),
-        (_grey_instances, ("annotations_instance/", "no colour image")),
+        (_grey_instances, ("annotations_instance/", "not in colour")),
         (_other_size, ("annotations_instance/", "9x9", "ADE_train_00000001.jpg", "9x6")),
     ],
 )
@@ -101,6 +101,6 @@ def test_a_fault_is_one_line_and_leaves_no_json(root, run_tool, spoil, parts):
     assert not (root / "ade20k_panoptic_train.json").exists()
 
 
-def test_another_folder_is_said_to_be_none_of_ade20k(tmp_path, run_tool):
+def test_a_folder_without_ade20k_is_refused(tmp_path, run_tool):
     status, _, err = run_tool("datasets/ade20k.py", tmp_path)
     assert status == 2 and "images/training" in err and err.count("\n") == 1

@@ -10,7 +10,7 @@ from helpers.panoptic_files import check_sample, picture, read_truth, save, trai
 from mmproscale.datasets.conversion.cityscapes import CATEGORIES
 
 CAR, PERSON, BICYCLE, ROAD, SKY = 26, 24, 33, 7, 23
-# Each of its values fills a column. Void: unlabelled, ego vehicle, parking, caravans, a trailer.
+# Each value fills a column. Void: unlabelled, ego vehicle, parking, caravans, a trailer.
 VALUES = [ROAD, SKY, 24000, 24001, CAR, 26002, 33000, 0, 1, 9, 29, 29001, 30000, ROAD, 11, 26000]
 LABELS = [ROAD, SKY, PERSON, PERSON, CAR, CAR, BICYCLE, *[0] * 6, ROAD, 11, CAR]
 NAMES = {
@@ -82,7 +82,7 @@ def test_a_training_sample_has_the_right_labels(root, run_tool):
     assert any(len(sample["data_samples"].gt_instances) for sample in samples)
 
 
-def test_output_depends_on_the_files_alone_and_is_made_once(root, tmp_path, run_tool):
+def test_output_depends_only_on_the_files_and_is_kept(root, tmp_path, run_tool):
     again = shutil.copytree(root, tmp_path / "again")
     for place, workers in ((root, 2), (again, 1)):
         run_tool("datasets/cityscapes.py", place, "--splits", "train", "--workers", workers)
@@ -158,7 +158,7 @@ def test_a_fault_is_one_line_and_leaves_no_json(root, run_tool, spoil, parts, wo
     assert not (root / "gtFine/cityscapes_panoptic_train.json").exists()
 
 
-def test_another_folder_is_said_to_be_none_of_cityscapes(tmp_path, run_tool):
+def test_a_folder_without_cityscapes_is_refused(tmp_path, run_tool):
     status, _, err = run_tool("datasets/cityscapes.py", tmp_path / "nowhere")
     assert status == 2 and "nowhere/gtFine/train" in err and err.count("\n") == 1
     status, _, err = run_tool("datasets/cityscapes.py", tmp_path, "--splits", "test")

@@ -117,12 +117,15 @@ def test_an_embedded_image_is_written_and_classes_come_from_a_file(folder, run_t
     ("bad", "parts"),
     [
         (dict(label="cat"), ("polygon 'cat'", "no 'points'")),
-        (shape("cat", [[1, 2], [3, 4]]), ("polygon 'cat'", "polygon is no list")),
+        (shape("cat", [[1, 2], [3, 4]]), ("polygon 'cat'", "polygon is not a list")),
         (shape("cat", [1, 2]), ("polygon 'cat'", "pairs")),
         (shape("cat", [[1, 2]], "circle"), ("circle 'cat'", "two pairs")),
-        (shape("cat", [[1, 2], [3, 4]], "star"), ("star 'cat'", "not known")),
-        (shape("cat", [[1, 2], [3, 4]], "mask", mask="?"), ("mask 'cat'", "base64")),
-        (shape("cat", [[1, 2], [3, 4]], "mask", mask="aaaa"), ("mask 'cat'", "no image")),
+        (shape("cat", [[1, 2], [3, 4]], "star"), ("star 'cat'", "unknown type")),
+        (shape("cat", [[1, 2], [3, 4]], "mask", mask="?"), ("mask 'cat'", "not base64")),
+        (
+            shape("cat", [[1, 2], [3, 4]], "mask", mask="aaaa"),
+            ("mask 'cat'", "not a readable image"),
+        ),
         (
             shape("cat", [[1, 2], [9, 4]], "mask", mask=embedded(CORNER, "PNG")),
             ("mask 'cat'", "2x2"),
@@ -140,7 +143,7 @@ def test_a_bad_shape_is_one_line_and_leaves_no_json(folder, run_tool, bad, parts
     assert not (folder.parent / "mine/annotations/panoptic_train.json").exists()
 
 
-def test_what_does_not_fit_is_named(folder, run_tool):
+def test_unsuitable_options_and_files_are_named(folder, run_tool):
     status, _, err = convert(run_tool, folder, "--things", "cow")
     assert status == 2 and "--things cow" in err and err.count("\n") == 1
     status, _, err = convert(run_tool, folder)
@@ -155,7 +158,7 @@ def test_what_does_not_fit_is_named(folder, run_tool):
     assert status == 2 and "4.json" in err
 
 
-def test_a_label_that_is_no_class_is_named(folder, run_tool):
+def test_a_label_without_a_class_is_named(folder, run_tool):
     (folder.parent / "classes.json").write_text('[{"id": 1, "name": "cat", "isthing": 1}]')
     status, _, err = convert(run_tool, folder, "--classes", folder.parent / "classes.json")
     assert status == 2 and "1.json" in err and "'grass'" in err and err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""COCO instances become COCO panoptic: who lies over whom, crowds, stuff and the rest."""
+"""COCO instances become COCO panoptic: order of overlaps, crowds, stuff and the rest class."""
 
 import json
 
@@ -122,7 +122,7 @@ def test_stuff_lies_under_things_as_one_segment_and_the_rest_can_be_a_class(file
     assert (files / "mine/val/sub/a.jpg").read_bytes() == (files / "photos/sub/a.jpg").read_bytes()
 
 
-def test_nothing_is_replaced_unasked(files, run_tool):
+def test_existing_files_need_overwrite(files, run_tool):
     assert convert(run_tool, files)[0] == 0
     status, _, err = convert(run_tool, files)
     assert status == 2 and "panoptic_train.json exists" in err and "--overwrite" in err
@@ -206,6 +206,6 @@ def test_a_fault_is_one_line_and_leaves_no_json(files, run_tool, spoil, parts):
         (["--workers", "0"], "--workers 0"),
     ],
 )
-def test_an_option_that_does_not_fit_is_named(files, run_tool, options, part):
+def test_unsuitable_options_are_named(files, run_tool, options, part):
     status, _, err = convert(run_tool, files, *options)
     assert status == 2 and part in err and err.count("\n") == 1

@@ -11,7 +11,9 @@ from mmdet.datasets import CocoPanopticDataset
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmproscale.datasets.shapes.shapes import STUFF, THINGS, ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
+from mmproscale.datasets.shapes.scene import STUFF, THINGS
+from mmproscale.errors import InputError
 from mmproscale.registry import DATASETS
 
 REPO = Path(__file__).resolve().parents[3]
@@ -233,3 +235,16 @@ def test_config_may_state_the_classes_in_any_order(tmp_path):
     dataset = build(tmp_path, metainfo=dict(classes=("sky", "grass", "cow"), note="kept"))
     assert dataset.metainfo["classes"] == ("cow", "grass", "sky")
     assert dataset.metainfo["note"] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("metainfo", "parts"),
+    [
+        (dict(classes=("horse", "grass", "sky")), (r"metainfo\.classes", "horse", "cow")),
+        (dict(thing_classes=("cow", "grass")), (r"metainfo\.thing_classes", "grass")),
+    ],
+)
+def test_classes_of_the_config_that_the_file_lacks_are_refused(tmp_path, metainfo, parts):
+    write_tiny(tmp_path)
+    with pytest.raises(InputError, match=r"\A\[classes-differ\] " + ".*".join(("", *parts))):
+        build(tmp_path, metainfo=metainfo)

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from mmdet.datasets.transforms import LoadPanopticAnnotations
+from PIL import Image
 
 from mmproscale.datasets.loading import LoadImage, LoadPanoptic, LoadSemanticFromPanoptic
 from mmproscale.errors import InputError
@@ -52,6 +53,17 @@ def test_panoptic_equals_stock(results):
 def test_image_without_ground_truth_passes(results):
     loaded = LoadPanoptic()(LoadImage()(results | dict(seg_map_path=None)))
     assert "gt_masks" not in loaded
+
+
+def test_an_image_turned_by_exif_is_refused(tmp_path):
+    """OpenCV turns it as EXIF says; a JSON that other tools wrote has the unturned size."""
+    path = str(tmp_path / "a.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (6, 4)).save(path, exif=exif)
+    LoadImage()(dict(img_path=path))
+    with pytest.raises(InputError, match=r"\[image-size\].*4x6 pixels.*6x4.*EXIF"):
+        LoadImage()(dict(img_path=path, height=4, width=6))
 
 
 def spoil(path: str, how: str) -> None:

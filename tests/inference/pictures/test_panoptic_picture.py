@@ -1,15 +1,8 @@
-"""Panoptic pictures: sizes, colours, boundaries, and labels that a person can read."""
+"""Panoptic pictures: sizes, colours, boundaries and legend."""
 
 import numpy as np
 import pytest
 
-from mmproscale.datasets.formats.colors import (
-    class_colors,
-    instance_shade,
-    paint,
-    segment_colors,
-)
-from mmproscale.inference.pictures.label_layout import label_texts, place_labels
 from mmproscale.inference.pictures.panoptic_picture import draw_panoptic, enlarge, panoptic_picture
 
 CATEGORIES = [
@@ -74,54 +67,3 @@ def test_sizes_must_agree():
     image, ids = scene()
     with pytest.raises(ValueError, match="id map is"):
         draw_panoptic(image, ids[:10], SEGMENTS, CATEGORIES)
-
-
-def test_texts_number_instances_and_name_crowds():
-    segments = [*SEGMENTS, {"id": 4, "category_id": 5, "iscrowd": 1}]
-    assert label_texts(segments, CATEGORIES) == {
-        70000: "car 1",
-        3: "car 2",
-        4: "car 3 (crowd)",
-        9: "sky",
-    }
-    assert label_texts(SEGMENTS[1:], CATEGORIES)[3] == "car"
-
-
-def test_labels_lie_in_their_segments_and_apart():
-    rng = np.random.default_rng(0)
-    ids = np.kron(rng.integers(1, 9, (8, 10)), np.ones((60, 60), np.int64))
-    segments = [{"id": i, "category_id": 5} for i in range(1, 9)]
-    texts = {i: f"car {i}" for i in range(1, 9)}
-    placed = place_labels(ids, segments, texts, lambda text: (50, 20))
-    assert len(placed) == 8
-    for index, label in enumerate(placed):
-        left, top, right, bottom = label.box
-        assert (right - left, bottom - top) == (50, 20)
-        assert ids[(top + bottom) // 2, (left + right) // 2] == label.segment_id
-        for other in placed[:index]:
-            a, b, c, d = other.box
-            assert right <= a or c <= left or bottom <= b or d <= top
-
-
-def test_no_label_where_there_is_no_room():
-    ids = np.full((480, 640), 1)
-    ids[100:103, 100:103] = 2
-    segments = [{"id": 1, "category_id": 21}, {"id": 2, "category_id": 5}, {"id": 7}]
-    placed = place_labels(ids, segments, {1: "sky", 2: "car", 7: "gone"}, lambda text: (60, 20))
-    assert [label.segment_id for label in placed] == [1]
-
-
-def test_shades_differ_and_stay_of_one_hue():
-    shades = [instance_shade((200, 40, 40), index) for index in range(12)]
-    assert shades[0] == (200, 40, 40) and len(set(shades)) == 12
-    assert all(red == max(red, green, blue) for red, green, blue in shades)
-
-
-def test_colors_of_classes_and_ids():
-    colors = class_colors(CATEGORIES)
-    assert colors[5] == (200, 40, 40) and colors[21] != colors[5]
-    stuff_twice = [*SEGMENTS, {"id": 10, "category_id": 21}]
-    by_segment = segment_colors(stuff_twice, CATEGORIES)
-    assert by_segment[9] == by_segment[10] and by_segment[70000] != by_segment[3]
-    painted = paint(np.array([[0, 9], [3, 70000]]), by_segment, void=(1, 2, 3))
-    assert tuple(painted[0, 0]) == (1, 2, 3) and tuple(painted[0, 1]) == by_segment[9]

@@ -1,0 +1,121 @@
+"""Loaders that replace mmengine's, for resume, load_from, init_cfg and test alike.
+
+A local file is read as it is. A file behind an address is first fetched to torch's cache.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import mmengine
+import torch
+from mmengine.dist import barrier, get_local_rank
+
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.errors import InputError
+
+_ADVICE = (
+    "start without it by `--cfg-options model.backbone.init_cfg=None`, or give a local file "
+    "instead (model.backbone.init_cfg.checkpoint, or load_from)"
+)
+
+
+def install(module: Any) -> None:
+    """Register our loaders in ``mmengine.runner.checkpoint``, given as ``module``."""
+    register = module.CheckpointLoader.register_scheme
+    register("", load_from_local, force=True)
+    register(("http://", "https://"), load_from_http, force=True)
+    register(("modelzoo://", "torchvision://"), load_from_torchvision, force=True)
+    # The two loaders below look up an address, then call this name in their module.
+    module.load_from_http = load_from_http
+    register(
+        ("open-mmlab://", "openmmlab://"), _with_advice(module.load_from_openmmlab), force=True
+    )
+    register("mmcls://", _with_advice(module.load_from_mmcls), force=True)
+
+
+def load_from_local(filename: str, map_location: Any = None) -> dict:
+    """Read a file. mmengine's log takes the name of the backend from this function's name."""
+    return load_checkpoint(filename, map_location)
+
+
+def load_from_http(filename: str, map_location: Any = None, **_: Any) -> dict:
+    """Fetch a checkpoint and read it. Only one process of each machine fetches; the others wait.
+
+    Raises:
+        InputError: It could not be fetched, or `load_checkpoint` refuses it.
+    """
+    failure: Exception | None = None
+    file = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(urlparse(filename).path)
+    if get_local_rank() == 0:
+        failure = _fetch(filename, file)
+    barrier()
+    if failure is not None or not file.is_file():
+        raise _could_not_fetch(filename, failure) from failure
+    return load_checkpoint(file, map_location)
+
+
+def load_from_torchvision(filename: str, map_location: Any = None) -> dict:
+    """Read the weights of `torchvision://NAME`; mmengine has most addresses, torchvision the rest.
+
+    Raises:
+        InputError: An unknown name, or the weights could not be fetched.
+    """
+    name = filename.split("://", 1)[1]
+    url = _urls_in_mmengine().get(name) or _urls_in_torchvision(filename).get(name)
+    if url is None:
+        raise InputError(f"{filename}: torchvision has no weights of that name; {_ADVICE}")
+    try:
+        return load_from_http(url, map_location)
+    except InputError as error:
+        if error.__cause__ is None or isinstance(error.__cause__, OSError):
+            raise _could_not_fetch(filename, error.__cause__) from error
+        raise
+
+
+def _fetch(url: str, file: Path) -> Exception | None:
+    if file.is_file():
+        return None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Writes a temporary file and renames it: a broken download leaves nothing behind.
+        torch.hub.download_url_to_file(url, str(file), progress=os.isatty(2))
+    except Exception as error:
+        return error
+    return None
+
+
+def _could_not_fetch(filename: str, cause: BaseException | None) -> InputError:
+    reason = getattr(cause, "reason", None) or cause or "the download failed"
+    return InputError(f"could not fetch {filename} ({str(reason).splitlines()[0]}): {_ADVICE}")
+
+
+def _urls_in_mmengine() -> dict[str, str]:
+    table = Path(mmengine.__file__).parent / "hub" / "torchvision_0.12.json"
+    return json.loads(table.read_text()) if table.is_file() else {}
+
+
+def _urls_in_torchvision(filename: str) -> dict[str, str]:
+    from mmengine.runner.checkpoint import get_torchvision_models
+
+    try:
+        return get_torchvision_models()
+    except ImportError as error:
+        raise InputError(
+            f"{filename} needs torchvision, which is not installed; {_ADVICE}"
+        ) from error
+
+
+def _with_advice(loader: Callable[..., dict]) -> Callable[..., dict]:
+    @wraps(loader)
+    def load(filename: str, map_location: Any = None) -> dict:
+        try:
+            return loader(filename, map_location)
+        except (KeyError, OSError) as error:
+            raise _could_not_fetch(filename, error) from error
+
+    return load

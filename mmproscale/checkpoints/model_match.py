@@ -1,0 +1,171 @@
+"""Match of a checkpoint with a model, by the names and shapes of their weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
+from mmproscale.errors import InputError
+
+# Buffers that a model computes itself; a file may hold them or not.
+REBUILT = ("num_batches_tracked", "relative_position_index")
+# Second names that mmdet's DDQ gives to shared tensors in its first training step; a new model does
+# not have them.
+SHARED = "decoder.aux_reg_branches."
+
+
+@dataclass(frozen=True)
+class WeightMatch:
+    """Differences between a file's weights and a model's: names of weights.
+
+    Attributes:
+        total: Number of the model's weights.
+        missing: The model's weights that the file does not hold.
+        reshaped: Weights of both, in different shapes.
+        unexpected: The file's weights that the model does not have.
+    """
+
+    total: int
+    missing: tuple[str, ...]
+    reshaped: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    @property
+    def matched(self) -> int:
+        """Number of the model's weights that the file holds in the right shape."""
+        return self.total - len(self.missing) - len(self.reshaped)
+
+    @property
+    def differences(self) -> str:
+        """The differences in words; empty without differences."""
+        parts = [
+            (f"{len(self.missing)} of {self.total} parameters missing", self.missing),
+            (f"{len(self.reshaped)} of another shape", self.reshaped),
+            (f"{len(self.unexpected)} that the model does not have", self.unexpected),
+        ]
+        return ", ".join(f"{text} (first: {names[0]})" for text, names in parts if names)
+
+
+def compare_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> WeightMatch:
+    """Compare a file's weights with a model's by name and shape."""
+    own = {key: value for key, value in model.state_dict().items() if not key.endswith(REBUILT)}
+    shared = [key for key in own if key in weights]
+    return WeightMatch(
+        total=len(own),
+        missing=tuple(key for key in own if key not in weights),
+        reshaped=tuple(key for key in shared if own[key].shape != weights[key].shape),
+        unexpected=tuple(
+            k
+            for k in weights
+            if k not in own and not k.endswith(REBUILT) and not k.startswith(SHARED)
+        ),
+    )
+
+
+def check_same_model(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
+    """Check that a loaded checkpoint was saved from a model with the same weights.
+
+    Raises:
+        InputError: It was trained for other classes, or names or shapes differ.
+    """
+    weights = state_dict_of(checkpoint)
+    _check_class_count(model, weights, checkpoint, source)
+    differences = compare_weights(model, weights).differences
+    if differences:
+        raise InputError(f"{source} is not a checkpoint of this model: {differences}")
+
+
+def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> WeightMatch:
+    """Check that a checkpoint holds at least one weight to start fine-tuning from.
+
+    Raises:
+        InputError: No weight has a name and shape of the model's.
+    """
+    match = compare_weights(model, state_dict_of(checkpoint))
+    if match.matched == 0:
+        raise InputError(f"{source} has nothing to start this model from: {match.differences}")
+    return match
+
+
+def drop_class_layer(model: nn.Module, checkpoint: dict, source: str | Path) -> str | None:
+    """Leave the class layer out of a checkpoint that was trained for another number of classes.
+
+    Args:
+        model: The model that will start from the checkpoint.
+        checkpoint: Changed in place: its `state_dict` is replaced.
+        source: The checkpoint's file, for the message.
+
+    Returns:
+        A message about the layer; None where no layer is left out.
+    """
+    weights = state_dict_of(checkpoint)
+    found = _class_layer_of_other_size(model, weights)
+    if found is None:
+        return None
+    layer, own, theirs = found
+    kept = {key: value for key, value in weights.items() if not key.startswith(layer)}
+    checkpoint["state_dict"] = kept
+    return (
+        f"{source} was trained for {_classes_of_file(checkpoint, theirs)}, this model has {own}: "
+        f"its class layer ({layer}*) is left out and starts untrained"
+    )
+
+
+def load_model_weights(model: nn.Module, path: str | Path, map_location: Any = None) -> dict:
+    """Load a checkpoint of the same model into it, and return the checkpoint.
+
+    Raises:
+        InputError: The file cannot be read, or is a checkpoint of another model.
+    """
+    checkpoint = load_checkpoint(path, map_location)
+    check_same_model(model, checkpoint, path)
+    model.load_state_dict(state_dict_of(checkpoint), strict=False)
+    return checkpoint
+
+
+def _check_class_count(
+    model: nn.Module, weights: Mapping[str, Tensor], checkpoint: dict, source: str | Path
+) -> None:
+    found = _class_layer_of_other_size(model, weights)
+    if found is None:
+        return
+    layer, own, theirs = found
+    keys, count = "num_classes", f"{own}"
+    if not layer.startswith("decode_head."):
+        keys = "num_things_classes and num_stuff_classes"
+        head = model.get_submodule(layer.removesuffix("cls_embed.").rstrip("."))
+        count = _classes_of_head(head, own)
+    raise InputError(
+        f"{source} was trained for {_classes_of_file(checkpoint, theirs)}, the config has {count}: "
+        f"set the model's {keys}, or give another checkpoint"
+    )
+
+
+def _class_layer_of_other_size(
+    model: nn.Module, weights: Mapping[str, Tensor]
+) -> tuple[str, int, int] | None:
+    """Return the prefix of a class layer, and the different numbers of classes: model's, file's."""
+    for key, own in model.state_dict().items():
+        theirs = weights.get(key)
+        if key.endswith("cls_embed.weight") and theirs is not None and len(theirs) != len(own):
+            return key.removesuffix("weight"), len(own) - 1, len(theirs) - 1
+    return None
+
+
+def _classes_of_file(checkpoint: dict, total: int) -> str:
+    meta = checkpoint.get("meta", {})
+    metainfo = meta.get("dataset_meta") if isinstance(meta, dict) else None
+    known = {str(key).lower(): value for key, value in (metainfo or {}).items()}
+    things, stuff = known.get("thing_classes"), known.get("stuff_classes")
+    if things is None or stuff is None or len(things) + len(stuff) != total:
+        return f"{total} classes"
+    return f"{len(things)}+{len(stuff)} classes (things+stuff)"
+
+
+def _classes_of_head(head: nn.Module, total: int) -> str:
+    things = getattr(head, "num_things_classes", None)
+    stuff = getattr(head, "num_stuff_classes", None)
+    return f"{total}" if things is None or stuff is None else f"{things}+{stuff}"

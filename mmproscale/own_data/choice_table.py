@@ -1,0 +1,128 @@
+"""Table of the choices and their reasons, and table of the classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmproscale.own_data import choices
+from mmproscale.own_data.choices import Choices
+from mmproscale.own_data.layouts import SEMANTIC
+from mmproscale.own_data.memory_fit import GIB
+
+Row = list[str]
+
+
+def choice_rows(chosen: Choices) -> list[Row]:
+    """Return the heading and a row for each choice: its name, its value, its reason."""
+    parts = (_data_rows, _image_rows, _batch_rows, _schedule_rows, _weights_rows)
+    return [["", "chosen", "why"], *(row for part in parts for row in part(chosen))]
+
+
+def class_rows(chosen: Choices) -> list[Row]:
+    """Return the heading and a row for each class: label, name, kind, count, weight."""
+    facts, heading = chosen.data.facts, ["label", "class", "", chosen.data.facts.counted, "weight"]
+    kinds = ["thing"] * len(facts.things) + ["stuff"] * len(facts.stuff)
+    if facts.kind == SEMANTIC:
+        kinds = [""] * len(kinds)
+    weights = chosen.class_weights or (1.0,) * len(kinds)
+    rows = [
+        [str(label), name, kind, f"{count:,}" if count else "none", f"{weight:g}"]
+        for label, (name, kind, count, weight) in enumerate(
+            zip(facts.classes, kinds, facts.counts, weights, strict=True)
+        )
+    ]
+    return [heading, *rows]
+
+
+def _data_rows(chosen: Choices) -> list[Row]:
+    facts, data = chosen.data.facts, chosen.data.found
+    assert data.val is not None
+    classes = f"{len(facts.things)} things, {len(facts.stuff)} stuff"
+    if facts.kind == SEMANTIC:
+        classes = str(len(facts.classes))
+    train, val = (_short(files.ann, data.root) for files in (data.train, data.val))
+    if chosen.data.lists:
+        val += ": set aside by the seed; unsuitable for neighbouring frames of a video"
+    return [
+        ["data", facts.kind, "kind of its files"],
+        ["classes", classes, "as the files list them; labels are in the table below"],
+        ["to train on", f"{facts.train_images:,} images", train],
+        ["to validate on", f"{facts.val_images:,} images", val],
+    ]
+
+
+def _short(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _image_rows(chosen: Choices) -> list[Row]:
+    facts, fit, options = chosen.data.facts, chosen.fit, chosen.options
+    size, read = _size(facts.size), _size(chosen.image_size)
+    why = f"the median of the images is {size}"
+    if chosen.image_size != facts.size:
+        why += f"; at most {choices.MOST_IMAGE_PIXELS:,} pixels, Cityscapes' size"
+    precision = "mixed precision" if options.amp else "fp32"
+    first = next(choices.crop_sizes(chosen.image_size))
+    limit = f"the images' shape, multiples of {choices.DIVISOR}"
+    if fit.crop != first:
+        limit += f"; no image of {_size(first)} fits"
+    memory = (
+        f"about {fit.per_image / GIB:.2f} GiB an image ({precision}), {fit.fixed / GIB:.2f} GiB "
+        f"before the first; {fit.images} fit into {options.machine}"
+    )
+    return [
+        ["image size", read, f"{why}; jitter 0.5 to 2"],
+        ["crop", _size(fit.crop), limit],
+        ["images at once", str(chosen.batch.per_gpu), memory],
+    ]
+
+
+def _batch_rows(chosen: Choices) -> list[Row]:
+    batch, recipe, images = chosen.batch, chosen.base.recipe, chosen.data.facts.train_images
+    recipes = f"the recipe of {chosen.base.path.stem} is {recipe.rate:g} at batch {recipe.batch}"
+    wanted = choices.wanted_batch(images, recipe)
+    target = f"the recipe's batch is {recipe.batch}"
+    if wanted < recipe.batch:
+        target += f"; {wanted} for {images} images: four steps an epoch"
+    parts = f"{batch.per_gpu} x {batch.gpus} x {batch.accumulate}"
+    return [
+        ["accumulation", str(batch.accumulate), f"{parts} = {batch.total} images a step; {target}"],
+        ["learning rate", f"{chosen.rate:g}", f"{recipes}; AdamW: the root of the batches' ratio"],
+    ]
+
+
+def _schedule_rows(chosen: Choices) -> list[Row]:
+    recipe, batch, count = chosen.base.recipe, chosen.batch, chosen.iterations
+    seen = count / batch.accumulate * batch.total
+    epochs = seen / chosen.data.facts.train_images
+    why = (
+        f"the recipe has {recipe.steps:,} of batch {recipe.batch} on {recipe.images:,} images; the "
+        f"images seen grow with the root of the dataset: {seen:,.0f}, {epochs:,.0f} epochs"
+    )
+    first, second = choices.milestones(count)
+    warm_up, interval = choices.warm_up(count, batch.accumulate), count // choices.VALIDATIONS
+    return [
+        ["iterations", f"{count:,}", why],
+        ["rate falls at", f"{first:,}, {second:,}", "as on COCO: 8/9 and 26/27 of all"],
+        ["warm-up", f"{warm_up:,}", "a twentieth of all, at most 1,000 steps"],
+        ["validation", f"every {interval:,}", "20 times; the best checkpoint is kept"],
+    ]
+
+
+def _weights_rows(chosen: Choices) -> list[Row]:
+    options, base = chosen.options, chosen.base
+    if options.load_from:
+        start = [options.load_from, "a class layer of other classes is left out"]
+    elif options.from_scratch or base.from_scratch:
+        start = ["from scratch", "batch norms learn, and the backbone learns at the full rate"]
+    else:
+        checkpoint = base.config.model.backbone.init_cfg.get("checkpoint")
+        start = [str(checkpoint), "fetched on first use; --from-scratch needs none"]
+    weights = ["1 each", "the recipe's; --balance-classes weighs rare classes more"]
+    if chosen.class_weights:
+        weights = ["balanced", "1 to 4: root of the median count over the class's"]
+    return [["weights", *start], ["class weights", *weights]]
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"

@@ -1,0 +1,95 @@
+"""Hooks that stop a run before its first step: another model's checkpoint, images without truth."""
+
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import BaseLoop, find_latest_checkpoint
+from torch import nn
+
+from mmproscale.checkpoints.model_match import check_any_match, check_same_model, drop_class_layer
+from mmproscale.errors import InputError
+from mmproscale.registry import HOOKS
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the model whose weights a checkpoint holds: without DDP or test-time augmentation."""
+    while is_model_wrapper(model) or isinstance(model, BaseTTAModel):
+        model = model.get_submodule("module")
+    return model
+
+
+@HOOKS.register_module()
+class CheckpointMatchHook(Hook):
+    """Check of every checkpoint that the runner loads.
+
+    mmengine would warn about another model's checkpoint and continue with random weights. A run
+    that tests or resumes needs a checkpoint of the same model. Fine-tuning needs at least one
+    parameter of it, and leaves out a class layer for another number of classes. Differences are
+    logged.
+    """
+
+    priority = "VERY_HIGH"
+
+    def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Compare names and shapes.
+
+        Raises:
+            InputError: The checkpoint is another model's.
+        """
+        source = runner._load_from or find_latest_checkpoint(runner.work_dir)
+        # The training loop is built before a checkpoint is loaded, but never for a test.
+        fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
+        model = unwrapped(runner.model)
+        if not fine_tuning:
+            check_same_model(model, checkpoint, source)
+            return
+        left_out = drop_class_layer(model, checkpoint, source)
+        if left_out:
+            runner.logger.warning(left_out)
+        if differences := check_any_match(model, checkpoint, source).differences:
+            runner.logger.warning(f"Fine-tuning from {source}: {differences}")
+
+
+@HOOKS.register_module()
+class GroundTruthCheckHook(Hook):
+    """Check that the metric has an annotation of every image of validation and test sets.
+
+    Without this hook, a missing annotation would end a training at its first validation.
+    """
+
+    def before_train(self, runner) -> None:
+        """Check the validation set, if there is one.
+
+        Raises:
+            InputError: An image has no annotation.
+        """
+        if runner.val_loop is not None:
+            check_annotated(runner.val_loop)
+
+    def before_test(self, runner) -> None:
+        """Check the test set; raises as `before_train`."""
+        check_annotated(runner.test_loop)
+
+
+def check_annotated(loop) -> None:
+    """Check that metrics with panoptic ground truth have that of every image of a loop.
+
+    Args:
+        loop: mmengine's loop, with `dataloader` and `evaluator`.
+
+    Raises:
+        InputError: An image has no annotation; names the image and the annotation file.
+    """
+    truths = [m.truth for m in loop.evaluator.metrics if hasattr(m, "truth")]
+    dataset = loop.dataloader.dataset
+    if not truths or not hasattr(dataset, "get_data_info"):
+        return
+    for item in map(dataset.get_data_info, range(len(dataset))):
+        for truth in truths:
+            if item["img_id"] not in truth.annotations:
+                raise InputError(
+                    f"'{truth.ann_file}' has no annotation of image {item['img_id']!r} "
+                    f"('{item['img_path']}'), which is to be scored: annotate it or remove it "
+                    "from the dataset, and use one ann_file in dataloader and evaluator"
+                )

@@ -1,0 +1,132 @@
+"""Error lines, shared options and joined processes of the command lines."""
+
+import os
+import socket
+import subprocess
+import sys
+from argparse import ArgumentParser
+
+import pytest
+import torch
+
+from mmproscale.cli.command_line import (
+    add_cfg_options,
+    at_least,
+    command_line,
+    joined_processes,
+    own_device,
+)
+from mmproscale.errors import InputError
+
+WORKER = "Caught InputError in DataLoader worker process 0.\nTraceback: ...\n"
+
+
+def raise_error(error, cause=None):
+    @command_line
+    def main():
+        raise error from cause
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "line"),
+    [
+        (InputError("a.py is not a file"), None, "error: a.py is not a file\n"),
+        (KeyError("wrapped"), InputError("model.exit=7"), "error: model.exit=7\n"),
+        (InputError("the later"), InputError("the earlier"), "error: the later\n"),
+        (InputError(f"{WORKER}mmproscale.errors.InputError: no"), None, "error: no\n"),
+        (InputError("class `Head` in heads/head.py: 3 levels"), None, "error: 3 levels\n"),
+    ],
+)
+def test_an_input_error_is_one_line_and_status_2(error, cause, line, capsys):
+    with pytest.raises(SystemExit) as stop:
+        raise_error(error, cause)()
+    assert stop.value.code == 2
+    assert capsys.readouterr() == ("", line)
+
+
+def test_only_one_process_prints_it(monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SystemExit):
+        raise_error(InputError("a"))()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(KeyError):
+        raise_error(KeyError("a bug"))()
+
+
+@pytest.fixture
+def parser():
+    parser = ArgumentParser()
+    add_cfg_options(parser)
+    parser.add_argument("--number", type=at_least(2))
+    return parser
+
+
+def test_options_are_parsed_as_mmdets(parser):
+    args = parser.parse_args(["--cfg-options", "a.b=3", "c=[1,2]", "d=x=y"])
+    assert args.cfg_options == {"a.b": 3, "c": [1, 2], "d": "x=y"}
+    assert parser.parse_args([]).cfg_options == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cfg-options", "a"], "--cfg-options a: expected KEY=VALUE"),
+        (["--cfg-options", "a=dict(b=1)"], "give each of its keys as a.NAME=VALUE"),
+        (["--number", "1"], "1 is less than 2"),
+        (["--number", "x"], "invalid int value: 'x'"),
+    ],
+)
+def test_bad_options_are_named(parser, words, message, capsys):
+    with pytest.raises(SystemExit):
+        parser.parse_args(words)
+    assert message in capsys.readouterr().err
+
+
+SUM_OF_PROCESSES = """
+import torch
+from mmproscale.cli.command_line import joined_processes
+with joined_processes():
+    total = torch.ones(1)
+    torch.distributed.all_reduce(total)
+    assert total == 2, total
+assert not torch.distributed.is_initialized()
+"""
+
+
+def test_processes_of_torchrun_are_joined_and_parted():
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    meeting = dict(MASTER_ADDR="localhost", MASTER_PORT=str(port), WORLD_SIZE="2")
+    command = [sys.executable, "-c", SUM_OF_PROCESSES]
+    processes = [
+        subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=240) for process in processes] == [0, 0]
+
+
+def test_a_single_process_joins_nothing(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined_processes():
+        assert not torch.distributed.is_initialized()
+
+
+def test_the_gpu_is_that_of_the_local_rank(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert own_device() is None
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert own_device() == "cuda:1"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert own_device() is None
+
+
+def test_help_needs_no_torch():
+    code = "import sys, mmproscale.cli.console; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,86 @@
+"""Image files: upright size and pixels, and faults of reading them."""
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from mmproscale.datasets.formats.images import (
+    decode_image,
+    exif_orientation,
+    image_faults,
+    size_faults,
+    unreadable,
+    upright_size,
+)
+
+
+def save(path, turn: int | None = None, size=(6, 4)) -> str:
+    exif = Image.Exif()
+    if turn is not None:
+        exif[ExifTags.Base.Orientation] = turn
+    Image.new("RGB", size).save(path, exif=exif)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("turn", "orientation", "size"),
+    [
+        (None, 1, (4, 6)),
+        (1, 1, (4, 6)),
+        (3, 3, (4, 6)),
+        (6, 6, (6, 4)),
+        (8, 8, (6, 4)),
+        (99, 1, (4, 6)),
+    ],
+)
+def test_size_is_that_of_the_decoded_image(tmp_path, turn, orientation, size):
+    path = save(tmp_path / "a.jpg", turn)
+    with Image.open(path) as image:
+        assert exif_orientation(image) == orientation
+        assert upright_size(image) == size
+    assert decode_image((tmp_path / "a.jpg").read_bytes()).shape == (*size, 3)
+    assert not list(image_faults(path, size))
+
+
+def test_exif_of_a_png_is_not_read(tmp_path):
+    with Image.open(save(tmp_path / "a.png", turn=6)) as image:
+        assert exif_orientation(image) == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"not an image"])
+def test_other_files_are_not_decoded(data):
+    assert decode_image(data) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "reason"),
+    [
+        (None, "image-missing", "No such file"),
+        (b"", "image-empty", "it is an empty file"),
+        (b"text", "image-unreadable", "cut short or not an image"),
+    ],
+)
+def test_a_broken_image_has_one_fault(tmp_path, data, kind, reason):
+    path = tmp_path / "a.jpg"
+    if data is not None:
+        path.write_bytes(data)
+    (fault,) = image_faults(str(path), (4, 6))
+    assert fault.kind == kind and fault.file == str(path) and reason in fault.problem
+
+
+def test_an_image_of_another_size_than_its_annotation(tmp_path):
+    path = save(tmp_path / "a.jpg", turn=6)
+    (fault,) = image_faults(path, (4, 6))
+    assert fault.kind == "image-size" and "is 4x6 pixels but its annotation is 6x4" in fault.problem
+    assert "EXIF" in fault.action
+
+
+def test_only_swapped_sides_suggest_exif():
+    assert not list(size_faults("png", "a.png", (4, 6, 3), (4, 6), "its image"))
+    (fault,) = size_faults("png", "a.png", np.zeros((4, 7)).shape, (4, 6), "its image")
+    assert fault.kind == "png-size" and "EXIF" not in fault.action
+
+
+def test_the_systems_reason_is_stated():
+    fault = unreadable("map", "/maps/a.png", PermissionError(13, "Permission denied"))
+    assert fault.kind == "map-unreadable" and "(Permission denied)" in fault.problem

@@ -1,0 +1,62 @@
+"""Base configs by name and kind, their networks, and checkpoints that fit them."""
+
+import pytest
+import torch
+from helpers.own_data import checked_data
+
+from mmproscale.errors import InputError
+from mmproscale.own_data.base_configs import Recipe, check_starting_weights, find_base
+
+
+@pytest.mark.parametrize(
+    ("kind", "stem", "recipe"),
+    [
+        ("panoptic", "proscale_m2f_r50_coco", Recipe(16, 1e-4, 368750, 118287)),
+        ("instance", "proscale_m2f_r50_coco-instance", Recipe(16, 1e-4, 368750, 118287)),
+        ("semantic", "proscale_m2f_r50_ade20k-semantic", Recipe(16, 1e-4, 160000, 20210)),
+    ],
+)
+def test_each_kind_has_its_config_and_recipe(kind, stem, recipe):
+    base = find_base("proscale_m2f_r50", kind)
+    assert (base.path.stem, base.recipe) == (stem, recipe)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("vgg", "--base vgg has no config for semantic data; there are .*proscale_m2f_r50"),
+        ("dino_r50", "--base dino_r50 is a detector's: .*take one of .*proscale_m2f_r50"),
+    ],
+)
+def test_unknown_bases_list_the_known_ones(name, fault):
+    with pytest.raises(InputError, match=fault):
+        find_base(name, "semantic")
+
+
+def test_the_network_has_the_datas_classes_and_can_start_from_scratch(tmp_path):
+    base, facts = find_base("m2f_r50", "panoptic"), checked_data("panoptic", tmp_path).facts
+    assert not base.from_scratch
+    network = base.network(facts, from_scratch=True)
+    assert network.mask_head.cls_embed.out_features == 3 + 1
+    assert all(norm.weight.requires_grad for norm in batch_norms(network))
+    assert not any(norm.weight.requires_grad for norm in batch_norms(base.network(facts)))
+
+
+def batch_norms(network):
+    modules = network.model.backbone.modules()
+    return [module for module in modules if isinstance(module, torch.nn.BatchNorm2d)]
+
+
+def test_a_checkpoint_needs_the_backbone(tmp_path):
+    base, facts = find_base("m2f_r18", "panoptic"), checked_data("panoptic", tmp_path).facts
+    weights = base.network(facts).model.state_dict()
+    whole, head = str(tmp_path / "whole.pth"), str(tmp_path / "head.pth")
+    torch.save(dict(state_dict=weights), whole)
+    check_starting_weights(base, whole, facts)
+    rest = {key: value for key, value in weights.items() if not key.startswith("backbone.")}
+    torch.save(dict(state_dict=rest), head)
+    with pytest.raises(InputError, match="lacks the backbone of this --base"):
+        check_starting_weights(base, head, facts)
+    with pytest.raises(InputError, match="is not a file"):
+        check_starting_weights(base, str(tmp_path / "none.pth"), facts)
+    check_starting_weights(base, "https://example.org/none.pth", facts)

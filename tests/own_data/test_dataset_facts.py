@@ -1,0 +1,68 @@
+"""Facts of COCO files and semantic maps, and the faults that keep them from being counted."""
+
+import pytest
+from helpers.own_data import write_semantic
+
+from mmproscale.errors import InputError
+from mmproscale.own_data.dataset_facts import coco_facts, read_maps, semantic_facts
+from mmproscale.own_data.layouts import SplitFiles
+
+CATEGORIES = [
+    dict(id=7, name="sky", isthing=0),
+    dict(id=3, name="cow", isthing=1),
+    dict(id=5, name="dog", isthing=1),
+]
+NAMES = ("train.json", "val.json")
+
+
+def content(categories=CATEGORIES, **annotation) -> dict:
+    images = [dict(id=i, width=10 * (i + 1), height=4) for i in range(4)]  # the last one is bare
+    annotations = [dict(id=i, image_id=i, **annotation) for i in range(3)]
+    return dict(images=images, annotations=annotations, categories=categories)
+
+
+def test_panoptic_classes_are_things_first_and_counted_by_segments():
+    segments = [dict(category_id=c) for c in (7, 3, 3)]
+    facts = coco_facts("panoptic", *[content(segments_info=segments)] * 2, NAMES)
+    assert (facts.things, facts.stuff) == (("cow", "dog"), ("sky",))
+    assert facts.counts == (6, 0, 3) and facts.counted == "segments"
+    assert (facts.train_images, facts.val_images, facts.size) == (3, 4, (20, 4))
+
+
+def test_instance_classes_keep_the_files_order():
+    facts = coco_facts("instance", *[content(category_id=5)] * 2, NAMES)
+    assert facts.classes == facts.things == ("sky", "cow", "dog")
+    assert facts.counts == (0, 0, 3) and facts.counted == "instances"
+
+
+@pytest.mark.parametrize(
+    ("categories", "fault"),
+    [
+        (CATEGORIES[:2], "3 and 2 classes"),
+        (CATEGORIES[:1] + CATEGORIES[:0:-1], r"'cow' \(id 3\) and 'dog' \(id 5\)"),
+    ],
+)
+def test_categories_that_differ_are_refused(categories, fault):
+    with pytest.raises(InputError, match=fault):
+        coco_facts("instance", content(category_id=5), content(categories), NAMES)
+
+
+def test_files_without_annotations_are_refused():
+    bare = content() | dict(annotations=[])
+    with pytest.raises(InputError, match=r"'train\.json' has no panoptic annotation"):
+        coco_facts("panoptic", bare, bare, NAMES)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_semantic_classes_are_counted_by_images(tmp_path, workers):
+    root = write_semantic(tmp_path, splits=("train",), count=17)
+    files = SplitFiles(ann=root / "ann_dir/train", img=root / "img_dir/train")
+    maps = read_maps(files, workers, lambda *done: None)
+    assert maps.names[:2] == ("0", "1") and maps.sizes[0] == (96, 64)
+    facts = semantic_facts(maps, maps, None, zero_is_void=False)
+    assert facts.classes == ("class 0", "class 1", "class 2")
+    assert facts.counts == (17, 9, 17) and facts.counted == "images"
+    facts = semantic_facts(maps, maps, ("tree", "car"), zero_is_void=True)
+    assert facts.classes == ("tree", "car") and facts.counts == (9, 17)
+    with pytest.raises(InputError, match=r"has the label 2, .*add --zero-is-void"):
+        semantic_facts(maps, maps, ("tree", "car"), zero_is_void=False)

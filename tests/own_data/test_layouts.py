@@ -1,0 +1,94 @@
+"""Layouts: splits by name, kinds of JSON, folders of maps, endings."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mmproscale.errors import InputError
+from mmproscale.own_data.layouts import (
+    PairEndings,
+    SplitFiles,
+    kind_of_json,
+    map_folders,
+    one_of_split,
+    pair_endings,
+    split_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "split"),
+    [
+        ("annotations/panoptic_train2017.json", "train"),
+        ("annotations/instances_val.json", "val"),
+        ("valid/_annotations.coco.json", "val"),
+        ("images/training", "train"),
+        ("train/latest.json", "train"),
+        ("image_info_test-dev2017.json", "test"),
+        ("constrained/all.json", None),
+    ],
+)
+def test_names_say_the_split(path, split):
+    assert split_of(Path(path)) == split
+
+
+def test_two_of_one_split_are_refused():
+    root = Path("/data")
+    paths = [root / "train_a.json", root / "train_b.json"]
+    with pytest.raises(InputError, match=r"train_a\.json, train_b\.json; name one, --train-ann"):
+        one_of_split(paths, "train", root, "--train-ann")
+
+
+def test_a_single_file_without_a_split_is_for_training():
+    root = Path("/data")
+    assert one_of_split([root / "all.json"], "train", root, "") == root / "all.json"
+    assert one_of_split([root / "all.json"], "val", root, "") is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind"),
+    [
+        ("images annotations categories segments_info", "panoptic"),
+        ("images annotations categories segmentation", "instance"),
+        ("images annotations categories segmentation keypoints", None),
+        ("images annotations segmentation", None),
+    ],
+)
+def test_keys_of_a_json_decide_its_kind(tmp_path, keys, kind):
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(dict.fromkeys(keys.split())))
+    assert kind_of_json(path) == kind
+
+
+def test_an_empty_or_missing_json_has_no_kind(tmp_path):
+    (tmp_path / "empty.json").touch()
+    assert kind_of_json(tmp_path / "empty.json") is kind_of_json(tmp_path / "none.json") is None
+
+
+def test_maps_of_a_test_set_are_left_out(tmp_path):
+    for split in ("train", "test"):
+        touch(tmp_path / "images" / split / "1.jpg")
+        touch(tmp_path / "labels" / split / "1.png")
+    assert map_folders(tmp_path) == {tmp_path / "labels/train": tmp_path / "images/train"}
+
+
+def test_endings_of_images_and_maps(tmp_path):
+    files = SplitFiles(ann=tmp_path / "ann", img=tmp_path / "img")
+    with pytest.raises(InputError, match="no image in"):
+        pair_endings(files)
+    touch(files.img / "a" / "1[2].jpg")
+    with pytest.raises(InputError, match=r"is not clear in .*: none"):
+        pair_endings(files)
+    touch(files.ann / "a" / "1[2]_map.tif")
+    assert pair_endings(files) == PairEndings(".jpg", "_map.tif")
+    touch(files.ann / "a" / "1[2].png")
+    assert pair_endings(files) == PairEndings(".jpg", ".png")
+    touch(files.img / "b.jpeg")
+    with pytest.raises(InputError, match=r"end in \.jpeg, \.jpg"):
+        pair_endings(files)
+
+
+def touch(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
