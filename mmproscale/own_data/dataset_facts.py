@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmproscale.datasets.checks.categories import order_categories
+from mmproscale.datasets.checks.class_agreement import label_faults
 from mmproscale.datasets.checks.dataset_check import DatasetFiles, Progress, check_dataset
 from mmproscale.datasets.checks.dataset_report import DatasetReport
 from mmproscale.datasets.conversion.source_files import read_pixels
@@ -138,7 +139,8 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
         _ordered(kind, content["categories"], str(name))
         for content, name in zip((train, val), names, strict=True)
     )
-    _check_same(ordered, theirs, names)
+    learned, found = ([c["name"] for c in categories] for categories in (ordered, theirs))
+    refuse(label_faults(found, learned, str(names[1]), f"'{names[0]}'"))
     occurrences = Counter(_category_ids(kind, train["annotations"]))
     if not occurrences:
         raise InputError(f"'{names[0]}' has no {kind} annotation to train on: annotate some images")
@@ -172,23 +174,6 @@ def _ordered(kind: str, categories: list[dict], name: str) -> list[dict]:
     if kind == PANOPTIC:
         return order_categories(categories, name)
     return [category | dict(isthing=1) for category in categories]
-
-
-def _check_same(train: list[dict], val: list[dict], names: tuple) -> None:
-    """Compare categories: mmdet numbers each file's classes, and labels must agree."""
-    ours, theirs = ([(c["id"], c["name"]) for c in ordered] for ordered in (train, val))
-    if ours == theirs:
-        return
-    first = next((pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]), None)
-    problem = (
-        f"'{first[0][1]}' (id {first[0][0]}) and '{first[1][1]}' (id {first[1][0]})"
-        if first
-        else f"{len(ours)} and {len(theirs)} classes"
-    )
-    raise InputError(
-        f"'{names[0]}' and '{names[1]}' differ in their categories: {problem}; list the same, in "
-        "one order"
-    )
 
 
 def _category_ids(kind: str, annotations: list[dict]) -> list[int]:

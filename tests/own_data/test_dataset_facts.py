@@ -38,8 +38,8 @@ def test_instance_classes_keep_the_files_order():
 @pytest.mark.parametrize(
     ("categories", "fault"),
     [
-        (CATEGORIES[:2], "3 and 2 classes"),
-        (CATEGORIES[:1] + CATEGORIES[:0:-1], r"'cow' \(id 3\) and 'dog' \(id 5\)"),
+        (CATEGORIES[:2], "make label 2 .none., which is .dog. in"),
+        (CATEGORIES[:1] + CATEGORIES[:0:-1], "make label 1 .dog., which is .cow. in"),
     ],
 )
 def test_categories_that_differ_are_refused(categories, fault):

@@ -156,7 +156,7 @@ def spoil_order(data: Path) -> None:
     ("spoil", "fault"),
     [
         (spoil_json, "[category-unknown]"),
-        (spoil_order, "differ in their categories"),
+        (spoil_order, "[labels-differ]"),
         (lambda data: next((data / "train").iterdir()).unlink(), "'"),
     ],
 )
