@@ -35,7 +35,7 @@ def instances(
     best, pairs = scores.flatten().topk(min(max_per_image, scores.numel()), sorted=False)
     is_thing = pairs % num_classes < num_things
     best, pairs = best[is_thing], pairs[is_thing]
-    # A query with several of the pairs has one mask.
+    # Several pairs of one query share its mask.
     queries, mask_index = (pairs // num_classes).unique(return_inverse=True)
     binary, quality, boxes = _binarize(masks[queries], frame)
     return InstanceData(

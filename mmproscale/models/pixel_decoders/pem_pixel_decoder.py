@@ -173,7 +173,7 @@ class PEMPixelDecoder(PixelDecoder):
         self.mask_feature = conv(channels, out_channels)
 
     def init_weights(self) -> None:
-        """Initialise as Kaiming does; deformable convolutions start without offsets."""
+        """Initialise with Kaiming's method; deformable convolutions start without offsets."""
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
                 kaiming_init(module)
@@ -182,7 +182,7 @@ class PEMPixelDecoder(PixelDecoder):
                 aggregation.conv.init_weights()
 
     def embed(self, feats: Sequence[Tensor]) -> Encoded:
-        """Return maps and embedding, without exits; the mask projection is not linear.
+        """Return maps and embedding (eq. 10), without exits; the mask projection is not linear.
 
         Args:
             feats: Backbone maps (B, C_i, H_i, W_i), high resolution first.
@@ -191,7 +191,7 @@ class PEMPixelDecoder(PixelDecoder):
             InputError: Training with a single image, for which a batch norm has only one value.
         """
         self._check_batch(len(feats[0]))
-        # On a CPU norms and 1x1 convolutions are faster with channels_last, as tokens are too.
+        # On a CPU norms and 1x1 convolutions are faster in channels_last, the layout of tokens.
         feats = [feat.contiguous(memory_format=torch.channels_last) for feat in feats]
         backbone = dict(zip(self.strides, feats, strict=True))
         contextual = [

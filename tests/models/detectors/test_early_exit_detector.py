@@ -19,12 +19,6 @@ def memory(model, images, samples):
     return model.forward_encoder(**inputs)["memory"]
 
 
-def at_exit(model, exit_):
-    forced = copy.deepcopy(model)
-    forced.exit = exit_
-    return forced
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("sizes", [SIZES, [(64, 96)] * 2], ids=["several sizes", "one size"])
 def test_detr_without_exits_is_mmdets(sizes):
@@ -74,33 +68,6 @@ def test_an_image_in_a_batch_is_as_if_all_had_left_at_its_exit(name):
 def memory_at(model, images, samples, exit_):
     model.image_exits = lambda number, features: (exit_,) * number
     return memory(model, images, samples)
-
-
-@pytest.mark.parametrize("name", NAMES)
-@torch.no_grad()
-def test_predictions_at_each_exit_are_those_where_it_is_forced(name):
-    model = early_exit(name).eval()
-    images, samples = batch(SIZES)
-    before = copy.deepcopy(samples)
-    exits = model.predict_exits(model.extract_feat(images), samples, EXITS)
-    for exit_, found in exits:
-        expected = at_exit(model, exit_).predict(images, copy.deepcopy(before))
-        for one, other in zip(found, expected, strict=True):
-            assert other.encoder_exit == exit_
-            torch.testing.assert_close(one.pred_instances.scores, other.pred_instances.scores)
-            torch.testing.assert_close(one.pred_instances.bboxes, other.pred_instances.bboxes)
-    assert "pred_instances" not in samples[0]
-
-
-@torch.no_grad()
-def test_layers_run_for_the_images_that_reach_them():
-    model = early_exit("DETR").eval()
-    model.image_exits = lambda images, features: (4, 2, 3, 2)
-    seen = []
-    for layer in model.encoder.layers:
-        layer.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
-    memory(model, *batch(SIZES))
-    assert seen == [4, 4, 2, 1]
 
 
 @pytest.mark.parametrize("name", ["DETR", "DINO"])

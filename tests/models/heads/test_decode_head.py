@@ -18,7 +18,7 @@ from helpers.semantic import (
 
 from mmproscale.errors import InputError
 from mmproscale.models.criterion import QueryPredictions
-from mmproscale.models.heads import MaskDecodeHead, PanopticHead
+from mmproscale.models.heads import MaskDecodeHead
 
 NAMES = ("car", "person", "road", "sky", "tree", "sign")
 METAS = [dict(img_shape=(SIZE, SIZE), pad_shape=(SIZE, SIZE))] * 2
@@ -189,12 +189,3 @@ def test_classes_are_weighed_by_name(fixed_points):
     assert all(torch.equal(loss, expected[name]) for name, loss in losses.items())
     named.name_classes(NAMES)  # as each run of a loop does
     assert named.class_weight == weights
-
-
-def test_a_panoptic_head_takes_weights_by_name_too():
-    config = decode_head_config()
-    del config.num_classes
-    config.update(num_things_classes=2, num_stuff_classes=4)
-    head = PanopticHead(**config, class_weight=dict(sky=7.0))
-    head.name_classes(NAMES)
-    assert head.criterion.class_weight == [1.0, 2.0, 1.0, 7.0, 1.0, 1.0, 0.1]

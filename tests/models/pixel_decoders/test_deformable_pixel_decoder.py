@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from helpers.pixel_decoders import LAYER, SMALL, backbone_maps, deformable_decoder
 from helpers.stock_attention import stock_as_it_is
 from mmdet.models.layers import MSDeformAttnPixelDecoder
 from mmengine.config import ConfigDict
@@ -13,25 +14,6 @@ from mmproscale.errors import InputError
 from mmproscale.models.pixel_decoders.deformable_pixel_decoder import DeformablePixelDecoder
 from mmproscale.registry import MODELS
 
-ATTENTION = dict(
-    embed_dims=64, num_heads=8, num_levels=3, num_points=4, dropout=0.0, batch_first=True
-)
-LAYER = dict(
-    self_attn_cfg=ATTENTION,
-    ffn_cfg=dict(
-        embed_dims=64,
-        feedforward_channels=128,
-        num_fcs=2,
-        ffn_drop=0.0,
-        act_cfg=dict(type="ReLU", inplace=True),
-    ),
-)
-SMALL = dict(
-    in_channels=[16, 32, 64, 128],
-    feat_channels=64,
-    out_channels=64,
-    positional_encoding=dict(num_feats=32, normalize=True),
-)
 # Official names -> ours, for the parts that differ.
 OFFICIAL = [
     ("input_proj.{i}.0", "input_convs.{i}.conv"),
@@ -55,13 +37,6 @@ def our_name(official: str) -> str:
         for i in range(3):
             official = official.replace(theirs.format(i=i), ours.format(i=i))
     return official
-
-
-def backbone_maps(batch=2, height=96, width=64, channels=(16, 32, 64, 128)):
-    return [
-        torch.randn(batch, c, -(-height // s), -(-width // s))
-        for c, s in zip(channels, (4, 8, 16, 32), strict=True)
-    ]
 
 
 @pytest.mark.parametrize(
@@ -118,40 +93,18 @@ def test_m2f_schedule_is_stock_mmdets_decoder_forward_and_backward(size):
         torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-5)
 
 
-def make(schedule, num_levels=3, **arguments):
-    layer = copy.deepcopy(LAYER)
-    layer["self_attn_cfg"]["num_levels"] = num_levels
-    encoder = dict(schedule=schedule, layer_cfg=layer)
-    return DeformablePixelDecoder(encoder=encoder, **(SMALL | arguments)).eval()
-
-
 @torch.no_grad()
 def test_encode_yields_at_each_exit_what_a_shorter_encoder_gives():
-    decoder = make(dict(type="m2f", layers=3), recalibration=dict(type="TRC"))
+    decoder = deformable_decoder(dict(type="m2f", layers=3), recalibration=dict(type="TRC"))
     feats = backbone_maps()
     exits = list(decoder.encode(feats, exits=(1, 3)))
     assert [encoded.exits for encoded in exits] == [(1,) * len(feats[0]), (3,) * len(feats[0])]
-    shorter = make(dict(type="m2f", layers=1), recalibration=dict(type="TRC"))
+    shorter = deformable_decoder(dict(type="m2f", layers=1), recalibration=dict(type="TRC"))
     shorter.load_state_dict(decoder.state_dict(), strict=False)
     mask_features, maps = shorter(feats)
     torch.testing.assert_close(decoder.mask_feature(exits[0][2]), mask_features)
     for ours, expected in zip(exits[0][1], maps, strict=True):
         torch.testing.assert_close(ours, expected)
-
-
-@pytest.mark.parametrize("levels", [(32,), (32, 16), (32, 16, 8), (32, 16, 8, 4)])
-@torch.no_grad()
-def test_any_number_of_levels(levels):
-    decoder = make(
-        dict(type="m2f", layers=1, levels=levels),
-        num_levels=len(levels),
-        recalibration=dict(type="TRC") if len(levels) > 1 else None,
-        num_outs=min(3, len(levels)),
-        pixel_embedding=None if 4 in levels else dict(type="LPE"),
-    )
-    mask_features, maps = decoder(backbone_maps(height=100, width=68))
-    assert mask_features.shape == (2, 64, 25, 17)
-    assert [m.shape[-2:] for m in maps] == [(4, 3), (7, 5), (13, 9)][: len(maps)]
 
 
 def test_num_layers_in_place_of_a_schedule_is_mask2former():
@@ -173,11 +126,6 @@ def test_num_layers_in_place_of_a_schedule_is_mask2former():
 def test_an_encoder_that_cannot_be_is_refused_when_built(encoder, message):
     with pytest.raises(InputError, match=message):
         DeformablePixelDecoder(encoder=encoder, **SMALL)
-
-
-def test_a_stride_for_each_map():
-    with pytest.raises(InputError, match=r"3 in_channels \(16, 32, 64\) but 4 strides"):
-        make(dict(type="m2f", layers=1), in_channels=[16, 32, 64])
 
 
 def test_registered_names_and_pro_scales_defaults():

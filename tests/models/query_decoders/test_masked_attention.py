@@ -1,46 +1,11 @@
-"""Masked attention against mmcv's module and Mask2Former's rule for masks."""
+"""Attention masks against Mask2Former's rule and the authors' rule of PEM."""
 
-import pytest
 import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks.transformer import MultiheadAttention
 
-from mmproscale.models.layers.attention import Attention
-from mmproscale.models.query_decoders.masked_attention import attention_mask
+from mmproscale.models.query_decoders.masked_attention import attention_mask, unmask_empty_images
 
 B, Q, N, C, HEADS = 2, 5, 12, 16, 4
-
-
-@pytest.mark.parametrize("masked", [True, False])
-def test_is_mmcvs_module(masked):
-    ours = Attention(C, HEADS, batch_first=True)
-    stock = MultiheadAttention(C, HEADS, batch_first=True)
-    stock.load_state_dict(ours.state_dict())
-    inputs = [torch.randn(B, n, C, requires_grad=True) for n in (Q, N, N)]
-    pos = torch.randn(1, Q, C), torch.randn(1, N, C)
-    reads = (torch.rand(B, 1, Q, N) > 0.5).index_fill(3, torch.tensor([0]), True)
-    stocks_mask = ~reads.expand(B, HEADS, Q, N).flatten(0, 1)
-    out = ours(*inputs, *pos, attn_mask=reads if masked else None)
-    expected = stock(
-        *inputs,
-        query_pos=pos[0].expand(B, -1, -1),
-        key_pos=pos[1].expand(B, -1, -1),
-        attn_mask=stocks_mask if masked else None,
-    )
-    torch.testing.assert_close(out, expected)
-    probe = torch.randn_like(out)
-    gradients = torch.autograd.grad(out, [*inputs, *ours.parameters()], probe)
-    stocks = torch.autograd.grad(expected, [*inputs, *stock.parameters()], probe)
-    for mine, theirs in zip(gradients, stocks, strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
-
-
-def test_dropout_is_for_training_only():
-    attention = Attention(C, HEADS, attn_drop=0.5, proj_drop=0.5, batch_first=True)
-    x = torch.randn(B, Q, C)
-    assert not torch.equal(attention(x, x, x), attention(x, x, x))
-    attention.eval()
-    assert torch.equal(attention(x, x, x), attention(x, x, x))
 
 
 def test_reads_where_the_resized_mask_is_foreground():
@@ -62,3 +27,11 @@ def test_a_query_without_a_mask_reads_everything():
     assert mask.tolist() == [[True, False, False, False], [False, True, True, True]]
     features[:] = 1
     assert attention_mask(embedding, features)[0, 0].all()
+
+
+def test_only_images_without_any_pixel_are_unmasked():
+    reads = torch.zeros(2, 3, 4, dtype=torch.bool)
+    reads[0, 1, 2] = True
+    unmasked = unmask_empty_images(reads)
+    assert unmasked[1].all()
+    assert unmasked[0].nonzero().tolist() == [[0, 0], [1, 2], [2, 0]]

@@ -5,8 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mmproscale.errors import InputError
-from mmproscale.models.query_decoders import PrototypeAttentionLayer, prototype_attention
-from mmproscale.models.query_decoders.masked_attention import unmask_empty_images
+from mmproscale.models.query_decoders import prototype_attention
 from mmproscale.models.query_decoders.prototype_attention import PrototypeAttention, neighbourhood
 
 B, Q, C, HEADS, SHAPE = 2, 5, 16, 4, (6, 7)
@@ -166,69 +165,6 @@ def test_the_largest_is_the_first_of_those_that_are_as_large(tokens):
     assert torch.equal(index, (x == value.unsqueeze(-1)).int().argmax(-1))
 
 
-def layer(**arguments):
-    attention = dict(embed_dims=C, num_heads=HEADS, batch_first=True, dropout=0.0)
-    ffn = dict(embed_dims=C, feedforward_channels=2 * C)
-    return PrototypeAttentionLayer(
-        self_attn_cfg=attention,
-        cross_attn_cfg=attention | arguments.pop("cross", {}),
-        ffn_cfg=ffn,
-        **arguments,
-    ).eval()
-
-
-@torch.no_grad()
-def test_a_layer_reads_where_the_masks_are():
-    made, given = layer(), inputs()
-    features, embedding = torch.randn(B, 8, *SHAPE), torch.randn(B, Q, 8)
-    seen = []
-    made.cross_attn.register_forward_hook(lambda _, args, out: seen.append(args[5]))
-    made.read(*given, features, embedding, None)
-    assert torch.equal(seen[0][:, 0], embedding @ features.flatten(2) >= 0)
-    unmasked = layer(cross=dict(prototypes="any"))
-    assert made.reads_masks and not unmasked.reads_masks
-    unmasked.cross_attn.register_forward_hook(lambda _, args, out: seen.append(args[5]))
-    unmasked.read(*given, features, embedding, None)
-    assert seen[1] is None
-
-
-@torch.no_grad()
-def test_norms_stand_before_or_after(stripes):
-    given = inputs()
-    results = {}
-    for order in ("post", "pre"):
-        torch.manual_seed(0)
-        made = layer(norm_order=order)
-        results[order] = made(*given, SHAPE, None)
-    normed = results["post"]
-    torch.testing.assert_close(normed.mean(-1), torch.zeros(B, Q), rtol=0, atol=1e-5)
-    assert results["pre"].mean(-1).abs().max() > 0.01
-
-
-def test_an_images_masks_are_dropped_where_none_has_a_pixel():
-    reads = torch.zeros(2, 3, 4, dtype=torch.bool)
-    reads[0, 1, 2] = True
-    dropped = unmask_empty_images(reads)
-    assert dropped[1].all()
-    assert dropped[0].nonzero().tolist() == [[0, 0], [1, 2], [2, 0]]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "fault"),
-    [
-        (dict(cross=dict(prototypes="mean")), "prototypes='mean' must be one of"),
-        (dict(cross=dict(normalised_over="heads")), "normalised_over='heads'"),
-        (dict(cross=dict(empty_masks="batch")), "empty_masks='batch'"),
-        (dict(cross=dict(num_heads=3)), "num_heads=3: the heads"),
-        (dict(cross=dict(dropout=0.1)), "dropout: prototype attention has no dropout"),
-        (dict(norm_order="both"), "norm_order='both' must be"),
-    ],
-)
-def test_what_cannot_be_built_is_refused(arguments, fault):
-    with pytest.raises(InputError, match=fault):
-        layer(**arguments)
-
-
 def test_weights_learn_under_autocast_what_they_learn_in_fp32():
     attention = make().train()
     gradients = []
@@ -241,3 +177,17 @@ def test_weights_learn_under_autocast_what_they_learn_in_fp32():
         gradients.append({name: p.grad.clone() for name, p in attention.named_parameters()})
     for name, full in gradients[0].items():
         assert F.cosine_similarity(full.flatten(), gradients[1][name].flatten(), dim=0) > 0.9, name
+
+
+@pytest.mark.parametrize(
+    ("choices", "fault"),
+    [
+        (dict(prototypes="mean"), "prototypes='mean' must be one of"),
+        (dict(normalised_over="heads"), "normalised_over='heads'"),
+        (dict(empty_masks="batch"), "empty_masks='batch'"),
+        (dict(num_heads=3), "num_heads=3: the heads"),
+    ],
+)
+def test_invalid_choices_are_errors(choices, fault):
+    with pytest.raises(InputError, match=fault):
+        PrototypeAttention(C, **choices)
