@@ -39,6 +39,7 @@ def test_too_little_memory_is_refused(network):
         memory_fit.fit_memory(network, crop_sizes(SIZE), memory=0.5)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_train_on_one_image_gets_two(configs):
     network = build_network(load_config(configs / "pem_m2f_r18_shapes.py"))
     assert network.mask_head.pixel_decoder.least_images == 2

@@ -194,6 +194,7 @@ def counted_and_seen(config, shapes):
     return tuple(layers), tuple(seen)
 
 
+@pytest.mark.slow
 def test_predicted_tokens_and_cost_of_500_schedules_are_those_seen():
     rng = random.Random(0)
     for _ in range(500):
