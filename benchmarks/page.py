@@ -34,7 +34,7 @@ HEADING = """\
 This page compares time and memory of this code with stock OpenMMLab, part by part. `make bench`
 measures everything and writes this page; each section has its own command, machine and versions.
 
-The columns of a table are candidates that do the same work. They take turns, round by round.
+The columns of a table are candidates, which get the same input. They take turns, round by round.
 
 - A time is the median over the rounds.
 - The ratio after a time divides it by the first column's time of the same round. It is given as
