@@ -53,7 +53,7 @@ def _section(recipe: Recipe) -> str:
         (other,) = (known for known in read_recipes() if known.name == recipe.like)
         known = dict.fromkeys([*rows, *other.rows(of_backbones=False)])
         rows = [row for row in known if not _as_there(recipe, other, row)]
-        lines += [f"All values are those of *{recipe.like}* but:", ""]
+        lines += [f"All values are those of *{recipe.like}*, except:", ""]
     first = next(iter(recipe.values))
     table = [[row, _here(recipe, first, row), *_cells(recipe, first, row).values()] for row in rows]
     lines += [_table(["", "here", *(source.name for source in recipe.sources)], table), ""]
@@ -62,7 +62,7 @@ def _section(recipe: Recipe) -> str:
 
 
 def _as_there(recipe: Recipe, other: Recipe, row: str) -> bool:
-    """Return whether a row says nothing that it does not say of another recipe."""
+    """Return whether a row is the same in another recipe's table, sources included."""
     firsts = [(r, next(iter(r.values)), row) for r in (recipe, other)]
     cells, known = (_cells(*first) for first in firsts)
     shown = {source: cell for source, cell in cells.items() if cell not in ("=", NOT_STATED)}
