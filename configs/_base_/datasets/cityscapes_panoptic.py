@@ -1,6 +1,6 @@
 # Cityscapes with Mask2Former's recipe: shorter side 512 to 2048 in steps of 102, crops of 1024x512,
-# tests on whole images of 2048x1024. 8 things, 11 stuff. As in Mask2Former, the share of a crop that
-# one class has is not limited.
+# tests on whole images of 2048x1024. 8 things, 11 stuff. As in Mask2Former, the share of a crop
+# that one class has is not limited.
 _base_ = "./panoptic.py"
 data_root = "data/cityscapes/"
 hint = "convert it with tools/datasets/cityscapes.py"
