@@ -1,7 +1,7 @@
 """Draw the pictures of the README into docs/images: a result on Shapes, and the published frontier.
 
 python benchmarks/pictures.py                              # the frontier, from the papers' figures
-python tools/demo.py && python benchmarks/pictures.py --result work_dirs/demo/pictures/000002.jpg
+python tools/demo.py && python benchmarks/pictures.py --result work_dirs/demo/pictures/000004.jpg
 """
 
 from __future__ import annotations
