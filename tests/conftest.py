@@ -31,6 +31,23 @@ def seeded() -> None:
 
 
 @pytest.fixture
+def compiled_mmcv(monkeypatch) -> None:
+    """Have mmcv's compiled ops on the CPU: the real ones where they are, else strict stand-ins."""
+    import mmcv._ext
+    from helpers import compiled_ops
+
+    from mmproscale.ops import deformable_convolution, mmcv_attention
+
+    compiled_ops.put_into(mmcv._ext, monkeypatch, mmcv_attention.has_compiled_ops())
+    monkeypatch.setattr(mmcv_attention, "DEVICE", "cpu", raising=False)
+    for module in (mmcv_attention, deformable_convolution):
+        monkeypatch.setattr(module, "has_compiled_ops", lambda: True)
+    deformable_convolution._mmcv.cache_clear()
+    yield
+    deformable_convolution._mmcv.cache_clear()
+
+
+@pytest.fixture
 def embedding_bags(monkeypatch) -> list[int]:
     """One entry for each forward pass of attention backend `torch`."""
     from mmproscale.ops import embedding_bag_attention

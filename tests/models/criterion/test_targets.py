@@ -28,7 +28,7 @@ def test_is_mmdets(things, semantic):
         "things and void": torch.tensor([0, 1, 255]).repeat(10).view(1, 6, 5),
         "stuff": torch.arange(30).view(1, 6, 5) % 9,
     }[semantic]
-    ours = panoptic_targets(labels, masks, seg, THINGS, STUFF)
+    (ours,) = panoptic_targets([labels], [masks], None if seg is None else [seg], THINGS, STUFF)
     expected = preprocess_panoptic_gt(labels, masks, seg, THINGS, STUFF)
     assert ours.masks.dtype == torch.bool and ours.labels.dtype == torch.long
     assert len(ours.labels) == len(ours.masks) == len(expected[0])
