@@ -1,6 +1,8 @@
 """Every test runs with compat in place, and where the reference data is absent says so."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -45,6 +47,30 @@ def compiled_mmcv(monkeypatch) -> None:
     deformable_convolution._mmcv.cache_clear()
     yield
     deformable_convolution._mmcv.cache_clear()
+
+
+@pytest.fixture
+def compiled_torchvision(monkeypatch) -> tuple[list[int], dict[str, ModuleType]]:
+    """The paddings with which a strict stand-in for torchvision's op is called, and its modules."""
+    from helpers import compiled_ops
+
+    from mmproscale.ops import deformable_convolution
+
+    seen = []
+
+    def deform_conv2d(*args, **kwargs):
+        seen.append(kwargs["padding"])
+        return compiled_ops.deform_conv2d(*args, **kwargs)
+
+    names = ("torchvision", "torchvision.extension", "torchvision.ops")
+    packages = {name: ModuleType(name) for name in names}
+    packages["torchvision.extension"]._has_ops = lambda: True
+    packages["torchvision.ops"].deform_conv2d = deform_conv2d
+    for name, package in packages.items():
+        monkeypatch.setitem(sys.modules, name, package)
+    deformable_convolution._torchvision.cache_clear()
+    yield seen, packages
+    deformable_convolution._torchvision.cache_clear()
 
 
 @pytest.fixture

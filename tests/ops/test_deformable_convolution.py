@@ -3,13 +3,9 @@
 Compiled ops that are not installed have strict stand-ins.
 """
 
-import sys
-from types import ModuleType
-
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers import compiled_ops
 
 from mmproscale.errors import InputError
 from mmproscale.models.pixel_decoders import DeformableConvolution
@@ -20,24 +16,7 @@ from mmproscale.ops.deformable_convolution import CONVOLUTION_BACKENDS, deformab
 EVERY = pytest.mark.parametrize("backend", CONVOLUTION_BACKENDS)
 
 
-@pytest.fixture(autouse=True)
-def found_torchvision(compiled_mmcv, monkeypatch):
-    """The calls of a torchvision whose op is a stand-in, and its modules."""
-    seen = []
-
-    def deform_conv2d(*args, **kwargs):
-        seen.append(kwargs["padding"])
-        return compiled_ops.deform_conv2d(*args, **kwargs)
-
-    packages = {name: ModuleType(name) for name in ("torchvision", "torchvision.extension")}
-    packages["torchvision.ops"] = ModuleType("torchvision.ops")
-    packages["torchvision.extension"]._has_ops = lambda: True
-    packages["torchvision.ops"].deform_conv2d = deform_conv2d
-    for name, package in packages.items():
-        monkeypatch.setitem(sys.modules, name, package)
-    module._torchvision.cache_clear()
-    yield seen, packages
-    module._torchvision.cache_clear()
+pytestmark = pytest.mark.usefixtures("compiled_mmcv", "compiled_torchvision")
 
 
 def inputs(size=3, shape=(7, 6), dtype=torch.float64, batch=2, channels=3, out=4, reach=2.0):
@@ -114,9 +93,9 @@ def test_backends_agree_in_fp32(backend):
 
 
 def test_torchvision_comes_before_torch_and_gets_its_own_order_of_arguments(
-    found_torchvision, monkeypatch
+    compiled_torchvision, monkeypatch
 ):
-    seen, _ = found_torchvision
+    seen, _ = compiled_torchvision
     monkeypatch.setitem(module._FINDERS, "mmcv", lambda: None)
     given = inputs(shape=(4, 3))
     out = deformable_convolution(*given)
@@ -124,8 +103,8 @@ def test_torchvision_comes_before_torch_and_gets_its_own_order_of_arguments(
     torch.testing.assert_close(out, by_hand(*given), rtol=0, atol=1e-10)
 
 
-def test_a_torchvision_without_its_ops_is_not_taken(found_torchvision, monkeypatch):
-    seen, packages = found_torchvision
+def test_a_torchvision_without_its_ops_is_not_taken(compiled_torchvision, monkeypatch):
+    seen, packages = compiled_torchvision
     packages["torchvision.extension"]._has_ops = lambda: False
     monkeypatch.setitem(module._FINDERS, "mmcv", lambda: None)
     given = inputs(shape=(4, 3))

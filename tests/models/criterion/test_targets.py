@@ -72,7 +72,7 @@ def test_an_ignored_label_may_be_a_class():
 
 
 def test_an_unknown_label_is_an_error_with_the_name_of_its_map():
-    with pytest.raises(InputError, match="^c: label 1 is neither one of the model's 1 classes"):
+    with pytest.raises(InputError, match=r"^c: label 1 is neither one of the model's 1 classes"):
         semantic_targets(semantic_maps()[1:], ("b", "c"), num_classes=1)
 
 
