@@ -1,6 +1,8 @@
 """Every test runs with compat in place, and where the reference data is absent says so."""
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -38,6 +40,47 @@ def configs() -> Path:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def compiled_mmcv(monkeypatch) -> None:
+    """Have mmcv's compiled ops on the CPU: the real ones where they are, else strict stand-ins."""
+    import mmcv._ext
+    from helpers import compiled_ops
+
+    from mmproscale.ops import deformable_convolution, mmcv_attention
+
+    compiled_ops.put_into(mmcv._ext, monkeypatch, mmcv_attention.has_compiled_ops())
+    monkeypatch.setattr(mmcv_attention, "DEVICE", "cpu", raising=False)
+    for module in (mmcv_attention, deformable_convolution):
+        monkeypatch.setattr(module, "has_compiled_ops", lambda: True)
+    deformable_convolution._mmcv.cache_clear()
+    yield
+    deformable_convolution._mmcv.cache_clear()
+
+
+@pytest.fixture
+def compiled_torchvision(monkeypatch) -> tuple[list[int], dict[str, ModuleType]]:
+    """The paddings with which a strict stand-in for torchvision's op is called, and its modules."""
+    from helpers import compiled_ops
+
+    from mmproscale.ops import deformable_convolution
+
+    seen = []
+
+    def deform_conv2d(*args, **kwargs):
+        seen.append(kwargs["padding"])
+        return compiled_ops.deform_conv2d(*args, **kwargs)
+
+    names = ("torchvision", "torchvision.extension", "torchvision.ops")
+    packages = {name: ModuleType(name) for name in names}
+    packages["torchvision.extension"]._has_ops = lambda: True
+    packages["torchvision.ops"].deform_conv2d = deform_conv2d
+    for name, package in packages.items():
+        monkeypatch.setitem(sys.modules, name, package)
+    deformable_convolution._torchvision.cache_clear()
+    yield seen, packages
+    deformable_convolution._torchvision.cache_clear()
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 """Additions that the installed OpenMMLab or its fork needs; each acts only where it is needed."""
 
-from mmproscale.compat.attention_fallback import replace_attention_fallback
 from mmproscale.compat.import_hooks import install_stand_ins
 from mmproscale.compat.installed_packages import check_versions, describe_stack, stack
 from mmproscale.compat.onedl_fork import correct_fork
+from mmproscale.compat.replaced_ops import replace_ops
 from mmproscale.compat.torchvision_for_mmpretrain import serve_torchvision_to_mmpretrain
 
 
@@ -15,7 +15,7 @@ def apply() -> None:
     """
     check_versions()
     install_stand_ins()
-    replace_attention_fallback()
+    replace_ops()
     serve_torchvision_to_mmpretrain()
     correct_fork()
 

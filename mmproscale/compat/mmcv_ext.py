@@ -1,8 +1,8 @@
 """Stand-in for `mmcv._ext`, the compiled ops that mmcv-lite and an uncompiled onedl-mmcv lack.
 
 mmdet imports `mmcv.ops` as a whole, which only requires that every op has a name. So most names
-here are functions that raise an error when they are called. Three ops call ours: deformable
-attention (Mask2Former needs it on a GPU), focal loss (DINO) and non-maximum suppression (DDQ).
+here are functions that raise an error when they are called. Two ops call ours: focal loss (DINO)
+and non-maximum suppression (DDQ). Deformable attention is in ``replaced_ops.py``.
 """
 
 from collections.abc import Callable
@@ -43,68 +43,6 @@ def get_compiler_version() -> str:
 
 
 get_compiling_cuda_version = get_compiler_version
-
-
-def ms_deform_attn_forward(
-    value: Tensor,
-    value_spatial_shapes: Tensor,
-    value_level_start_index: Tensor,
-    sampling_locations: Tensor,
-    attention_weights: Tensor,
-    im2col_step: int,
-) -> Tensor:
-    """Compute multi-scale deformable attention by our op; mmcv's arguments.
-
-    Args:
-        value: (B, N, heads, head_dim).
-        value_spatial_shapes: (levels, 2), rows (h, w).
-        value_level_start_index: (levels,), not used: it follows from the shapes.
-        sampling_locations: (B, Q, heads, levels, points, 2) in [0, 1], (x, y).
-        attention_weights: (B, Q, heads, levels, points).
-        im2col_step: Batch size of the compiled op, not used.
-
-    Returns:
-        (B, Q, heads * head_dim).
-    """
-    # Imported on call: importing mmcv.ops must not import the attention backends.
-    from mmproscale.ops import multi_scale_deformable_attention
-
-    shapes = [(int(h), int(w)) for h, w in value_spatial_shapes.tolist()]
-    return multi_scale_deformable_attention(value, shapes, sampling_locations, attention_weights)
-
-
-def ms_deform_attn_backward(
-    value: Tensor,
-    value_spatial_shapes: Tensor,
-    value_level_start_index: Tensor,
-    sampling_locations: Tensor,
-    attention_weights: Tensor,
-    grad_output: Tensor,
-    grad_value: Tensor,
-    grad_sampling_loc: Tensor,
-    grad_attn_weight: Tensor,
-    im2col_step: int,
-) -> None:
-    """Fill the three gradient tensors in place, as mmcv's compiled op does.
-
-    mmcv passes no result of the forward pass, so it runs a second time here, under autograd.
-    """
-    inputs = [
-        tensor.detach().requires_grad_()
-        for tensor in (value, sampling_locations, attention_weights)
-    ]
-    with torch.enable_grad():
-        output = ms_deform_attn_forward(
-            value=inputs[0],
-            value_spatial_shapes=value_spatial_shapes,
-            value_level_start_index=value_level_start_index,
-            sampling_locations=inputs[1],
-            attention_weights=inputs[2],
-            im2col_step=im2col_step,
-        )
-    grads = torch.autograd.grad(output, inputs, grad_output)
-    for target, grad in zip((grad_value, grad_sampling_loc, grad_attn_weight), grads, strict=True):
-        target.copy_(grad)
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:

@@ -1,13 +1,16 @@
 """Modulated deformable convolution (Deformable ConvNets v2, eq. 1), by several backends.
 
 `mmcv` and `torchvision` are the compiled ops of these packages. `torch` is plain PyTorch: the taps
-of the kernel are points of deformable attention with one head, and a matrix product follows.
+of the kernel are points of deformable attention with one head, and a matrix product follows. Every
+backend computes in fp32 at least, also under autocast: the compiled ops know no bf16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -30,20 +33,26 @@ def deformable_convolution(
         offsets: (B, 2 k k, H, W), (dy, dx) of each tap in pixels, taps row-major.
         modulation: (B, k k, H, W), the weight of each tap.
         weight: (O, C, k, k), k odd.
-        backend: One of :data:`CONVOLUTION_BACKENDS`; None for the first that is installed.
+        backend: One of :data:`CONVOLUTION_BACKENDS`; None for the first that is installed, but for
+            ``torch`` in a trace, in a compiled graph and on the meta device.
 
     Returns:
-        (B, O, H, W).
+        (B, O, H, W), in ``x``'s dtype.
 
     Raises:
         InputError: Shapes do not fit together; the backend is unknown or not installed.
     """
     _check(x, offsets, modulation, weight)
-    return _convolution(backend)(x, offsets, modulation, weight)
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    tensors = (tensor.to(dtype) for tensor in (x, offsets, modulation, weight))
+    return _convolution(backend, x)(*tensors).to(x.dtype)
 
 
-def _convolution(backend: str | None) -> Convolution:
+def _convolution(backend: str | None, x: Tensor) -> Convolution:
     if backend is None:
+        # Tracers and compilers don't know the compiled ops, which compute nothing for meta tensors.
+        if torch.jit.is_tracing() or torch.compiler.is_compiling() or x.is_meta:
+            return _sample_and_multiply
         return next(found for find in _FINDERS.values() if (found := find()))
     if backend not in _FINDERS:
         raise InputError(
@@ -65,10 +74,11 @@ def _mmcv() -> Convolution | None:
         return None
     from mmcv.ops import modulated_deform_conv2d
 
-    def convolve(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
-        offsets, modulation = offsets.to(x.dtype), modulation.to(x.dtype)
-        padding = weight.shape[-1] // 2
-        return modulated_deform_conv2d(x, offsets, modulation, weight, None, 1, padding, 1, 1, 1)
+    def convolve(*tensors: Tensor) -> Tensor:
+        # The op reads all memory as NCHW, in both passes, and checks nothing.
+        tensors = tuple(tensor.contiguous() for tensor in tensors)
+        padding = tensors[3].shape[-1] // 2
+        return modulated_deform_conv2d(*tensors, None, 1, padding, 1, 1, 1)
 
     return convolve
 
@@ -85,8 +95,7 @@ def _torchvision() -> Convolution | None:
 
     def convolve(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
         padding = weight.shape[-1] // 2
-        offsets, modulation = offsets.to(x.dtype), modulation.to(x.dtype)
-        return deform_conv2d(x, offsets, weight.to(x.dtype), padding=padding, mask=modulation)
+        return deform_conv2d(x, offsets, weight, padding=padding, mask=modulation)
 
     return convolve
 
@@ -117,8 +126,16 @@ def _sample_and_multiply(x: Tensor, offsets: Tensor, modulation: Tensor, weight:
         _tap_last(modulation).flatten(1)[:, :, None, None, None],
     )  # BxNkkxC, the taps of a pixel side by side
     kernel = weight.permute(0, 2, 3, 1).flatten(1)  # OxCxkxk -> OxkkC
-    out = F.linear(sampled.reshape(B, H * W, -1), kernel)
+    with _without_autocast(x.device.type):
+        out = F.linear(sampled.reshape(B, H * W, -1), kernel)
     return out.unflatten(1, (H, W)).permute(0, 3, 1, 2)
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    # A context that changes nothing would stay in an exported graph.
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
 def _next_power_of_two(side: int) -> int:
@@ -135,11 +152,10 @@ def _locations(offsets: Tensor, size: int, sides: tuple[int, int]) -> Tensor:
         sides: (H', W') of the padded map.
     """
     H, W = offsets.shape[-2:]
-    # Half precision, as under autocast, could not distinguish the pixels of a large map.
-    dtype = torch.promote_types(offsets.dtype, torch.float32)
-    y, x = (torch.arange(n, device=offsets.device, dtype=dtype) + 0.5 for n in (H, W))
-    taps = torch.arange(size, device=offsets.device, dtype=dtype) - size // 2
-    dy, dx = _tap_last(offsets.to(dtype)).unflatten(3, (-1, 2)).unbind(4)  # BxHxWxkk
+    arange = partial(torch.arange, device=offsets.device, dtype=offsets.dtype)
+    y, x = arange(H) + 0.5, arange(W) + 0.5
+    taps = arange(size) - size // 2
+    dy, dx = _tap_last(offsets).unflatten(3, (-1, 2)).unbind(4)  # BxHxWxkk
     y = (y[:, None, None] + taps.repeat_interleave(size) + dy) / sides[0]
     x = (x[:, None] + taps.repeat(size) + dx) / sides[1]
     return torch.stack([x, y], dim=-1).flatten(1, 3)

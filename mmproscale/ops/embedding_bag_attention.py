@@ -34,11 +34,9 @@ def refuses(value: Tensor) -> None:
 
 
 def forward(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """Return the sums (B, Q, heads * head_dim) in ``value``'s dtype, as the operator does."""
+    """Return the sums (B, Q, heads * head_dim); all tensors are in fp32 or all in fp64."""
     if not locations.numel():
         return value.new_zeros(*locations.shape[:2], value.shape[2] * value.shape[3])
-    value_dtype = value.dtype
-    value, locations, weights = _in_working_precision(value, locations, weights)
     out = value.new_empty(*locations.shape[:3], value.shape[3])
     maps = _maps(shapes, locations)
     for images in _image_slices(locations):
@@ -50,26 +48,20 @@ def forward(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -
             corner_weights = torch.empty_like(rows, dtype=weights.dtype)
             write_corner_weights(corners, weights[step], corner_weights.movedim(3, 0))
             out[step] = _sum_weighted_rows(table, rows, corner_weights)
-    return out.flatten(2).to(value_dtype)
+    return out.flatten(2)
 
 
 def backward(
     grad: Tensor, value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return gradients of value, locations and weights, in their dtypes, from the output's."""
+    """Return gradients of value, locations and weights from the output's; dtypes as in forward."""
     inputs = value, locations, weights
-    working = _in_working_precision(*inputs)
-    grad = grad.unflatten(2, value.shape[2:]).to(working[0].dtype).contiguous()  # -> BxQxHxD
-    grads = [torch.zeros_like(tensor, memory_format=torch.contiguous_format) for tensor in working]
-    maps = _maps(shapes, working[1])
+    grad = grad.unflatten(2, value.shape[2:]).contiguous()  # -> BxQxHxD
+    grads = [torch.zeros_like(tensor, memory_format=torch.contiguous_format) for tensor in inputs]
+    maps = _maps(shapes, locations)
     for images in _image_slices(locations):
-        _fill_gradients(maps, *(tensor[images] for tensor in (grad, *working, *grads)))
-    of_value, of_locations, of_weights = grads
-    return (
-        of_value.to(value.dtype),
-        of_locations.to(locations.dtype),
-        of_weights.to(weights.dtype),
-    )
+        _fill_gradients(maps, *(tensor[images] for tensor in (grad, *inputs, *grads)))
+    return grads[0], grads[1], grads[2]
 
 
 def _fill_gradients(
@@ -184,9 +176,3 @@ def _query_slices(locations: Tensor) -> Iterator[slice]:
     """Return slices of the queries: all of a small image, or as many as one step takes."""
     queries = max(1, POINTS_PER_STEP // locations[0, 0, ..., 0].numel())
     return (slice(start, start + queries) for start in range(0, locations.shape[1], queries))
-
-
-def _in_working_precision(*tensors: Tensor) -> list[Tensor]:
-    """Cast to fp64 if any tensor has it, else to fp32: half precision is too coarse for indices."""
-    wide = any(tensor.dtype == torch.float64 for tensor in tensors)
-    return [tensor.to(torch.float64 if wide else torch.float32) for tensor in tensors]

@@ -15,11 +15,9 @@ OUTSIDE = 3.0
 def grid_sample_attention(
     value: Tensor, shapes: Sequence[tuple[int, int]], locations: Tensor, weights: Tensor
 ) -> Tensor:
-    """Return the sampled sums (B, Q, heads * head_dim); arguments as the operator's."""
+    """Return the sampled sums (B, Q, heads * head_dim); all tensors have one dtype."""
     B, _, heads, head_dim = value.shape
     Q, P = locations.shape[1], locations.shape[4]
-    value_dtype, dtype = value.dtype, torch.promote_types(value.dtype, locations.dtype)
-    value, locations, weights = value.to(dtype), locations.to(dtype), weights.to(dtype)
     # Levels come first, so that the grid of each level is contiguous: otherwise grid_sample takes
     # nearly twice the time. BxQxHxLxPx2 -> Lx(BH)xQxPx2
     grids = (2 * locations - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)
@@ -38,4 +36,4 @@ def grid_sample_attention(
     sampled = torch.cat(samples, dim=-1)  # (BH)xDxQx(LP)
     weights = weights.transpose(1, 2).reshape(B * heads, 1, Q, len(shapes) * P)
     sums = (sampled * weights).sum(-1).view(B, heads * head_dim, Q)
-    return sums.transpose(1, 2).to(value_dtype)
+    return sums.transpose(1, 2)

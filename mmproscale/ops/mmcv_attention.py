@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
+from mmproscale.utils.constants import constant
+
 Shapes = tuple[tuple[int, int], ...]
+DEVICE = "cuda"
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def refuses(value: Tensor) -> str | None:
     """Return the reason why the op cannot take such values, or None."""
-    if not value.is_cuda or value.dtype not in (torch.float32, torch.float16):
-        return f"takes fp32 and fp16 on CUDA, not {value.dtype} on {value.device}"
+    if value.device.type != DEVICE or value.dtype not in DTYPES:
+        return f"takes fp32, fp16 and bf16 on CUDA, not {value.dtype} on {value.device}"
     if not has_compiled_ops():
         return "needs mmcv's compiled ops, which this mmcv does not have"
     return None
 
 
 def forward(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """Return the sums (B, Q, heads * head_dim) in ``value``'s dtype, as the operator does."""
+    """Return the sums (B, Q, heads * head_dim); all tensors are in fp32 or all in fp64."""
     import mmcv._ext
 
     arguments = _arguments(value, shapes, locations, weights)
@@ -30,23 +35,23 @@ def forward(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -
 def backward(
     grad: Tensor, value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return gradients of value, locations and weights, in their dtypes, from the output's."""
+    """Return gradients of value, locations and weights from the output's; dtypes as in forward."""
     import mmcv._ext
 
     arguments = _arguments(value, shapes, locations, weights)
     filled = [torch.zeros_like(arguments[i]) for i in (0, 3, 4)]
-    grad = grad.to(value.dtype).contiguous()
-    mmcv._ext.ms_deform_attn_backward(*arguments, grad, *filled, im2col_step=len(value))
-    return filled[0], filled[1].to(locations.dtype), filled[2].to(weights.dtype)
+    mmcv._ext.ms_deform_attn_backward(
+        *arguments, grad.contiguous(), *filled, im2col_step=len(value)
+    )
+    return filled[0], filled[1], filled[2]
 
 
 def _arguments(
     value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor
 ) -> tuple[Tensor, ...]:
-    sizes = torch.tensor(shapes, device=value.device)
-    starts = torch.cat([sizes.new_zeros(1), sizes.prod(1).cumsum(0)[:-1]])
-    floats = (tensor.to(value.dtype).contiguous() for tensor in (locations, weights))
-    return value.contiguous(), sizes, starts, *floats
+    starts = tuple(accumulate((h * w for h, w in shapes[:-1]), initial=0))
+    sizes = (constant(numbers, torch.long, value) for numbers in (shapes, starts))
+    return value.contiguous(), *sizes, locations.contiguous(), weights.contiguous()
 
 
 @cache

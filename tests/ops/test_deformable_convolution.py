@@ -1,18 +1,22 @@
-"""Deformable convolution: every backend against a loop over pixels and taps, and one another."""
+"""Deformable convolution: every backend against a loop over pixels and taps, and one another.
 
-import sys
-from types import ModuleType
+Compiled ops that are not installed have strict stand-ins.
+"""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from mmproscale.errors import InputError
+from mmproscale.models.pixel_decoders import DeformableConvolution
 from mmproscale.ops import deformable_convolution as module
+from mmproscale.ops import mmcv_attention
 from mmproscale.ops.deformable_convolution import CONVOLUTION_BACKENDS, deformable_convolution
-from mmproscale.ops.mmcv_attention import has_compiled_ops
 
-INSTALLED = [name for name in CONVOLUTION_BACKENDS if module._FINDERS[name]() is not None]
+EVERY = pytest.mark.parametrize("backend", CONVOLUTION_BACKENDS)
+
+
+pytestmark = pytest.mark.usefixtures("compiled_mmcv", "compiled_torchvision")
 
 
 def inputs(size=3, shape=(7, 6), dtype=torch.float64, batch=2, channels=3, out=4, reach=2.0):
@@ -54,7 +58,7 @@ def by_hand(x, offsets, modulation, weight):
     return out
 
 
-@pytest.mark.parametrize("backend", INSTALLED)
+@EVERY
 @pytest.mark.parametrize("size", [1, 3])
 def test_is_the_sum_over_moved_taps(backend, size):
     given = inputs(size, shape=(4, 3), batch=2)
@@ -64,7 +68,7 @@ def test_is_the_sum_over_moved_taps(backend, size):
         )
 
 
-@pytest.mark.parametrize("backend", INSTALLED)
+@EVERY
 def test_gradients_are_those_of_the_sum(backend):
     given = inputs(shape=(3, 4), batch=1, channels=2, out=2, reach=0.7)
     assert torch.autograd.gradcheck(
@@ -72,46 +76,26 @@ def test_gradients_are_those_of_the_sum(backend):
     )
 
 
-@pytest.mark.parametrize("backend", INSTALLED)
+@EVERY
 def test_without_offsets_it_is_a_convolution(backend):
     x, offsets, modulation, weight = inputs(dtype=torch.float32, shape=(40, 56), channels=32)
     out = deformable_convolution(x, offsets * 0, modulation * 0 + 1, weight, backend)
     torch.testing.assert_close(out, F.conv2d(x, weight, padding=1), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("other", INSTALLED)
-def test_backends_agree_in_fp32(other):
+@EVERY
+def test_backends_agree_in_fp32(backend):
     given = inputs(dtype=torch.float32, shape=(40, 56), channels=32, out=16)
     reference = deformable_convolution(*(tensor.double() for tensor in given), "torch")
-    out = deformable_convolution(*given, other)
+    out = deformable_convolution(*given, backend)
     assert out.dtype == torch.float32
     torch.testing.assert_close(out, reference.float(), rtol=0, atol=1e-5)
 
 
-@pytest.fixture
-def found_torchvision(monkeypatch):
-    """A torchvision whose op notes what it is called with, and computes it as ours does."""
-    seen = []
-
-    def deform_conv2d(x, offset, weight, padding, mask):
-        seen.append(padding)
-        return module._sample_and_multiply(x, offset, mask, weight)
-
-    packages = {name: ModuleType(name) for name in ("torchvision", "torchvision.extension")}
-    packages["torchvision.ops"] = ModuleType("torchvision.ops")
-    packages["torchvision.extension"]._has_ops = lambda: True
-    packages["torchvision.ops"].deform_conv2d = deform_conv2d
-    for name, package in packages.items():
-        monkeypatch.setitem(sys.modules, name, package)
-    module._torchvision.cache_clear()
-    yield seen, packages
-    module._torchvision.cache_clear()
-
-
 def test_torchvision_comes_before_torch_and_gets_its_own_order_of_arguments(
-    found_torchvision, monkeypatch
+    compiled_torchvision, monkeypatch
 ):
-    seen, _ = found_torchvision
+    seen, _ = compiled_torchvision
     monkeypatch.setitem(module._FINDERS, "mmcv", lambda: None)
     given = inputs(shape=(4, 3))
     out = deformable_convolution(*given)
@@ -119,8 +103,8 @@ def test_torchvision_comes_before_torch_and_gets_its_own_order_of_arguments(
     torch.testing.assert_close(out, by_hand(*given), rtol=0, atol=1e-10)
 
 
-def test_a_torchvision_without_its_ops_is_not_taken(found_torchvision, monkeypatch):
-    seen, packages = found_torchvision
+def test_a_torchvision_without_its_ops_is_not_taken(compiled_torchvision, monkeypatch):
+    seen, packages = compiled_torchvision
     packages["torchvision.extension"]._has_ops = lambda: False
     monkeypatch.setitem(module._FINDERS, "mmcv", lambda: None)
     given = inputs(shape=(4, 3))
@@ -129,8 +113,65 @@ def test_a_torchvision_without_its_ops_is_not_taken(found_torchvision, monkeypat
         deformable_convolution(*given, "torchvision")
 
 
-def test_mmcv_without_compiled_ops_is_not_taken():
-    assert ("mmcv" in INSTALLED) == has_compiled_ops()
+def test_mmcv_without_compiled_ops_is_not_taken(monkeypatch):
+    monkeypatch.undo()  # what is installed here
+    module._mmcv.cache_clear()
+    assert (module._mmcv() is not None) == mmcv_attention.has_compiled_ops()
+
+
+def strided(tensor):
+    """The same values channels-last, as PEM's maps and the parts of its offset convolution are."""
+    wide = torch.cat([tensor, tensor], dim=1).contiguous(memory_format=torch.channels_last)
+    return wide[:, : tensor.shape[1]].detach().requires_grad_()
+
+
+@EVERY
+def test_memory_may_have_any_order(backend):
+    given = inputs(shape=(4, 3))
+    moved = [strided(tensor) for tensor in given]
+    assert not any(tensor.is_contiguous() for tensor in moved)
+    results = []
+    for tensors in (given, moved):
+        out = deformable_convolution(*tensors, backend)
+        gradients = torch.autograd.grad(out.square().sum(), tensors)
+        results.append((out, *gradients))
+    torch.testing.assert_close(results[0][0], by_hand(*given), rtol=0, atol=1e-10)
+    for mine, expected in zip(*results, strict=True):
+        torch.testing.assert_close(mine, expected)
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("autocast", [False, True], ids=["", "autocast"])
+def test_half_precision_is_computed_in_fp32(backend, dtype, autocast):
+    given = inputs(dtype=dtype, shape=(9, 130), channels=32)
+    whole = [tensor.detach().float().requires_grad_() for tensor in given]
+    expected = deformable_convolution(*whole, backend)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        out = deformable_convolution(*given, backend)
+    assert torch.equal(out, expected.to(dtype))
+    by_torch = deformable_convolution(*given, "torch")
+    torch.testing.assert_close(out, by_torch, rtol=1e-2, atol=1e-5)
+    probe = torch.randn(out.shape).to(dtype)
+    mine = torch.autograd.grad(out, given, probe)
+    for gradient, of_whole in zip(
+        mine, torch.autograd.grad(expected, whole, probe.float()), strict=True
+    ):
+        assert torch.equal(gradient, of_whole.to(dtype))
+
+
+@EVERY
+def test_a_deformable_convolution_runs_by_each_backend_under_autocast(backend):
+    conv = DeformableConvolution(8, 4, 3, padding=1, backend=backend)
+    torch.nn.init.normal_(conv.conv_offset.weight, std=0.1)
+    x = torch.randn(2, 8, 6, 7).contiguous(memory_format=torch.channels_last)
+    expected = conv(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = conv(x.bfloat16())
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.float(), expected, rtol=0.05, atol=0.05)
+    out.float().square().sum().backward()
+    assert all(p.grad.isfinite().all() and p.grad.any() for p in conv.parameters())
 
 
 @torch.no_grad()

@@ -82,16 +82,6 @@ def test_the_same_input_gives_the_same_bits():
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
-def test_gradients_have_their_inputs_dtypes(dtype):
-    value, locations, weights = (t.detach().float() for t in attention_inputs(SHAPES))
-    value, shapes = value.to(dtype), tuple(SHAPES)
-    output = embedding_bag_attention.forward(value, shapes, locations, weights)
-    gradients = embedding_bag_attention.backward(output, value, shapes, locations, weights)
-    assert output.dtype == dtype
-    assert [g.dtype for g in gradients] == [dtype, torch.float32, torch.float32]
-
-
 def test_inputs_are_left_as_they_are():
     inputs = attention_inputs(SHAPES)
     before = [tensor.detach().clone() for tensor in inputs]

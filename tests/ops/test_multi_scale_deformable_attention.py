@@ -279,7 +279,7 @@ def test_an_unknown_backend_is_refused_by_name():
 
 def test_mmcv_is_refused_where_it_cannot_run():
     inputs = attention_inputs(SHAPES)
-    message = r"'mmcv' takes fp32 and fp16 on CUDA, not torch.float64 on cpu: set another backend"
+    message = r"'mmcv' takes fp32, fp16 and bf16 on CUDA, not torch.float64 on cpu: set another"
     with pytest.raises(InputError, match=message):
         multi_scale_deformable_attention(inputs[0], SHAPES, *inputs[1:], backend="mmcv")
     with attention_backend("mmcv"), pytest.raises(InputError, match=message):

@@ -14,6 +14,7 @@ from mmproscale.models.criterion.matching import MatchCost, match
 from mmproscale.models.criterion.points import sample, uncertain_points
 from mmproscale.models.criterion.row_losses import row_losses
 from mmproscale.models.criterion.targets import QueryPredictions, Targets
+from mmproscale.utils.constants import constant
 
 Match = tuple[Tensor, Tensor]
 
@@ -23,7 +24,7 @@ class MaskCriterion:
     """Loss that matches queries to segments and compares their classes and masks.
 
     Args:
-        loss_cls: mmdet's softmax cross entropy over classes and 'no object'.
+        loss_cls: mmdet's softmax cross entropy over classes and 'no object', without class weights.
         loss_mask: mmdet's binary cross entropy, at points.
         loss_dice: mmdet's Dice loss, at the same points.
         class_weight: Weight of each class and of 'no object'; None for 1 each.
@@ -84,10 +85,13 @@ class MaskCriterion:
         classes = logits.new_full(logits.shape[:3], no_object, dtype=torch.long)
         for image, (queries, segments) in enumerate(matches):
             classes[:, image].scatter_(1, queries, targets[image].labels[segments])
-        by_query = self.loss_cls(logits.flatten(0, 2), classes.flatten(), reduction_override="none")
-        weights = logits.new_tensor(self.class_weight or [1.0] * (no_object + 1))
+        class_weight = tuple(self.class_weight or [1.0] * (no_object + 1))
+        weights = constant(class_weight, logits.dtype, logits)[classes]
+        by_query = self.loss_cls(
+            logits.flatten(0, 2), classes.flatten(), weights.flatten(), reduction_override="none"
+        )
         # As in mmdet, eps makes the loss of classes with weight 0 zero instead of NaN.
-        average = weights[classes].flatten(1).sum(1) + torch.finfo(logits.dtype).eps
+        average = weights.flatten(1).sum(1) + torch.finfo(logits.dtype).eps
         return by_query.view(len(logits), -1).sum(1) / average
 
     def _mask_losses(
@@ -96,7 +100,7 @@ class MaskCriterion:
         """Return the mask and Dice losses of each layer, over the matched queries only."""
         # As in mmdet, an image without objects counts as one mask.
         masks = sum(max(queries.shape[1], 1) for queries, _ in matches)
-        average = reduce_mean(predictions.class_logits.new_tensor(masks))
+        average = reduce_mean(predictions.class_logits.new_full((), masks))
         by_image = [
             self._image_losses(_matched_masks(predictions, image, queries), truth.masks, segments)
             for image, (truth, (queries, segments)) in enumerate(zip(targets, matches, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,48 +58,84 @@ class QueryPredictions:
 
 
 def panoptic_targets(
-    labels: Tensor,
-    masks: BaseInstanceMasks,
-    semantic_map: Tensor | None,
+    labels: Sequence[Tensor],
+    masks: Sequence[BaseInstanceMasks],
+    semantic_maps: Sequence[Tensor] | None,
     num_things: int,
     num_stuff: int,
-) -> Targets:
-    """Return each thing's mask, then a mask for each stuff class of the semantic map.
+) -> list[Targets]:
+    """Return each thing's mask, then a mask for each stuff class of the semantic map, by image.
 
     Args:
-        labels: (G,) classes of the things.
-        masks: Masks of the G things.
-        semantic_map: (1, H, W) class of each pixel; pixels of other than stuff classes are ignored.
-            None without stuff (instance segmentation).
+        labels: (G,) classes of each image's things.
+        masks: Masks of each image's G things.
+        semantic_maps: (1, H, W) class of each pixel; pixels of other than stuff classes are
+            ignored. None without stuff (instance segmentation).
         num_things: Number of thing classes, which are 0 to num_things - 1.
         num_stuff: Number of stuff classes, which follow the things.
     """
-    things = masks.to_tensor(torch.bool, labels.device)
-    if semantic_map is None:
-        return Targets(labels, things)
-    present = semantic_map.unique()
-    stuff = present[(present >= num_things) & (present < num_things + num_stuff)]
-    stuff_masks = semantic_map == stuff[:, None, None]  # 1xHxW, Sx1x1 -> SxHxW
-    return Targets(torch.cat([labels, stuff.to(labels)]), torch.cat([things, stuff_masks]))
+    images = zip(labels, masks, strict=True)
+    things = [Targets(own, m.to_tensor(torch.bool, own.device)) for own, m in images]
+    if semantic_maps is None:
+        return things
+    stuff, _ = _class_masks(semantic_maps, range(num_things, num_things + num_stuff))
+    return [
+        Targets(torch.cat([a.labels, b.labels.to(a.labels)]), torch.cat([a.masks, b.masks]))
+        for a, b in zip(things, stuff, strict=True)
+    ]
 
 
-def semantic_targets(semantic_map: Tensor, num_classes: int, ignore_index: int = 255) -> Targets:
-    """Return a mask for each class that a semantic map contains.
+def semantic_targets(
+    semantic_maps: Sequence[Tensor], names: Sequence[str], num_classes: int, ignore_index: int = 255
+) -> list[Targets]:
+    """Return a mask for each class that a semantic map contains, by image.
 
     Args:
-        semantic_map: (1, H, W) class of each pixel.
+        semantic_maps: (1, H, W) class of each pixel.
+        names: Name of each map, for errors.
         num_classes: Number of classes, which are 0 to num_classes - 1.
         ignore_index: Label of pixels without annotation.
 
     Raises:
-        InputError: The map has a label that is neither a class nor ``ignore_index``.
+        InputError: A map has a label that is neither a class nor ``ignore_index``.
     """
-    present = semantic_map.unique()
-    labels = present[present != ignore_index]
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
-    if len(wrong):
+    targets, has_others = _class_masks(semantic_maps, range(num_classes), ignore_index)
+    if any(has_others):
+        index = has_others.index(True)
+        labels = semantic_maps[index].unique()
+        wrong = labels[((labels < 0) | (labels >= num_classes)) & (labels != ignore_index)]
         raise InputError(
-            f"label {int(wrong[0])} is neither one of the model's {num_classes} classes (0 to "
-            f"{num_classes - 1}) nor ignore_index ({ignore_index}): correct the map or num_classes"
+            f"{names[index]}: label {int(wrong[0])} is neither one of the model's {num_classes} "
+            f"classes (0 to {num_classes - 1}) nor ignore_index ({ignore_index}): correct the map "
+            "or num_classes"
         )
-    return Targets(labels, semantic_map == labels[:, None, None])  # 1xHxW, Gx1x1 -> GxHxW
+    return targets
+
+
+def _class_masks(
+    maps: Sequence[Tensor], classes: range, ignored: int | None = None
+) -> tuple[list[Targets], list[bool]]:
+    """Return the masks of the classes in each map (1, H, W), and which maps have other labels.
+
+    The GPU is waited for once, not for each map.
+    """
+    found = []
+    for labels in maps:
+        labels = labels.flatten().long()
+        # Two more entries: other labels, then ignored ones.
+        index = torch.where(
+            (labels >= classes.start) & (labels < classes.stop), labels, classes.stop
+        )
+        if ignored is not None:
+            index = torch.where(labels == ignored, classes.stop + 1, index)
+        row = torch.zeros(len(classes) + 2, dtype=torch.bool, device=labels.device)
+        found.append(row.index_fill_(0, index - classes.start, True))
+    rows = torch.stack(found).cpu()
+    present = [row.nonzero()[:, 0] + classes.start for row in rows[:, :-2]]
+    on_device = torch.cat(present).to(maps[0].device).split([len(labels) for labels in present])
+    # 1xHxW, Gx1x1 -> GxHxW
+    targets = [
+        Targets(own, labels == own[:, None, None])
+        for labels, own in zip(maps, on_device, strict=True)
+    ]
+    return targets, rows[:, -2].tolist()

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from mmdet.models import DETR, DINO, DetectionTransformer
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
@@ -97,9 +98,10 @@ class EarlyExitDetector(EarlyExits, EarlyExitModel, DetectionTransformer):
             batch_inputs: (B, 3, H, W), normalised and padded.
             batch_data_samples: Ground truth of each image.
         """
-        if self.exit_loss is None:
-            return super().loss(batch_inputs, batch_data_samples)
         feats = self.extract_feat(batch_inputs)
+        if self.exit_loss is None:
+            head_inputs = self.forward_transformer(feats, batch_data_samples)
+            return self._head_losses(head_inputs, batch_data_samples)
         losses_at = partial(self._losses_at, feats, batch_data_samples)
         return self.exit_loss(self.exits, self.encoder, losses_at)
 
@@ -149,7 +151,22 @@ class EarlyExitDetector(EarlyExits, EarlyExitModel, DetectionTransformer):
         self, feats: Sequence[Tensor], samples: Samples, exits: Sequence[int], with_cp: bool
     ) -> Iterator[tuple[int, dict[str, Tensor]]]:
         for exit_, head_inputs in self.decode_exits(feats, samples, exits, with_cp):
-            yield exit_, self.bbox_head.loss(**head_inputs, batch_data_samples=samples)
+            yield exit_, self._head_losses(head_inputs, samples)
+
+    def _head_losses(self, head_inputs: Inputs, samples: Samples) -> dict[str, Tensor]:
+        """Return the head's losses in fp32, also under autocast: DDQ's fail in half precision."""
+        with torch.autocast(head_inputs["hidden_states"][0].device.type, enabled=False):
+            return self.bbox_head.loss(**_in_fp32(head_inputs), batch_data_samples=samples)
+
+
+def _in_fp32(value: Any) -> Any:
+    """Cast half-precision tensors in dicts, lists and tuples."""
+    if isinstance(value, dict):
+        return {key: _in_fp32(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_in_fp32(part) for part in value]
+    is_half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if is_half else value
 
 
 def _gate_features(feats: Sequence[Tensor], padding: Tensor | None) -> Tensor:

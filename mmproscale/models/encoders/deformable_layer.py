@@ -21,6 +21,7 @@ from mmengine.model import ModuleList
 from torch import Tensor
 
 from mmproscale.ops import check_backend, multi_scale_deformable_attention
+from mmproscale.utils.constants import constant
 
 TOKENS_PER_STEP = 2048
 
@@ -72,8 +73,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
         # offsets' shape: on a CPU a sum with a short last dimension is far slower.
         centres = reference_points[:, :, None, :, None]  # BxQx1xLx1x2
         centres = centres.expand(-1, -1, heads, levels, points, -1).flatten(2)  # BxQx(HLP2)
-        pixels = centres.new_tensor([(1 / w, 1 / h) for h, w in key_shapes])[:, None]  # Lx1x2
-        pixels = pixels.expand(heads, -1, points, -1).flatten()
+        pixels = constant(tuple((1 / w, 1 / h) for h, w in key_shapes), centres.dtype, centres)
+        pixels = pixels[:, None].expand(heads, -1, points, -1).flatten()  # Lx2 -> HLP2
         locations = torch.addcmul(centres, offsets.to(centres.dtype), pixels)
         locations = locations.view(B, Q, heads, levels, points, 2)
         sampled = multi_scale_deformable_attention(

@@ -100,7 +100,7 @@ class EarlyExits:
         exit: int | None,
         embed_dims: int,
     ) -> None:
-        """Check the exits and build the gate.
+        """Check the exits, build the gate, and freeze the layers after the last exit.
 
         Args:
             exits: Exits to use; None for those of the schedule, with a gate from two layers on.
@@ -113,6 +113,9 @@ class EarlyExits:
         """
         schedule = self.encoder.schedule
         self.exits = choose_exits(schedule, exits, gated=bool(exit_gate))
+        # No image reaches these layers in training, and DDP waits for missing gradients.
+        for index in schedule.skipped_layers(self.exits[-1]):
+            self.encoder.layers[index].requires_grad_(False)
         self.exit = None if exit is None else schedule.check_exits((exit,))[0]
         self.exit_gate = None
         if exit_gate:

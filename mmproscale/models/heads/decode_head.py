@@ -58,7 +58,7 @@ class MaskDecodeHead(MaskHead):
                 ``train_cfg``, or a ``class_weight`` by name but no class names.
             FloatingPointError: A matching cost is not finite.
         """
-        return self.losses(x, [self._targets(sample) for sample in batch_data_samples])
+        return self.losses(x, self._targets(batch_data_samples))
 
     def predict(
         self,
@@ -79,15 +79,15 @@ class MaskDecodeHead(MaskHead):
         logits = zip(predictions.class_logits[-1], predictions.masks(), strict=True)
         return torch.stack([class_scores(classes, masks, frame) for classes, masks in logits])
 
-    def _targets(self, sample: SegDataSample) -> Targets:
-        image = sample.metainfo.get("img_path", "an image")
-        if "gt_sem_seg" not in sample:
-            raise InputError(f"{image} has no semantic map: load annotations in train_pipeline")
-        try:
-            return semantic_targets(sample.gt_sem_seg.data, self.num_classes, self.ignore_index)
-        except InputError as error:
-            where = sample.metainfo.get("seg_map_path") or f"the map of {image}"
-            raise InputError(f"{where}: {error}") from error
+    def _targets(self, samples: Sequence[SegDataSample]) -> list[Targets]:
+        names = []
+        for sample in samples:
+            image = sample.metainfo.get("img_path", "an image")
+            if "gt_sem_seg" not in sample:
+                raise InputError(f"{image} has no semantic map: load annotations in train_pipeline")
+            names.append(sample.metainfo.get("seg_map_path") or f"the map of {image}")
+        maps = [sample.gt_sem_seg.data for sample in samples]
+        return semantic_targets(maps, names, self.num_classes, self.ignore_index)
 
 
 def _network_size(metainfo: Mapping[str, Any], test_cfg: Mapping[str, Any]) -> tuple[int, int]:

@@ -49,6 +49,7 @@ class MaskHead(Mask2FormerHead):
     """
 
     class_weight: Sequence[float] | None
+    decoder_input_projs: ModuleList
 
     def __init__(
         self,
@@ -74,7 +75,9 @@ class MaskHead(Mask2FormerHead):
         self._is_own_decoder = isinstance(self.pixel_decoder, PixelDecoder)
         if self._is_own_decoder:
             self._project_maps(self.pixel_decoder.map_channels)
-        if not self.transformer_decoder.layers:  # unused, and DDP waits for missing gradients
+        # DDP waits for the gradients of all parameters, so none may be unused.
+        self.decoder_input_projs = self.decoder_input_projs[: self._num_levels_read]
+        if not self.transformer_decoder.layers:
             self.query_embed.requires_grad_(False)
             self.level_embed.requires_grad_(False)
         self.criterion = self._build_criterion() if self.train_cfg else None
@@ -224,6 +227,9 @@ class MaskHead(Mask2FormerHead):
         ]
 
     def _build_criterion(self) -> MaskCriterion:
+        # mmdet copies class weights to the device in each call; the criterion does it once.
+        loss_cls = copy.copy(self.loss_cls)
+        loss_cls.class_weight = None
         costs = getattr(self.assigner, "match_costs", None)
         if costs is None:
             raise InputError(
@@ -231,7 +237,7 @@ class MaskHead(Mask2FormerHead):
                 "HungarianAssigner"
             )
         return MaskCriterion(
-            loss_cls=self.loss_cls,
+            loss_cls=loss_cls,
             loss_mask=self.loss_mask,
             loss_dice=self.loss_dice,
             class_weight=self.class_weight,

@@ -21,7 +21,7 @@ class PanopticHead(MaskHead):
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]
     ) -> dict[str, Tensor]:
         """Return the losses of backbone maps ``x``, as :meth:`losses`."""
-        return self.losses(x, [self._targets(s) for s in batch_data_samples])
+        return self.losses(x, self._targets(batch_data_samples))
 
     def predict(
         self, x: Sequence[Tensor], batch_data_samples: Sequence[DetDataSample]
@@ -32,13 +32,12 @@ class PanopticHead(MaskHead):
         masks = F.interpolate(predictions.masks(), size, mode="bilinear", align_corners=False)
         return predictions.class_logits[-1], masks
 
-    def _targets(self, sample: DetDataSample) -> Targets:
-        semantic = sample.gt_sem_seg.sem_seg if "gt_sem_seg" in sample else None
-        instances = sample.gt_instances
+    def _targets(self, samples: Sequence[DetDataSample]) -> list[Targets]:
+        has_stuff = any("gt_sem_seg" in sample for sample in samples)
         return panoptic_targets(
-            instances.labels,
-            instances.masks,
-            semantic,
+            [sample.gt_instances.labels for sample in samples],
+            [sample.gt_instances.masks for sample in samples],
+            [sample.gt_sem_seg.sem_seg for sample in samples] if has_stuff else None,
             self.num_things_classes,
             self.num_stuff_classes,
         )

@@ -94,7 +94,7 @@ class DeformableConvolution(ModulatedDeformConv2dPack):
         taps = self.kernel_size[0] ** 2
         offsets, modulation = self.conv_offset(x).split([2 * taps, taps], dim=1)
         out = deformable_convolution(x, offsets, modulation.sigmoid(), self.weight, self.backend)
-        return out if self.bias is None else out + self.bias[:, None, None]
+        return out if self.bias is None else out + self.bias[:, None, None].to(out.dtype)
 
 
 class Upsampling(BaseModule):

@@ -139,7 +139,7 @@ def test_an_image_three_crops_wide_is_the_mean_of_its_crops(stride):
 def test_what_is_ignored_is_no_target(fixed_points):
     head, maps = build_ours(), backbone_maps(1)
     sample = semantic_sample([0, 3])
-    (targets,) = [head._targets(sample)]
+    (targets,) = head._targets([sample])
     assert targets.labels.tolist() == [0, 3]
     labels = sample.gt_sem_seg.data
     assert torch.equal(targets.masks, torch.cat([labels == 0, labels == 3]))

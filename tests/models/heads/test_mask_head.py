@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from helpers.gpu_waits import waits_of
 from helpers.heads import backbone_maps, build_ours, build_stock, data_samples, head_config
 
 from mmproscale.errors import InputError
@@ -93,6 +94,27 @@ def test_inference_projects_no_pixel_and_training_does(monkeypatch):
     assert calls == [1]
 
 
+ON_HOST = ("nonzero", "tolist", "__bool__", "numpy")  # of tensors that are on the host already
+
+
+@pytest.mark.parametrize("images", [2, 4])
+def test_training_waits_for_the_gpu_twice_however_many_images(images):
+    head, maps = build_ours(), backbone_maps(images)
+
+    def step():
+        sum(head.loss(maps, data_samples([2] * images)).values()).backward()
+
+    waits = {name: count for name, count in waits_of(step).items() if name not in ON_HOST}
+    # Each image's masks come from the host. Targets and matching need one answer each.
+    assert waits == {"tensor": images, "cpu": 2}
+
+
+@torch.no_grad()
+def test_inference_never_waits_for_the_gpu():
+    head, maps, samples = build_ours().eval(), backbone_maps(), data_samples([0, 0])
+    assert waits_of(lambda: head.predict(maps, samples)) == {}
+
+
 def test_a_stock_pixel_decoder_fits():
     ours = build_ours()
     config = head_config()
@@ -106,6 +128,18 @@ def test_a_stock_pixel_decoder_fits():
         torch.testing.assert_close(
             around_stock.decode(maps).masks(), ours.eval().decode(maps).masks(), atol=1e-4, rtol=0
         )
+
+
+@pytest.mark.parametrize("decoder_layers", [0, 1, 3])
+def test_projections_that_no_layer_reads_are_not_built(decoder_layers):
+    config = head_config()
+    config.enforce_decoder_input_project = True
+    config.transformer_decoder.num_layers = decoder_layers
+    head = PanopticHead(**config)
+    assert len(head.decoder_input_projs) == decoder_layers
+    sum(head.loss(backbone_maps(), data_samples([2, 3])).values()).backward()
+    unused = {n for n, p in head.named_parameters() if p.requires_grad and p.grad is None}
+    assert not unused
 
 
 def test_an_assigner_without_costs_is_refused():

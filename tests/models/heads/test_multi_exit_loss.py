@@ -54,7 +54,7 @@ def test_an_exits_losses_are_its_predictions_weighted(weighting):
     losses = losses_of(head)
     torch.manual_seed(1)
     maps, samples = backbone_maps(), data_samples([3, 2])
-    targets = [head._targets(sample) for sample in samples]
+    targets = head._targets(samples)
     torch.manual_seed(2)
     for exit_, predictions in head.decode_exits(maps, EXITS, project_queries=False):
         assert predictions.exits == (exit_, exit_)

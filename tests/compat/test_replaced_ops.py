@@ -13,15 +13,15 @@ from helpers.stock_attention import (
     output_and_gradients,
     stock_as_it_is,
 )
-from mmcv.ops import MultiScaleDeformableAttention, multi_scale_deform_attn
+from mmcv.ops import MultiScaleDeformableAttention, multi_scale_deform_attn, sigmoid_focal_loss
 from mmdet.models.layers import MSDeformAttnPixelDecoder
 from mmengine.config import ConfigDict
 
 from mmproscale import compat
-from mmproscale.compat import attention_fallback
-from mmproscale.ops import attention_backend
+from mmproscale.compat import replaced_ops
+from mmproscale.ops import attention_backend, multi_scale_deformable_attention
 
-NAME = attention_fallback.FALLBACK
+NAME = replaced_ops.FALLBACK
 CHANNELS = (8, 16, 16, 16)
 STOCK = dict(
     in_channels=CHANNELS,
@@ -122,14 +122,14 @@ def test_has_mmcvs_signature_and_gives_what_it_gives():
 def test_replaces_once():
     ours = getattr(multi_scale_deform_attn, NAME)
     compat.apply()
-    attention_fallback.replace_attention_fallback()
+    replaced_ops.replace_ops()
     assert getattr(multi_scale_deform_attn, NAME) is ours
     assert not hasattr(mmcv_fallback(), "__wrapped__")
 
 
 def test_an_mmcv_without_the_function_is_not_changed():
     module = types.ModuleType("mmcv_of_tomorrow")
-    attention_fallback._replace(module)
+    replaced_ops._replace(module)
     assert not hasattr(module, NAME)
 
 
@@ -157,7 +157,7 @@ def test_a_stock_decoder_compiles(embedding_bags):
 def test_where_mmcv_is_imported_already_it_is_replaced_at_once():
     with stock_as_it_is():
         own = getattr(multi_scale_deform_attn, NAME)
-        attention_fallback.replace_attention_fallback()
+        replaced_ops.replace_ops()
         assert getattr(multi_scale_deform_attn, NAME).__wrapped__ is own
 
 
@@ -165,9 +165,50 @@ def test_import_is_light_and_mmcvs_import_brings_the_replacement():
     code = (
         "import sys, mmproscale\n"
         "assert not {'torch', 'mmcv'} & set(sys.modules)\n"
-        f"import {attention_fallback.MODULE} as module\n"
+        f"import {replaced_ops.MODULE} as module\n"
         "assert 'mmproscale.ops' not in sys.modules\n"
         f"assert module.{NAME}.__code__.co_filename != module.__file__\n"
         f"assert module.{NAME}.__wrapped__.__code__.co_filename == module.__file__\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("compiled", [False, True], ids=["", "compiled"])
+def test_mmcvs_function_for_cuda_keeps_exact_locations(request, compiled, dtype):
+    if compiled:
+        request.getfixturevalue("compiled_mmcv")
+    shapes = [(5, 7), (3, 200)]
+    value, locations, weights = (
+        t.detach().float().requires_grad_() for t in attention_inputs(shapes)
+    )
+    value = value.detach().to(dtype).requires_grad_()
+    levels = torch.tensor(shapes), torch.tensor([0, 35])
+    function = getattr(multi_scale_deform_attn, replaced_ops.CUDA_FUNCTION)
+    if dtype == torch.float64:
+        locations, weights = (t.detach().double().requires_grad_() for t in (locations, weights))
+    mine = output_and_gradients(
+        lambda value, *points: function.apply(value, *levels, *points, 64),
+        (value, locations, weights),
+    )
+    expected = output_and_gradients(
+        lambda value, *points: multi_scale_deformable_attention(value, shapes, *points, "torch"),
+        (value, locations, weights),
+    )
+    for ours, other in zip(mine, expected, strict=True):
+        torch.testing.assert_close(ours, other, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_focal_loss_is_computed_in_fp32(compiled_mmcv, dtype):
+    logits = torch.randn(7, 4).to(dtype).requires_grad_()
+    labels = torch.tensor([0, 1, 2, 3, 4, 4, 0])
+    exact = logits.detach().to(torch.promote_types(dtype, torch.float32)).requires_grad_()
+    losses = [sigmoid_focal_loss(x, labels, 2.0, 0.25, None, "none") for x in (logits, exact)]
+    assert torch.equal(*losses)
+    gradients = [
+        torch.autograd.grad(loss.sum(), x)[0]
+        for loss, x in zip(losses, (logits, exact), strict=True)
+    ]
+    assert gradients[0].dtype == dtype
+    assert torch.equal(gradients[0], gradients[1].to(dtype))

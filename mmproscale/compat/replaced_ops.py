@@ -1,0 +1,103 @@
+"""Our deformable attention and our precision for stock modules.
+
+mmcv's attention module, which DINO's decoder and stock pixel decoders use, looks up two names in
+its Python module: a kernel's function for CUDA, and ``multi_scale_deformable_attn_pytorch`` for
+other devices. Both are replaced here, by our operator where mmcv has no kernel. mmcv's kernels know
+no bf16, and under fp16 the function would round sampling locations. So mmcv's attention and focal
+loss are computed in fp32, as our operators are.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from mmproscale.compat.import_hooks import call_after_import
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MODULE = "mmcv.ops.multi_scale_deform_attn"
+FALLBACK = "multi_scale_deformable_attn_pytorch"
+CUDA_FUNCTION = "MultiScaleDeformableAttnFunction"
+FOCAL_LOSS_MODULE = "mmcv.ops.focal_loss"
+_replacements: list[Any] = []
+
+
+def replace_ops() -> None:
+    """Replace mmcv's functions when their modules are imported.
+
+    mmcv's own fallback stays at ``__wrapped__``. A second call changes nothing.
+    """
+    call_after_import(MODULE, _replace)
+    call_after_import(FOCAL_LOSS_MODULE, _compute_focal_loss_in_fp32)
+
+
+def _replace(module: ModuleType) -> None:
+    for name, replacement_of in (
+        (FALLBACK, _replacement_of),
+        (CUDA_FUNCTION, _cuda_replacement_of),
+    ):
+        function = getattr(module, name, None)
+        if function is not None and function not in _replacements:
+            _replacements.append(replacement_of(function))
+            setattr(module, name, _replacements[-1])
+
+
+def _replacement_of(fallback: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    @functools.wraps(fallback)
+    def multi_scale_deformable_attn_pytorch(
+        value: Tensor,
+        value_spatial_shapes: Tensor,
+        sampling_locations: Tensor,
+        attention_weights: Tensor,
+    ) -> Tensor:
+        import torch
+
+        from mmproscale.ops import multi_scale_deformable_attention
+
+        # A trace of ours would hold the maps' sizes as constants; a trace of mmcv's does not.
+        attend = fallback if torch.jit.is_tracing() else multi_scale_deformable_attention
+        return attend(value, value_spatial_shapes, sampling_locations, attention_weights)
+
+    return multi_scale_deformable_attn_pytorch
+
+
+def _cuda_replacement_of(function: Any) -> type:
+    class MultiScaleDeformableAttnFunction:
+        @staticmethod
+        def apply(
+            value: Tensor,
+            value_spatial_shapes: Tensor,
+            value_level_start_index: Tensor,
+            sampling_locations: Tensor,
+            attention_weights: Tensor,
+            im2col_step: int,
+        ) -> Tensor:
+            from mmproscale.ops import multi_scale_deformable_attention
+            from mmproscale.ops.mmcv_attention import has_compiled_ops
+
+            levels = value_spatial_shapes, value_level_start_index
+            points = sampling_locations, attention_weights
+            if not has_compiled_ops():
+                return multi_scale_deformable_attention(value, levels[0], *points)
+            # Ours would wait for the GPU, to know the sizes.
+            out = function.apply(_wide(value), *levels, *map(_wide, points), im2col_step)
+            return out.to(value.dtype)
+
+    return MultiScaleDeformableAttnFunction
+
+
+def _compute_focal_loss_in_fp32(module: ModuleType) -> None:
+    function = module.SigmoidFocalLossFunction
+    forward = function.forward
+    if forward not in _replacements:
+        _replacements.append(lambda ctx, input, *args: forward(ctx, _wide(input), *args))
+        function.forward = staticmethod(_replacements[-1])
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """Cast half precision to fp32."""
+    return tensor.float() if tensor.dtype.itemsize == 2 else tensor
