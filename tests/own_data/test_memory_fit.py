@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from mmproscale.cost.activation_memory import training_memory
-from mmproscale.cost.model_cost import build_network
+from mmproscale.cost.model_cost import Network, build_network
 from mmproscale.errors import InputError
 from mmproscale.own_data import memory_fit
 from mmproscale.own_data.choices import crop_sizes
@@ -13,9 +13,16 @@ from mmproscale.utils.config import load_config
 SIZE = (256, 192)
 
 
+class Layers(Network):
+    """Network of a few layers, without a head."""
+
+    def forward(self, images):
+        return self.model(images)
+
+
 @pytest.fixture
-def network() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 8, 1))
+def network() -> Layers:
+    return Layers(nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 8, 1)))
 
 
 def test_memory_is_that_of_the_crop(network):
