@@ -53,6 +53,8 @@ from mmproscale.utils.config import CONFIGS
 from mmproscale.utils.progress import progress_bars
 from mmproscale.utils.terminal_table import terminal_table
 
+MAX_ROWS = 10
+
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
@@ -80,6 +82,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=at_least(1), default=5, help="rounds of --latency")
     parser.add_argument("--out", default="work_dirs/plan", help="folder for plot and config")
+    parser.add_argument(
+        "--all", action="store_true", help=f"print the whole frontier, not the nearest {MAX_ROWS}"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser.parse_args()
 
@@ -105,9 +110,19 @@ def main() -> None:
         files = dict(config=str(config), plot=str(plot))
         print(json.dumps(dict(frontier=rows, chosen=chosen.name, **files), indent=1))
         return
-    Console().print(terminal_table(title(args, len(candidates)), table(rows, framework)))
+    shown = rows if args.all else nearest(rows)
+    Console().print(terminal_table(title(args, len(candidates)), table(shown, framework)))
+    if len(shown) < len(rows):
+        print(f"{len(shown)} of {len(rows)} on the frontier; --all prints the others.")
     print(notes(args, ranking))
     print(f"chosen: {chosen.name}\nconfig: {config}\nplot:   {plot}")
+
+
+def nearest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows around the chosen one, at most :data:`MAX_ROWS`."""
+    chosen = next(place for place, row in enumerate(rows) if row["chosen"])
+    first = max(0, min(chosen - MAX_ROWS // 2, len(rows) - MAX_ROWS))
+    return rows[first : first + MAX_ROWS]
 
 
 def notes(args: argparse.Namespace, ranking: PaperRanking) -> str:

@@ -1,9 +1,9 @@
-"""What a model costs: multiply-accumulates and parameters, by part, as run and as published.
+"""Cost of a model: multiply-accumulates and parameters, by part, as run and as published.
 
-The papers' figures are of Mask2Former's own form: the mask projection of every pixel, and a mask of
-every query at full size before the first decoder layer and after each of them. Ours projects
-queries in the place of pixels, and computes most masks at the size in which they are used, so it
-costs less than a paper says; ``published_*`` is the papers' form.
+The papers count Mask2Former in its own form: the mask projection of every pixel, and a full-size
+mask of every query before the first decoder layer and after each layer. This code projects queries
+instead of pixels, and computes most masks at the size in which they are used, so it costs less.
+Names with ``published`` are costs in the papers' form.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PartCost:
         name: Its name.
         macs: Multiply-accumulates as run.
         params: Parameters.
-        in_pixel_decoder: Whether it belongs to the papers' 'Tx. Enc.': of a detector its encoder.
+        in_pixel_decoder: Whether the papers' 'Tx. Enc.' includes it; in a detector, the encoder.
     """
 
     name: str
@@ -61,11 +61,11 @@ class ModelCost:
     """Multiply-accumulates of one image through a model, up to class and mask logits.
 
     Args:
-        size: (H, W) that the network sees: the image padded as the model pads it.
-        parts: In the order of computation.
-        published: Parts in the papers' form where that is another; None for a model without masks.
-        saved: Where an exit gate chooses: what each exit does without, of the parts' costs, which
-            are those of the last layer's.
+        size: (H, W) of the network's input, the image after padding.
+        parts: Parts in the order of computation.
+        published: Costs of the parts whose published form differs; None for a model without masks.
+        saved: Exit -> multiply-accumulates that it saves, where a gate chooses; the parts' costs
+            are those of the last exit.
     """
 
     size: tuple[int, int]
@@ -103,7 +103,7 @@ class ModelCost:
 
 
 class Network(nn.Module):
-    """A model's tensor part: what lies between the padded image and its logits."""
+    """Tensor part of a model, from the padded image to its logits."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class Network(nn.Module):
         return self.model.get_submodule(path) if path else None
 
     def forward(self, images: Tensor) -> object:
-        """Logits of ``images`` (B, 3, H, W)."""
+        """Return the logits of ``images`` (B, 3, H, W)."""
         if isinstance(self.mask_head, MaskHead):  # ours computes only the last masks
             predictions = self.mask_head.decode(self.model.extract_feat(images))
             return predictions.class_logits[-1], predictions.masks()
@@ -129,7 +129,7 @@ class Network(nn.Module):
 
 
 def build_network(config: Config) -> Network:
-    """The network of a config in evaluation mode, its weights neither fetched nor set.
+    """Build the network of a config in evaluation mode, with weights neither fetched nor set.
 
     Raises:
         InputError: A type that nobody registers, or a package that is not there.
@@ -139,7 +139,7 @@ def build_network(config: Config) -> Network:
 
 
 def padded_size(network: Network, size: tuple[int, int]) -> tuple[int, int]:
-    """An image's size (H, W) after the model's preprocessor has padded it."""
+    """Return an image's size (H, W) after the model's preprocessor has padded it."""
     preprocessor = network.model.data_preprocessor
     # Of mmseg's, what it pads to when it tests; of the fork's one is mmdet's too, for training.
     of_mmseg = (getattr(preprocessor, "test_cfg", None) or {}).get("size_divisor")
@@ -149,10 +149,10 @@ def padded_size(network: Network, size: tuple[int, int]) -> tuple[int, int]:
 
 
 def model_cost(network: Network, size: tuple[int, int]) -> ModelCost:
-    """Cost of one image of ``size`` (H, W), which is padded as the model does.
+    """Compute the cost of one image of ``size`` (H, W), padded as the model pads it.
 
-    Ours is traced on the meta device, in a second and whatever the size. A model that needs values
-    (mmdet's own pixel decoder asks a tensor for its map sizes) computes for real.
+    A model of this package is traced on the meta device, in about a second at any size. A model
+    that needs values (mmdet's pixel decoder asks a tensor for its map sizes) computes for real.
     """
     size = padded_size(network, size)
     traced = _trace(network, size)
@@ -162,12 +162,12 @@ def model_cost(network: Network, size: tuple[int, int]) -> ModelCost:
 
 @dataclass(frozen=True)
 class _Trace:
-    """Operations of the network as run, and of its pixel decoder alone in stock's form.
+    """Operations of the network as run, and of its pixel decoder in stock's form.
 
     Args:
-        network: Of the whole network.
-        pixel_decoder: Of the pixel decoder's ``forward``, if there is one.
-        maps: What that returns: mask features and encoded maps.
+        network: Operations of the whole network.
+        pixel_decoder: Operations of the pixel decoder's ``forward``, if there is one.
+        maps: Mask features and encoded maps, which that returns.
     """
 
     network: OperationCounts
@@ -176,7 +176,7 @@ class _Trace:
 
 
 def traceable(network: Network) -> Network:
-    """A copy that runs anywhere and by sizes alone: costs are the same whatever will compute them.
+    """Return a copy that needs only sizes: its cost does not depend on the backend.
 
     Where a gate would choose, all layers run.
     """
@@ -210,7 +210,7 @@ def _follow(network: Network, images: Tensor) -> _Trace:
 
 
 def _published(network: Network, traced: _Trace) -> dict[str, int] | None:
-    """The parts of which papers count another form than ours runs."""
+    """Return the cost of the parts that papers count in another form than this code runs."""
     if traced.pixel_decoder is None:
         return None
     return {
@@ -240,7 +240,7 @@ def _saved_at_exits(network: Network, counts: OperationCounts) -> dict[int, int]
 
 
 def _published_masks(head: Any, maps: Sequence[Tensor]) -> int:
-    """All masks at full size, and their resizing to attention masks (Mask2Former section 3.2)."""
+    """Count all full-size masks and their resizing to attention masks (Mask2Former 3.2)."""
     mask_features, *encoded = maps
     layers = getattr(head.transformer_decoder, "layers", ())
     masks = 1 + sum(getattr(layer, "reads_masks", True) for layer in layers)
@@ -250,7 +250,7 @@ def _published_masks(head: Any, maps: Sequence[Tensor]) -> int:
 
 
 def _part_costs(network: Network, traced: _Trace) -> tuple[PartCost, ...]:
-    """Each operation and each parameter in one part: what has no module goes to the rest."""
+    """Count each operation and parameter in one part; those outside all modules are the rest."""
     counts, parts = traced.network, list(model_parts(network.model))
     macs = {part.name: sum(counts.of(f"model.{path}") for path in part.paths) for part in parts}
     params = {part.name: _num_params(network.model, part.paths) for part in parts}

@@ -87,7 +87,7 @@ class EncoderExitMetric(BaseMetric):
         }
 
     def _exits(self) -> Sequence[int]:
-        """Exits that the model can take."""
+        """Return the exits that the model can take."""
         found = exit_holder(self.network.model)
         if found is None:
             raise InputError("EncoderExitMetric: its model has no encoder with exits")
@@ -95,7 +95,7 @@ class EncoderExitMetric(BaseMetric):
         return holder.exits if holder.exit is None else (holder.exit,)
 
     def _costs(self, sizes: set[Size]) -> dict[Size, ModelCost]:
-        """The model's cost at each size."""
+        """Compute the model's cost at each size."""
         with progress_bars() as bars:
             task = bars.add_task("costs by image size", total=len(sizes))
             costs = {}

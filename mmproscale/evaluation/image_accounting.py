@@ -102,7 +102,7 @@ def _begins_again(order: Sequence[Any], size: int) -> bool:
 
 
 def _doubled(ids_of_ranks: Sequence[Sequence[Any]]) -> Any:
-    """An image with several results, if possible one that does not look like filling up."""
+    """Return an image with several results, if possible one that did not fill up a batch."""
     twice = [image_id for image_id, n in Counter(chain(*ids_of_ranks)).items() if n > 1]
     ends = {ids[-1] for ids in ids_of_ranks if ids} & {ids[0] for ids in ids_of_ranks if ids}
     return next((image_id for image_id in twice if image_id not in ends), twice[0])

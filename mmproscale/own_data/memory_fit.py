@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mmproscale.cost.activation_memory import training_memory
 from mmproscale.cost.model_cost import Network, traceable
 from mmproscale.errors import InputError
+from mmproscale.models.pixel_decoders.pixel_decoder import PixelDecoder
 
 GIB = 2**30
 # A weight of 4 bytes, its gradient, and AdamW's two moments.
@@ -50,8 +51,8 @@ def fit_memory(
         InputError: Not even the smallest crop fits.
     """
     network = traceable(network)
-    decoder = getattr(getattr(network, "mask_head", None), "pixel_decoder", None)
-    least = getattr(decoder, "least_images", 1)
+    decoder = network.mask_head and network.mask_head.pixel_decoder
+    least = decoder.least_images if isinstance(decoder, PixelDecoder) else 1
     parameters = sum(parameter.numel() for parameter in network.parameters())
     fixed = BYTES_OF_LIBRARIES + BYTES_OF_PARAMETER * parameters
     for crop in crops:

@@ -7,11 +7,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from mmproscale.planning.candidates import Candidate
-from mmproscale.planning.published import CONV
+from mmproscale.planning.published import CONV, LPE
 from mmproscale.planning.ranking import PaperRanking
 from mmproscale.utils.atomic_files import atomic_path
 
+UPDATES = "layers that update a level (geometric mean over levels)"
 GREY, BLUE, RED = "0.6", "tab:blue", "tab:red"
+# Pixel embedding, face of its dots, and their label.
+DOTS = (
+    (LPE, GREY, "encoder with light pixel embedding"),
+    (CONV, "none", "encoder with 3x3 convolution"),
+    (None, GREY, "encoder"),
+)
 
 
 def draw_plan(
@@ -39,9 +46,11 @@ def draw_plan(
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for candidate in candidates:
-        face = "none" if candidate.pixel_embedding == CONV else GREY
-        axes.plot(price(candidate), candidate.mean_updates, "o", c=GREY, mfc=face, ms=4)
+    for embedding, face, label in DOTS:
+        group = [c for c in candidates if c.pixel_embedding == embedding]
+        if group:
+            places = zip(*((price(c), c.mean_updates) for c in group), strict=True)
+            axes.plot(*places, "o", c=GREY, mfc=face, ms=4, label=label)
     line = [(price(c), c.mean_updates) for c in on_frontier]
     axes.plot(*zip(*line, strict=True), "-", c=BLUE, lw=1, label="frontier")
     for candidate in candidates:
@@ -52,9 +61,10 @@ def draw_plan(
             axes.annotate(f" {row.score:.1f}", place, fontsize=8, va="center")
     axes.plot(price(chosen), chosen.mean_updates, "o", c=RED, mfc="none", ms=12, label=chosen.name)
     axes.axvline(budget, c=RED, lw=1, ls="--", label="budget")
-    axes.set(title=labels[0], xlabel=labels[1], ylabel="layers per level (geometric mean)")
+    axes.set(title=labels[0], xlabel=labels[1], ylabel=UPDATES)
     score = "AP" if chosen.pixel_embedding is None else "PQ"
-    axes.legend(title=f"numbers: {score} on COCO, from the paper" if ranking.rows else None)
+    numbers = f"numbers at blue dots: {score} on COCO, from the paper" if ranking.rows else None
+    axes.legend(title=numbers, fontsize=8, title_fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
     return path

@@ -98,6 +98,7 @@ assert not torch.distributed.is_initialized()
 """
 
 
+@pytest.mark.slow
 def test_processes_of_torchrun_are_joined_and_parted():
     with socket.socket() as free:
         free.bind(("localhost", 0))

@@ -145,6 +145,7 @@ def test_a_trace_of_a_stock_decoder_takes_other_sizes():
         torch.testing.assert_close(traced(*maps), decoder(maps)[0])
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_stock_decoder_compiles(embedding_bags):
     decoder, maps = stock_decoder().eval(), backbone_maps()

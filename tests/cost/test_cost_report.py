@@ -39,6 +39,7 @@ def test_eco_m2fs_exits_cost_what_the_paper_says(configs):
     assert exit_cost(cost, 2).published_total / 1e9 == pytest.approx(411.98, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_an_exits_cost_is_that_of_the_model_which_is_left_there(configs, name):
     cost = model_cost(build_network(config_of(configs, name)), (96, 130))

@@ -56,6 +56,7 @@ def giga(macs):
     return macs / 1e9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", CITYSCAPES_ROWS, ids=name)
 def test_cityscapes_costs_are_the_papers(row, configs):
     cost = model_cost(build_network(config_of(row, configs)), CITYSCAPES_SIZE)
@@ -67,6 +68,7 @@ def test_cityscapes_costs_are_the_papers(row, configs):
     assert cost.total < cost.published_total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", COCO_ROWS, ids=name)
 def test_coco_encoder_costs_are_the_papers(row, configs):
     cost = model_cost(build_network(config_of(row, configs)), COCO_SIZE)
@@ -105,6 +107,7 @@ def test_the_published_form_is_what_stock_mmdet_computes(configs):
     assert ours.total < theirs.total
 
 
+@pytest.mark.slow
 def test_as_run_is_what_fvcore_traces(small):
     network = build_network(small).requires_grad_(False)
     images = torch.randn(1, 3, 96, 160)
@@ -159,6 +162,7 @@ SCHEDULES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s["type"])
 @pytest.mark.parametrize("size", [(97, 130), (64, 64)])
 def test_the_schedules_own_prediction_is_the_traced_cost(small, schedule, size):
@@ -176,6 +180,7 @@ def test_the_schedules_own_prediction_is_the_traced_cost(small, schedule, size):
     assert encoder.schedule.cost(shapes, **encoder.widths) == predicted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torch", "grid_sample", "mmcv", None])
 def test_cost_does_not_depend_on_the_backend(small, backend):
     expected = model_cost(build_network(small), (64, 96))

@@ -14,6 +14,7 @@ def cost_of(configs, name, size, **options):
     return model_cost(build_network(load_config(configs / f"pem_m2f_{name}.py", changes)), size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "giga", "millions"),
     [
@@ -31,6 +32,7 @@ def test_cityscapes(configs, name, giga, millions):
 
 
 # The paper's STDC figures on ADE20K fit no single size; these are what its form gives.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "giga"),
     [
@@ -78,6 +80,7 @@ def test_a_deformable_convolution_is_its_plain_one_and_that_of_its_offsets(confi
     assert part.macs == taps * channels**2 * pixels + offsets + enlarged + norm
 
 
+@pytest.mark.slow
 def test_depth_is_a_value_from_none_on(configs):
     costs = [
         cost_of(
@@ -92,6 +95,7 @@ def test_depth_is_a_value_from_none_on(configs):
     assert totals == sorted(set(totals))
 
 
+@pytest.mark.slow
 def test_no_masks_are_counted_that_no_layer_reads(configs):
     option = "panoptic_head.transformer_decoder.layer_cfg.cross_attn_cfg.prototypes"
     masked, unmasked, summed = (

@@ -31,6 +31,14 @@ def test_every_name_in_code_on_the_page_is_in_the_file_before_it():
         assert re.search(rf"\b{name}\b", (PACKAGE / file).read_text()), (name, file)
 
 
+def test_every_method_on_the_page_exists():
+    code = "\n".join(path.read_text() for path in PACKAGE.rglob("*.py"))
+    methods = re.findall(r"`([A-Z]\w+)\.(\w+)`", PAGE)
+    assert methods
+    for owner, method in methods:
+        assert f"class {owner}" in code and f"def {method}(" in code, (owner, method)
+
+
 def test_the_contract_lists_every_folder_and_the_page_shows_it():
     layers = contracts()[0]["layers"]
     named = {name.strip() for row in layers for name in re.split(r"[|:]", row)}

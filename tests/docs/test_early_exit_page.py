@@ -8,6 +8,7 @@ from mmproscale.early_exit.derived_file import BOX_FIELDS, COUNT_FIELDS, FIELDS,
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.gate_fitting import LOSSES
 from mmproscale.early_exit.image_quality import QUALITIES
+from mmproscale.models.heads.multi_exit_loss import EXITS, WEIGHTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/early_exit.md").read_text()
@@ -29,6 +30,11 @@ def test_the_derived_file_is_as_the_page_says():
 def _in_page_order(names):
     assert all(f"`{name}`" in PAGE for name in names)
     return sorted(names, key=lambda name: PAGE.rpartition("| key |")[2].index(f"`{name}`"))
+
+
+def test_options_of_step_a_are_those_of_its_loss():
+    assert first_cells("option of `exit_loss`") == ["exits", "weighting", "with_cp"]
+    assert all(f'`"{value}"`' in PAGE for value in EXITS + WEIGHTINGS)
 
 
 def test_losses_and_commands_are_the_tools():

@@ -31,7 +31,7 @@ def reader(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("mmproscale.models.encoders.schedule.SCHEDULES", SCHEDULES)
     yield tmp_path
-    SCHEDULES.pop("look_up", None)
+    SCHEDULES.pop("coarse_first", None)
     sys.modules.pop("my_schedules", None)
 
 
@@ -47,7 +47,7 @@ def test_the_encoder_of_the_page_is_what_it_says(reader):
 
 
 def test_a_named_one_is_found_by_its_import(reader):
-    assert str(schedule_of(reader / "my_named_encoder.py")).startswith("look up 3 [32,16 <-")
+    assert str(schedule_of(reader / "my_named_encoder.py")).startswith("coarse first (3) [32,16 <-")
 
 
 def test_its_cost_stands_beside_its_base(reader, run_tool):

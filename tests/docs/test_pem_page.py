@@ -34,14 +34,13 @@ def test_each_half_goes_by_itself(reader, name, decoder, layer):
     assert [type(made).__name__ for made in head.transformer_decoder.layers] == [layer] * 6
 
 
-def test_the_figures_are_those_that_are_counted(configs):
-    name, published, decoder, run, params = re.search(
-        r"`(pem_m2f_stdc1_cityscapes)\.py`.*?\| ([\d.]+) / ([\d.]+) \| ([\d.]+) \| ([\d.]+) M", PAGE
-    ).groups()
+@pytest.mark.parametrize("name", ["pem_m2f_stdc1_cityscapes", "m2f_r50_cityscapes"])
+def test_the_costs_are_those_that_are_counted(configs, name):
+    (row,) = re.findall(rf"^\| `{name}\.py` \| (.*) \|$", PAGE, re.MULTILINE)
     cost = model_cost(build_network(load_config(configs / f"{name}.py")), (1024, 2048))
     counted = cost.published_total, cost.published_pixel_decoder, cost.total
-    assert [f"{macs / 1e9:.1f}" for macs in counted] == [published, decoder, run]
-    assert f"{cost.params / 1e6:.1f}" == params
+    costs = [f"{macs / 1e9:.1f}" for macs in counted]
+    assert row.split(" | ")[:4] == [*costs, f"{cost.params / 1e6:.1f} M"]
 
 
 def test_every_key_of_the_tables_is_one_of_the_model(configs):

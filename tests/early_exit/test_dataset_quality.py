@@ -80,6 +80,7 @@ def test_pq_without_any_segment_is_undefined():
     assert np.isnan(pq_of_counts(np.zeros((3, 4), np.int64)))
 
 
+@pytest.mark.slow
 def test_ap_of_any_choice_of_exits_equals_cocos(truth, matches, results):
     random = np.random.default_rng(2)
     for choice in ([0], [2], *random.integers(EXITS, size=(6, IMAGES))):

@@ -64,6 +64,7 @@ def model_and_images(shapes, checkpoint):
     return model.eval(), dataset
 
 
+@pytest.mark.slow
 def test_the_file_has_every_training_image_and_its_origin(derived, model_and_images):
     _, dataset = model_and_images
     table = read_table(derived)
@@ -77,6 +78,7 @@ def test_the_file_has_every_training_image_and_its_origin(derived, model_and_ima
     assert not derived.with_name("derived.parquet.parts").exists()
 
 
+@pytest.mark.slow
 def test_qualities_and_counts_equal_the_metrics_at_a_forced_exit(derived, model_and_images):
     model, dataset = model_and_images
     table = read_table(derived)
@@ -130,6 +132,7 @@ def test_backbone_and_encoder_run_once(model_and_images, monkeypatch):
     assert len(calls) == 7
 
 
+@pytest.mark.slow
 def test_a_killed_run_continues_and_writes_the_same_file(
     shapes, checkpoint, derived, tmp_path, monkeypatch
 ):
@@ -157,6 +160,7 @@ def test_a_killed_run_continues_and_writes_the_same_file(
     assert out.read_bytes() == derived.read_bytes() and not folder.exists()
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_file_as_one(shapes, checkpoint, derived, tmp_path):
     assert derive_on(2, shapes, checkpoint, tmp_path / "derived.parquet") == ["", ""]
     assert (tmp_path / "derived.parquet").read_bytes() == derived.read_bytes()
@@ -165,6 +169,7 @@ def test_two_processes_write_the_same_file_as_one(shapes, checkpoint, derived, t
     assert errors[0] == errors[1] and "is there already: --restart derives it again" in errors[0]
 
 
+@pytest.mark.slow
 def test_parts_of_another_model_or_other_images_are_refused(
     shapes, checkpoint, tmp_path, monkeypatch
 ):

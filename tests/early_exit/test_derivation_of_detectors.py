@@ -49,6 +49,7 @@ def derived(request, shapes, configs, tmp_path_factory):
     return model.eval(), dataset, read_table(out)
 
 
+@pytest.mark.slow
 def test_the_file_has_its_origin(derived):
     model, dataset, table = derived
     origin = table.origin

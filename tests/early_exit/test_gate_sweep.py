@@ -24,6 +24,7 @@ def sweep():
     return sweep_of(derived_table(400, noise=2.0))
 
 
+@pytest.mark.slow
 def test_the_curve_has_fixed_exits_gates_and_oracles(sweep):
     seen = []
     points = sweep.curve([0.02, 0.0], [None, 4], lambda *done: seen.append(done))
@@ -54,6 +55,7 @@ def test_the_oracles_mean_cost_falls_with_beta(sweep):
     assert all(later <= earlier for earlier, later in itertools.pairwise(costs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "share"), [("hard-ce", 0.0), ("u-ce", 0.3), ("soft-ce", 0.7), ("soft-mse", 1.0)]
 )

@@ -27,6 +27,7 @@ def config(configs):
     return load_config(configs / "eco_m2f_r18_shapes.py")
 
 
+@pytest.mark.slow
 def test_histogram_and_mean_of_each_images_own_cost(config):
     metric = METRICS.build(dict(type="mmproscale.EncoderExitMetric", model=config.model))
     for sample in samples(TAKEN):
@@ -54,6 +55,7 @@ def test_histogram_and_mean_of_each_images_own_cost(config):
     assert "50.0%" in table and f"{mean:.4g}" in table
 
 
+@pytest.mark.slow
 def test_images_that_fill_up_the_last_batch_count_once(config):
     metric = EncoderExitMetric(config.model)
     metric.process(None, samples(TAKEN) + samples(TAKEN)[:1])
@@ -61,6 +63,7 @@ def test_images_that_fill_up_the_last_batch_count_once(config):
     assert metric.report["early_exit"]["exits"]["2"]["images"] == 2
 
 
+@pytest.mark.slow
 def test_one_exit_for_all_costs_what_it_runs(config):
     config.model.panoptic_head.pixel_decoder.exit = 4
     metric = EncoderExitMetric(config.model)

@@ -32,6 +32,7 @@ def answers(ann_file, tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 3])
 def test_figures_are_those_of_one_process(answers, world):
     (alone,) = answers[1]

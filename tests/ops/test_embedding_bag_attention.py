@@ -54,6 +54,7 @@ def test_any_number_of_steps_gives_the_same(monkeypatch, steps, points, expected
         torch.testing.assert_close(mine, theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shapes", [[(3, 4)], [(1, 1), (2, 2)], [(1, 5), (0, 2), (4, 1)], [(2, 3)] * 5], ids=str
 )
@@ -88,6 +89,7 @@ def test_inputs_are_left_as_they_are():
     assert all(torch.equal(a, b) for a, b in zip(inputs, before, strict=True))
 
 
+@pytest.mark.slow
 def test_warns_of_nothing():
     # torch warns of sparse tensors once in a process: so this needs one of its own.
     code = (

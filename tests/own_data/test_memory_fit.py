@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from mmproscale.cost.activation_memory import training_memory
-from mmproscale.cost.model_cost import build_network
+from mmproscale.cost.model_cost import Network, build_network
 from mmproscale.errors import InputError
 from mmproscale.own_data import memory_fit
 from mmproscale.own_data.choices import crop_sizes
@@ -13,9 +13,16 @@ from mmproscale.utils.config import load_config
 SIZE = (256, 192)
 
 
+class Layers(Network):
+    """Network of a few layers, without a head."""
+
+    def forward(self, images):
+        return self.model(images)
+
+
 @pytest.fixture
-def network() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 8, 1))
+def network() -> Layers:
+    return Layers(nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 8, 1)))
 
 
 def test_memory_is_that_of_the_crop(network):
@@ -39,6 +46,7 @@ def test_too_little_memory_is_refused(network):
         memory_fit.fit_memory(network, crop_sizes(SIZE), memory=0.5)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_train_on_one_image_gets_two(configs):
     network = build_network(load_config(configs / "pem_m2f_r18_shapes.py"))
     assert network.mask_head.pixel_decoder.least_images == 2

@@ -1,5 +1,6 @@
-"""Tests mirror the package: every module with logic has a test file at the mirrored path."""
+"""The tree: tests mirror the package, and docstrings begin as the style asks."""
 
+import ast
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,3 +21,16 @@ def test_every_module_has_its_test_file():
         and not (ROOT / "tests" / module.parent / f"test_{module.name}").is_file()
     ]
     assert not missing
+
+
+def test_docstrings_say_what_a_thing_is_or_does():
+    first_words = {"What", "Whether", "Of", "How", "Which", "Where"}
+    found = []
+    for path in (ROOT / "mmproscale").rglob("*.py"):
+        if ".mim" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                first, *_ = (ast.get_docstring(node) or "-").split(maxsplit=1)
+                found += [f"{path.name}: {first}"] if first in first_words else []
+    assert not found

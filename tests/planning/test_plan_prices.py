@@ -16,11 +16,13 @@ def candidates():
     return list(priced_candidates(configs, "r50", (301, 420), max_repeats=2))
 
 
+@pytest.mark.slow
 def test_every_schedule_comes_with_both_embeddings(candidates):
     assert len(candidates) == 2 * (2**3 + 6 + 5) == len({c.name for c in candidates})
     assert all(c.macs > 0 for c in candidates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [0, 7, 9, 18, 19, 26, 30, 37])
 def test_predicted_cost_equals_that_of_the_written_config(candidates, configs, index):
     config = candidate_config(candidates[index], base_config(configs, "r50"))
@@ -43,6 +45,7 @@ def test_latency_is_measured_for_each_candidate(configs):
     assert all(c.latency > 0 for c in some)
 
 
+@pytest.mark.slow
 def test_predicted_costs_of_detectors_equal_those_of_the_written_configs(configs):
     shape = (220, 250)
     candidates = {

@@ -38,6 +38,16 @@ def test_only_published_figures_are_quoted(run_tool):
     assert prices == sorted(prices)
 
 
+@pytest.mark.parametrize(("options", "count"), [((), 10), (("--all",), 21)])
+def test_the_table_has_the_ten_rows_nearest_to_the_budget(run_tool, monkeypatch, options, count):
+    monkeypatch.setenv("COLUMNS", "160")
+    status, out, _ = run_tool("plan.py", "--backbone", "swin-t", "--budget", 150, *options)
+    rows = [line for line in out.splitlines() if line.startswith("│")]
+    assert status == 0 and len(rows) == count
+    assert sum("-> Lite (5+1), LPE" in row for row in rows) == 1
+    assert ("10 of 21 on the frontier; --all prints the others." in out) == (not options)
+
+
 def test_a_backbone_without_rows_in_the_paper_gets_no_figures(run_tool):
     status, out, _ = run_tool("plan.py", "--backbone", "swin-s", "--budget", 99, *SHAPE)
     assert status == 0

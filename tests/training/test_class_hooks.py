@@ -169,7 +169,7 @@ def test_a_wrong_name_stops_training():
     model = nn.Module()
     model.decode_head = semantic.build_ours(class_weight=dict(zebra=9.0))
     hook = HOOKS.build(dict(type="mmproscale.ClassNamesHook"))
-    with pytest.raises(InputError, match="'zebra' is no class"):
+    with pytest.raises(InputError, match="'zebra' is not a class"):
         hook.before_train(training_runner(model, {"classes": NAMES[: semantic.CLASSES]}))
 
 

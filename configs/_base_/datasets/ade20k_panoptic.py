@@ -1,6 +1,6 @@
 # ADE20K (ADEChallengeData2016) with Mask2Former's recipe: shorter side 320 to 1280 in steps of 64,
-# crops of 640x640, tests at shorter side 640. 100 things, 50 stuff. A crop is taken as it comes,
-# whatever share of it one class has: Mask2Former sets no limit here either.
+# crops of 640x640, tests at shorter side 640. 100 things, 50 stuff. As in Mask2Former, the share of
+# a crop that one class has is not limited.
 _base_ = "./panoptic.py"
 data_root = "data/ADEChallengeData2016/"
 hint = "convert it with tools/datasets/ade20k.py"
@@ -20,7 +20,7 @@ train_pipeline = [
         recompute_bbox=True,
         allow_negative_crop=True,
     ),
-    dict(type="PhotoMetricDistortion"),
+    dict(type="mmseg.PhotoMetricDistortion"),  # mmdet's also permutes channels
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]

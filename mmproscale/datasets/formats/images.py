@@ -56,7 +56,9 @@ def image_faults(path: str, size: Sequence[int]) -> Iterator[Fault]:
 
 
 def unreadable(what: str, path: str, error: Exception | None = None) -> Fault:
-    """Return the fault of a file that can't be read or decoded.
+    """Return the fault of a file that can't be read or decoded, of kind `image-unreadable`.
+
+    Kinds are `{what}-missing`, `{what}-empty` and `{what}-unreadable`.
 
     Args:
         what: 'image', 'png' or 'map'; begins the name of the fault's kind.

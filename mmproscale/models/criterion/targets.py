@@ -46,13 +46,9 @@ class QueryPredictions:
 
     def float(self) -> QueryPredictions:
         """Return the same predictions in fp32."""
-        return QueryPredictions(
-            self.class_logits.float(),
-            self.mask_embeddings.float(),
-            self.mask_features.float(),
-            None if self.mask_bias is None else self.mask_bias.float(),
-            self.exits,
-        )
+        parts = self.class_logits.float(), self.mask_embeddings.float(), self.mask_features.float()
+        bias = None if self.mask_bias is None else self.mask_bias.float()
+        return QueryPredictions(*parts, bias, self.exits)
 
     def masks(self, layer: int = -1) -> Tensor:
         """Return the mask logits after one layer, (B, Q, H, W)."""

@@ -1,6 +1,6 @@
 """Contract of pixel decoders: backbone maps to encoded maps and a pixel embedding.
 
-Heads, cost, timing and data tools use only this contract of this package's pixel decoders.
+Heads, cost, timing and data tools tell this package's pixel decoders from stock's by this class.
 ``forward`` returns the pair that mmdet's and mmseg's heads expect.
 """
 

@@ -38,6 +38,7 @@ def test_faults_of_the_json(tmp_path, kind, change):
     found_and_refused(tmp_path, kind, JSON)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "file", "change"), IN_FILES, ids=[f"{i}-{c[0]}" for i, c in enumerate(IN_FILES)]
 )

@@ -68,6 +68,7 @@ BROKEN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "change"), BROKEN, ids=[f"{i}-{kind}" for i, (kind, _) in enumerate(BROKEN)]
 )

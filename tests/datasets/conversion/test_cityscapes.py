@@ -43,6 +43,7 @@ def truth_of(root, split):
     return read_truth(folder.with_suffix(".json"), folder)
 
 
+@pytest.mark.slow
 def test_pngs_and_json_hold_the_same_labels_and_instances(root, run_tool):
     status, out, err = run_tool("datasets/cityscapes.py", root, "--workers", 2)
     assert status == 0, err

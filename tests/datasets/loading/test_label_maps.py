@@ -68,6 +68,7 @@ def save(path, values, dtype) -> None:
     Image.fromarray(np.asarray(values, dtype)).save(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "kind"),
     [

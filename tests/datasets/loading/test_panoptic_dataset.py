@@ -98,6 +98,7 @@ def check_names(dataset, things: tuple, stuff: tuple, ann_file: Path) -> None:
     assert sorted(dataset.cat2label.values()) == list(range(len(categories)))
 
 
+@pytest.mark.slow
 @needs_camvid
 def test_camvid_labels_and_pixels(mmdet_scope):
     dataset = build_from_config("camvid", "train_dataloader", CAMVID)
@@ -219,6 +220,7 @@ def test_a_crowd_is_in_the_map_but_no_instance(tmp_path):
     assert item["gt_seg_map"][0, :3].tolist() == [0, 0, 255]
 
 
+@pytest.mark.slow
 def test_images_without_annotation_are_for_tests_only(tmp_path):
     content = write_tiny(tmp_path)
     del content["annotations"][0]

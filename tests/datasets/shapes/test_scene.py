@@ -14,6 +14,7 @@ def scenes():
     return [draw_scene(np.random.default_rng([0, index]), 128) for index in range(150)]
 
 
+@pytest.mark.slow
 def test_objects_are_two_to_six_and_within_bounds(scenes):
     overlaps = 0
     for scene in scenes:

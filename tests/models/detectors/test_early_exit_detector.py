@@ -49,6 +49,7 @@ def test_losses_of_detr_without_an_exit_loss_are_mmdets():
         torch.testing.assert_close(losses[1][name], loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_an_image_in_a_batch_is_as_if_all_had_left_at_its_exit(name):
@@ -135,6 +136,7 @@ def test_each_exit_has_mmdets_losses_weighted(name):
             torch.testing.assert_close(ours, 2 / 3 * theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exits", ["all", "sample"])
 @pytest.mark.parametrize("name", NAMES)
 def test_step_a_trains_all_but_the_gate(name, exits):
@@ -154,6 +156,7 @@ def test_step_a_trains_all_but_the_gate(name, exits):
     assert not any("exit_gate" in key for key in trained)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_are_the_same_if_the_decoder_is_computed_again(name):
     model = early_exit(name, exit_loss=dict(type="mmproscale.MultiExitLoss"))

@@ -81,7 +81,7 @@ REFUSED = [
         dict(type="stages", stages=[dict(FULL, feedforwards=[dict(levels=4, channels=9)])]),
     ),
     (
-        "no level to the layer's own",
+        "no level for the layer's own",
         dict(type="stages", stages=[dict(queries=8, keys=8, feedforwards=[OWN])]),
     ),
     (
@@ -194,6 +194,7 @@ def counted_and_seen(config, shapes):
     return tuple(layers), tuple(seen)
 
 
+@pytest.mark.slow
 def test_predicted_tokens_and_cost_of_500_schedules_are_those_seen():
     rng = random.Random(0)
     for _ in range(500):

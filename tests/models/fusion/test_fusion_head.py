@@ -96,6 +96,7 @@ def test_infinite_masks_are_an_error_and_a_class_may_be_left_out(infinite):
         fuse(head, torch.full((4, 4), infinite), masks.nan_to_num(), FRAME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("autocast", [False, True], ids=["", "autocast"])
 @pytest.mark.parametrize(
     "precisions", [(torch.float16,) * 2, (torch.bfloat16,) * 2, (torch.bfloat16, torch.float32)]
