@@ -3,8 +3,10 @@
 # The onedl stack has an environment of its own: make install-onedl, make test-onedl
 # Some of the tests: make test TESTS=tests/compat
 # The fast ones, in under two minutes: make test-fast
+# With mmcv's compiled ops, by a Python that has them: make test-compiled COMPILED=venv/bin/python
 VENV := .venv
 ONEDL := .venv-onedl
+COMPILED := .venv-compiled/bin/python
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ONEDL_STAMP := $(ONEDL)/.installed
@@ -14,7 +16,7 @@ TESTS ?=
 # Models in tests are small: two processes of one thread take half the time of one process of two.
 PYTEST := -m pytest -n 2 --dist worksteal
 
-.PHONY: install install-onedl demo test test-fast test-onedl lint bench clean
+.PHONY: install install-onedl demo test test-fast test-onedl test-compiled lint bench clean
 
 install: $(STAMP)
 
@@ -39,6 +41,11 @@ test-fast: $(STAMP)
 
 test-onedl: $(ONEDL_STAMP)
 	OMP_NUM_THREADS=1 $(ONEDL)/bin/python $(PYTEST) $(TESTS)
+
+test-compiled:
+	$(COMPILED) -c "import mmproscale, mmcv._ext as ops; assert ops.__file__.endswith('.so'), ops.__file__"
+	OMP_NUM_THREADS=1 $(COMPILED) $(PYTEST) tests/ops tests/compat tests/models/test_autocast.py \
+		tests/models/pixel_decoders/test_pem_pixel_decoder.py tests/models/heads/test_official_pem.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -19,7 +19,7 @@ from mmengine.config import ConfigDict
 
 from mmproscale import compat
 from mmproscale.compat import replaced_ops
-from mmproscale.ops import attention_backend, multi_scale_deformable_attention
+from mmproscale.ops import attention_backend, mmcv_attention, multi_scale_deformable_attention
 
 NAME = replaced_ops.FALLBACK
 CHANNELS = (8, 16, 16, 16)
@@ -175,9 +175,8 @@ def test_import_is_light_and_mmcvs_import_brings_the_replacement():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("compiled", [False, True], ids=["", "compiled"])
-def test_mmcvs_function_for_cuda_keeps_exact_locations(request, compiled, dtype):
-    if compiled:
-        request.getfixturevalue("compiled_mmcv")
+def test_mmcvs_function_for_cuda_keeps_exact_locations(compiled_mmcv, monkeypatch, compiled, dtype):
+    monkeypatch.setattr(mmcv_attention, "has_compiled_ops", lambda: compiled)
     shapes = [(5, 7), (3, 200)]
     value, locations, weights = (
         t.detach().float().requires_grad_() for t in attention_inputs(shapes)
