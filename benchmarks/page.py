@@ -53,6 +53,13 @@ The columns of a table are candidates, which get the same input. They take turns
 | by runs, by hotcoco | PQ as `tools/test.py` and `tools/evaluate.py` count it |
 | `NAME_coco` | the model of `configs/NAME_coco.py` |
 
+Two tables have parts that must be added before they are compared:
+
+- *Inference*: mmdet's head makes and enlarges all masks in the row "query decoder, masks". Our
+  models make the last masks and enlarge them to the image's size in the row "results".
+- *A training step*: mmdet makes the masks of all layers in the row "query decoder". Our model makes
+  only the points of them that the losses need, in the row "matching, losses".
+
 The terms are explained in the [glossary](glossary.md).
 """
 

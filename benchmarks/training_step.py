@@ -27,7 +27,7 @@ from mmproscale.timing.measurement import Stopwatch
 from mmproscale.utils.config import CONFIGS
 
 THINGS, STUFF = 80, 53
-TITLE = "A training step; ours makes masks with its losses, mmdet in its query decoder"
+TITLE = "A training step"
 MODEL = CONFIGS / "_base_/models/m2f_r18.py"
 OPTIMISER = CONFIGS / "_base_/schedules/adamw_from_scratch.py"
 Attention = Callable[[], AbstractContextManager]
