@@ -8,6 +8,7 @@ _base_ = [
 model = dict(bbox_head=dict(num_classes=4))
 max_iters = 3000
 optim_wrapper = dict(optimizer=dict(lr=2e-4, weight_decay=1e-4), clip_grad=dict(max_norm=0.1))
+auto_scale_lr = dict(base_batch_size=2)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=max_iters // 10),
     dict(type="CosineAnnealingLR", eta_min=0, by_epoch=False, begin=max_iters // 10, end=max_iters),

@@ -7,7 +7,10 @@ model = dict(
         transformer_decoder=_base_.transformer_decoder,
     )
 )
-train_dataloader = dict(batch_size=4)
+# PEM follows Mask2Former, which takes a crop whatever share of it one class has; mmseg does not.
+train_pipeline = _base_.train_pipeline
+train_pipeline[3].cat_max_ratio = 1.0
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
 optim_wrapper = dict(optimizer=dict(lr=4e-4))
 auto_scale_lr = dict(base_batch_size=32)
 param_scheduler = dict(

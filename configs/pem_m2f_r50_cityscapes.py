@@ -13,4 +13,3 @@ auto_scale_lr = dict(base_batch_size=32)
 param_scheduler = dict(
     _delete_=True, type="CosineAnnealingLR", eta_min=0, begin=0, end=90000, by_epoch=False
 )
-sync_bn = "torch"

@@ -1,5 +1,7 @@
 # PRO-SCALE (3,3,3), ResNet-50, Cityscapes semantic, the recipe of mmseg's Mask2Former. Tests see
 # whole images; overlapping crops with --cfg-options model.test_cfg.mode=slide
+# As in Mask2Former's recipe for Cityscapes, and only there, the ResNet's batch norms are trained,
+# over the images of all GPUs.
 _base_ = [
     "_base_/models/semantic_m2f_r50.py",
     "_base_/datasets/cityscapes_semantic.py",
@@ -9,6 +11,7 @@ _base_ = [
 num_classes = 19
 model = dict(
     data_preprocessor=dict(size=_base_.crop_size),
+    backbone=dict(norm_cfg=dict(requires_grad=True), norm_eval=False),
     decode_head=dict(
         num_classes=num_classes,
         pixel_decoder=dict(
@@ -19,4 +22,5 @@ model = dict(
     ),
     test_cfg=dict(crop_size=_base_.crop_size, stride=(341, 683)),
 )
+sync_bn = "torch"  # on one device mmengine leaves plain batch norms
 default_hooks = dict(checkpoint=dict(interval=5000))

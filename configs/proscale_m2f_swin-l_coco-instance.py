@@ -4,3 +4,7 @@ model = dict(
     backbone=dict(_delete_=True, **_base_.backbone),
     panoptic_head=dict(in_channels=_base_.backbone_channels, num_queries=200),
 )
+max_iters = 737500  # 100 epochs, where other backbones have 50
+param_scheduler = dict(end=max_iters, milestones=[655556, 710184])
+train_cfg = dict(max_iters=max_iters, dynamic_intervals=[(735001, max_iters)])
+del max_iters

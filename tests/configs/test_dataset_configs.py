@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.model import convert_sync_batchnorm
+from mmengine.registry import MODELS, init_default_scope
 
 from mmproscale.utils.config import load_config
 
@@ -33,8 +36,10 @@ def test_classes_schedule_crops_and_paths(method, dataset, things, stuff, iterat
     assert head.loss_cls.class_weight == [1.0] * (things + stuff) + [0.1]
 
     assert config.train_cfg.max_iters == config.param_scheduler.end == iterations
-    if dataset == "cityscapes":
+    if dataset == "cityscapes" and method.startswith("proscale"):
         assert config.param_scheduler.milestones == [0.9 * iterations, 0.95 * iterations]
+    else:
+        assert (config.param_scheduler.type, config.param_scheduler.power) == ("PolyLR", 0.9)
     cropped = next(t for t in config.train_pipeline if t["type"] == "RandomCrop")
     (padding,) = config.model.data_preprocessor.batch_augments
     assert tuple(cropped["crop_size"]) == crop == tuple(padding["size"])[::-1]
@@ -79,6 +84,22 @@ def test_semantic_recipes_are_mmsegs(method, dataset, stock):
     assert config.test_evaluator == dict(type="IoUMetric", iou_metrics=["mIoU"])
     assert config.test_dataloader == config.val_dataloader
     assert not [text for text in strings(config.to_dict()) if text.startswith("data/")]
+
+
+@pytest.mark.parametrize("name", ["m2f_r50_cityscapes", "proscale_m2f_r50_cityscapes-semantic"])
+def test_cityscapes_batch_norms_are_trained_plain_on_a_cpu_and_synchronised_over_gpus(name):
+    config = load_config(CONFIGS / f"{name}.py")
+    init_default_scope(config.default_scope)
+    backbone = MODELS.build(dict(config.model.backbone, init_cfg=None))
+    backbone.train()
+    assert type(backbone.bn1) is torch.nn.BatchNorm2d
+    assert backbone.bn1.training and backbone.bn1.weight.requires_grad
+    before = backbone.bn1.running_mean.clone()
+    backbone(torch.rand(2, 3, 64, 64))  # raises with SyncBN on a CPU
+    assert not torch.equal(backbone.bn1.running_mean, before)
+    # What mmengine's Runner does in a distributed run, and only there.
+    synchronised = convert_sync_batchnorm(backbone, config.sync_bn)
+    assert isinstance(synchronised.layer4[2].bn3, torch.nn.SyncBatchNorm)
 
 
 def _stock_config(name):

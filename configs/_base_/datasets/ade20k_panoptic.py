@@ -20,7 +20,7 @@ train_pipeline = [
         recompute_bbox=True,
         allow_negative_crop=True,
     ),
-    dict(type="PhotoMetricDistortion"),
+    dict(type="mmseg.PhotoMetricDistortion"),  # mmdet's also permutes channels
     dict(type="RandomFlip", prob=0.5),
     dict(type="PackDetInputs"),
 ]

@@ -1,4 +1,5 @@
-# Deformable DETR's recipe on COCO: 50 epochs of batch 32, the rate divided by 10 after the 40th.
+# Deformable DETR's recipe on COCO: 50 epochs of batch 32 (4 images on each of 8 GPUs), the rate
+# divided by 10 after the 40th.
 epoch = 3697  # iterations: 118,287 images
 max_iters = 50 * epoch
 milestones = [40 * epoch]

@@ -8,6 +8,8 @@ backbone_no_decay = [
     *(".norm1.weight", ".norm1.bias", ".norm2.weight", ".norm2.bias"),
     "relative_position_bias_table",  # Swin
     *("attn.norm_", "attn.rel_pos"),  # MViT
+    *(f".bn{index}.{name}" for index in (1, 2, 3) for name in ("weight", "bias")),  # ResNet
+    "downsample.1.",
     *("stages.0.bn", "stages.1.bn", "downsample.bn"),  # STDC
     *(f"layers.{index}.bn" for index in range(4)),
 ]
