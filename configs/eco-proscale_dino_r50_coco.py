@@ -1,4 +1,4 @@
 # ECO on PRO-SCALE in DINO, (3,3,3,3), R50, COCO boxes, 16 x 88,716 steps; no published figure
 # Starts from a checkpoint of proscale_dino_r50_coco.py (docs/early_exit.md).
-_base_ = "./proscale_dino_r50_coco.py"
+_base_ = ["_base_/models/proscale_dino_r50.py", "_base_/recipes/coco_dino.py"]
 model = dict(exit_gate=dict(type="ExitGate"), exit_loss=dict(type="mmproscale.MultiExitLoss"))

@@ -1,5 +1,4 @@
-# Hooks, loops and logging that all configs share. default_scope stays mmdet's: our types have the
-# prefix mmproscale.
+# Hooks, loops and logging of all configs. The scope is mmdet's; our types have a prefix.
 custom_imports = dict(imports=["mmproscale"])
 default_scope = "mmdet"
 

@@ -5,8 +5,7 @@ _base_ = "./loaders.py"
 data_root = "data/ADEChallengeData2016/"
 hint = "convert it with tools/datasets/ade20k.py"
 crop_size = (640, 640)
-num_things_classes = 100
-num_stuff_classes = 50
+num_things_classes, num_stuff_classes = 100, 50
 
 train_pipeline = [
     _base_.load_image,

@@ -1,8 +1,7 @@
 # CamVid: street photographs of 480x360, 367 to train on and 101 to validate.
 _base_ = "./loaders.py"
 data_root = "data/camvid/"
-num_things_classes = 3
-num_stuff_classes = 8
+num_things_classes, num_stuff_classes = 3, 8
 
 train_pipeline = [
     _base_.load_image,

@@ -5,8 +5,7 @@ _base_ = "./loaders.py"
 data_root = "data/cityscapes/"
 hint = "convert it with tools/datasets/cityscapes.py"
 crop_size = (1024, 512)  # width, height
-num_things_classes = 8
-num_stuff_classes = 11
+num_things_classes, num_stuff_classes = 8, 11
 # As in Mask2Former's recipe, and for Cityscapes only, a ResNet's batch norms are trained, over the
 # images of all GPUs. On one device mmengine leaves plain batch norms.
 sync_bn = "torch"

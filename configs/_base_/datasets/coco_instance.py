@@ -2,8 +2,7 @@
 _base_ = "./loaders.py"
 data_root = "data/coco/"
 image_size = (1024, 1024)
-num_things_classes = 80
-num_stuff_classes = 0
+num_things_classes, num_stuff_classes = 80, 0
 
 train_pipeline = [
     _base_.load_image,

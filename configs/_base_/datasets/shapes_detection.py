@@ -5,13 +5,8 @@ data_root = "data/shapes/"
 hint = "make it with tools/datasets/make_shapes.py (--out names the folder)"
 resize = dict(type="Resize", scale=(128, 128), keep_ratio=True)
 
-train_pipeline = [
-    _base_.load_image,
-    dict(type="LoadAnnotations", with_bbox=True),
-    _base_.flip,
-    resize,
-    _base_.pack,
-]
+load_boxes = dict(type="LoadAnnotations", with_bbox=True)
+train_pipeline = [_base_.load_image, load_boxes, _base_.flip, resize, _base_.pack]
 test_pipeline = [_base_.load_image, resize, _base_.pack_image]
 
 files = dict(type="mmproscale.InstanceDataset", data_root=data_root, hint=hint)
@@ -41,4 +36,4 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 model_settings = dict(bbox_head=dict(num_classes=4))
-del files, resize
+del load_boxes, files, resize

@@ -2,15 +2,10 @@
 _base_ = "./loaders.py"
 data_root = "data/shapes/"
 hint = "make it with tools/datasets/make_shapes.py (--out names the folder)"
-num_things_classes = 4
-num_stuff_classes = 4
+num_things_classes, num_stuff_classes = 4, 4
 
-train_pipeline = [
-    _base_.load_image,
-    dict(type="mmproscale.LoadPanoptic"),
-    _base_.flip,
-    _base_.pack,
-]
+load_panoptic = dict(type="mmproscale.LoadPanoptic")
+train_pipeline = [_base_.load_image, load_panoptic, _base_.flip, _base_.pack]
 test_size = dict(type="Resize", scale=(128, 128), keep_ratio=True)
 test_pipeline = [_base_.load_image, test_size, _base_.pack_image]
 
@@ -50,4 +45,4 @@ model_settings = dict(
     panoptic_head=dict(classes, loss_cls=dict(class_weight=class_weight)),
     panoptic_fusion_head=classes,
 )
-del test_size, files, classes, class_weight
+del load_panoptic, test_size, files, classes, class_weight
