@@ -19,7 +19,8 @@ BACKBONES = {
     "swin": "Swin",
 }
 HEADER = re.compile(
-    r"# [^,].*, (?P<data>(COCO|Cityscapes|ADE20K|CamVid|Shapes) (panoptic|semantic|instances|boxes))"
+    r"# [^,].*, (?P<data>(COCO|Cityscapes|ADE20K|CamVid|Shapes) "
+    r"(panoptic|semantic|instances|boxes))"
     r", (?P<batch>\d+) x (?P<steps>[\d,]+) steps; "
     r"(no published figure|(?P<metric>PQ|mIoU|AP) (?P<figure>\d+\.\d+) "
     r"\((?P<paper>PRO-SCALE|ECO-M2F|PEM), Table (?P<table>T?\d)\))"

@@ -1,6 +1,6 @@
 # ADE20K (ADEChallengeData2016) with Mask2Former's recipe: shorter side 320 to 1280 in steps of 64,
-# crops of 640x640, tests at shorter side 640. A crop is taken as it comes, whatever share of it one
-# class has: Mask2Former sets no limit here either.
+# crops of 640x640, tests at shorter side 640. As in Mask2Former, the share of
+# a crop that one class has is not limited.
 _base_ = "./loaders.py"
 data_root = "data/ADEChallengeData2016/"
 hint = "convert it with tools/datasets/ade20k.py"

@@ -1,6 +1,6 @@
 # Cityscapes with Mask2Former's recipe: shorter side 512 to 2048 in steps of 102, crops of 1024x512,
-# tests on whole images of 2048x1024. A crop is taken as it comes, whatever share of it one class
-# has: Mask2Former sets no limit here either.
+# tests on whole images of 2048x1024. As in Mask2Former, the share of
+# a crop that one class has is not limited.
 _base_ = "./loaders.py"
 data_root = "data/cityscapes/"
 hint = "convert it with tools/datasets/cityscapes.py"

@@ -4,7 +4,7 @@ _base_ = [
     "../schedules/pem_cityscapes_90k.py",
     "../semantic_runtime.py",
 ]
-# PEM follows Mask2Former, which takes a crop whatever share of it one class has; mmseg does not.
+# PEM follows Mask2Former, which does not limit the share of a crop that one class has; mmseg does.
 train_pipeline = _base_.train_pipeline
 train_pipeline[3].cat_max_ratio = 1.0
 train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
