@@ -120,13 +120,26 @@ def _check_keys(config: Config, options: Mapping[str, Any], path: str | os.PathL
     known = {*config, *read}
     for key in options:
         top = key.split(".")[0]
-        if top not in read and top in (config.get("model") or {}):
-            # Base files leave variables such as `backbone` behind, which nothing reads.
-            raise InputError(f"--cfg-options {key}: {path} has it in its model: use model.{key}")
+        place = None if top in read else _place_in(config.get("model"), top)
+        if place is not None:
+            # Base files leave variables such as `pixel_decoder` behind, which nothing reads.
+            raise InputError(
+                f"--cfg-options {key}: {path} has it in its model: use model.{place}{key}"
+            )
         if top not in known:
             close = get_close_matches(top, known, 1)
             hint = f": did you mean {close[0]}?" if close else ""
             raise InputError(f"--cfg-options {key}: {path} has no such key{hint}")
+
+
+def _place_in(model: Any, key: str) -> str | None:
+    """Return the dotted path, with a dot at its end, of the first dict that has a key."""
+    if not isinstance(model, Mapping):
+        return None
+    if key in model:
+        return ""
+    places = ((name, _place_in(part, key)) for name, part in model.items())
+    return next((f"{name}.{place}" for name, place in places if place is not None), None)
 
 
 def _move_data_root(config: Config, new_root: str, path: str | os.PathLike) -> None:

@@ -142,7 +142,7 @@ def camvid_on_shapes(run_tool, shapes, tmp_path, *more):
         *SMALL,
         "train_cfg.max_iters=2",
         "train_dataloader.batch_size=2",
-        "model.data_preprocessor.size=(64,64)",
+        "model.data_preprocessor.size=(192,256)",  # the crop
         f"model.decode_head.num_classes={count}",
         f"model.decode_head.loss_cls.class_weight={[1.0] * count + [0.1]}".replace(" ", ""),
         *more,

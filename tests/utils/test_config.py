@@ -55,6 +55,19 @@ def test_an_option_for_the_variable_that_a_backbone_came_from_is_refused(configs
     assert config.model.backbone.drop_path_rate == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "path"),
+    [
+        ("eco_m2f_r18_shapes", "pixel_decoder.exit", "model.panoptic_head.pixel_decoder.exit"),
+        ("eco_m2f_r18_shapes", "exit_gate", "model.panoptic_head.pixel_decoder.exit_gate"),
+        ("proscale_m2f_r18_camvid-semantic", "num_queries", "model.decode_head.num_queries"),
+    ],
+)
+def test_an_option_for_a_part_of_the_model_is_told_its_path(configs, name, key, path):
+    with pytest.raises(InputError, match=f"--cfg-options {key}: .* use {path}"):
+        load_config(configs / f"{name}.py", {key: 4})
+
+
 NAME = "proscale_m2f_r18_shapes"
 
 
