@@ -18,9 +18,9 @@ BACKBONES = {
     "mvitv2-t": "MViTv2-T",
     "swin": "Swin",
 }
+DATASETS = "COCO|Cityscapes|ADE20K|CamVid|Shapes"
 HEADER = re.compile(
-    r"# [^,].*, (?P<data>(COCO|Cityscapes|ADE20K|CamVid|Shapes) "
-    r"(panoptic|semantic|instances|boxes))"
+    rf"# [^,].*, (?P<data>({DATASETS}) (panoptic|semantic|instances|boxes))"
     r", (?P<batch>\d+) x (?P<steps>[\d,]+) steps; "
     r"(no published figure|(?P<metric>PQ|mIoU|AP) (?P<figure>\d+\.\d+) "
     r"\((?P<paper>PRO-SCALE|ECO-M2F|PEM), Table (?P<table>T?\d)\))"

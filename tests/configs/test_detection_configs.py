@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.config_parts import read_parts
 from helpers.tiny_detectors import STOCK, batch
 from mmengine.config import Config
 from mmengine.hub import get_config
@@ -147,9 +148,7 @@ def test_a_twin_differs_in_the_encoder_alone():
     twins = [p for p in CONFIGS if p.stem.split("_")[0] in FRAMEWORKS]
     assert len(twins) == 6
     for path in twins:
-        twin, ours = (
-            Config.fromfile(p).to_dict() for p in (path, path.with_name(f"proscale_{path.name}"))
-        )
+        twin, ours = read_parts(path), read_parts(path.with_name(f"proscale_{path.name}"))
         for config in (twin, ours):
             config["model"]["encoder"].pop("schedule"), config["model"].pop("recalibration")
         assert twin == ours

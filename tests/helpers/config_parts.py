@@ -1,4 +1,4 @@
-"""What training and testing read of a config, without the variables that its bases leave in it."""
+"""Parts of a config that training and testing read, without the variables of its bases."""
 
 import inspect
 from pathlib import Path

@@ -21,8 +21,11 @@ HEADING = """\
 mmdet and mmseg install, and from `tests/configs/recipe_sources.yaml`, which quotes papers and
 authors' code: do not edit.*
 
-A config is named `METHOD_FRAMEWORK_BACKBONE_DATASET.py`. Its recipe is how it trains: everything
-but the encoder and the head, which its method names. In the tables `=` means that a source has the
+A config is named `METHOD_FRAMEWORK_BACKBONE_DATASET.py`. It takes its network from
+`configs/_base_/models/` and its recipe from `configs/_base_/recipes/`, which names a dataset, a
+schedule and a runtime. Its first line says its method, encoder, backbone, data, batch x steps and
+published figure. A recipe is everything in training but the encoder and the head, which the method
+names. In the tables `=` means that a source has the
 same value, `·` that it states none. A value that differs is followed by the number of its entry
 in [Differences](#differences), which gives the reason. A test compares all values of all configs,
 and fails where one differs without an entry.
