@@ -105,7 +105,7 @@ def test_fine_tuning_leaves_the_class_layer_of_other_classes_out(configs, config
     loaded = load_config(configs / config)
     model = build_network(loaded).model
     classes = options.get("num_classes") or options["num_things_classes"]
-    classes += loaded.get("num_stuff_classes", 0)
+    classes += loaded.model[head].get("num_stuff_classes", 0)
     options["loss_cls"] = dict(class_weight=[1.0] * classes + [0.1])
     loaded.merge_from_dict(dict(model={head: options}))
     checkpoint = checkpoint_of(build_network(loaded).model)
