@@ -1,6 +1,6 @@
 # PEM, STDC1, Cityscapes panoptic, the paper's recipe.
 _base_ = ["./pem_m2f_r50_cityscapes.py", "_base_/backbones/stdc1.py"]
 model = dict(
-    backbone=dict(_delete_=True, **_base_.backbone),
+    backbone=_base_.backbone,
     panoptic_head=dict(in_channels=_base_.backbone_channels),
 )

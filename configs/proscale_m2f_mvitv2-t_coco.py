@@ -2,6 +2,6 @@
 _base_ = ["./proscale_m2f_r50_coco.py", "_base_/backbones/mvitv2-t.py"]
 custom_imports = dict(imports=["mmproscale", "mmpretrain.models"])
 model = dict(
-    backbone=dict(_delete_=True, **_base_.backbone),
+    backbone=_base_.backbone,
     panoptic_head=dict(in_channels=_base_.backbone_channels),
 )

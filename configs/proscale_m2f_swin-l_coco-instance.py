@@ -1,7 +1,7 @@
 # PRO-SCALE (3,3,3), Swin-L, COCO's instances, Mask2Former's recipe.
 _base_ = ["./proscale_m2f_r50_coco-instance.py", "_base_/backbones/swin-l.py"]
 model = dict(
-    backbone=dict(_delete_=True, **_base_.backbone),
+    backbone=_base_.backbone,
     panoptic_head=dict(in_channels=_base_.backbone_channels, num_queries=200),
 )
 max_iters = 737500  # 100 epochs, where other backbones have 50

@@ -2,6 +2,7 @@
 # attends over whole maps: at 800x1088 it costs 273 GMACs, where the paper's total leaves some 90 to
 # a backbone (detection variants attend within windows), and the memory that goes with it.
 backbone = dict(
+    _delete_=True,
     type="mmpretrain.MViT",
     arch="tiny",
     out_scales=[0, 1, 2, 3],

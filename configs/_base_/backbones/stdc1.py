@@ -1,6 +1,7 @@
 # STDC1, pretrained on ImageNet-1k by mmsegmentation's authors; its batch norms learn on.
 backbone_channels = [64, 256, 512, 1024]
 backbone = dict(
+    _delete_=True,
     type="mmproscale.STDCNet",
     stdc_type="STDCNet1",
     in_channels=3,

@@ -1,8 +1,9 @@
 # Swin-B with windows of 12, pretrained on ImageNet-22k at 384 pixels.
-_base_ = "./swin-s.py"
+_base_ = "./swin-t.py"
 backbone = dict(
     pretrain_img_size=384,
     embed_dims=128,
+    depths=[2, 2, 18, 2],
     num_heads=[4, 8, 16, 32],
     window_size=12,
     init_cfg=dict(

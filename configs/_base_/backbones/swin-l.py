@@ -1,8 +1,11 @@
-# Swin-L: Swin-B, wider, pretrained on ImageNet-22k at 384 pixels. Its models have 200 queries.
-_base_ = "./swin-b.py"
+# Swin-L with windows of 12, pretrained on ImageNet-22k at 384 pixels.
+_base_ = "./swin-t.py"
 backbone = dict(
+    pretrain_img_size=384,
     embed_dims=192,
+    depths=[2, 2, 18, 2],
     num_heads=[6, 12, 24, 48],
+    window_size=12,
     init_cfg=dict(
         checkpoint="https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
         "swin_large_patch4_window12_384_22k.pth"

@@ -1,5 +1,6 @@
-# Swin-T, pretrained on ImageNet-1k. A config takes both variables into its model.
+# Swin-T, pretrained on ImageNet-1k. A model takes both variables, and drops its ResNet.
 backbone = dict(
+    _delete_=True,
     type="mmdet.SwinTransformer",
     embed_dims=96,
     depths=[2, 2, 6, 2],

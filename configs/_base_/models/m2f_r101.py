@@ -1,0 +1,2 @@
+_base_ = ["./m2f_r50.py", "../backbones/r101.py"]
+model = dict(backbone=_base_.backbone)

@@ -1,0 +1,2 @@
+_base_ = ["./proscale-113_m2f_r50.py", "../backbones/mvitv2-t.py"]
+model = dict(backbone=_base_.backbone, panoptic_head=dict(in_channels=_base_.backbone_channels))

@@ -1,0 +1,3 @@
+_base_ = ["./m2f_r50.py", "../methods/proscale.py"]
+_base_.pixel_decoder.encoder.schedule.repeats = (1, 1, 3)
+model = dict(panoptic_head=dict(pixel_decoder=_base_.pixel_decoder))

@@ -1,0 +1,2 @@
+_base_ = ["./rt_m2f_r50.py", "../backbones/r18.py"]
+model = _base_.small_model
