@@ -1,14 +1,2 @@
-# DETR, ResNet-50, COCO boxes, DETR's 150 epochs: what eco_detr_r50_coco.py starts from.
-_base_ = [
-    "_base_/models/detr_r50.py",
-    "_base_/datasets/coco_detection.py",
-    "_base_/default_runtime.py",
-    "_base_/schedules/detr_150e.py",
-]
-train_pipeline = _base_.train_pipeline
-# Before they are cropped, images are not larger than 1333 pixels.
-train_pipeline[3].transforms[1][0].scales = [(side, 1333) for side in (400, 500, 600)]
-filter_cfg = dict(filter_empty_gt=True, min_size=32)
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline, filter_cfg=filter_cfg))
-default_hooks = dict(checkpoint=dict(interval=7393))  # an epoch
-del filter_cfg
+# DETR, 6 layers, R50, COCO boxes, 16 x 1,108,950 steps; AP 42.0 (ECO-M2F, Table 7)
+_base_ = ["_base_/models/detr_r50.py", "_base_/recipes/coco_detr.py"]

@@ -1,5 +1,2 @@
-# The twin of proscale_dino_r50_coco.py with DINO's own encoder.
-_base_ = "./proscale_dino_r50_coco.py"
-schedule = dict(_delete_=True, type="m2f", layers=6, levels=(64, 32, 16, 8))
-model = dict(encoder=dict(schedule=schedule), recalibration=None)
-del schedule
+# DINO, 6 layers, R50, COCO boxes, 16 x 88,716 steps; AP 49.0 (PRO-SCALE, Table T1)
+_base_ = ["_base_/models/dino_r50.py", "_base_/recipes/coco_dino.py"]

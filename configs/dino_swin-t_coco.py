@@ -1,7 +1,7 @@
-_base_ = ["./dino_r50_coco.py", "_base_/backbones/swin-t.py"]
-swin = dict(out_indices=(1, 2, 3), drop_path_rate=0.2)  # as DINO's authors train Swin
-model = dict(
-    backbone=dict(_base_.backbone, **swin),
-    neck=dict(in_channels=_base_.backbone_channels[1:]),
-)
-del swin
+# DINO, 6 layers, Swin-T, COCO boxes, 16 x 88,716 steps; no published figure
+_base_ = [
+    "_base_/models/dino_r50.py",
+    "_base_/backbones/swin-t-dino.py",
+    "_base_/recipes/coco_dino.py",
+]
+model = dict(backbone=_base_.backbone, neck=_base_.neck)

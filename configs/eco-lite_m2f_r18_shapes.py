@@ -1,6 +1,4 @@
-# Lite-ECO-M2F on Shapes: exits after layers 2 to 5, the sixth always runs. eco_m2f_r18_shapes.py
-# says how.
-_base_ = "./eco_m2f_r18_shapes.py"
-schedule = dict(_delete_=True, type="lite", coarse_layers=5)
-model = dict(panoptic_head=dict(pixel_decoder=dict(encoder=dict(schedule=schedule))))
-del schedule
+# Lite-ECO-M2F, (5+1), R18, Shapes panoptic, 4 x 2,500 steps; no published figure
+# From scratch or from lite_m2f_r18_shapes.py, with these layers; beta 0.01: docs/early_exit.md
+_base_ = ["_base_/models/eco-lite_m2f_r18.py", "_base_/recipes/shapes_panoptic.py"]
+model = _base_.model_settings

@@ -1,7 +1,5 @@
-# ECO on PRO-SCALE (1,1,4) on Shapes: exits after layers 3 to 6. eco_m2f_r18_shapes.py says how.
-_base_ = "./proscale_m2f_r18_shapes.py"
-decoder = dict(encoder=dict(schedule=dict(repeats=(1, 1, 4))), exit_gate=dict(type="ExitGate"))
-model = dict(
-    panoptic_head=dict(exit_loss=dict(type="mmproscale.MultiExitLoss"), pixel_decoder=decoder)
-)
-del decoder
+# ECO on PRO-SCALE, (1,1,4), R18, Shapes panoptic, 4 x 2,500 steps; no published figure
+# From scratch or from proscale_m2f_r18_shapes.py, with these layers; beta 0.01: docs/early_exit.md
+_base_ = ["_base_/models/eco-proscale_m2f_r18.py", "_base_/recipes/shapes_panoptic.py"]
+model = _base_.model_settings
+model.panoptic_head.pixel_decoder = dict(encoder=dict(schedule=dict(repeats=(1, 1, 4))))

@@ -1,3 +1,4 @@
-# ECO-DETR on Shapes: exits after layers 2 to 6. eco_detr_r50_coco.py says how.
+# ECO-DETR, 6 layers, R18, Shapes boxes, 2 x 3,000 steps; no published figure
+# Starts from a checkpoint of detr_r18_shapes.py (docs/early_exit.md).
 _base_ = "./detr_r18_shapes.py"
 model = dict(exit_gate=dict(type="ExitGate"), exit_loss=dict(type="mmproscale.MultiExitLoss"))

@@ -1,7 +1,4 @@
-# ECO-DETR: a gate decides after which of layers 2 to 6 an image leaves DETR's encoder.
-# Step A: tools/train.py CONFIG --cfg-options load_from=CHECKPOINT_OF_detr_r50_coco
-# Step B: tools/eco.py derive CONFIG CHECKPOINT --out derived.parquet
-# Step C: tools/eco.py fit derived.parquet --beta 0.0001 --checkpoint CHECKPOINT --out GATED
-# Then as any other: tools/test.py CONFIG GATED
-_base_ = "./detr_r50_coco.py"
+# ECO-DETR, 6 layers, R50, COCO boxes, 16 x 1,108,950 steps; AP 41.9 (ECO-M2F, Table 7)
+# Starts from a checkpoint of detr_r50_coco.py; beta 0.0001 (docs/early_exit.md).
+_base_ = ["_base_/models/detr_r50.py", "_base_/recipes/coco_detr.py"]
 model = dict(exit_gate=dict(type="ExitGate"), exit_loss=dict(type="mmproscale.MultiExitLoss"))

@@ -1,11 +1,4 @@
-# ECO-M2F: a gate decides after which of layers 2 to 6 an image leaves the encoder.
-# Step A: tools/train.py CONFIG --cfg-options load_from=CHECKPOINT_OF_m2f_swin-t_coco
-# Step B: tools/eco.py derive CONFIG CHECKPOINT --out derived.parquet
-# Step C: tools/eco.py fit derived.parquet --beta 0.0005 --checkpoint CHECKPOINT --out GATED
-# Then as any other: tools/test.py CONFIG GATED
-_base_ = "./m2f_swin-t_coco.py"
-decoder = dict(exit_gate=dict(type="ExitGate"))
-model = dict(
-    panoptic_head=dict(exit_loss=dict(type="mmproscale.MultiExitLoss"), pixel_decoder=decoder)
-)
-del decoder
+# ECO-M2F, 6 layers, Swin-T, COCO panoptic, 16 x 368,750 steps; PQ 52.06 (ECO-M2F, Table 1)
+# Starts from a checkpoint of m2f_swin-t_coco.py; beta 0.0005 (docs/early_exit.md).
+_base_ = ["_base_/models/eco_m2f_swin-t.py", "_base_/recipes/coco_panoptic.py"]
+model = _base_.model_settings

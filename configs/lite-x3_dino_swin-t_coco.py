@@ -1,7 +1,9 @@
-_base_ = ["./lite-x3_dino_r50_coco.py", "_base_/backbones/swin-t.py"]
-swin = dict(out_indices=(1, 2, 3), drop_path_rate=0.2)  # as DINO's authors train Swin
-model = dict(
-    backbone=dict(_base_.backbone, **swin),
-    neck=dict(in_channels=_base_.backbone_channels[1:]),
-)
-del swin
+# Lite-DINO, (2+1)x3, Swin-T, COCO boxes, 16 x 88,716 steps; no published figure
+_base_ = [
+    "_base_/models/lite_dino_r50.py",
+    "_base_/backbones/swin-t-dino.py",
+    "_base_/recipes/coco_dino.py",
+]
+schedule = dict(coarse_layers=1, blocks=3)
+model = dict(backbone=_base_.backbone, neck=_base_.neck, encoder=dict(schedule=schedule))
+del schedule

@@ -1,12 +1,8 @@
-# Lite-DINO (2+1)x2 on Shapes: twice one layer over strides 64 to 16 and one over all.
-_base_ = "./dino_r18_shapes.py"
+# Lite-DINO, (2+1)x2, R18, Shapes boxes, 2 x 2,000 steps; no published figure
+# Twice one layer over strides 64 to 16 and one over all.
+_base_ = ["_base_/models/dino_r18.py", "_base_/recipes/shapes_detection.py"]
 schedule = dict(
-    _delete_=True,
-    type="lite",
-    levels=(64, 32, 16, 8),
-    coarse_layers=1,
-    blocks=2,
-    fine_channels=256,
+    _delete_=True, type="lite", levels=(64, 32, 16, 8), coarse_layers=1, blocks=2, fine_channels=256
 )
-model = dict(encoder=dict(schedule=schedule))
+model = dict(encoder=dict(schedule=schedule), **_base_.model_settings)
 del schedule

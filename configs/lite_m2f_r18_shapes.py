@@ -1,5 +1,4 @@
-# Lite-M2F on Shapes: two layers update strides 32 and 16, a last one all.
-_base_ = "./m2f_r18_shapes.py"
-schedule = dict(_delete_=True, type="lite", coarse_layers=2)
-model = dict(panoptic_head=dict(pixel_decoder=dict(encoder=dict(schedule=schedule))))
-del schedule
+# Lite-M2F, (2+1), R18, Shapes panoptic, 4 x 2,500 steps; no published figure
+_base_ = ["_base_/models/lite_m2f_r18.py", "_base_/recipes/shapes_panoptic.py"]
+model = _base_.model_settings
+model.panoptic_head.pixel_decoder = dict(encoder=dict(schedule=dict(coarse_layers=2)))

@@ -1,6 +1,5 @@
-# Lite DETR's encoder: five layers for the coarse levels, which read all levels, then one for all.
-_base_ = "./proscale_m2f_r50_ade20k-semantic.py"
-schedule = dict(_delete_=True, type="lite", coarse_layers=5)
-decoder = dict(type="mmproscale.DeformablePixelDecoder", encoder=dict(schedule=schedule))
-model = dict(decode_head=dict(pixel_decoder=decoder))
-del schedule, decoder
+# Lite-M2F, (5+1), R50, ADE20K semantic, 16 x 160,000 steps; no published figure
+_base_ = ["_base_/models/lite_m2f_r50.py", "_base_/recipes/ade20k_semantic.py"]
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
+model = dict(_base_.segmentor, backbone=_base_.model.backbone, decode_head=head)
+del head

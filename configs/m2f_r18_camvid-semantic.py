@@ -1,6 +1,5 @@
-# The twin of the PRO-SCALE config, with Mask2Former's own encoder and pixel embedding.
-_base_ = "./proscale_m2f_r18_camvid-semantic.py"
-schedule = dict(_delete_=True, type="m2f", layers=6)
-decoder = dict(type="mmproscale.DeformablePixelDecoder", encoder=dict(schedule=schedule))
-model = dict(decode_head=dict(pixel_decoder=decoder))
-del schedule, decoder
+# M2F, 6 layers, R18, CamVid semantic, 4 x 20,000 steps; no published figure
+_base_ = ["_base_/models/m2f_r18.py", "_base_/recipes/camvid_semantic.py"]
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
+model = dict(_base_.segmentor, backbone=_base_.model.backbone, decode_head=head)
+del head

@@ -1,6 +1,3 @@
-# The twin of proscale_m2f_r18_camvid.py with Mask2Former's own encoder and pixel embedding.
-_base_ = "./proscale_m2f_r18_camvid.py"
-schedule = dict(_delete_=True, type="m2f", layers=6)
-decoder = dict(type="mmproscale.DeformablePixelDecoder", encoder=dict(schedule=schedule))
-model = dict(panoptic_head=dict(pixel_decoder=decoder))
-del schedule, decoder
+# M2F, 6 layers, R18, CamVid panoptic, 4 x 20,000 steps; no published figure
+_base_ = ["_base_/models/m2f_r18.py", "_base_/recipes/camvid_panoptic.py"]
+model = _base_.model_settings

@@ -1,6 +1,4 @@
-# The twin of proscale_m2f_r18_shapes.py with Mask2Former's own encoder and pixel embedding.
-_base_ = "./proscale_m2f_r18_shapes.py"
-schedule = dict(_delete_=True, type="m2f", layers=3)
-decoder = dict(type="mmproscale.DeformablePixelDecoder", encoder=dict(schedule=schedule))
-model = dict(panoptic_head=dict(pixel_decoder=decoder))
-del schedule, decoder
+# M2F, 3 layers, R18, Shapes panoptic, 4 x 2,500 steps; no published figure
+_base_ = ["_base_/models/m2f_r18.py", "_base_/recipes/shapes_panoptic.py"]
+model = _base_.model_settings
+model.panoptic_head.pixel_decoder = dict(encoder=dict(schedule=dict(layers=3)))

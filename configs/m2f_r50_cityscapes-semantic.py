@@ -1,6 +1,7 @@
-# The twin of the PRO-SCALE config, with Mask2Former's own encoder and pixel embedding.
-_base_ = "./proscale_m2f_r50_cityscapes-semantic.py"
-schedule = dict(_delete_=True, type="m2f", layers=6)
-decoder = dict(type="mmproscale.DeformablePixelDecoder", encoder=dict(schedule=schedule))
-model = dict(decode_head=dict(pixel_decoder=decoder))
-del schedule, decoder
+# M2F, 6 layers, R50, Cityscapes semantic, 16 x 90,000 steps; mIoU 79.4 (PEM, Table 3)
+_base_ = ["_base_/models/m2f_r50.py", "_base_/recipes/cityscapes_semantic.py"]
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
+model = dict(
+    _base_.segmentor, backbone=dict(_base_.model.backbone, **_base_.trained_norms), decode_head=head
+)
+del head

@@ -1,6 +1,7 @@
-# The twin of proscale_m2f_swin-l_coco.py with Mask2Former's own encoder and pixel embedding.
-_base_ = "./proscale_m2f_swin-l_coco.py"
-schedule = dict(_delete_=True, type="m2f", layers=6)
-decoder = dict(type="mmproscale.DeformablePixelDecoder", encoder=dict(schedule=schedule))
-model = dict(panoptic_head=dict(pixel_decoder=decoder))
-del schedule, decoder
+# M2F, 6 layers, Swin-L, COCO panoptic, 16 x 737,500 steps; no published figure
+_base_ = ["_base_/models/m2f_swin-l.py", "_base_/recipes/coco_panoptic.py"]
+model = _base_.model_settings
+max_iters = 737500  # 100 epochs, where other backbones have 50
+param_scheduler = dict(end=max_iters, milestones=[655556, 710184])
+train_cfg = dict(max_iters=max_iters, dynamic_intervals=[(735001, max_iters)])
+del max_iters

@@ -1,6 +1,5 @@
-# PEM on CamVid's 11 classes, in mmseg. Its pixel decoder has half of the small model's width.
-_base_ = "./proscale_m2f_r18_camvid-semantic.py"
-decoder = dict(_delete_=True, type="mmproscale.PEMPixelDecoder", channels=32)
-layers = dict(layer_cfg=dict(type="PrototypeAttentionLayer"))
-model = dict(decode_head=dict(pixel_decoder=decoder, transformer_decoder=layers))
-del decoder, layers
+# PEM, convolutions, R18, CamVid semantic, 4 x 20,000 steps; no published figure
+_base_ = ["_base_/models/pem_m2f_r18.py", "_base_/recipes/camvid_semantic.py"]
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
+model = dict(_base_.segmentor, backbone=_base_.model.backbone, decode_head=head)
+del head

@@ -1,18 +1,7 @@
-# PEM, ResNet-50, Cityscapes semantic, the paper's recipe: batches of 32 (4 on each of 8 GPUs),
-# batch norms over all of them, and a rate that falls as a cosine.
-_base_ = ["./proscale_m2f_r50_cityscapes-semantic.py", "_base_/models/pem.py"]
+# PEM, convolutions, R50, Cityscapes semantic, 32 x 90,000 steps; mIoU 79.9 (PEM, Table 3)
+_base_ = ["_base_/models/pem_m2f_r50.py", "_base_/recipes/pem_cityscapes_semantic.py"]
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
 model = dict(
-    decode_head=dict(
-        pixel_decoder=dict(_delete_=True, **_base_.pixel_decoder),
-        transformer_decoder=_base_.transformer_decoder,
-    )
+    _base_.segmentor, backbone=dict(_base_.model.backbone, **_base_.trained_norms), decode_head=head
 )
-# PEM follows Mask2Former, which does not limit the share of a crop that one class has; mmseg does.
-train_pipeline = _base_.train_pipeline
-train_pipeline[3].cat_max_ratio = 1.0
-train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
-optim_wrapper = dict(optimizer=dict(lr=7e-4))
-auto_scale_lr = dict(base_batch_size=32)
-param_scheduler = dict(
-    _delete_=True, type="CosineAnnealingLR", eta_min=0, begin=0, end=90000, by_epoch=False
-)
+del head

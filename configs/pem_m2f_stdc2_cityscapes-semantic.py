@@ -1,6 +1,5 @@
-# PEM, STDC2, Cityscapes semantic, the paper's recipe.
-_base_ = ["./pem_m2f_r50_cityscapes-semantic.py", "_base_/backbones/stdc2.py"]
-model = dict(
-    backbone=_base_.backbone,
-    decode_head=dict(in_channels=_base_.backbone_channels),
-)
+# PEM, convolutions, STDC2, Cityscapes semantic, 32 x 90,000 steps; mIoU 79.0 (PEM, Table 3)
+_base_ = ["_base_/models/pem_m2f_stdc2.py", "_base_/recipes/pem_cityscapes_semantic.py"]
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
+model = dict(_base_.segmentor, backbone=_base_.model.backbone, decode_head=head)
+del head

@@ -1,2 +1,3 @@
-_base_ = "./proscale_m2f_swin-t_coco.py"
-model = dict(panoptic_head=dict(pixel_decoder=dict(encoder=dict(schedule=dict(repeats=(1, 3, 1))))))
+# PRO-SCALE, (1,3,1), Swin-T, COCO panoptic, 16 x 368,750 steps; PQ 51.76 (PRO-SCALE, Table 7)
+_base_ = ["_base_/models/proscale-131_m2f_swin-t.py", "_base_/recipes/coco_panoptic.py"]
+model = _base_.model_settings

@@ -1,5 +1,3 @@
-# The light pixel embedding with average in the place of maximum pooling.
-_base_ = "./proscale_m2f_r50_coco.py"
-embedding = dict(type="LPE", pooling="average")
-model = dict(panoptic_head=dict(pixel_decoder=dict(pixel_embedding=embedding)))
-del embedding
+# PRO-SCALE, average pooling, (3,3,3), R50, COCO panoptic, 16 x 368,750 steps; no published figure
+_base_ = ["_base_/models/proscale-avgpool_m2f_r50.py", "_base_/recipes/coco_panoptic.py"]
+model = _base_.model_settings

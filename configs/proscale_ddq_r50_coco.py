@@ -1,12 +1,7 @@
-# PRO-SCALE (3,3,3,3) in DDQ, ResNet-50, COCO boxes, DDQ's recipe.
+# PRO-SCALE in DDQ, (3,3,3,3), R50, COCO boxes, 16 x 88,716 steps; no published figure
 _base_ = [
     "_base_/models/ddq_r50.py",
-    "_base_/datasets/coco_detection.py",
-    "_base_/default_runtime.py",
-    "_base_/schedules/ddq_12e.py",
+    "_base_/methods/proscale_detr.py",
+    "_base_/recipes/coco_ddq.py",
 ]
-levels = (64, 32, 16, 8)
-schedule = dict(_delete_=True, type="pro_scale", repeats=(3, 3, 3, 3), levels=levels)
-model = dict(encoder=dict(schedule=schedule), recalibration=dict(type="TRC"))
-default_hooks = dict(checkpoint=dict(interval=7393))  # an epoch
-del levels, schedule
+model = _base_.method

@@ -1,24 +1,6 @@
-# A PRO-SCALE DINO that trains from scratch on a CPU, on generated images.
-_base_ = [
-    "_base_/models/dino_r18.py",
-    "_base_/datasets/shapes_detection.py",
-    "_base_/schedules/adamw_from_scratch.py",
-    "_base_/default_runtime.py",
-]
+# PRO-SCALE in DINO, (1,1,1) from 64 and 32, R18, Shapes boxes, 2 x 2,000 steps; no published figure
+_base_ = ["_base_/models/dino_r18.py", "_base_/recipes/shapes_detection.py"]
 schedule = dict(_delete_=True, type="pro_scale", repeats=(1, 1, 1), levels=((64, 32), 16, 8))
-model = dict(
-    encoder=dict(schedule=schedule),
-    recalibration=dict(type="TRC"),
-    bbox_head=dict(num_classes=4),
-)
-max_iters = 2000
-optim_wrapper = dict(optimizer=dict(lr=2e-4, weight_decay=1e-4), clip_grad=dict(max_norm=0.1))
-auto_scale_lr = dict(base_batch_size=2)
-param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end=max_iters // 10),
-    dict(type="CosineAnnealingLR", eta_min=0, by_epoch=False, begin=max_iters // 10, end=max_iters),
-]
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=max_iters // 2)
-randomness = dict(seed=0)
-default_hooks = dict(checkpoint=dict(interval=max_iters // 2, max_keep_ckpts=1))
-del max_iters, schedule
+model = _base_.model_settings
+model.update(encoder=dict(schedule=schedule), recalibration=dict(_delete_=True, type="TRC"))
+del schedule

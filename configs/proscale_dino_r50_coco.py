@@ -1,12 +1,2 @@
-# PRO-SCALE (3,3,3,3) in DINO (supplement, Table T1), ResNet-50, COCO boxes, DINO's 12 epochs.
-_base_ = [
-    "_base_/models/dino_r50.py",
-    "_base_/datasets/coco_detection.py",
-    "_base_/default_runtime.py",
-    "_base_/schedules/dino_12e.py",
-]
-levels = (64, 32, 16, 8)
-schedule = dict(_delete_=True, type="pro_scale", repeats=(3, 3, 3, 3), levels=levels)
-model = dict(encoder=dict(schedule=schedule), recalibration=dict(type="TRC"))
-default_hooks = dict(checkpoint=dict(interval=7393))  # an epoch
-del levels, schedule
+# PRO-SCALE in DINO, (3,3,3,3), R50, COCO boxes, 16 x 88,716 steps; AP 49.4 (PRO-SCALE, Table T1)
+_base_ = ["_base_/models/proscale_dino_r50.py", "_base_/recipes/coco_dino.py"]

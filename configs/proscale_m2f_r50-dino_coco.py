@@ -1,3 +1,3 @@
-# PRO-SCALE (3,3,3), ResNet-50 pretrained by DINO, COCO panoptic.
-_base_ = ["./proscale_m2f_r50_coco.py", "_base_/backbones/r50-dino.py"]
-model = dict(backbone=_base_.backbone)
+# PRO-SCALE, (3,3,3), R50 by DINO, COCO panoptic, 16 x 368,750 steps; no published figure
+_base_ = ["_base_/models/proscale_m2f_r50-dino.py", "_base_/recipes/coco_panoptic.py"]
+model = _base_.model_settings

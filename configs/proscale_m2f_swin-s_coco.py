@@ -1,6 +1,3 @@
-# PRO-SCALE (3,3,3), Swin-S, COCO panoptic, Mask2Former's recipe.
-_base_ = ["./proscale_m2f_r50_coco.py", "_base_/backbones/swin-s.py"]
-model = dict(
-    backbone=_base_.backbone,
-    panoptic_head=dict(in_channels=_base_.backbone_channels),
-)
+# PRO-SCALE, (3,3,3), Swin-S, COCO panoptic, 16 x 368,750 steps; no published figure
+_base_ = ["_base_/models/proscale_m2f_swin-s.py", "_base_/recipes/coco_panoptic.py"]
+model = _base_.model_settings

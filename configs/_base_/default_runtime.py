@@ -1,4 +1,4 @@
-# What every config shares. default_scope stays mmdet's: our types carry the prefix mmproscale.
+# Hooks, loops and logging of all configs. The scope is mmdet's; our types have a prefix.
 custom_imports = dict(imports=["mmproscale"])
 default_scope = "mmdet"
 
@@ -7,7 +7,11 @@ default_hooks = dict(
     logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(
-        type="mmproscale.AtomicCheckpointHook", by_epoch=False, save_last=True, max_keep_ckpts=3
+        type="mmproscale.AtomicCheckpointHook",
+        interval=5000,
+        by_epoch=False,
+        save_last=True,
+        max_keep_ckpts=3,
     ),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )

@@ -1,39 +1,23 @@
 # The things of CamVid: street photographs of 480x360, 367 to train on and 101 to validate. Boxes:
 # python tools/datasets/panoptic_to_instances.py data/camvid/annotations/panoptic_*.json
-dataset_type = "mmproscale.InstanceDataset"
+_base_ = "./loaders.py"
 data_root = "data/camvid/"
 
 train_pipeline = [
-    dict(type="mmproscale.LoadImage"),
+    _base_.load_image,
     dict(type="LoadAnnotations", with_bbox=True),
-    dict(type="RandomFlip", prob=0.5),
+    _base_.flip,
     dict(type="RandomResize", scale=(480, 360), ratio_range=(0.5, 1.5), keep_ratio=True),
-    dict(
-        type="RandomCrop",
-        crop_size=(256, 192),  # width, height
-        crop_type="absolute",
-        allow_negative_crop=True,
-    ),
-    dict(type="PackDetInputs"),
+    dict(_base_.crop, crop_size=(256, 192)),  # width, height
+    _base_.pack,
 ]
-# The metric reads the ground truth itself, so testing loads images only.
-test_pipeline = [
-    dict(type="mmproscale.LoadImage"),
-    dict(type="Resize", scale=(480, 360), keep_ratio=True),
-    dict(
-        type="PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
-]
+test_size = dict(type="Resize", scale=(480, 360), keep_ratio=True)
+test_pipeline = [_base_.load_image, test_size, _base_.pack_image]
 
+files = dict(type="mmproscale.InstanceDataset", data_root=data_root)
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        files,
         ann_file="annotations/instances_train.json",
         data_prefix=dict(img="train/"),
         filter_cfg=dict(filter_empty_gt=True),
@@ -41,23 +25,17 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        files,
         ann_file="annotations/instances_val.json",
         data_prefix=dict(img="val/"),
-        test_mode=True,
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader
-
 val_evaluator = dict(
     type="CocoMetric", ann_file=data_root + "annotations/instances_val.json", metric="bbox"
 )
 test_evaluator = val_evaluator
+model_settings = dict(bbox_head=dict(num_classes=3))
+del test_size, files

@@ -1,41 +1,26 @@
 # COCO panoptic with Mask2Former's recipe: large-scale jitter 0.1 to 2.0 at 1024, tests at 800.
-dataset_type = "mmproscale.PanopticDataset"
+_base_ = "./loaders.py"
 data_root = "data/coco/"
 image_size = (1024, 1024)
+num_things_classes, num_stuff_classes = 80, 53
 
 train_pipeline = [
-    dict(type="mmproscale.LoadImage"),
+    _base_.load_image,
     dict(type="mmproscale.LoadPanoptic"),
-    dict(type="RandomFlip", prob=0.5),
+    _base_.flip,
     dict(type="RandomResize", scale=image_size, ratio_range=(0.1, 2.0), keep_ratio=True),
-    dict(
-        type="RandomCrop",
-        crop_size=image_size,
-        crop_type="absolute",
-        recompute_bbox=True,
-        allow_negative_crop=True,
-    ),
-    dict(type="PackDetInputs"),
+    dict(_base_.crop, crop_size=image_size, recompute_bbox=True),
+    _base_.pack,
 ]
-# The metric reads the ground truth itself, so testing loads images only.
-test_pipeline = [
-    dict(type="mmproscale.LoadImage"),
-    dict(type="Resize", scale=(1333, 800), keep_ratio=True),
-    dict(
-        type="PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
-]
+test_size = dict(type="Resize", scale=(1333, 800), keep_ratio=True)
+test_pipeline = [_base_.load_image, test_size, _base_.pack_image]
 
+files = dict(type="mmproscale.PanopticDataset", data_root=data_root)
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=2,
-    persistent_workers=True,
-    sampler=dict(type="DefaultSampler", shuffle=True),
+    sampler=dict(type="DefaultSampler"),
     batch_sampler=dict(type="AspectRatioBatchSampler"),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        files,
         ann_file="annotations/panoptic_train2017.json",
         data_prefix=dict(img="train2017/", seg="annotations/panoptic_train2017/"),
         filter_cfg=dict(filter_empty_gt=True, min_size=32),
@@ -43,25 +28,26 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        files,
         ann_file="annotations/panoptic_val2017.json",
         data_prefix=dict(img="val2017/", seg="annotations/panoptic_val2017/"),
-        test_mode=True,
         pipeline=test_pipeline,
     ),
 )
 test_dataloader = val_dataloader
-
 val_evaluator = dict(
     type="mmproscale.UniversalSegMetric",
     ann_file=data_root + "annotations/panoptic_val2017.json",
     seg_prefix=data_root + "annotations/panoptic_val2017/",
 )
 test_evaluator = val_evaluator
+
+classes = dict(num_things_classes=num_things_classes, num_stuff_classes=num_stuff_classes)
+class_weight = [1.0] * (num_things_classes + num_stuff_classes) + [0.1]  # the last: no object
+model_settings = dict(
+    data_preprocessor=dict(batch_augments=[dict(_base_.pad, size=image_size)]),
+    panoptic_head=dict(classes, loss_cls=dict(class_weight=class_weight)),
+    panoptic_fusion_head=classes,
+)
+del test_size, files, classes, class_weight

@@ -1,60 +1,48 @@
 # Shapes: four things, four kinds of stuff, 128x128, made by tools/datasets/make_shapes.py.
-dataset_type = "mmproscale.PanopticDataset"
+_base_ = "./loaders.py"
 data_root = "data/shapes/"
 hint = "make it with tools/datasets/make_shapes.py (--out names the folder)"
+num_things_classes, num_stuff_classes = 4, 4
 
-train_pipeline = [
-    dict(type="mmproscale.LoadImage"),
-    dict(type="mmproscale.LoadPanoptic"),
-    dict(type="RandomFlip", prob=0.5),
-    dict(type="PackDetInputs"),
-]
-# The metric reads the ground truth itself, so testing loads images only.
-test_pipeline = [
-    dict(type="mmproscale.LoadImage"),
-    dict(type="Resize", scale=(128, 128), keep_ratio=True),
-    dict(
-        type="PackDetInputs",
-        meta_keys=("img_id", "img_path", "ori_shape", "img_shape", "scale_factor"),
-    ),
-]
+load_panoptic = dict(type="mmproscale.LoadPanoptic")
+train_pipeline = [_base_.load_image, load_panoptic, _base_.flip, _base_.pack]
+test_size = dict(type="Resize", scale=(128, 128), keep_ratio=True)
+test_pipeline = [_base_.load_image, test_size, _base_.pack_image]
 
+files = dict(type="mmproscale.PanopticDataset", data_root=data_root, hint=hint)
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
-    persistent_workers=True,
-    sampler=dict(type="InfiniteSampler", shuffle=True),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        files,
         ann_file="annotations/panoptic_train.json",
         data_prefix=dict(img="train/", seg="annotations/panoptic_train/"),
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=train_pipeline,
-        hint=hint,
     ),
 )
 val_dataloader = dict(
     batch_size=8,
     num_workers=1,
-    persistent_workers=True,
-    drop_last=False,
-    sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(
-        type=dataset_type,
-        data_root=data_root,
+        files,
         ann_file="annotations/panoptic_val.json",
         data_prefix=dict(img="val/", seg="annotations/panoptic_val/"),
-        test_mode=True,
         pipeline=test_pipeline,
-        hint=hint,
     ),
 )
 test_dataloader = val_dataloader
-
 val_evaluator = dict(
     type="mmproscale.UniversalSegMetric",
     ann_file=data_root + "annotations/panoptic_val.json",
     seg_prefix=data_root + "annotations/panoptic_val/",
 )
 test_evaluator = val_evaluator
+
+classes = dict(num_things_classes=num_things_classes, num_stuff_classes=num_stuff_classes)
+class_weight = [1.0] * (num_things_classes + num_stuff_classes) + [0.1]  # the last: no object
+model_settings = dict(
+    panoptic_head=dict(classes, loss_cls=dict(class_weight=class_weight)),
+    panoptic_fusion_head=classes,
+)
+del load_panoptic, test_size, files, classes, class_weight

@@ -10,6 +10,7 @@ model = dict(
     num_queries=300,
     num_feature_levels=4,
     strides=(8, 16, 32, 64),
+    recalibration=None,  # PRO-SCALE has one
     with_box_refine=True,
     as_two_stage=True,
     data_preprocessor=dict(

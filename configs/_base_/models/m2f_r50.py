@@ -1,11 +1,13 @@
 # Mask2Former with ResNet-50 and our pixel decoder, at the published size: 6 encoder layers over
-# strides 32, 16 and 8, 9 decoder layers, 100 queries. Class counts are set beside the dataset.
+# strides 32, 16 and 8, 9 decoder layers, 100 queries. Class counts come from the dataset.
 channels = 256
 heads = 8
 norm_cfg = dict(type="GN", num_groups=32)
 attention = dict(embed_dims=channels, num_heads=heads, dropout=0.0, batch_first=True)
 position = dict(num_feats=channels // 2, normalize=True)
-relu = dict(type="ReLU", inplace=True)
+feedforward = dict(
+    embed_dims=channels, num_fcs=2, ffn_drop=0.0, act_cfg=dict(type="ReLU", inplace=True)
+)
 
 model = dict(
     type="mmproscale.UniversalSegmentor",
@@ -48,13 +50,7 @@ model = dict(
                 schedule=dict(type="m2f", layers=6),
                 layer_cfg=dict(
                     self_attn_cfg=dict(attention, num_levels=3, num_points=4),
-                    ffn_cfg=dict(
-                        embed_dims=channels,
-                        feedforward_channels=1024,
-                        num_fcs=2,
-                        ffn_drop=0.0,
-                        act_cfg=relu,
-                    ),
+                    ffn_cfg=dict(feedforward, feedforward_channels=1024),
                 ),
             ),
             positional_encoding=position,
@@ -67,13 +63,7 @@ model = dict(
             layer_cfg=dict(
                 self_attn_cfg=attention,
                 cross_attn_cfg=attention,
-                ffn_cfg=dict(
-                    embed_dims=channels,
-                    feedforward_channels=2048,
-                    num_fcs=2,
-                    ffn_drop=0.0,
-                    act_cfg=relu,
-                ),
+                ffn_cfg=dict(feedforward, feedforward_channels=2048),
             ),
             init_cfg=None,
         ),
@@ -122,4 +112,4 @@ model = dict(
     ),
     init_cfg=None,
 )
-del channels, heads, norm_cfg, attention, position, relu
+del channels, heads, norm_cfg, attention, position, feedforward

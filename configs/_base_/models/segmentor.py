@@ -1,6 +1,10 @@
-# What mmseg's segmentor has around backbone and head: padding to the crop's size in training, and
-# to multiples of 32 in tests, which are of whole images. A model takes the variable.
+# mmseg's segmentor around the backbone and the head of a Mask2Former. It pads to the crop's size in
+# training, and to multiples of 32 in tests on whole images. A semantic config puts a model of this
+# folder into it:
+# head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
+# model = dict(_base_.segmentor, backbone=_base_.model.backbone, decode_head=head)
 segmentor = dict(
+    _delete_=True,
     type="EncoderDecoder",
     data_preprocessor=dict(
         type="SegDataPreProcessor",
@@ -13,4 +17,10 @@ segmentor = dict(
     ),
     train_cfg=dict(),
     test_cfg=dict(mode="whole"),
+)
+decode_head = dict(
+    type="mmproscale.MaskDecodeHead",
+    loss_cls=dict(
+        type="mmdet.CrossEntropyLoss", use_sigmoid=False, loss_weight=2.0, reduction="mean"
+    ),
 )

@@ -1,27 +1,19 @@
 # Deformable DETR's recipe on COCO: 50 epochs of batch 32 (4 images on each of 8 GPUs), the rate
 # divided by 10 after the 40th.
+_base_ = "./detr_adamw.py"
 epoch = 3697  # iterations: 118,287 images
 max_iters = 50 * epoch
 milestones = [40 * epoch]
 slow = dict(lr_mult=0.1)
 optim_wrapper = dict(
-    type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=2e-4, weight_decay=1e-4),
-    paramwise_cfg=dict(
-        custom_keys={"backbone": slow, "sampling_offsets": slow, "reference_points": slow}
-    ),
-    clip_grad=dict(max_norm=0.1, norm_type=2),
+    optimizer=dict(lr=2e-4),
+    paramwise_cfg=dict(custom_keys={"sampling_offsets": slow, "reference_points": slow}),
 )
 param_scheduler = [
     dict(
-        type="MultiStepLR",
-        begin=0,
-        end=max_iters,
-        by_epoch=False,
-        milestones=milestones,
-        gamma=0.1,
+        type="MultiStepLR", begin=0, end=max_iters, by_epoch=False, milestones=milestones, gamma=0.1
     )
 ]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=epoch)
-auto_scale_lr = dict(enable=False, base_batch_size=32)
+auto_scale_lr = dict(base_batch_size=32)
 del epoch, max_iters, milestones, slow

@@ -2,13 +2,9 @@
 _base_ = "./m2f_adamw.py"
 max_iters = 368750
 interval = 5000
+milestones = [327778, 355092]
 param_scheduler = dict(
-    type="MultiStepLR",
-    begin=0,
-    end=max_iters,
-    by_epoch=False,
-    milestones=[327778, 355092],
-    gamma=0.1,
+    type="MultiStepLR", begin=0, end=max_iters, by_epoch=False, milestones=milestones, gamma=0.1
 )
 train_cfg = dict(
     type="IterBasedTrainLoop",
@@ -16,4 +12,4 @@ train_cfg = dict(
     val_interval=interval,
     dynamic_intervals=[(max_iters // interval * interval + 1, max_iters)],
 )
-del max_iters, interval
+del max_iters, interval, milestones
