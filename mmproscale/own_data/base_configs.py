@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.registry import MODELS
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmproscale.checkpoints.model_match import check_any_match
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
@@ -16,7 +14,6 @@ from mmproscale.errors import InputError
 from mmproscale.own_data.dataset_facts import Facts
 from mmproscale.own_data.layouts import INSTANCE, PANOPTIC, SEMANTIC
 from mmproscale.utils.config import CONFIGS, load_config
-from mmproscale.utils.registered import is_type
 
 # Datasets whose configs serve each kind; the first one that has a config is taken.
 ENDINGS = {
@@ -68,11 +65,9 @@ class BaseConfig:
     @property
     def scratch_backbone(self) -> dict:
         """Changes that start the backbone without weights: frozen batch norms would stay at 0."""
-        changes: dict = dict(init_cfg=None)
-        norm = self.config.model.backbone.get("norm_cfg", {}).get("type")
-        if is_type(norm, MODELS, _BatchNorm, scope=self.config.default_scope):
-            changes |= dict(norm_cfg=dict(requires_grad=True), norm_eval=False)
-        return changes
+        frozen = self.config.model.backbone.get("norm_eval")
+        norms = dict(norm_cfg=dict(requires_grad=True), norm_eval=False)
+        return dict(init_cfg=None) | (norms if frozen else {})
 
     def network(self, facts: Facts, from_scratch: bool = False) -> Network:
         """Build its network with the classes of other data."""
@@ -105,7 +100,10 @@ def find_base(name: str, kind: str) -> BaseConfig:
         path = CONFIGS / f"{name}{ending}.py"
         if path.is_file():
             config = load_config(path)
-            return BaseConfig(name, path, config, _recipe(config, ending))
+            recipe = _recipe(config, ending)
+            if kind != SEMANTIC:  # a config of Shapes changes the model for its small images
+                config.model = load_config(CONFIGS / f"_base_/models/{name}.py").model
+            return BaseConfig(name, path, config, recipe)
     known = ", ".join(_base_names(kind)) or "none"
     raise InputError(f"--base {name} has no config for {kind} data; there are {known}")
 

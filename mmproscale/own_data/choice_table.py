@@ -99,13 +99,12 @@ def _schedule_rows(chosen: Choices) -> list[Row]:
         f"the recipe has {recipe.steps:,} of batch {recipe.batch} on {recipe.images:,} images; the "
         f"images seen grow with the root of the dataset: {seen:,.0f}, {epochs:,.0f} epochs"
     )
-    first, second = choices.milestones(count)
-    warm_up, interval = choices.warm_up(count, batch.accumulate), count // choices.VALIDATIONS
+    first, second = chosen.milestones
     return [
         ["iterations", f"{count:,}", why],
         ["rate falls at", f"{first:,}, {second:,}", "as on COCO: 8/9 and 26/27 of all"],
-        ["warm-up", f"{warm_up:,}", "a twentieth of all, at most 1,000 steps"],
-        ["validation", f"every {interval:,}", "20 times; the best checkpoint is kept"],
+        ["warm-up", f"{chosen.warm_up:,}", "a twentieth of all, at most 1,000 steps"],
+        ["validation", f"every {chosen.interval:,}", "20 times; the best checkpoint is kept"],
     ]
 
 

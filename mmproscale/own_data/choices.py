@@ -93,17 +93,6 @@ def iterations(steps: int, accumulate: int) -> int:
     return max(1, math.ceil(round(count / unit) * unit / VALIDATIONS)) * VALIDATIONS
 
 
-def milestones(iterations: int) -> tuple[int, int]:
-    """Return the iterations at which the rate falls."""
-    first, second = (round(share * iterations) for share in MILESTONES)
-    return first, second
-
-
-def warm_up(iterations: int, accumulate: int) -> int:
-    """Return the iterations of rising rate: a twentieth of all, at most 1,000 steps."""
-    return min(iterations // 20, 1000 * accumulate)
-
-
 def working_size(size: Size) -> Size:
     """Return the size at which images are read: their own, but at most Cityscapes' area."""
     factor = min(1.0, math.sqrt(MOST_IMAGE_PIXELS / (size[0] * size[1])))
@@ -196,6 +185,21 @@ class Choices:
     rate: float
     iterations: int
     class_weights: tuple[float, ...] | None
+
+    @property
+    def milestones(self) -> list[int]:
+        """Iterations at which the rate falls."""
+        return [round(share * self.iterations) for share in MILESTONES]
+
+    @property
+    def warm_up(self) -> int:
+        """Iterations of rising rate: a twentieth of all, at most 1,000 steps."""
+        return min(self.iterations // 20, 1000 * self.batch.accumulate)
+
+    @property
+    def interval(self) -> int:
+        """Iterations between two validations."""
+        return self.iterations // VALIDATIONS
 
 
 def choose(base: BaseConfig, options: TrainingOptions, data: CheckedData) -> Choices:

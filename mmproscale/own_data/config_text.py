@@ -1,64 +1,105 @@
-"""Text of a new config, section by section."""
+"""Text of a new config: the choices, over base files with the model, the recipe, the optimizer."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from mmproscale.own_data.choices import VALIDATIONS, Choices, milestones, warm_up
-from mmproscale.own_data.data_text import WIDTH, data_text, literal
-from mmproscale.own_data.layouts import INSTANCE, SEMANTIC
+from yapf.yapflib.yapf_api import FormatCode
 
-HEADER = """\
-# {name} on {root}: {classes};
-# {train} images to train on, {val} to validate on. For {machine}.
+from mmproscale.own_data.choices import Choices
+from mmproscale.own_data.dataset_facts import Facts
+from mmproscale.own_data.dataset_reading import CheckedData
+from mmproscale.own_data.layouts import INSTANCE, SEMANTIC, SplitFiles
+from mmproscale.utils.config import CONFIGS
+
+STYLE = dict(
+    based_on_style="facebook",
+    column_limit=100,
+    space_between_ending_comma_and_closing_bracket=False,
+)
+CONFIG = """\
+# {chosen.base.name}: {chosen.data.facts.train_images} images to train on, \
+{chosen.data.facts.val_images} to validate on. For {chosen.options.machine}.
 # Written by tools/new_config.py of mmproscale; change what you like.
-_base_ = {base}
-"""
-SCHEDULE = """\
-# {per_gpu} images at once x {gpus} x {accumulate} batches accumulated: {total} in a step. The rate
+_base_ = [{base_files},]
+
+# Names in the order of labels; training checks them against the data.
+{classes}
+
+{data}
+{model}
+# {batch.per_gpu} images at once x {batch.gpus} x {batch.accumulate} batches accumulated: \
+{batch.total} in a step. The rate
 # is for that number. An iteration is one batch.
-max_iters = {iterations}
-optim_wrapper = dict(
-{optimizer}
-)
+optim_wrapper = dict(optimizer=dict(lr={chosen.rate!r}), accumulative_counts={batch.accumulate})
 param_scheduler = [
-    dict(type="LinearLR", start_factor=0.01, by_epoch=False, begin=0, end={warm_up}),
-    dict(type="MultiStepLR", by_epoch=False, milestones={milestones}, gamma=0.1),
+    dict(_base_.warm_up, end={chosen.warm_up}),
+    dict(_base_.falls, milestones={chosen.milestones}),
 ]
-train_cfg = dict(
-    _delete_=True,
-    type="IterBasedTrainLoop",
-    max_iters=max_iters,
-    val_interval={interval},
-)
-default_hooks = dict(
-    checkpoint=dict(
-        interval={interval},
-        max_keep_ckpts=2,
-        save_best={best},
-        rule="greater",
-    )
-)
+train_cfg = dict(max_iters={chosen.iterations}, val_interval={chosen.interval})
+default_hooks = dict(checkpoint=dict(interval={chosen.interval}))
 auto_scale_lr = dict(base_batch_size={at_once})  # the rate above is already scaled
 """
-BEST = dict(panoptic="universal/PQ", instance="coco/segm_mAP", semantic="mIoU")
-SCRATCH_OPTIMIZER = """\
-    # From scratch, the backbone learns at the full rate, and gradients are larger.
-    paramwise_cfg=dict(
-        _delete_=True,
-        custom_keys={key: dict(decay_mult=0.0) for key in no_decay},
-        norm_decay_mult=0.0,
-    ),
-    clip_grad=dict(max_norm=1.0),"""
-NO_DECAY = (
-    "query_embed",
-    "query_feat",
-    "level_embed",
-    "level_encoding",
-    "relative_position_bias_table",
+DATA = """\
+# --cfg-options data_root=DIR moves every path below it.
+data_root = {root}
+image_size = {chosen.image_size}  # width, height: the median of the images
+crop_size = {crop}
+train_pipeline = [
+    *_base_.first_steps,
+    dict(_base_.random_resize, scale=image_size),
+    dict(_base_.crop, crop_size=crop_size),
+    *_base_.last_steps,
+]
+test_pipeline = [_base_.load_image, dict(_base_.resize, scale=image_size), *_base_.last_test_steps]
+files = dict(data_root=data_root, metainfo=dict(classes=classes){endings})
+train_dataloader = dict(
+    batch_size={chosen.batch.per_gpu},
+    num_workers={workers},
+    dataset=dict(files, {train}, pipeline=train_pipeline,),
 )
+val_dataloader = dict(
+    num_workers={workers},
+    dataset=dict(files, {val}, pipeline=test_pipeline,),
+)
+test_dataloader = val_dataloader
+{metric}del files
+"""
+MASK_MODEL = """\
+counts = dict(num_things_classes=len(things), num_stuff_classes=len(stuff))
+class_weight = [1.0] * len(classes) + [0.1]  # the last: no object
+model = dict({settings}
+    panoptic_head=dict(counts, loss_cls=dict(class_weight=class_weight)),
+    panoptic_fusion_head=counts,
+)
+del counts, class_weight
+"""
+SEMANTIC_MODEL = """\
+segmentor, decode_head = _base_.segmentor, _base_.decode_head
+segmentor.data_preprocessor.size = segmentor.test_cfg.crop_size = crop_size
+segmentor.test_cfg.stride = {stride}
+decode_head.num_classes = len(classes)
+decode_head.loss_cls.class_weight = [1.0] * len(classes) + [0.1]  # the last: no object
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **decode_head)
+model = dict(segmentor, backbone=_base_.model.backbone, decode_head=head)
+del head
+"""
+RARE = """
+# Rare classes: the root of the median count over the class's, at most 4.
+model["{head}"]["class_weight"] = {weights}
+"""
+AMP = 'optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")\n'
+FROM_SCRATCH = """
+# From scratch: a ResNet's frozen batch norms would begin at zero and never learn.
+model["backbone"] = dict(_base_.model.backbone, init_cfg=None{norms})
+"""
+LOAD_FROM = """
+load_from = {source}
+model["backbone"] = dict(_base_.model.backbone, init_cfg=None)  # its weights are in load_from
+"""
 
 
 def new_config_text(chosen: Choices, out: Path) -> str:
@@ -66,158 +107,127 @@ def new_config_text(chosen: Choices, out: Path) -> str:
 
     Args:
         chosen: The choices.
-        out: Place of the file, from which it names its base.
+        out: Place of the file, from which it names its base files.
     """
-    sections = [
-        _header(chosen, out),
-        _classes(chosen),
-        data_text(chosen),
-        _model(chosen),
-        _schedule(chosen),
-    ]
-    if chosen.options.load_from:
-        source = chosen.options.load_from
-        if "://" not in source:  # training may start in another folder
-            source = Path(source).absolute().as_posix()
-        sections.append(f"load_from = {literal(source)}\n")
-    return "\n".join(sections)
+    base, data = chosen.base, chosen.data
+    scratch = chosen.options.from_scratch or base.from_scratch
+    schedule = "own_from_scratch" if scratch else "m2f_adamw"
+    files = f"models/{base.name}", f"recipes/own_{data.facts.kind}", f"schedules/{schedule}"
+    text = CONFIG.format(
+        chosen=chosen,
+        batch=chosen.batch,
+        base_files=", ".join(_base_file(file, out) for file in files),
+        classes=_classes(data.facts),
+        data=_data(chosen),
+        model=_model(chosen),
+        at_once=chosen.batch.per_gpu * chosen.batch.gpus,
+    )
+    return FormatCode("".join([text, *_options(chosen)]), style_config=STYLE)[0]
 
 
-def _base_reference(base: Path, out: Path) -> str:
-    """Return the base's path: relative if both files are in one checkout, else absolute."""
-    base, folder = base.resolve(), out.absolute().parent.resolve()
-    if folder.is_relative_to(base.parent.parent):
-        relative = os.path.relpath(base, folder)
-        return relative if relative.startswith("..") else f"./{relative}"
-    return base.as_posix()
+def _base_file(file: str, out: Path) -> str:
+    """Return a base file's path: relative if both files are in one checkout, else absolute."""
+    base, folder = CONFIGS / f"_base_/{file}.py", out.absolute().parent.resolve()
+    inside = folder.is_relative_to(CONFIGS.parent)
+    return _literal(os.path.relpath(base, folder) if inside else base.as_posix())
 
 
-def _header(chosen: Choices, out: Path) -> str:
-    facts, options = chosen.data.facts, chosen.options
-    counts = f"{len(facts.things)} things and {len(facts.stuff)} stuff"
-    return HEADER.format(
-        name=chosen.base.name,
-        root=chosen.data.found.root.absolute(),
-        classes=f"{len(facts.classes)} classes" if not facts.things else counts,
-        train=facts.train_images,
-        val=facts.val_images,
-        machine=options.machine,
-        base=literal(_base_reference(chosen.base.path, out)),
+def _classes(facts: Facts) -> str:
+    if facts.kind == SEMANTIC:
+        return f"classes = {_tuple(facts.classes)}"
+    names = f"things = {_tuple(facts.things)}\nstuff = {_tuple(facts.stuff)}"
+    return f"{names}\nclasses = things + stuff"
+
+
+def _data(chosen: Choices) -> str:
+    data, found, (width, height) = chosen.data, chosen.data.found, chosen.fit.crop
+    semantic = data.facts.kind == SEMANTIC
+    assert found.val is not None
+    return DATA.format(
+        chosen=chosen,
+        root=_literal(f"{found.root.absolute().as_posix()}/"),
+        crop=f"({height}, {width})  # height, width: mmsegmentation's order"
+        if semantic
+        else f"({width}, {height})  # width, height",
+        endings=_endings(data) if semantic else "",
+        workers=4 if chosen.options.gpus else 2,
+        train=_split(data, found.train),
+        val=_split(data, found.val),
+        metric="" if semantic else _metric(data, found.val),
     )
 
 
-def _classes(chosen: Choices) -> str:
-    facts = chosen.data.facts
-    lines = ["# Names in the order of labels; training checks them against the data."]
-    if facts.kind == SEMANTIC:
-        lines.append(_tuple("classes", facts.classes))
-        lines.append("num_classes = len(classes)")
-    else:
-        lines.append(_tuple("things", facts.things))
-        lines.append(_tuple("stuff", facts.stuff))
-        lines.append("num_things_classes, num_stuff_classes = len(things), len(stuff)")
-    if chosen.class_weights:
-        lines.append("# Rare classes: the root of the median count over the class's, at most 4.")
-        weights = zip(facts.classes, chosen.class_weights, strict=True)
-        items = [f"    {literal(name)}: {weight!r}," for name, weight in weights if weight > 1]
-        lines += ["class_weight = {", *items, "}"]
-    return "\n".join(lines) + "\n"
+def _endings(data: CheckedData) -> str:
+    """Return the endings of images and maps, and the label that is void."""
+    assert data.endings is not None
+    image, label_map = _literal(data.endings.image), _literal(data.endings.map)
+    void = "reduce_zero_label=True," * data.zero_is_void
+    return f", img_suffix={image}, seg_map_suffix={label_map},{void}"
 
 
-def _tuple(variable: str, names: Sequence[str]) -> str:
-    """Assign a tuple of strings, in one line if they fit."""
-    items = [literal(name) for name in names]
-    comma = "," if len(items) == 1 else ""
-    line = f"{variable} = ({', '.join(items)}{comma})"
-    if len(line) <= WIDTH:
-        return line
-    return "\n".join([f"{variable} = (", *(f"    {item}," for item in items), ")"])
+def _split(data: CheckedData, files: SplitFiles) -> str:
+    ann: Path | None = files.ann
+    folders: dict[str, Path | None] = dict(img=files.img, seg=files.seg)
+    if data.facts.kind == SEMANTIC:
+        ann, folders = files.names, dict(img_path=files.img, seg_map_path=files.ann)
+    items = [f"{key}={_path(data, path, '/')}" for key, path in folders.items() if path]
+    start = f"ann_file={_path(data, ann)}, " if ann else ""
+    return f"{start}data_prefix=dict({', '.join(items)})"
+
+
+def _metric(data: CheckedData, files: SplitFiles) -> str:
+    paths = dict(ann_file=_path(data, files.ann))
+    if files.seg is not None:
+        paths["seg_prefix"] = _path(data, files.seg, "/")
+    # Datasets put the root before relative paths only; metrics do not know it.
+    items = [f"{k}={'' if path[1] == '/' else 'data_root + '}{path}" for k, path in paths.items()]
+    return f"val_evaluator = dict({', '.join(items)})\ntest_evaluator = val_evaluator\n"
 
 
 def _model(chosen: Choices) -> str:
-    lines = ["model = dict(", *_backbone(chosen)]
-    lines += _semantic_head(chosen) if chosen.data.facts.kind == SEMANTIC else _mask_head(chosen)
-    return "\n".join([*lines, ")"]) + "\n"
+    (width, height), kind = chosen.fit.crop, chosen.data.facts.kind
+    if kind == SEMANTIC:
+        return SEMANTIC_MODEL.format(stride=(2 * height // 3, 2 * width // 3))
+    return MASK_MODEL.format(settings="_base_.model_settings," * (kind == INSTANCE))
 
 
-def _backbone(chosen: Choices) -> list[str]:
-    if chosen.options.load_from and not chosen.base.from_scratch:
-        return ["    backbone=dict(init_cfg=None),  # load_from has its weights"]
-    if not chosen.options.from_scratch or chosen.base.from_scratch:
-        return []
-    if "norm_eval" not in chosen.base.scratch_backbone:
-        return ["    backbone=dict(init_cfg=None),  # from scratch"]
-    return [
-        "    # From scratch: frozen batch norms begin at zero and would never learn.",
-        "    backbone=dict(init_cfg=None, norm_cfg=dict(requires_grad=True), norm_eval=False),",
-    ]
+def _options(chosen: Choices) -> Iterator[str]:
+    """Yield the statements that options of the command line ask for."""
+    base, options, facts = chosen.base, chosen.options, chosen.data.facts
+    if chosen.class_weights:
+        head = "decode_head" if facts.kind == SEMANTIC else "panoptic_head"
+        weights = zip(facts.classes, chosen.class_weights, strict=True)
+        rare = {name: weight for name, weight in weights if weight > 1}
+        yield RARE.format(head=head, weights=_literal(rare))
+    if options.amp:
+        yield AMP
+    if "sync_bn" in base.config:
+        yield f"sync_bn = {_literal(base.config.sync_bn)}  # batch norms over all GPUs\n"
+    if base.config.model.backbone.type.startswith("mmpretrain."):
+        yield f"custom_imports = dict(imports={_literal(base.config.custom_imports.imports)})\n"
+    if options.from_scratch and not base.from_scratch:
+        norms = ', norm_cfg=dict(type="BN", requires_grad=True), norm_eval=False,'
+        yield FROM_SCRATCH.format(norms=norms * ("norm_eval" in base.scratch_backbone))
+    if options.load_from:
+        source = options.load_from
+        if "://" not in source:  # training may start in another folder
+            source = Path(source).absolute().as_posix()
+        yield LOAD_FROM.format(source=_literal(source))
 
 
-def _mask_head(chosen: Choices) -> list[str]:
-    instance = chosen.data.facts.kind == INSTANCE
-    padding = "pad_seg=False, batch_augments=None" if instance else "batch_augments=None"
-    lines = [
-        f"    data_preprocessor=dict({padding}),  # pads to the batch's largest crop",
-        "    panoptic_head=dict(",
-        "        num_things_classes=num_things_classes,",
-        "        num_stuff_classes=num_stuff_classes,",
-        *_weights(chosen, "(num_things_classes + num_stuff_classes)"),
-        "    ),",
-        "    panoptic_fusion_head=dict(",
-        "        num_things_classes=num_things_classes, num_stuff_classes=num_stuff_classes",
-        "    ),",
-    ]
-    return lines + ["    test_cfg=dict(panoptic_on=False, instance_on=True),"] * instance
+def _path(data: CheckedData, path: Path, end: str = "") -> str:
+    """Return a path relative to the root of the data; an absolute one outside the root."""
+    relative = os.path.relpath(path.absolute(), data.found.root.absolute())
+    if relative == ".":
+        return '""'
+    inside = not relative.startswith("..")
+    return _literal((Path(relative) if inside else path.absolute()).as_posix() + end)
 
 
-def _semantic_head(chosen: Choices) -> list[str]:
-    width, height = chosen.fit.crop
-    return [
-        "    data_preprocessor=dict(size=crop_size),",
-        "    decode_head=dict(",
-        "        num_classes=num_classes,",
-        *_weights(chosen, "num_classes"),
-        "    ),",
-        "    # Tests with overlapping crops: --cfg-options model.test_cfg.mode=slide",
-        f"    test_cfg=dict(crop_size=crop_size, stride=({2 * height // 3}, {2 * width // 3})),",
-    ]
+def _tuple(names: tuple[str, ...]) -> str:
+    return f"({', '.join(map(_literal, names))}{',' * (len(names) == 1)})"
 
 
-def _weights(chosen: Choices, count: str) -> list[str]:
-    """Return the weights of all classes and of 'no object', and those by name."""
-    lines = [
-        "        # The last weight is that of 'no object'.",
-        f"        loss_cls=dict(class_weight=[1.0] * {count} + [0.1]),",
-    ]
-    return lines + ["        class_weight=class_weight,"] * bool(chosen.class_weights)
-
-
-def _schedule(chosen: Choices) -> str:
-    batch, interval = chosen.batch, chosen.iterations // VALIDATIONS
-    text = SCHEDULE.format(
-        total=batch.total,
-        per_gpu=batch.per_gpu,
-        gpus=batch.gpus,
-        accumulate=batch.accumulate,
-        iterations=chosen.iterations,
-        optimizer=_optimizer(chosen),
-        warm_up=warm_up(chosen.iterations, batch.accumulate),
-        milestones=list(milestones(chosen.iterations)),
-        interval=interval,
-        best=literal(BEST[chosen.data.facts.kind]),
-        at_once=batch.per_gpu * batch.gpus,
-    )
-    if chosen.options.from_scratch and not chosen.base.from_scratch:
-        return f"{_tuple('no_decay', NO_DECAY)}\n{text}"
-    return text
-
-
-def _optimizer(chosen: Choices) -> str:
-    lines = [f"    optimizer=dict(lr={chosen.rate!r}),"]
-    if chosen.batch.accumulate > 1:
-        lines.append(f"    accumulative_counts={chosen.batch.accumulate},")
-    if chosen.options.amp:
-        lines[:0] = ['    type="AmpOptimWrapper",', '    loss_scale="dynamic",']
-    if chosen.options.from_scratch and not chosen.base.from_scratch:
-        lines.append(SCRATCH_OPTIMIZER)
-    return "\n".join(lines)
+def _literal(value: str | dict[str, float]) -> str:
+    """Return names, paths and weights as Python writes them, in double quotes."""
+    return json.dumps(value, ensure_ascii=False)

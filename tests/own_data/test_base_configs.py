@@ -42,6 +42,19 @@ def test_the_network_has_the_datas_classes_and_can_start_from_scratch(tmp_path):
     assert not any(norm.weight.requires_grad for norm in batch_norms(base.network(facts)))
 
 
+def test_a_base_of_shapes_has_the_model_of_its_name():
+    base = find_base("lite_m2f_r18", "panoptic")
+    assert (base.path.stem, base.config.model.panoptic_head.num_queries) == (
+        "lite_m2f_r18_shapes",
+        50,
+    )
+
+
+def test_stdc_starts_from_scratch(tmp_path):
+    base, facts = find_base("pem_m2f_stdc1", "semantic"), checked_data("semantic", tmp_path).facts
+    assert all(norm.weight.requires_grad for norm in batch_norms(base.network(facts, True)))
+
+
 def batch_norms(network):
     modules = network.model.backbone.modules()
     return [module for module in modules if isinstance(module, torch.nn.BatchNorm2d)]

@@ -1,12 +1,13 @@
-"""Text of a new config: it loads, names its base, and states what the options ask for."""
+"""Text of a new config: it loads, names its base files, and states what was chosen."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from helpers.own_data import checked_data, make_choices
 
 from mmproscale.own_data.config_text import new_config_text
-from mmproscale.utils.config import load_config
+from mmproscale.utils.config import CONFIGS, load_config
 
 
 def written(chosen, folder):
@@ -25,34 +26,49 @@ def test_the_schedule_is_in_mmengines_iterations(tmp_path, kind):
     assert (warm_up.end, falls.milestones) == (100, [1778, 1926])
 
 
-def test_the_base_is_relative_within_a_checkout_only(tmp_path):
+def test_base_files_are_relative_within_a_checkout_only(tmp_path):
     chosen = make_choices(checked_data("panoptic", tmp_path))
-    configs = chosen.base.path.resolve().parent
-    for path, reference in (
-        (configs / "mine.py", "./m2f_r50_coco.py"),
-        (configs.parent / "work_dirs/mine.py", "../configs/m2f_r50_coco.py"),
-        (tmp_path / "mine.py", (configs / "m2f_r50_coco.py").as_posix()),
+    for path, folder in (
+        (CONFIGS / "mine.py", "_base_"),
+        (CONFIGS.parent / "work_dirs/mine.py", "../configs/_base_"),
+        (tmp_path / "mine.py", (CONFIGS / "_base_").as_posix()),
     ):
-        assert f'_base_ = "{reference}"\n' in new_config_text(chosen, path)
+        text = new_config_text(chosen, path)
+        for file in ("models/m2f_r50", "recipes/own_panoptic", "schedules/m2f_adamw"):
+            assert f'    "{folder}/{file}.py",\n' in text
 
 
-def test_a_checkpoint_replaces_the_backbones_weights(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["panoptic", "semantic"])
+def test_a_checkpoint_replaces_the_backbones_weights(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
-    data = checked_data("panoptic", tmp_path)
+    data = checked_data(kind, tmp_path)
     config = written(make_choices(data, load_from="best.pth"), tmp_path)
     assert config.load_from == str(tmp_path / "best.pth")
-    assert config.model.backbone.init_cfg is None
+    assert config.model.backbone.init_cfg is None and config.model.backbone.norm_eval
     config = written(make_choices(data, load_from="https://example.org/best.pth"), tmp_path)
     assert config.load_from == "https://example.org/best.pth"
 
 
-def test_from_scratch_the_whole_backbone_learns(tmp_path):
-    chosen = make_choices(checked_data("panoptic", tmp_path), from_scratch=True, amp=True)
-    config = written(chosen, tmp_path)
-    assert config.model.backbone.init_cfg is None and not config.model.backbone.norm_eval
+@pytest.mark.parametrize("kind", ["panoptic", "semantic"])
+def test_from_scratch_the_whole_backbone_learns(tmp_path, kind):
+    data = checked_data(kind, tmp_path)
+    config = written(make_choices(data, from_scratch=True, amp=True), tmp_path)
+    backbone = config.model.backbone
+    assert backbone.init_cfg is None and not backbone.norm_eval and backbone.norm_cfg.requires_grad
     assert config.optim_wrapper.type == "AmpOptimWrapper"
     assert "backbone" not in config.optim_wrapper.paramwise_cfg.custom_keys
     assert config.optim_wrapper.clip_grad.max_norm == 1.0
+    swin = written(make_choices(data, base="m2f_swin-t", from_scratch=True), tmp_path)
+    assert swin.model.backbone.init_cfg is None and "norm_eval" not in swin.model.backbone
+
+
+def test_settings_that_a_bases_network_needs_are_kept(tmp_path):
+    pem = written(make_choices(checked_data("semantic", tmp_path), base="pem_m2f_r50"), tmp_path)
+    assert pem.sync_bn == "torch"
+    mvit = make_choices(checked_data("panoptic", tmp_path), base="m2f_mvitv2-t")
+    assert 'custom_imports = dict(imports=["mmproscale", "mmpretrain.models"])' in new_config_text(
+        mvit, tmp_path / "mine.py"
+    )
 
 
 def test_many_classes_and_their_weights_are_written_by_name(tmp_path):
@@ -63,3 +79,58 @@ def test_many_classes_and_their_weights_are_written_by_name(tmp_path):
     config = written(chosen, tmp_path)
     assert tuple(config.classes) == names and config.model.decode_head.num_classes == 12
     assert config.model.decode_head.class_weight == {names[1]: 2.5}
+
+
+def test_coco_paths_are_relative_to_the_root(tmp_path):
+    config = written(make_choices(checked_data("panoptic", tmp_path)), tmp_path)
+    dataset = config.train_dataloader.dataset
+    assert dataset.data_root == f"{tmp_path}/" and dataset.ann_file == "train.json"
+    assert dataset.data_prefix == dict(img="img/train/", seg="train_png/")
+    assert config.crop_size == (320, 256) and config.image_size == (640, 480)
+    sizes = [step.scale for step in config.train_pipeline + config.test_pipeline if "scale" in step]
+    assert sizes == [(640, 480)] * 2
+    assert config.val_evaluator == dict(
+        type="mmproscale.UniversalSegMetric",
+        ann_file=f"{tmp_path}/val.json",
+        seg_prefix=f"{tmp_path}/train_png/",
+    )
+
+
+def test_data_root_moves_all_paths(tmp_path):
+    written(make_choices(checked_data("panoptic", tmp_path / "data")), tmp_path)
+    config = load_config(tmp_path / "mine.py", dict(data_root="/moved"))
+    assert config.train_dataloader.dataset.data_root == "/moved/"
+    assert config.val_evaluator.ann_file == config.test_evaluator.ann_file == "/moved/val.json"
+    assert str(tmp_path / "data") not in config.pretty_text
+
+
+def test_paths_outside_the_root_are_absolute(tmp_path):
+    data = checked_data("instance", tmp_path)
+    val = replace(data.found.val, ann=Path("/elsewhere/val.json"))
+    config = written(make_choices(replace(data, found=replace(data.found, val=val))), tmp_path)
+    assert config.val_dataloader.dataset.ann_file == "/elsewhere/val.json"
+    assert config.val_evaluator.ann_file == "/elsewhere/val.json"
+    steps = [step.type for step in config.train_pipeline]
+    assert "mmproscale.LoadInstances" in steps and "FilterAnnotations" in steps
+    assert config.model.test_cfg.instance_on and not config.model.data_preprocessor.pad_seg
+
+
+def test_semantic_maps_have_endings_void_and_a_list(tmp_path):
+    data = replace(checked_data("semantic", tmp_path), zero_is_void=True)
+    val = replace(data.found.val, names=tmp_path / "val.txt")
+    config = written(make_choices(replace(data, found=replace(data.found, val=val))), tmp_path)
+    train, val = (config[f"{split}_dataloader"].dataset for split in ("train", "val"))
+    assert train.data_prefix == dict(img_path="img/train/", seg_map_path="ann/train/")
+    assert (train.img_suffix, train.seg_map_suffix) == (".jpg", ".png")
+    assert "ann_file" not in train and val.ann_file == "val.txt"
+    assert train.reduce_zero_label is val.reduce_zero_label is True
+    assert config.crop_size == config.model.data_preprocessor.size == (256, 320)  # height, width
+    assert [step.type for step in config.train_pipeline].count("RandomCrop") == 1
+
+
+def test_files_in_the_root_itself_and_long_folders(tmp_path):
+    data = checked_data("panoptic", tmp_path)
+    train = replace(data.found.train, img=tmp_path, seg=tmp_path / ("b" * 70))
+    chosen = make_choices(replace(data, found=replace(data.found, train=train)))
+    text = new_config_text(chosen, tmp_path / "mine.py")
+    assert 'img=""' in text and max(map(len, text.splitlines())) <= 100
