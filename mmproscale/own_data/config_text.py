@@ -181,7 +181,8 @@ def _metric(data: CheckedData, files: SplitFiles) -> str:
         paths["seg_prefix"] = _path(data, files.seg, "/")
     # Datasets put the root before relative paths only; metrics do not know it.
     items = [f"{k}={'' if path[1] == '/' else 'data_root + '}{path}" for k, path in paths.items()]
-    return f"val_evaluator = dict({', '.join(items)},)\ntest_evaluator = val_evaluator\n"
+    comma = "," * (len(items) > 1)  # has the formatter write one item a line
+    return f"val_evaluator = dict({', '.join(items)}{comma})\ntest_evaluator = val_evaluator\n"
 
 
 def _model(chosen: Choices) -> str:
