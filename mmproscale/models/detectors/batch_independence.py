@@ -1,4 +1,4 @@
-"""Tests in which each image is padded to its own size, so that results don't depend on the batch."""
+"""Tests in which each image is padded to its own size: results do not depend on the batch."""
 
 from __future__ import annotations
 
