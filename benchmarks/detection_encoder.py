@@ -60,7 +60,8 @@ def main() -> None:
         settings=dict(configs=args.configs, size=list(args.size)),
         candidates=candidates,
     )
-    run_benchmark(__file__, args, [case], "Detection: the encoder, from the neck's maps to memory")
+    title = "Detection: the encoder, from the neck's maps to the encoder output"
+    run_benchmark(__file__, args, [case], title)
 
 
 def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -> Prepared:

@@ -113,7 +113,7 @@ class Schedule:
             raise InputError(f"schedule {self} has no layers")
         unfilled = sorted({k for s in self.stages for k in s.keys} - set(self.strides))
         if unfilled:
-            raise InputError(f"schedule {self} reads level {_join(unfilled)}, which nothing fills")
+            raise InputError(f"schedule {self} reads level {_join(unfilled)}, which no stage updates")
         if type(self.tail) is not int or not 0 <= self.tail < self.num_layers:
             raise InputError(
                 f"schedule {self}: tail={self.tail!r} must be 0 to {self.num_layers - 1} layers"
