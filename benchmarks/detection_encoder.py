@@ -1,7 +1,7 @@
 """The encoder of a detector: mmdet's DINO against schedules, from the neck's maps to the memory.
 
 The maps are noise, for one image without padding. Token recalibration is measured too, backbone and
-decoder are not. mmdet's encoder runs as it is, and with our attention instead of mmcv's.
+decoder are not. mmdet's encoder runs unchanged, and with our attention instead of mmcv's.
 """
 
 from __future__ import annotations

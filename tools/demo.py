@@ -25,8 +25,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--data", default="data/shapes", help="folder of the dataset")
     parser.add_argument("--out", default="work_dirs/demo", help="folder of all other output")
-    parser.add_argument("--train-images", type=int, default=2000, help="training images")
-    parser.add_argument("--val-images", type=int, default=300, help="validation images")
+    parser.add_argument("--train-images", type=int, default=2000, help="number of training images")
+    parser.add_argument("--val-images", type=int, default=300, help="number of validation images")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a Shapes dataset of another size"
     )

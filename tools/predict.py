@@ -22,7 +22,7 @@ def parse_args() -> Namespace:
         "--kinds",
         nargs="+",
         choices=["panoptic", "semantic", "instance"],
-        help="results to write, all from one forward pass; by default those that the model is for",
+        help="results to write, all from one forward pass; by default those of the model's task",
     )
     parser.add_argument("--no-pictures", action="store_true", help="write PNGs and JSON only")
     add_view_options(parser)

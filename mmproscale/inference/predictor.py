@@ -233,7 +233,7 @@ def known_categories(
 def _categories_of(meta: dict[str, Any], semantic: bool) -> list[dict[str, Any]]:
     """Return the categories of a dataset's metainfo; ``thing_classes`` are things.
 
-    If it names neither things nor stuff, all classes are things; for a ``semantic`` model, stuff.
+    If it names neither things nor stuff, all classes are things, or stuff for a ``semantic`` model.
     """
     names: Sequence[str] = meta["classes"]
     # Label maps with 0 for void, such as ADE20K's, count classes from 1.

@@ -55,14 +55,14 @@ class SplitFiles:
 
 @dataclass(frozen=True)
 class PairEndings:
-    """Endings that turn an image's name into its semantic map's."""
+    """Endings that turn an image's name into the name of its semantic map."""
 
     image: str
     map: str
 
 
 def split_of(path: Path) -> str | None:
-    """Return 'train', 'val', 'test' or None, by the file's own name, else by its nearest folder's.
+    """Return 'train', 'val', 'test' or None, by the name of the file or of its nearest folder.
 
     Args:
         path: Path relative to the dataset's folder, so that folders above it do not count.

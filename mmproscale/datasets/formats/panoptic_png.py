@@ -129,7 +129,7 @@ def segments_of(
         pixels, ``bbox`` as x, y, width, height in pixels.
 
     Raises:
-        InputError: a label that no category has: the model knows more classes than the data.
+        InputError: a label that no category has: the model has more classes than the data.
     """
     values, inverse = np.unique(sem_seg, return_inverse=True)
     labels = labels_of(values, len(categories), ignore_index)
@@ -150,7 +150,7 @@ def labels_of(values: np.ndarray, num_classes: int, ignore_index: int | None = N
         ignore_index: another label that means void.
 
     Raises:
-        InputError: a label is above those: the model knows more classes than the data.
+        InputError: a label is not among these: the model has more classes than the data.
     """
     labels = values % INSTANCE_OFFSET
     is_void = (labels == num_classes) | (values < 0)

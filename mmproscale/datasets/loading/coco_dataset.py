@@ -17,7 +17,7 @@ class Folder(NamedTuple):
     """Folder of a dataset.
 
     Attributes:
-        item_key: an item's key of the path of its file.
+        item_key: key of an item that holds the path of its file.
         what: name of one file in messages.
         content: name of all files in messages.
         for_tests: whether testing needs the folder.
@@ -33,8 +33,8 @@ class LocalCocoDataset(CocoDataset):
     """mmdet's COCO dataset, which refuses missing files by name (on local disks).
 
     Args:
-        hint: the way to get the data, for the message that `data_root` does not exist.
-        kwargs: those of mmdet's class.
+        hint: advice on getting the data, printed if `data_root` does not exist.
+        kwargs: arguments of mmdet's class.
 
     Raises:
         InputError: the root, a folder, the annotation file or a file that it names is missing; the
@@ -58,7 +58,7 @@ class LocalCocoDataset(CocoDataset):
         super()._join_prefix()
 
     def filter_data(self) -> list[dict]:
-        """Return the images to train on: those that `filter_cfg` does not drop.
+        """Return the images to train on, without those that `filter_cfg` drops.
 
         Raises:
             InputError: no image is left.
@@ -105,7 +105,7 @@ class LocalCocoDataset(CocoDataset):
         return data_list
 
     def _used_categories(self, categories: list[dict]) -> list[dict]:
-        """Return those that are classes, in the order of labels and with `isthing`."""
+        """Return the categories that are classes, in the order of labels and with `isthing`."""
         raise NotImplementedError
 
     def _check_root(self) -> None:

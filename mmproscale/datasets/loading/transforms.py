@@ -109,7 +109,7 @@ class LoadInstances(LoadAnnotations):
     (N, H, W) of the item's N instances. `LoadImage` comes before it.
 
     Args:
-        kwargs: those of `LoadAnnotations`.
+        kwargs: arguments of `LoadAnnotations`.
 
     Raises:
         InputError: a mask is not sound, or differs grossly from its `area` or box.

@@ -1,7 +1,7 @@
 """Schedules of encoders: the levels that each layer updates, and the levels that they read.
 
 Sources: PRO-SCALE section 3.1 (growing tokens), Mask2Former (all levels in all layers), Lite-DETR
-(coarse levels often, the finest seldom), ECO-M2F section 3 (exits). Levels are named by their
+(coarse levels often, the finest rarely), ECO-M2F section 3 (exits). Levels are named by their
 stride and listed from low resolution to high. This module does not import torch: a schedule is
 checked, priced and printed without a model.
 """
@@ -113,7 +113,9 @@ class Schedule:
             raise InputError(f"schedule {self} has no layers")
         unfilled = sorted({k for s in self.stages for k in s.keys} - set(self.strides))
         if unfilled:
-            raise InputError(f"schedule {self} reads level {_join(unfilled)}, which no stage updates")
+            raise InputError(
+                f"schedule {self} reads level {_join(unfilled)}, which no stage updates"
+            )
         if type(self.tail) is not int or not 0 <= self.tail < self.num_layers:
             raise InputError(
                 f"schedule {self}: tail={self.tail!r} must be 0 to {self.num_layers - 1} layers"
