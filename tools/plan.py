@@ -137,12 +137,12 @@ def notes(args: argparse.Namespace, ranking: PaperRanking) -> str:
     if ranking.is_borrowed:
         other = FRAMEWORKS[args.framework].ordered_by.title()
         lines.append(
-            f"The paper has too few rows with {args.backbone}: the rows with {other} rank encoders."
+            f"The paper has too few rows with {args.backbone}: rows with {other} rank the encoders."
         )
     else:
         lines += [
-            "at least: the paper's best figure of an encoder of the same family with at most as many",
-            "layers on each level, assuming that more layers do no harm.",
+            "at least: the paper's best figure of an encoder of the same family with at most as",
+            "many layers on each level, assuming that more layers do no harm.",
         ]
     return "\n".join(lines)
 
