@@ -138,7 +138,7 @@ def single_table(one: ConfigCost) -> list[list[str]]:
 
 
 def exits_table(one: ConfigCost) -> list[list[str]]:
-    """Return heading and a row for each exit that a gate may choose; [] without a gate."""
+    """Return a heading and a row for each exit that a gate may choose; [] without a gate."""
     heading = ["exit", "total as run", "pixel decoder", "published form", "its pixel decoder"]
     if one.cost.published is None:  # a detector has no other form
         heading = ["exit", "total as run", "encoder"]

@@ -208,7 +208,7 @@ def map_folders(root: Path) -> dict[Path, Path]:
 
 
 def _split_folders(images: Path, maps: Path) -> list[str]:
-    """Return the subfolders that name splits and that both have, or '' for the folders."""
+    """Return the subfolders named after splits that both folders have; [''] without any."""
     names = sorted(f.name for f in images.iterdir() if f.is_dir() and split_of(Path(f.name)))
     return [name for name in names if (maps / name).is_dir()] or [""]
 

@@ -125,7 +125,7 @@ def check_class_counts(model: nn.Module, dataset: Any) -> None:
 
 
 def _check_annotated_classes(dataset: Any) -> None:
-    """Refuse a file that lacks a class: mmdet numbers the classes that it finds there."""
+    """Refuse a file that lacks a class, because mmdet numbers only the classes in the file."""
     inner = _innermost(dataset)
     ids, names = getattr(inner, "cat_ids", None), dataset_classes(inner)
     if ids is not None and names is not None and len(ids) != len(names):

@@ -23,7 +23,7 @@ class DatasetReport:
     """Collection of a dataset's faults, with the text of the first of each kind, and counts.
 
     Args:
-        name: the dataset's name: its annotation file, and where a config uses it.
+        name: name of the dataset: the annotation file, and its place in the config if there is one.
         limit: number of faults kept for each kind.
     """
 

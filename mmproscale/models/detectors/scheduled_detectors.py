@@ -41,7 +41,7 @@ class ScheduledEncoderMixin(EarlyExitDetector):
 
     Args:
         encoder: ``dict(schedule=..., layer_cfg=...)``; ``num_layers`` instead of ``schedule`` gives
-            stock's encoder, in which every layer updates and reads every level.
+            mmdet's encoder, in which every layer updates and reads every level.
         strides: Stride of each of the neck's maps, high resolution first; by default 8, 16, 32 and
             so on.
         recalibration: Config of TRC, ``dict(type='TRC')``; None without TRC.
