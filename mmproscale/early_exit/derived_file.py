@@ -135,7 +135,7 @@ def _read_origin(path: str | Path) -> Origin:
     version = content.pop("version")
     if version != VERSION:
         raise InputError(
-            f"{path} has version {version} of the format, and this mmproscale knows {VERSION}: "
+            f"{path} has version {version} of the format, and this mmproscale reads {VERSION}: "
             f"{'upgrade mmproscale' if version > VERSION else 'derive it again'}"
         )
     exits, categories = tuple(content.pop("exits")), tuple(content.pop("categories"))

@@ -219,12 +219,12 @@ def known_categories(
     meta = dataset_meta or {}
     if "classes" not in meta:
         if total is None:
-            raise InputError(f"checkpoint {checkpoint} does not say which classes it knows")
+            raise InputError(f"checkpoint {checkpoint} has no list of its classes")
         things = 0 if decode_head else getattr(head, "num_things_classes", total)
         return [{"id": i, "name": f"class {i}", "isthing": int(i < things)} for i in range(total)]
     if total is not None and len(meta["classes"]) != total:
         raise InputError(
-            f"checkpoint {checkpoint} knows {len(meta['classes'])} classes but the config's model "
+            f"checkpoint {checkpoint} has {len(meta['classes'])} classes but the config's model "
             f"has {total}: use the config that it was trained with"
         )
     return _categories_of(meta, semantic=decode_head is not None)

@@ -130,8 +130,8 @@ def _check_annotated_classes(dataset: Any) -> None:
     ids, names = getattr(inner, "cat_ids", None), dataset_classes(inner)
     if ids is not None and names is not None and len(ids) != len(names):
         raise InputError(
-            f"{_annotation_file(dataset)} has {len(ids)} of its dataset's {len(names)} classes: "
-            "name the file's own, dataset.metainfo=dict(classes=(...)), in the file's order"
+            f"{_annotation_file(dataset)} has {len(ids)} of the config's {len(names)} classes: "
+            "set dataset.metainfo=dict(classes=(...)) to the file's classes, in its order"
         )
 
 

@@ -152,7 +152,7 @@ def test_classes_come_from_the_checkpoint(predictor):
     assert all(c["isthing"] for c in known_categories(of_instances, model, "c.pth"))
     unnamed = known_categories(None, model, "c.pth")
     assert [c["isthing"] for c in unnamed] == [1] * 4 + [0] * 4
-    with pytest.raises(InputError, match=r"c\.pth knows 2 classes but the config's model has 8"):
+    with pytest.raises(InputError, match=r"c\.pth has 2 classes but the config's model has 8"):
         known_categories({"classes": ("a", "b")}, model, "c.pth")
 
 
@@ -167,7 +167,7 @@ def test_classes_of_a_segmentor_are_neither_things_nor_counted_from_0_where_0_is
     of_panoptic = known_categories(META, model, "c.pth")
     assert [c["id"] for c in of_panoptic] == [10 * (i + 1) for i in range(8)]
     assert [c["isthing"] for c in of_panoptic] == [1] * 4 + [0] * 4
-    with pytest.raises(InputError, match=r"c\.pth knows 2 classes but the config's model has 8"):
+    with pytest.raises(InputError, match=r"c\.pth has 2 classes but the config's model has 8"):
         known_categories({"classes": ("a", "b")}, model, "c.pth")
 
 

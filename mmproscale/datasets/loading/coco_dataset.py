@@ -75,8 +75,8 @@ class LocalCocoDataset(CocoDataset):
         ]
         if not kept:
             raise InputError(
-                f"'{self.ann_file}' has no image to train on: of {len(self.data_list)} none is "
-                f"annotated and at least {min_size} pixels wide and high (filter_cfg.min_size)"
+                f"'{self.ann_file}' has no image to train on: none of {len(self.data_list)} "
+                f"is annotated and at least {min_size} pixels wide and high (filter_cfg.min_size)"
             )
         return kept
 

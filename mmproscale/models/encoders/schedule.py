@@ -77,7 +77,9 @@ class Stage:
                 f"stage {self}: feedforwards must name levels among the queries, each once"
             )
         if set(own) == set(self.queries):
-            raise InputError(f"stage {self}: feedforwards leave no level for the layer's own one")
+            raise InputError(
+                f"stage {self}: feedforwards leave no level to the layer's feed-forward"
+            )
 
     def feedforward_index(self, stride: int) -> int:
         """Return the index of a level's feed-forward: 0 is the layer's, k the k-th separate one."""
