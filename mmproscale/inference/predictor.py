@@ -50,7 +50,7 @@ class Prediction:
 
 
 class Predictor:
-    """Trained model that predicts one image at a time.
+    """Trained model that predicts images, one or several at a time.
 
     Args:
         config: A config file, or a config from :func:`mmproscale.utils.config.load_config`.
@@ -93,24 +93,36 @@ class Predictor:
         averaging = dict(type="mmproscale.UniversalTTA", module=self.model)
         self._tested = MODELS.build(averaging) if views else self.model
 
-    @torch.no_grad()
     def predict(self, path: str | Path) -> Prediction:
-        """Return the results for the image at ``path``.
+        """Return the results for the image at ``path``, as :meth:`predict_batch`."""
+        return self.predict_batch([path])[0]
+
+    @torch.no_grad()
+    def predict_batch(self, paths: Sequence[str | Path]) -> list[Prediction]:
+        """Return the results for each image; images of equal padded size run together.
+
+        Each image gets the results that it gets without the others.
 
         Raises:
-            InputError: The image can't be read, the model lacks a requested kind of result, or its
+            InputError: An image can't be read, the model lacks a requested kind of result, or its
                 boxes are not finite.
         """
-        loaded = self._load({"img_path": str(path)})
-        image = loaded["img"]
+        images = [self._load({"img_path": str(path)})["img"] for path in paths]
+        items = [self._item(path, image) for path, image in zip(paths, images, strict=True)]
+        results = self._tested.test_step(pseudo_collate(items)) if items else []
+        return [
+            # OpenMMLab reads images as BGR.
+            Prediction(Path(path), np.ascontiguousarray(image[..., ::-1]), **self._results(result))
+            for path, image, result in zip(paths, images, results, strict=True)
+        ]
+
+    def _item(self, path: str | Path, image: np.ndarray) -> dict[str, Any]:
+        """Return an image (H, W, 3), or its views, as the test pipeline packs them."""
         item = self._prepare({"img": image, "img_path": str(path), "img_id": 0})
         views = item["data_samples"]
         for view in views if isinstance(views, list) else [views]:
             view.set_metainfo({"img_path": str(path)})  # LoadImageFromNDArray drops it
-        result = self._tested.test_step(pseudo_collate([item]))[0]
-        # OpenMMLab reads images as BGR.
-        rgb = np.ascontiguousarray(image[..., ::-1])
-        return Prediction(Path(path), rgb, **self._results(result))
+        return item
 
     def _results(self, sample: BaseDataElement) -> dict[str, Any]:
         """Return the requested fields of a :class:`Prediction`."""

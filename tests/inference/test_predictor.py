@@ -177,3 +177,22 @@ def test_devices():
         choose_device("cuda:99")
     with pytest.raises(InputError, match="'tpv' is unknown"):
         choose_device("tpv")
+
+
+@pytest.mark.parametrize("views", [None, ImageViews()], ids=["", "views"])
+def test_several_images_have_the_results_of_each_alone(config, checkpoint, views, tmp_path):
+    predictor = Predictor(config, checkpoint, "cpu", ("panoptic", "semantic"), views)
+    random, paths = np.random.default_rng(0), []
+    for number, size in enumerate(((60, 90), (90, 60), (40, 40), (60, 90))):
+        paths.append(tmp_path / f"{number}.png")
+        cv2.imwrite(str(paths[-1]), random.integers(0, 255, (*size, 3), dtype=np.uint8))
+    together = predictor.predict_batch(paths)
+    assert [prediction.image_path for prediction in together] == paths
+    for found, expected in zip(together, map(predictor.predict, paths), strict=True):
+        assert (found.image == expected.image).all() and len(expected.segments)
+        assert [s["category_id"] for s in found.segments] == [
+            s["category_id"] for s in expected.segments
+        ]
+        assert (found.id_map == expected.id_map).mean() > 0.999
+        assert (found.category_map == expected.category_map).mean() > 0.999
+    assert predictor.predict_batch([]) == []
