@@ -55,16 +55,18 @@ def main() -> None:
 
 def predict_all(predictor, results, paths: list[Path], names: list[str]) -> list[InputError]:
     """Predict and write every image; return the errors of those that can't be read."""
+    from mmproscale.inference.image_sources import InputImage
+
     unreadable = []
     with progress_bars() as bar:
         task = bar.add_task("images", total=len(paths))
         for path, name, image_id in zip(paths, names, image_ids(names), strict=True):
             try:
-                prediction = predictor.predict(path)
+                (result,) = predictor.predict([InputImage(name, path)])
             except InputError as error:
                 unreadable.append(error)
             else:
-                results.add(prediction, name, image_id)
+                results.add(result, image_id)
             bar.advance(task)
     return unreadable
 

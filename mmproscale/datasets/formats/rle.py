@@ -16,6 +16,11 @@ def encode_masks(masks: np.ndarray) -> list[dict[str, Any]]:
     return mask_utils.encode(masks.transpose(1, 2, 0)) if len(masks) else []
 
 
+def decode_mask(rle: dict[str, Any]) -> np.ndarray:
+    """Decode an RLE to a mask (H, W) bool."""
+    return mask_utils.decode(rle).astype(bool)
+
+
 def mask_fields(rle: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of a COCO annotation that follow from its mask.
 
