@@ -218,8 +218,9 @@ class Result:
             boxes = self.instances.to_coco()
             picture = box_picture(self.image, boxes, self.categories, short_side, least_score)
         else:
-            panel = self.panel(kind, least_score)
-            picture = panoptic_picture(self.image, [panel], self.categories, short_side, scores)
+            panel, void = self.panel(kind, least_score), 0.8 if kind == "instance" else 1 / 3
+            options = (self.categories, short_side, scores, void)
+            picture = panoptic_picture(self.image, [panel], *options)
         return Image.fromarray(picture)
 
     def panel(self, kind: str = "panoptic", least_score: float = 0.3) -> Panel:
@@ -249,7 +250,8 @@ class Result:
             ids[decode_mask(found.rles[index])] = index + 1
             segment = dict(id=index + 1, category_id=found.category_ids[index])
             segments.append(segment | dict(score=float(found.scores[index])))
-        return ids, segments[::-1]
+        visible = np.unique(ids)
+        return ids, [segment for segment in segments[::-1] if segment["id"] in visible]
 
     def to_coco(self, kind: str | None = None) -> Any:
         """Return the result in COCO's form, ready for JSON.

@@ -90,6 +90,13 @@ def test_pictures_of_each_kind():
     assert not np.array_equal(pixels["instance"], hidden)
 
 
+def test_an_instance_that_others_cover_is_not_in_the_picture():
+    found = instances(LABELS == 0, LABELS == 0, scores=(0.5, 0.9))
+    _, ids, segments = result(instances=found).panel("instance")
+    assert [segment["score"] for segment in segments] == pytest.approx([0.9])
+    assert np.unique(ids).tolist() == [0, segments[0]["id"]]
+
+
 def test_segments_become_detections_of_supervision():
     supervision = pytest.importorskip("supervision")
     found = panoptic().to_supervision()

@@ -28,16 +28,18 @@ def draw_panoptic(
     categories: Sequence[dict[str, Any]],
     short_side: int = 480,
     scores: bool = False,
+    void: float = 1 / 3,
 ) -> np.ndarray:
     """Draw segments, predicted or true, over a photograph: shades, contours and labels.
 
     Args:
         image: (H, W, 3) RGB uint8.
-        id_map: (H, W) segment ids, 0 for void; void shows the photograph in dark grey.
+        id_map: (H, W) segment ids, 0 for void, which shows the photograph in grey.
         segments: Each with ``id`` and ``category_id``; the label also says ``iscrowd``.
         categories: Each with ``id``, ``name``, ``isthing``, and ``color`` if it has one.
         short_side: Smaller images are enlarged to this many pixels on their short side.
         scores: Write the scores of segments that have one into their labels.
+        void: Brightness of void, in 0..1.
 
     Returns:
         (H', W', 3) RGB uint8.
@@ -50,7 +52,7 @@ def draw_panoptic(
     photo = enlarge(image, short_side)
     size = photo.shape[1], photo.shape[0]
     ids = cv2.resize(id_map.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
-    picture = _blend(photo, ids, segments, categories)
+    picture = _blend(photo, ids, segments, categories, void)
     return _write_labels(picture, ids, segments, categories, scores)
 
 
@@ -60,6 +62,7 @@ def panoptic_picture(
     categories: Sequence[dict[str, Any]],
     short_side: int = 480,
     scores: bool = False,
+    void: float = 1 / 3,
 ) -> np.ndarray:
     """Draw the photograph and panoptic results side by side, with a legend.
 
@@ -69,13 +72,14 @@ def panoptic_picture(
         categories: As for :func:`draw_panoptic`.
         short_side: As for :func:`draw_panoptic`.
         scores: As for :func:`draw_panoptic`.
+        void: As for :func:`draw_panoptic`.
 
     Returns:
         (H', W', 3) RGB uint8.
     """
     pictures = [("image", enlarge(image, short_side))]
     for title, id_map, segments in panels:
-        options = (categories, short_side, scores)
+        options = (categories, short_side, scores, void)
         pictures.append((title, draw_panoptic(image, id_map, segments, *options)))
     font = load_font(max(14, round(0.035 * min(pictures[0][1].shape[:2]))))
     row = _join([_with_title(picture, title, font) for title, picture in pictures])
@@ -96,6 +100,7 @@ def _blend(
     ids: np.ndarray,
     segments: Sequence[dict[str, Any]],
     categories: Sequence[dict[str, Any]],
+    void: float,
 ) -> np.ndarray:
     """Colour the segments, darken void, and draw boundaries: a white line around things only."""
     # Grey under the colour: the hues of the photograph would change the shades.
@@ -104,7 +109,7 @@ def _blend(
     colors = paint(ids, segment_colors(segments, categories))
     picture = cv2.addWeighted(colors, _OPACITY, base, 1 - _OPACITY, 0)
     known = np.isin(ids, [segment["id"] for segment in segments])
-    picture[~known] = grey[~known] // 3
+    picture[~known] = grey[~known] * void
     width = max(1, round(min(ids.shape) / 400))
     picture[_thicken(_boundaries(ids), width)] = (30, 30, 30)
     kinds = {category["id"]: category.get("isthing", 1) for category in categories}
