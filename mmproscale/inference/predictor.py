@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from mmproscale.inference.image_sources import InputImage, input_images, is_many
 from mmproscale.inference.image_views import ImageViews, check_averageable
 from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
 from mmproscale.inference.results import Instances, Result, Segment
+from mmproscale.inference.tile_merging import merge_tiles
+from mmproscale.inference.tiles import Tiling
 from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.utils.config import load_config
 
@@ -40,6 +43,9 @@ class Predictor:
             pass; None for the kinds of :func:`~mmproscale.inference.result_kinds.kinds_of`.
         views: Views of each image to average over; None for no test-time augmentation.
         least_score: Instances and boxes with a lower score are dropped, in 0..1.
+        tile: Largest height and width that the model sees at once, in pixels; larger images are
+            cut into overlapping tiles, whose results are merged. None for whole images.
+        overlap: Overlap of neighbouring tiles in pixels.
 
     Attributes:
         categories: In the order of labels, each with ``id``, ``name``, ``isthing``, ``color``.
@@ -62,7 +68,10 @@ class Predictor:
         kinds: Sequence[str] | None = None,
         views: ImageViews | None = None,
         least_score: float = 0.0,
+        tile: int | None = None,
+        overlap: int = 128,
     ) -> None:
+        self.tiling = None if tile is None else Tiling(tile, overlap)
         self.device = choose_device(device)
         cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
         if views:
@@ -117,7 +126,6 @@ class Predictor:
         while batch := list(islice(waiting, batch_size)):
             yield from self.predict(batch)
 
-    @torch.no_grad()
     def predict(self, images: Sequence[InputImage]) -> list[Result]:
         """Return the results of a batch of images, each as if it were the only one.
 
@@ -125,13 +133,36 @@ class Predictor:
             InputError: An image can't be read, the model lacks a requested kind of result, or its
                 boxes are not finite.
         """
-        pixels = [self._pixels(image) for image in images]
-        items = [self._item(*pair) for pair in zip(images, pixels, strict=True)]
-        samples = self._tested.test_step(pseudo_collate(items))
+        loaded = [replace(image, pixels=self._pixels(image)) for image in images]
+        whole = iter(self._predict([image for image in loaded if not self._is_cut(image)]))
         return [
-            self._result(image, bgr, sample)
-            for image, bgr, sample in zip(images, pixels, samples, strict=True)
+            self._predict_tiles(image, len(images)) if self._is_cut(image) else next(whole)
+            for image in loaded
         ]
+
+    def _is_cut(self, image: InputImage) -> bool:
+        assert image.pixels is not None
+        return self.tiling is not None and self.tiling.cuts(image.pixels.shape)
+
+    @torch.no_grad()
+    def _predict(self, images: Sequence[InputImage]) -> list[Result]:
+        """Return the results of images that are in memory and fit into the model."""
+        if not images:
+            return []
+        samples = self._tested.test_step(pseudo_collate([self._item(image) for image in images]))
+        return [self._result(*pair) for pair in zip(images, samples, strict=True)]
+
+    def _predict_tiles(self, image: InputImage, batch_size: int) -> Result:
+        """Return the result of a large image, of which ``batch_size`` tiles are seen at once."""
+        assert self.tiling is not None and image.pixels is not None
+        tiles = list(self.tiling.tiles(image.pixels.shape))
+        parts = [replace(image, pixels=image.pixels[tile.window.slices]) for tile in tiles]
+        batches = (
+            self._predict(parts[i : i + batch_size]) for i in range(0, len(parts), batch_size)
+        )
+        results = (result for batch in batches for result in batch)
+        rgb = np.ascontiguousarray(image.pixels[..., ::-1])
+        return merge_tiles(rgb, parts[0], self.categories, zip(tiles, results, strict=True))
 
     @property
     def classes(self) -> list[str]:
@@ -170,16 +201,16 @@ class Predictor:
             return image.pixels
         return self._load({"img_path": str(image.path)})["img"]
 
-    def _item(self, image: InputImage, pixels: np.ndarray) -> dict[str, Any]:
-        """Return the item of a dataloader for an image."""
+    def _item(self, image: InputImage) -> dict[str, Any]:
+        """Return the item of a dataloader for an image in memory."""
         path = str(image.path or image.name)
-        item = self._prepare({"img": pixels, "img_path": path, "img_id": 0})
+        item = self._prepare({"img": image.pixels, "img_path": path, "img_id": 0})
         views = item["data_samples"]
         for view in views if isinstance(views, list) else [views]:
             view.set_metainfo({"img_path": path})  # LoadImageFromNDArray drops it
         return item
 
-    def _result(self, image: InputImage, pixels: np.ndarray, sample: BaseDataElement) -> Result:
+    def _result(self, image: InputImage, sample: BaseDataElement) -> Result:
         for kind in self.kinds:
             if FIELDS[kind] not in sample:
                 raise InputError(f"the model gives no {kind} result: set model.test_cfg.{kind}_on")
@@ -192,7 +223,8 @@ class Predictor:
             found["semantic"] = _labels(sample.pred_sem_seg)
         if {"instance", "boxes"} & {*self.kinds}:
             found["instances"] = instances_in(sample.pred_instances, self.categories)
-        rgb = np.ascontiguousarray(pixels[..., ::-1])
+        assert image.pixels is not None
+        rgb = np.ascontiguousarray(image.pixels[..., ::-1])
         result = Result(rgb, image.name, image.path, self.categories, **found)
         return result.above(self.least_score)
 

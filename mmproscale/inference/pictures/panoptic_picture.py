@@ -88,11 +88,18 @@ def panoptic_picture(
     return np.vstack([row, _legend(in_legend, class_colors(categories), row.shape[1], font)])
 
 
-def enlarge(image: np.ndarray, short_side: int) -> np.ndarray:
-    """Enlarge an image (H, W, 3) until its short side has ``short_side`` pixels; never shrink."""
+def enlarge(image: np.ndarray, short_side: int, long_side: int = 4096) -> np.ndarray:
+    """Resize an image (H, W, 3) for a picture, to sizes between two limits.
+
+    Args:
+        image: The image.
+        short_side: An image with a shorter short side is enlarged to this many pixels.
+        long_side: An image whose long side is longer after that is shrunk to this many pixels.
+    """
     factor = max(1.0, short_side / min(image.shape[:2]))
-    size = round(image.shape[1] * factor), round(image.shape[0] * factor)
-    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    factor = min(factor, long_side / max(image.shape[:2]))
+    size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA)
 
 
 def _blend(
