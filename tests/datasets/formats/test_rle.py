@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from pycocotools import mask as pycocotools_mask
 
-from mmproscale.datasets.formats.rle import encode_mask, encode_masks, mask_fields, with_text_counts
+from mmproscale.datasets.formats.rle import (
+    encode_mask,
+    encode_masks,
+    mask_fields,
+    rle_of_runs,
+    runs_of,
+    with_text_counts,
+)
 
 
 @pytest.fixture
