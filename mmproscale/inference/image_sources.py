@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError
-from mmproscale.utils.image_inputs import find_images, result_names
-
-VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+from mmproscale.utils.image_inputs import find_images, is_video, result_names
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class InputImage:
 def is_many(source: Any) -> bool:
     """Return True if a source can have more than one image."""
     if isinstance(source, (str, Path)):
-        return not Path(source).expanduser().is_file() or _is_video(source)
+        return not Path(source).expanduser().is_file() or is_video(source)
     return isinstance(source, (int, list, tuple)) or getattr(source, "ndim", 0) == 4
 
 
@@ -55,7 +54,7 @@ def input_images(source: Any, bgr: bool = False) -> Iterator[InputImage]:
     if isinstance(source, (list, tuple)):
         yield from _of_list(source, bgr)
     elif isinstance(source, int) and not isinstance(source, bool):
-        yield from _video(source, f"webcam-{source}", None)
+        yield from Video(source).frames()
     elif isinstance(source, (str, Path)):
         yield from _of_path(source)
     elif isinstance(source, torch.Tensor) and source.ndim == 4:
@@ -67,7 +66,7 @@ def input_images(source: Any, bgr: bool = False) -> Iterator[InputImage]:
 
 def _of_list(sources: Sequence[Any], bgr: bool) -> Iterator[InputImage]:
     paths = [Path(s).expanduser() for s in sources if isinstance(s, (str, Path))]
-    names = iter(result_names(paths) if paths else [])
+    names = iter(result_names(paths))
     for index, source in enumerate(sources):
         if isinstance(source, (str, Path)):
             yield InputImage(next(names), _existing(Path(source).expanduser()))
@@ -78,9 +77,8 @@ def _of_list(sources: Sequence[Any], bgr: bool) -> Iterator[InputImage]:
 def _of_path(source: str | Path) -> Iterator[InputImage]:
     if "://" in str(source):
         raise InputError(f"{source} is an address: fetch the file and give its path")
-    if _is_video(source):
-        path = Path(source).expanduser()
-        yield from _video(str(_existing(path)), path.stem, path)
+    if is_video(source):
+        yield from Video(_existing(Path(source).expanduser())).frames()
         return
     paths = find_images(str(source))
     for path, name in zip(paths, result_names(paths), strict=True):
@@ -93,22 +91,75 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _is_video(source: str | Path) -> bool:
-    return Path(source).suffix.lower() in VIDEO_SUFFIXES
+@dataclass(frozen=True)
+class Video:
+    """Video file or webcam, whose frames are read one by one.
 
+    Args:
+        source: A file, or the index of a webcam.
+        fps: Frames to take per second of the video; None for all.
+    """
 
-def _video(source: str | int, name: str, path: Path | None) -> Iterator[InputImage]:
-    """Yield the frames of a video or webcam; one frame is in memory at a time."""
-    capture = cv2.VideoCapture(source)
-    count = 0
-    try:
-        while (frame := capture.read())[0]:
-            yield InputImage(f"{name}-{count:06d}", path, frame[1])
-            count += 1
-    finally:
+    source: str | Path | int
+    fps: float | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The file; None for a webcam."""
+        return None if isinstance(self.source, int) else Path(self.source).expanduser()
+
+    @property
+    def name(self) -> str:
+        """Beginning of the names of its frames."""
+        return f"webcam-{self.source}" if self.path is None else self.path.stem
+
+    def frames(self, done: Container[str] = ()) -> Iterator[InputImage]:
+        """Yield its frames, ``NAME-000000`` and so on, in order and without those in ``done``.
+
+        Raises:
+            InputError: There is no frame that OpenCV can read.
+        """
+        capture, count = self._open(), 0
+        try:
+            every = self._every(capture)
+            while capture.grab():
+                name = f"{self.name}-{count:06d}"
+                if count % every == 0 and name not in done:
+                    read, pixels = capture.retrieve()
+                    if not read:
+                        break
+                    yield InputImage(name, self.path, pixels)
+                count += 1
+        finally:
+            capture.release()
+        if count == 0:
+            raise InputError(f"{self.path or self.name} has no frame that OpenCV can read")
+
+    def rate(self) -> float:
+        """Return the frames per second that :meth:`frames` yields; 10 where none are stated."""
+        capture = self._open()
+        stated = capture.get(cv2.CAP_PROP_FPS) or 10.0
+        rate = stated / self._every(capture)
         capture.release()
-    if count == 0:
-        raise InputError(f"{path or name} has no frame that OpenCV can read")
+        return rate
+
+    def _open(self) -> cv2.VideoCapture:
+        return cv2.VideoCapture(self.source if self.path is None else str(self.path))
+
+    def _every(self, capture: cv2.VideoCapture) -> int:
+        stated = capture.get(cv2.CAP_PROP_FPS)
+        return max(1, round(stated / self.fps)) if self.fps and stated > 0 else 1
+
+
+def read_image(image: InputImage) -> np.ndarray:
+    """Return the pixels (H, W, 3) BGR uint8 of an image, read from its file if need be.
+
+    Raises:
+        InputError: The file is missing or not an image.
+    """
+    if image.pixels is not None:
+        return image.pixels
+    return LoadImage()({"img_path": str(image.path)})["img"]
 
 
 def in_memory(image: Any, bgr: bool = False) -> np.ndarray:

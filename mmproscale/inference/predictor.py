@@ -17,9 +17,8 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 from mmproscale.checkpoints.model_match import load_model_weights
 from mmproscale.datasets.formats.panoptic_png import segments_of
 from mmproscale.datasets.formats.rle import encode_masks
-from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError
-from mmproscale.inference.image_sources import InputImage, input_images, is_many
+from mmproscale.inference.image_sources import InputImage, input_images, is_many, read_image
 from mmproscale.inference.image_views import ImageViews, check_averageable
 from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
 from mmproscale.inference.results import Instances, Result, Segment
@@ -85,7 +84,6 @@ class Predictor:
         self.model.to(self.device).eval()
         self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
         self.least_score = least_score
-        self._load = LoadImage()
         steps = image_pipeline(cfg)
         self._prepare = Compose(views.pipeline(steps) if views else steps)
         averaging = dict(type="mmproscale.UniversalTTA", module=self.model)
@@ -133,7 +131,7 @@ class Predictor:
             InputError: An image can't be read, the model lacks a requested kind of result, or its
                 boxes are not finite.
         """
-        loaded = [replace(image, pixels=self._pixels(image)) for image in images]
+        loaded = [replace(image, pixels=read_image(image)) for image in images]
         whole = iter(self._predict([image for image in loaded if not self._is_cut(image)]))
         return [
             self._predict_tiles(image, len(images)) if self._is_cut(image) else next(whole)
@@ -194,12 +192,6 @@ class Predictor:
             if isinstance(module, EarlyExits):
                 return module
         raise InputError(f"a {type(self.model).__name__} with this encoder has no early exits")
-
-    def _pixels(self, image: InputImage) -> np.ndarray:
-        """Return the pixels (H, W, 3) BGR of an image, read from its file if need be."""
-        if image.pixels is not None:
-            return image.pixels
-        return self._load({"img_path": str(image.path)})["img"]
 
     def _item(self, image: InputImage) -> dict[str, Any]:
         """Return the item of a dataloader for an image in memory."""
