@@ -71,6 +71,13 @@ def add_scale_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--overlap", type=at_least(0), default=128, help="pixels of two tiles that overlap: 128"
     )
+    parser.add_argument(
+        "--max-megapixels",
+        type=positive,
+        default=50,
+        metavar="N",
+        help="refuse larger images that are not cut into tiles; default: 50",
+    )
     parser.add_argument("--fps", type=positive, help="frames to take per second of a video")
 
 
@@ -104,7 +111,8 @@ def main() -> None:
 
     cfg = load_config(args.config, args.cfg_options)
     options = (args.score_thr, args.tile, args.overlap)
-    predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views, *options)
+    most = int(args.max_megapixels * 1e6)
+    predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views, *options, most)
     settings = {
         "config": str(args.config),
         "checkpoint": str(args.checkpoint),

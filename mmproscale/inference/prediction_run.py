@@ -14,6 +14,7 @@ from mmproscale.errors import InputError
 from mmproscale.inference.image_sources import InputImage, Video, read_image
 from mmproscale.inference.prediction_files import PredictionFolder
 from mmproscale.inference.predictor import Predictor
+from mmproscale.inference.results import Result
 
 FRAMES_OF_A_VIDEO = 10**7
 """Distance between the numbers of the first frames of two videos: 92 hours at 30 per second."""
@@ -107,8 +108,23 @@ def predict_into(
     """
     waiting = iter(images)
     while batch := list(islice(waiting, batch_size)):
+        failures = [one.error for one in batch if one.error is not None]
         whole = [one for one in batch if one.error is None]
-        results = predictor.predict([one.image for one in whole]) if whole else []
-        for one, result in zip(whole, results, strict=True):
-            folder.add(result, one.image_id, one.place)
-        yield [one.error for one in batch if one.error is not None]
+        for one, result in zip(whole, _predict_each(predictor, whole), strict=True):
+            if isinstance(result, InputError):
+                failures.append(result)
+            else:
+                folder.add(result, one.image_id, one.place)
+        yield failures
+
+
+def _predict_each(
+    predictor: Predictor, batch: Sequence[NumberedImage]
+) -> Sequence[Result | InputError]:
+    """Return each image's result, or its error: one image must not stop the others."""
+    try:
+        return predictor.predict([one.image for one in batch]) if batch else []
+    except InputError as error:
+        if len(batch) == 1:
+            return [error]
+        return [one for image in batch for one in _predict_each(predictor, [image])]

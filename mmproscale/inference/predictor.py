@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -27,6 +28,8 @@ from mmproscale.inference.tiles import Tiling
 from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.utils.config import load_config
 
+MAX_PIXELS = 50_000_000
+
 
 class Predictor:
     """Trained model that predicts images, alone or in batches.
@@ -45,6 +48,8 @@ class Predictor:
         tile: Largest height and width that the model sees at once, in pixels; larger images are
             cut into overlapping tiles, whose results are merged. None for whole images.
         overlap: Overlap of neighbouring tiles in pixels.
+        max_pixels: Pixels of the largest image that is not cut into tiles. A panoptic result takes
+            about 45 bytes of memory for each.
 
     Attributes:
         categories: In the order of labels, each with ``id``, ``name``, ``isthing``, ``color``.
@@ -69,6 +74,7 @@ class Predictor:
         least_score: float = 0.0,
         tile: int | None = None,
         overlap: int = 128,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.tiling = None if tile is None else Tiling(tile, overlap)
         self.device = choose_device(device)
@@ -83,7 +89,7 @@ class Predictor:
         meta = load_model_weights(self.model, checkpoint).get("meta") or {}
         self.model.to(self.device).eval()
         self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
-        self.least_score = least_score
+        self.least_score, self.max_pixels = least_score, max_pixels
         steps = image_pipeline(cfg)
         self._prepare = Compose(views.pipeline(steps) if views else steps)
         averaging = dict(type="mmproscale.UniversalTTA", module=self.model)
@@ -147,6 +153,8 @@ class Predictor:
         """Return the results of images that are in memory and fit into the model."""
         if not images:
             return []
+        for image in images:
+            self._check_size(image)
         samples = self._tested.test_step(pseudo_collate([self._item(image) for image in images]))
         return [self._result(*pair) for pair in zip(images, samples, strict=True)]
 
@@ -193,10 +201,28 @@ class Predictor:
                 return module
         raise InputError(f"a {type(self.model).__name__} with this encoder has no early exits")
 
+    def _check_size(self, image: InputImage) -> None:
+        assert image.pixels is not None
+        height, width = image.pixels.shape[:2]
+        if height * width > self.max_pixels:
+            raise InputError(
+                f"image '{image.path or image.name}' has {height * width / 1e6:.0f} megapixels, "
+                f"more than {self.max_pixels / 1e6:g}: cut it into tiles, or allow more if there "
+                "is the memory"
+            )
+
     def _item(self, image: InputImage) -> dict[str, Any]:
         """Return the item of a dataloader for an image in memory."""
         path = str(image.path or image.name)
-        item = self._prepare({"img": image.pixels, "img_path": path, "img_id": 0})
+        try:
+            item = self._prepare({"img": image.pixels, "img_path": path, "img_id": 0})
+        except cv2.error as error:
+            assert image.pixels is not None
+            height, width = image.pixels.shape[:2]
+            raise InputError(
+                f"image '{path}' of {width}x{height} pixels can't be resized for the model: it is "
+                "too thin, so cut or pad it"
+            ) from error
         views = item["data_samples"]
         for view in views if isinstance(views, list) else [views]:
             view.set_metainfo({"img_path": path})  # LoadImageFromNDArray drops it

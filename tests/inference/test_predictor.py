@@ -19,6 +19,7 @@ from mmproscale.inference.predictor import (
     choose_device,
     known_categories,
 )
+from mmproscale.inference.tiles import Tiling
 from mmproscale.utils.config import load_config
 
 NAMES = ("disc", "box", "star", "ring", "sand", "water", "wall", "sky")
@@ -244,3 +245,23 @@ def test_scores_below_the_least_are_dropped(config, checkpoint, photo):
     middle = float(np.median(everything.scores))
     some = Segmenter(config, checkpoint, "cpu", ["instance"], least_score=middle)(photo).instances
     assert 0 < len(some) < len(everything) and some.scores.min() >= middle
+
+
+def test_images_that_are_too_thin_or_too_large_are_named(config, checkpoint, predictor):
+    with pytest.raises(InputError, match="image 'image' of 600x2 pixels can't be resized"):
+        predictor(np.zeros((2, 600, 3), np.uint8))
+    small = Segmenter(config, checkpoint, "cpu", max_pixels=10_000)
+    with pytest.raises(InputError, match=r"has 0 megapixels, more than 0\.01: cut it into tiles"):
+        small(np.zeros((200, 200, 3), np.uint8))
+    small.tiling = Tiling(100, 20)
+    assert small(np.zeros((200, 200, 3), np.uint8)).panoptic.shape == (200, 200)
+
+
+def test_tiles_have_all_kinds_at_the_size_of_the_image(config, checkpoint):
+    kinds = ("panoptic", "semantic", "instance")
+    pixels = np.random.default_rng(0).integers(0, 255, (150, 230, 3), dtype=np.uint8)
+    result = Segmenter(config, checkpoint, "cpu", kinds, tile=100, overlap=30)(pixels)
+    assert result.panoptic.shape == result.semantic.shape == (150, 230)
+    assert sum(segment.area for segment in result.segments) == (result.panoptic > 0).sum()
+    assert result.instances.masks.shape == (len(result.instances), 150, 230)
+    assert (result.image == pixels).all() and result.kinds == kinds

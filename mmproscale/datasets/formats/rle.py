@@ -41,9 +41,13 @@ def runs_of(mask: np.ndarray, offset: tuple[int, ...], height: int) -> np.ndarra
 
 
 def rle_of_runs(runs: np.ndarray, size: tuple[int, ...]) -> dict[str, Any]:
-    """Encode disjoint runs (2, N) of :func:`runs_of`, for an image of ``size`` (H, W)."""
+    """Encode runs (2, N) of :func:`runs_of`, for an image of ``size`` (H, W).
+
+    Runs may overlap: the mask has the pixels of all of them.
+    """
     starts, ends = runs[:, np.argsort(runs[0])]
-    apart = starts[1:] != ends[:-1]
+    ends = np.maximum.accumulate(ends)
+    apart = starts[1:] > ends[:-1]
     edges = np.zeros(0, np.int64)
     if len(starts):
         edges = np.stack([starts[np.r_[True, apart]], ends[np.r_[apart, True]]], axis=1).ravel()
