@@ -86,6 +86,38 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(tensor.float().isfinite().all())
 
 
+def check_types(own: Mapping[str, Any], weights: Mapping[str, Any], source: str | Path) -> None:
+    """Check that every weight fits into the type of the model's without a change of its value.
+
+    Args:
+        own: The model's state dict.
+        weights: The file's.
+        source: The file, for the message.
+
+    Raises:
+        InputError: A weight would change; names the file, the weight and both types.
+    """
+    for name, weight in weights.items():
+        wanted = own.get(name)
+        if not isinstance(wanted, Tensor) or not isinstance(weight, Tensor):
+            continue
+        if not fits_exactly(weight, wanted.dtype):
+            found, kind = (str(t.dtype).removeprefix("torch.") for t in (weight, wanted))
+            raise InputError(
+                f"{source}: '{name}' is of type {found}, the model's is {kind}, and its values "
+                f"would change; convert the file to {kind}"
+            )
+
+
+def fits_exactly(weight: Tensor, dtype: torch.dtype) -> bool:
+    """Tell whether a cast to a type keeps every value, and integers integers."""
+    if weight.is_floating_point() != dtype.is_floating_point:
+        return False
+    if torch.promote_types(weight.dtype, dtype) == dtype:
+        return True
+    return torch.equal(weight.to(dtype).to(weight.dtype), weight)
+
+
 def check_metadata(checkpoint: dict, source: str | Path) -> None:
     """Check the part of a checkpoint's metadata that tests and predictions read.
 
