@@ -88,14 +88,16 @@ def _may_replace(value: Any, own: Any) -> bool:
     if isinstance(own, (tuple, list)):
         is_list = isinstance(value, (tuple, list)) and len(value) == len(own)
         return is_list and all(map(_may_replace, value, own))
-    return _is_number(value)
+    # Some options are exponents below 0.
+    is_negative = _is_number(value, below_zero=True) and not _is_number(own)
+    return _is_number(value) or is_negative
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any, below_zero: bool = False) -> bool:
     if isinstance(value, Tensor):
         value = value.item() if value.numel() == 1 else None
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and 0 <= value < math.inf
+    return is_number and math.isfinite(value) and (below_zero or value >= 0)
 
 
 def _kept_state(

@@ -106,6 +106,9 @@ def _info_fault(key: str, value: Any) -> str | None:
         return None if _is_finite(value) else "no finite number"
     if key in ("best_ckpt", "last_ckpt") or key.startswith("best_ckpt_"):
         return None if value is None or isinstance(value, str) else "no path"
+    if key == "outdated_ckpts":
+        fits = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        return None if fits else "no list of names"
     if key == "keep_ckpt_ids":
         fits = isinstance(value, list) and all(is_int(step) and step >= 0 for step in value)
         return None if fits else "no list of numbers from 0"
