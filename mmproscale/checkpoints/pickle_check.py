@@ -7,6 +7,7 @@ more bytes than the file has. So the pickles first run with stand-ins, which onl
 
 import pickletools
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -54,9 +55,9 @@ _CONSTANTS = {
 }
 _ITEM_SIZES = dict(Short=2, Half=2, BFloat16=2, Int=4, Float=4)
 _ITEM_SIZES |= dict(Long=8, Double=8, ComplexFloat=8, ComplexDouble=16)
-_EMPTY = {"EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET"}
+_EMPTY = ("EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET")
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_FILLING = {"APPEND": 1, "SETITEM": 2, "BUILD": 1, "APPENDS": None, "SETITEMS": None}
+_FILLING = {"APPEND": 1, "SETITEM": 2, "BUILD": 1}
 
 
 class _Name(str):
@@ -108,82 +109,75 @@ class _DryRun:
         for operation, argument, _ in pickletools.genops(stream):
             self.operations += 1
             if self.operations > MAX_OPERATIONS:
-                raise NotDataError(f"more than {MAX_OPERATIONS:,} operations to read it")
-            self._apply(operation.name, argument)
+                raise NotDataError(f"pickles of more than {MAX_OPERATIONS:,} operations")
+            if operation.name in _CONSTANTS:
+                self.stack.append(argument)
+            elif operation.name in _APPLY:
+                _APPLY[operation.name](self, operation.name, argument)
+            elif operation.name not in ("PROTO", "FRAME", "STOP"):
+                kind = operation.name
+                raise NotDataError(f"the pickle operation {kind}, which torch.save does not write")
 
-    def _apply(self, name: str, argument: Any) -> None:
-        if name in _CONSTANTS:
-            self.stack.append(argument)
-        elif name in _EMPTY:
-            self.stack.append(_Group())
-        elif name in _FILLING:
-            self._fill(name)
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            self.memo[argument] = self.stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            self.stack.append(self.memo[argument])
-        elif name == "MARK":
-            self.marks.append(self.stack)
-            self.stack = []
-        elif name == "TUPLE" or name in _TUPLES:
-            self._tuple(self._marked() if name == "TUPLE" else self._pop(_TUPLES[name]))
-        else:
-            self._name_or_call(name, argument)
+    def put(self, name: str, argument: int | None) -> None:
+        self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
 
-    def _name_or_call(self, name: str, argument: Any) -> None:
-        if name == "GLOBAL":
-            self.stack.append(_allowed(argument.replace(" ", ".", 1)))
-        elif name == "STACK_GLOBAL":
-            self.stack.append(_allowed(".".join(self._pop(2))))
-        elif name == "MEMOIZE":
-            self.memo[len(self.memo)] = self.stack[-1]
-        elif name in ("REDUCE", "NEWOBJ"):
-            self._call(*self._pop(2))
-        elif name == "BINPERSID":
-            self._storage(self.stack.pop())
-        elif name not in ("PROTO", "FRAME", "STOP"):
-            raise NotDataError(f"the pickle operation {name}, which torch.save does not write")
+    def get(self, name: str, argument: int) -> None:
+        self.stack.append(self.memo[argument])
+
+    def mark(self, name: str, argument: None) -> None:
+        self.marks.append(self.stack)
+        self.stack = []
+
+    def name(self, name: str, argument: str | None) -> None:
+        text = ".".join(self._pop(2)) if argument is None else argument.replace(" ", ".", 1)
+        self.stack.append(_allowed(text))
+
+    def group(self, name: str, argument: None) -> None:
+        """Make a tuple, or an empty list, dict or set."""
+        items = self._marked() if name == "TUPLE" else self._pop(_TUPLES.get(name, 0))
+        self._push_group(items)
+
+    def fill(self, name: str, argument: None) -> None:
+        """Put items into a list or dict, or give an object its state."""
+        items = self._marked() if name.endswith("S") else self._pop(_FILLING[name])
+        if name.startswith("SETITEM"):
+            _check_keys(items[::2])
+        self.stack[-1].add(items)
 
     def _pop(self, count: int) -> list[Any]:
-        items = self.stack[-count:]
-        del self.stack[-count:]
+        items = self.stack[len(self.stack) - count :]
+        del self.stack[len(self.stack) - count :]
         return items
 
     def _marked(self) -> list[Any]:
         items, self.stack = self.stack, self.marks.pop()
         return items
 
-    def _tuple(self, items: list[Any]) -> None:
+    def _push_group(self, items: list[Any]) -> None:
         group = _Group()
         group.add(items)
         self.stack.append(group)
 
-    def _fill(self, name: str) -> None:
-        count = _FILLING[name]
-        items = self._marked() if count is None else self._pop(count)
-        if name.startswith("SETITEM"):
-            _check_keys(items[::2])
-        self.stack[-1].add(items)
-
-    def _call(self, function: Any, arguments: _Group) -> None:
+    def call(self, name: str, argument: None) -> None:
         """Put a stand-in for the result on the stack."""
+        function, arguments = self._pop(2)
         if not isinstance(function, _Name) or not (function in _CALLED or function in ALLOWED):
-            name = function if isinstance(function, _Name) else "no function"
-            raise NotDataError(f"a call of `{name}`, which is not data")
+            shown = function if isinstance(function, _Name) else "no function"
+            raise NotDataError(f"a call of `{shown}`, which is not data")
         if function == "_codecs.encode" and arguments.items[1] not in ("latin1", "latin-1"):
             raise NotDataError("text in an encoding other than latin1")
         if function in _CONTAINERS:
-            for argument in arguments.items:
-                items = argument.items
+            for items in (group.items for group in arguments.items):
                 # Old files give an OrderedDict a list of pairs.
                 is_pairs = function == "collections.OrderedDict"
                 _check_keys([pair.items[0] for pair in items] if is_pairs else items)
-        self._tuple([function, *arguments.items])
+        self._push_group([function, *arguments.items])
         if self.stack[-1].size > MAX_OPERATIONS:
             raise NotDataError("lists that share their items too often")
 
-    def _storage(self, description: Any) -> None:
+    def storage(self, name: str, argument: None) -> None:
         """Check the bytes that a storage claims."""
+        description = self.stack.pop()
         if _size(description) > MAX_KEY:
             raise NotDataError("a storage with a nested description")
         _, kind, key, _, count = description.items[:5]
@@ -195,6 +189,18 @@ class _DryRun:
         if not 0 <= claimed <= held or self.claimed > self.room:
             raise ValueError(f"a storage of {claimed:,} bytes is not in the file")
         self.stack.append(description)
+
+
+_APPLY: dict[str, Callable[[_DryRun, str, Any], None]] = {
+    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _DryRun.put),
+    **dict.fromkeys(("BINGET", "LONG_BINGET"), _DryRun.get),
+    **dict.fromkeys(("GLOBAL", "STACK_GLOBAL"), _DryRun.name),
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), _DryRun.call),
+    **dict.fromkeys((*_EMPTY, "TUPLE", *_TUPLES), _DryRun.group),
+    **dict.fromkeys((*_FILLING, "APPENDS", "SETITEMS"), _DryRun.fill),
+    "MARK": _DryRun.mark,
+    "BINPERSID": _DryRun.storage,
+}
 
 
 def _check_keys(keys: list[Any]) -> None:

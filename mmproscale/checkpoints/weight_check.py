@@ -111,7 +111,8 @@ def check_types(own: Mapping[str, Any], weights: Mapping[str, Any], source: str 
 
 def fits_exactly(weight: Tensor, dtype: torch.dtype) -> bool:
     """Tell whether a cast to a type keeps every value, and integers integers."""
-    if weight.is_floating_point() != dtype.is_floating_point:
+    kinds_fit = weight.is_floating_point() == dtype.is_floating_point
+    if not kinds_fit or weight.dtype not in FLOATS + COUNTS:
         return False
     if torch.promote_types(weight.dtype, dtype) == dtype:
         return True
