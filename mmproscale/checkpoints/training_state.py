@@ -152,9 +152,10 @@ def _check_schedulers(states: Any, schedulers: Schedulers) -> None:
         raise NotDataError(f"{count} param_schedulers, and the run has {len(schedulers or ())}")
     for number, (state, scheduler) in enumerate(zip(states, schedulers or (), strict=True)):
         where, own = f"param_schedulers[{number}]", scheduler.state_dict()
-        if not isinstance(state, dict) or set(state) - set(own):
-            found = sorted(map(str, state)) if isinstance(state, dict) else state
-            raise NotDataError(f"{where} {excerpt(found)}, and the run's has {sorted(own)}")
+        if not isinstance(state, dict):
+            raise NotDataError(f"{where} {excerpt(state)}, no dict")
+        for key in set(state) - set(own):
+            raise NotDataError(f"{where} with an unknown {excerpt(key)}")
         for key, value in state.items():
             is_counter = is_int(value) and value >= -1
             fits = is_counter if key in _COUNTERS else _has_form(value, own[key])

@@ -205,7 +205,7 @@ def test_a_start_sweeps_what_a_killed_run_left(tmp_path, monkeypatch):
     resumed = runner_of(tmp_path, max_iters=6, save_best="acc")
     resumed._resume = True
     resumed.train()
-    # Of each file that should have gone, the save before the last one states its own only.
+    # Each save states only what it is to remove itself; those before it are not known any more.
     swept = {"iter_8.pth", "best_acc_iter_4.pth"}
     assert files(tmp_path) == (left | current | {"iter_7.pth"}) - swept
 
