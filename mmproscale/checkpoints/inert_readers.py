@@ -2,7 +2,7 @@
 
 torch's weights-only unpickler calls every name that it is allowed to call. So each allowed name is
 bound to a reader of ours, which only keeps the file's values; its `restore` then checks them and
-builds the real object. mmengine's checkpoints name methods of a few classes by `getattr`; only those
+builds the real object. mmengine's checkpoints name methods of a few classes by `getattr`; no other
 methods can be named.
 """
 
@@ -87,10 +87,10 @@ class HistoryReader:
     def restore(self) -> HistoryBuffer:
         """Return the buffer; the file's own statistics methods are ignored."""
         state = self.state if isinstance(self.state, dict) else {}
-        fields = [state.get(key) for key in ("_log_history", "_count_history")]
-        if not all(isinstance(field, ArrayReader) for field in fields):
+        log, count = state.get("_log_history"), state.get("_count_history")
+        if not isinstance(log, ArrayReader) or not isinstance(count, ArrayReader):
             raise NotDataError("a HistoryBuffer without its arrays")
-        values, counts = (field.restore() for field in fields)
+        values, counts = log.restore(), count.restore()
         shapes_fit = values.ndim == 1 and values.shape == counts.shape
         if not shapes_fit or {values.dtype.kind, counts.dtype.kind} - set("biuf"):
             raise NotDataError("a HistoryBuffer whose arrays are no lists of numbers")
@@ -169,4 +169,3 @@ ALLOWED: dict[str, Any] = {
     # CfgNode is a subclass of dict. torch sets items only in classes that it knows as dicts.
     "yacs.config.CfgNode": OrderedDict,
 }
-

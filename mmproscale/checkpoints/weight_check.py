@@ -1,4 +1,4 @@
-"""Check of a checkpoint's weights and metadata, of any model: types, finite numbers, class names."""
+"""Check of any model's weights and metadata in a checkpoint: types, finite numbers, class names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -154,8 +154,10 @@ def _expect(fits: bool, source: str | Path, key: str, value: Any, expected: str)
 
 
 def _is_color(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 3 and all(
-        isinstance(number, (int, float, np.number)) for number in value
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == 3
+        and all(isinstance(number, (int, float, np.number)) for number in value)
     )
 
 

@@ -60,7 +60,7 @@ def _are_exits(value: Any, origin: dict) -> bool:
     is_list = isinstance(value, list) and len(value) > 0 and all(map(is_int, value))
     if not is_list or not all(map(is_int, (origin["num_layers"], origin["tail"]))):
         return False
-    return value == sorted(set(value)) and 1 <= value[0] and value[-1] <= origin["num_layers"]
+    return value == sorted(set(value)) and value[0] >= 1 and value[-1] <= origin["num_layers"]
 
 
 def _are_categories(value: Any, origin: dict) -> bool:
@@ -136,9 +136,9 @@ def check_values(table: DerivedTable, path: Path) -> None:
             )
 
 
-def _wrong_images(table: DerivedTable) -> Iterator[tuple[str, str, np.ndarray]]:
+def _wrong_images(table: DerivedTable) -> Iterator[tuple[str, str, Any]]:
     """Yield column, what is expected, and (N,) which images have something else."""
-    ids, firsts = np.unique(np.array(table.image_ids), return_index=True)
+    _, firsts = np.unique(np.array(table.image_ids), return_index=True)
     twice = np.ones(len(table), bool)
     twice[firsts] = False
     yield "image_id", "unique", twice
@@ -157,7 +157,7 @@ def _wrong_images(table: DerivedTable) -> Iterator[tuple[str, str, np.ndarray]]:
 
 def _has_quality(table: DerivedTable) -> np.ndarray:
     """Return (N, E) whether quality is defined: by true boxes, or segments of truth or result."""
-    counts = table.counts
+    counts: Any = table.counts
     defined = np.zeros(table.quality.shape, bool)
     if isinstance(counts, BoxMatches):
         defined[counts.truth_images] = True
@@ -166,8 +166,8 @@ def _has_quality(table: DerivedTable) -> np.ndarray:
     return defined
 
 
-def _wrong_counts(counts: Any, classes: int) -> Iterator[tuple[str, str, np.ndarray]]:
-    def at(images: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+def _wrong_counts(counts: Any, classes: int) -> Iterator[tuple[str, str, Any]]:
+    def at(images: np.ndarray, wrong: Any) -> np.ndarray:
         found = np.zeros(counts.num_images, bool)
         found[images[wrong]] = True
         return found

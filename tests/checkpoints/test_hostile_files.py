@@ -1,4 +1,4 @@
-"""Hostile checkpoints and derived files are refused by name; nothing outside a run's folder changes.
+"""Hostile checkpoints and derived files are refused by name; no file of other folders changes.
 
 All of them with MMPROSCALE_FULL_TESTS=1; otherwise a tenth.
 """
@@ -7,6 +7,7 @@ import copy
 import os
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -107,12 +108,12 @@ def test_hostile_files(folder, tmp_path, monkeypatch, capsys):
     for seed in range(round(150 * SHARE)):
         file = tmp_path / "hostile.parquet"
         name = write_hostile(random.Random(seed), file)
-        tally.add(f"derived {seed}, {name}", outcome(lambda: read_table(file), file))
+        tally.add(f"derived {seed}, {name}", outcome(partial(read_table, file), file))
     canaries = int((folder / "canary").exists())
     with capsys.disabled():
         print(
-            f"\nhostile checkpoints and derived files: {tally.tried} tried, {tally.refused} refused "
-            f"naming the path, {canaries} canaries, {tally.hangs} hangs (10 s each), "
+            f"\nhostile checkpoints and derived files: {tally.tried} tried, {tally.refused} "
+            f"refused naming the path, {canaries} canaries, {tally.hangs} hangs (10 s each), "
             f"{tally.tracebacks} tracebacks"
         )
     assert not tally.wrong, "\n".join(tally.wrong)

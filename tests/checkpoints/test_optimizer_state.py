@@ -112,9 +112,15 @@ def put(*keys_and_value):
         (put("state", 7, {"step": 1}), "state of an unknown parameter, 7"),
         (put("state", 0, [1]), r"state\[0\] with \[\], and the run's optimiser has"),
         (lambda s: s["state"][0].pop("exp_avg"), r"state\[0\] with .*'exp_avg_sq'"),
-        (put("state", 0, "exp_avg", torch.zeros(9)), r"of shape \(9,\), and the run's has \(2, 3\)"),
+        (
+            put("state", 0, "exp_avg", torch.zeros(9)),
+            r"of shape \(9,\), and the run's has \(2, 3\)",
+        ),
         (put("state", 0, "exp_avg", torch.zeros(2, 3).long()), "of type torch.int64"),
-        (put("state", 0, "exp_avg", torch.full((2, 3), float("inf"))), "values that are not finite"),
+        (
+            put("state", 0, "exp_avg", torch.full((2, 3), float("inf"))),
+            "values that are not finite",
+        ),
         (put("state", 0, "exp_avg_sq", -torch.ones(2, 3)), "with negative squares"),
         (put("state", 0, "step", torch.tensor(-1.0)), r"state\[0\]\.step below 0"),
         (put("state", 0, "step", torch.zeros(2)), r"\.step of shape \(2,\)"),
@@ -143,7 +149,8 @@ REAL_SCALE = dict(
 
 
 @pytest.mark.parametrize(
-    "scale", [{}, [1], {"scale": 1.0}, {**REAL_SCALE, "scale": float("nan")}, REAL_SCALE | {"scale": 0}]
+    "scale",
+    [{}, [1], {"scale": 1.0}, {**REAL_SCALE, "scale": float("nan")}, REAL_SCALE | {"scale": 0}],
 )
 def test_a_loss_scale_of_another_form(scale):
     own = wrapper_of(steps=0)

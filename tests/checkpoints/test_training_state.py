@@ -80,7 +80,10 @@ HUB, INFO = "message_hub", ("message_hub", "runtime_info")
         (put(*INFO, "outdated_ckpts", [3]), "outdated_ckpts .*, no list of names"),
         (put("optimizer", "state", 0, "exp_avg", torch.zeros(7)), r"optimizer with state\[0\]"),
         (put("param_schedulers", []), "0 param_schedulers, and the run has 3"),
-        (put("param_schedulers", 0, "step", print), r"param_schedulers\[0\] with an unknown 'step'"),
+        (
+            put("param_schedulers", 0, "step", print),
+            r"param_schedulers\[0\] with an unknown 'step'",
+        ),
         (put("param_schedulers", 0, "last_step", -2), "last_step -2"),
         (put("param_schedulers", 0, "total_iters", 0), "total_iters 0"),
         (put("param_schedulers", 0, "base_values", [1.0, 2.0]), "base_values"),

@@ -1,7 +1,7 @@
 """Checkpoints that lie: each changes one thing of a real one, chosen by a random generator.
 
-A family is a function of (random, content): it changes the content, or returns another one. `WEIGHTS`
-are wrong for every use, `STATE` only for a resume; `RAW` write a whole file of other bytes.
+A family is a function of (random, content): it changes the content, or returns another one.
+`WEIGHTS` are wrong for every use, `STATE` only for a resume; `RAW` write a whole file of bytes.
 """
 
 import os
@@ -151,7 +151,12 @@ class HashOnce:
 def code(rng: random.Random, content: dict, canary: Path) -> None:
     text = f"open({str(canary)!r}, 'w')"
     call = rng.choice(
-        [Call(os.system, f"touch {canary}"), Call(eval, text), Call(exec, text), Call(open, "a", "w")]
+        [
+            Call(os.system, f"touch {canary}"),
+            Call(eval, text),
+            Call(exec, text),
+            Call(open, "a", "w"),
+        ]
         + [Call(torch.load, str(canary)), Call(__import__, "antigravity"), Call(Path, "a"), print]
         + [Call(bytearray, 2**40), Call(getattr, dict, "fromkeys"), Call(torch.FloatStorage, 2**40)]
     )
@@ -252,7 +257,9 @@ def wrong_scheduler(rng: random.Random, content: dict) -> None:
         values = [[], [1.0, 2.0], ["a"], [float("nan")], 5, None, [float("inf")]]
         rng.choice(states)[rng.choice(["base_values", "_last_value"])] = rng.choice(values)
     else:
-        states[1]["milestones"] = rng.choice([5, [3, 5], {"a": 1}, {3: "a"}, {3: float("nan")}, None])
+        states[1]["milestones"] = rng.choice(
+            [5, [3, 5], {"a": 1}, {3: "a"}, {3: float("nan")}, None]
+        )
 
 
 def missing(rng: random.Random, content: dict) -> None:
@@ -265,7 +272,15 @@ WEIGHTS: list[Change] = [
 ]
 STATE: list[Change] = [
     *[wrong_optimizer_state] * 3,
-    *(wrong_step, wrong_optimizer, wrong_option, wrong_counter, wrong_hub, wrong_scheduler, missing),
+    *(
+        wrong_step,
+        wrong_optimizer,
+        wrong_option,
+        wrong_counter,
+        wrong_hub,
+        wrong_scheduler,
+        missing,
+    ),
 ]
 
 
@@ -348,7 +363,11 @@ def broken_safetensors(rng: random.Random, path: Path) -> None:
     (size,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + size])
     key = rng.choice(["dtype", "shape", "data_offsets"])
-    values = {"dtype": ["F99", 5, "I64"], "shape": [[9], [-1], "a"], "data_offsets": [[0, 99], [5, 1]]}
+    values = {
+        "dtype": ["F99", 5, "I64"],
+        "shape": [[9], [-1], "a"],
+        "data_offsets": [[0, 99], [5, 1]],
+    }
     header["linear.weight"][key] = rng.choice(values[key])
     text = json.dumps(header).encode()
     stated = rng.choice([len(text), len(text), len(text) + 99, 2**63, 2**40])

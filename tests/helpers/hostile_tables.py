@@ -91,7 +91,10 @@ def _origin(rng: random.Random, path: Path) -> str:
         content.pop(key)
     text = json.dumps(content).encode()
     if rng.random() < 0.2:
-        key, text = "JSON", rng.choice([b"", b"{", b"[" * 10**5, b"5", b"\xff", b"9" * 5000, b"null"])
+        key, text = (
+            "JSON",
+            rng.choice([b"", b"{", b"[" * 10**5, b"5", b"\xff", b"9" * 5000, b"null"]),
+        )
     pq.write_table(table.replace_schema_metadata({KEY: text}), path)
     return f"{key} {text[:80]!r}"
 

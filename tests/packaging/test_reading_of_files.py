@@ -53,4 +53,6 @@ def test_the_scan_sees_each_way():
     ):  # fmt: skip
         assert faults(line), line
     assert faults("import torch; torch.load('a', weights_only=False)", is_loader=True)
-    assert not faults("model.eval(); import torch; torch.load(a, weights_only=True)", is_loader=True)
+    assert not faults(
+        "model.eval(); import torch; torch.load(a, weights_only=True)", is_loader=True
+    )

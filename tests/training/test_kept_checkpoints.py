@@ -7,7 +7,9 @@ import pytest
 from mmproscale.training.kept_checkpoints import drop_foreign_files, left_behind
 
 
-@pytest.mark.parametrize("path", ["/", "/etc", "best_a.pth", "run/../best_a.pth", "run/vis_data", 5])
+@pytest.mark.parametrize(
+    "path", ["/", "/etc", "best_a.pth", "run/../best_a.pth", "run/vis_data", 5]
+)
 def test_paths_out_of_the_folder_are_forgotten(tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
     info = dict(best_ckpt=path, last_ckpt="run/iter_2.pth", keep_ckpt_ids=[2], other="/etc")
@@ -37,7 +39,14 @@ def test_addresses_are_compared_as_text():
 
 
 def test_only_checkpoints_that_a_kill_left_are_named(tmp_path):
-    names = ["iter_2.pth", "iter_4.pth", "best_a_iter_2.pth", "notes.txt", "iter_6.pth", "iter_9.pth"]
+    names = [
+        "iter_2.pth",
+        "iter_4.pth",
+        "best_a_iter_2.pth",
+        "notes.txt",
+        "iter_6.pth",
+        "iter_9.pth",
+    ]
     for name in names:
         (tmp_path / name).touch()
     os.utime(tmp_path / "iter_9.pth", (0, 0))
