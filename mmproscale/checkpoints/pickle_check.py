@@ -19,8 +19,8 @@ from torch._weights_only_unpickler import _get_allowed_globals
 from mmproscale.checkpoints.inert_readers import ALLOWED, NotDataError
 
 ZIP_MAGIC = b"PK\x03\x04"
-MAX_OPERATIONS = 1_000_000
-"""Operations of a file's pickles. A detector with its optimiser has about 100,000."""
+MAX_OPERATIONS = 500_000
+"""Operations of a file's pickles. A parameter with its averages and AdamW's state takes about 190."""
 MAX_KEY = 100
 """Values in a key of a dict, or in the description of a storage."""
 
