@@ -11,6 +11,8 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 
 from mmproscale.registry import HOOKS
+from mmproscale.training.random_states import gather_random_states
+from mmproscale.training.resume_hook import RANDOM_STATES
 from mmproscale.utils.atomic_files import (
     atomic_write_bytes,
     atomic_write_text,
@@ -71,12 +73,14 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Stock first removes the oldest checkpoint or the previous best, then writes the new one in place
     and points `last_checkpoint` to it. This hook writes to a temporary file, renames it, points
-    `last_checkpoint` to it in the same way, and then removes.
+    `last_checkpoint` to it in the same way, and then removes. The checkpoint from which a run resumes
+    holds the random states of all processes.
     """
 
     backend_args: dict | None
     file_backend: Any
     _depth = 0
+    _random_states: list[dict[str, Any]] | None = None
 
     def before_train(self, runner) -> None:
         """Choose the backend, and check that the folder can be written.
@@ -91,6 +95,11 @@ class AtomicCheckpointHook(CheckpointHook):
         if self.backend_args == {"backend": _BACKEND} and is_main_process():
             ensure_writable_dir(self.out_dir)
         self.file_backend = DeferredRemovals(self.file_backend)
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Add the random states, but not to the best checkpoint, which is for inference."""
+        if self._random_states is not None:
+            checkpoint[RANDOM_STATES] = self._random_states
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
         with self._removing_afterwards():
@@ -121,6 +130,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_last(self, runner, step: int, meta: dict) -> None:
         self.last_ckpt = self._path_of(step)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        self._random_states = gather_random_states()
         runner.save_checkpoint(
             self.out_dir,
             self.filename_tmpl.format(step),
@@ -132,6 +142,7 @@ class AtomicCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args,
         )
+        self._random_states = None
         if is_main_process():
             atomic_write_text(osp.join(runner.work_dir, "last_checkpoint"), self.last_ckpt)
 
