@@ -6,13 +6,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 
 from mmproscale.registry import HOOKS
-from mmproscale.training.random_states import gather_random_states
-from mmproscale.training.resume_hook import RANDOM_STATES
+from mmproscale.training.resume_hook import RANDOM_STATES, training_random_state
 from mmproscale.utils.atomic_files import (
     atomic_write_bytes,
     atomic_write_text,
@@ -130,7 +129,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _save_last(self, runner, step: int, meta: dict) -> None:
         self.last_ckpt = self._path_of(step)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
-        self._random_states = gather_random_states()
+        self._random_states = all_gather_object(training_random_state(runner))
         runner.save_checkpoint(
             self.out_dir,
             self.filename_tmpl.format(step),

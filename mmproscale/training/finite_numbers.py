@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
@@ -153,13 +152,10 @@ class FiniteNumbersHook(Hook):
         runner = self._runner
         source = non_finite_source(unwrapped(runner.model), runner.optim_wrapper, self._batch)
         rate = next(iter(_wrappers(runner.optim_wrapper))).param_groups[0]["lr"]
-        error = InputError(
+        return InputError(
             f"iteration {runner.iter + 1}: {fault}{source and f' (first in {source})'}; images "
             f"{_images(self._batch)}; learning rate {rate:g}; {_last_checkpoint(runner)}. {_ADVICE}"
         )
-        if get_rank():  # command lines print only the first process's error
-            runner.logger.error(str(error))
-        return error
 
 
 _ADVICE = "Look at these images, lower the learning rate or clip gradients, then --resume"

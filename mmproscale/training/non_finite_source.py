@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,21 +29,54 @@ def non_finite_source(model: nn.Module, wrapper: OptimWrapper, batch: Any) -> st
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             return f"the weight {name}"
-    hooks = [
-        module.register_forward_hook(_raise_at(name or "the model"))
-        for name, module in model.named_modules()
-    ]
-    try:
-        with torch.no_grad(), wrapper.optim_context(model):
+    with _watched(model), torch.no_grad(), wrapper.optim_context(model):
+        try:
             model._run_forward(model.data_preprocessor(batch, True), mode="loss")
-    except _FoundError as found:
-        return str(found)
-    except Exception:  # only the search has failed; the fault itself is reported
-        return ""
+        except _FoundError as found:
+            return str(found)
+        except Exception:  # only the search has failed; the fault itself is reported
+            return ""
+    return ""
+
+
+@contextmanager
+def _watched(model: nn.Module) -> Iterator[None]:
+    """Check the outputs of all modules, and the costs of mmdet's assigners."""
+    # The model itself returns the losses, whose names are known.
+    hooks = [
+        module.register_forward_hook(_raise_at(name))
+        for name, module in model.named_modules()
+        if name
+    ]
+    assigners = [module.assigner for module in model.modules() if hasattr(module, "assigner")]
+    kept = [dict(vars(assigner)) for assigner in assigners]
+    for assigner in assigners:
+        vars(assigner).update(_with_checked_costs(vars(assigner)))
+    try:
+        yield
     finally:
         for hook in hooks:
             hook.remove()
-    return ""
+        for assigner, attributes in zip(assigners, kept, strict=True):
+            vars(assigner).update(attributes)
+
+
+def _with_checked_costs(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return an assigner's costs, each with a check of its result."""
+    checked = {n: _checked_cost(cost) for n, cost in attributes.items() if n.endswith("_cost")}
+    if "match_costs" in attributes:
+        checked["match_costs"] = [_checked_cost(cost) for cost in attributes["match_costs"]]
+    return checked
+
+
+def _checked_cost(cost: Callable) -> Callable:
+    def check(*args: Any, **kwargs: Any) -> Tensor:
+        result = cost(*args, **kwargs)
+        if not result.isfinite().all():
+            raise _FoundError(f"the matching cost {type(cost).__name__}")
+        return result
+
+    return check
 
 
 def _raise_at(name: str) -> Callable:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import all_gather_object
 
 from mmproscale.errors import InputError
 
@@ -51,11 +50,6 @@ def restore_random_state(state: dict[str, Any]) -> None:
             f"the checkpoint's random_states are damaged ({str(e).splitlines()[0]}): "
             "resume from another checkpoint"
         ) from e
-
-
-def gather_random_states() -> list[dict[str, Any]]:
-    """Return the random states of all processes by rank; every process must call it."""
-    return all_gather_object(random_state())
 
 
 @contextmanager

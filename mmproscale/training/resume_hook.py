@@ -32,7 +32,8 @@ class ResumeHook(Hook):
         InputError: `changed_schedule` is unknown.
     """
 
-    priority = "VERY_HIGH"
+    # A changed schedule is taken out of the checkpoint before others check and load that.
+    priority = "HIGHEST"
 
     def __init__(self, changed_schedule: str = "apply") -> None:
         if changed_schedule not in CHOICES:
@@ -41,7 +42,7 @@ class ResumeHook(Hook):
         self._schedule: ConfigSchedule | None = None
         self._changes: list[str] = []
         self._state: dict[str, Any] | None = None
-        self._before_validation: dict[str, Any] | None = None
+        self.before_validation: dict[str, Any] | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Compare the schedule of a run that is resumed, and take this process's random state.
@@ -59,12 +60,14 @@ class ResumeHook(Hook):
                 f"the config's schedule is not the checkpoint's ({_listed(self._changes)}): restore "
                 "it, or apply the new one with --changed-schedule apply"
             )
-        states = checkpoint.get(RANDOM_STATES)
+        if self._changes and runner.param_schedulers is not None:
+            checkpoint["param_schedulers"] = [s.state_dict() for s in runner.param_schedulers]
+        states = checkpoint.pop(RANDOM_STATES, None)
         if isinstance(states, list) and get_rank() < len(states):
             self._state = states[get_rank()]
         else:
             runner.logger.warning(
-                f"The checkpoint has random states of {len(states or ())} processes: the run "
+                f"The checkpoint has random states of {_number(states)} processes: the run "
                 "continues with other random numbers than the unbroken run"
             )
 
@@ -98,17 +101,27 @@ class ResumeHook(Hook):
 
     def before_val(self, runner: Runner) -> None:
         """Keep the random state of training."""
-        self._before_validation = random_state()
+        self.before_validation = random_state()
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Restore the random state of training, before a hook saves a checkpoint."""
-        if self._before_validation is not None:
-            restore_random_state(self._before_validation)
-            self._before_validation = None
+        if self.before_validation is not None:
+            restore_random_state(self.before_validation)
+            self.before_validation = None
+
+
+def training_random_state(runner: Runner) -> dict[str, Any]:
+    """Return the random state of training, also during a validation."""
+    hooks = [hook for hook in runner.hooks if isinstance(hook, ResumeHook)]
+    return next((h.before_validation for h in hooks if h.before_validation), random_state())
 
 
 def _learning_rate(runner: Runner) -> float:
     return runner.optim_wrapper.param_groups[0]["lr"]
+
+
+def _number(states: Any) -> int:
+    return len(states) if isinstance(states, list) else 0
 
 
 def _listed(changes: list[str]) -> str:

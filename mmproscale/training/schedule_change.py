@@ -38,11 +38,14 @@ class ConfigSchedule:
         return isinstance(wrapper, OptimWrapper) and not isinstance(wrapper, OptimWrapperDict)
 
     def differences(self, checkpoint: Mapping[str, Any]) -> list[str]:
-        """Return what a checkpoint has otherwise, as ``NAME: OLD -> NEW``."""
-        info = checkpoint["message_hub"]["runtime_info"]
-        found = list(_changed("", info, self.limits))
-        groups = checkpoint.get("optimizer", {}).get("param_groups", [])
-        if len(groups) == len(self.groups):
+        """Return what a checkpoint has otherwise, as ``NAME: OLD -> NEW``.
+
+        Parts that the checkpoint lacks, or that have another form, are left out: whether a run can
+        resume from it is checked elsewhere.
+        """
+        found = list(_changed("", _part(checkpoint, "message_hub", "runtime_info"), self.limits))
+        groups = _part(checkpoint, "optimizer").get("param_groups")
+        if isinstance(groups, list) and len(groups) == len(self.groups):
             for old, new in zip(groups, self.groups, strict=True):
                 found += _changed("", old, _settings(new))
         states = checkpoint.get("param_schedulers")
@@ -50,9 +53,7 @@ class ConfigSchedule:
             if len(states) != len(self.schedulers):
                 found.append(f"param_schedulers: {len(states)} -> {len(self.schedulers)}")
             for old, scheduler in zip(states, self.schedulers, strict=False):
-                name = f"{type(scheduler).__name__}."
-                new = scheduler.state_dict()
-                found += _changed(name, old, {k: v for k, v in new.items() if k not in _RUNNING})
+                found += _changed_scheduler(old, scheduler)
         return list(dict.fromkeys(found))
 
     def apply(self, runner: Runner) -> None:
@@ -86,11 +87,33 @@ def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _changed(prefix: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in new.items():
-        plain = isinstance(value, (bool, int, float, str, list, tuple, dict, type(None)))
-        if plain and key in old and old[key] != value:
+def _part(content: Any, *keys: str) -> Mapping[str, Any]:
+    for key in keys:
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return content if isinstance(content, Mapping) else {}
+
+
+def _changed_scheduler(old: Any, scheduler: _ParamScheduler) -> Iterator[str]:
+    name, new = type(scheduler).__name__, scheduler.state_dict()
+    if isinstance(old, Mapping) and old.keys() != new.keys():
+        yield f"param_schedulers: another one -> {name}"
+    else:
+        settings = {key: value for key, value in new.items() if key not in _RUNNING}
+        yield from _changed(f"{name}.", old, settings)
+
+
+def _changed(prefix: str, old: Any, new: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in new.items() if isinstance(old, Mapping) else ():
+        is_plain = isinstance(value, (bool, int, float, str, list, tuple, dict, type(None)))
+        if is_plain and key in old and _plain(old[key]) != _plain(value):
             yield f"{prefix}{key}: {_short(old[key])} -> {_short(value)}"
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in the form in which a checkpoint has it."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _short(value: Any) -> str:
