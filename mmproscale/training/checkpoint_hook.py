@@ -72,7 +72,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Stock first removes the oldest checkpoint or the previous best, then writes the new one in place
     and points `last_checkpoint` to it. This hook writes to a temporary file, renames it, points
-    `last_checkpoint` to it in the same way, and then removes. The checkpoint from which a run resumes
+    `last_checkpoint` to it in the same way, and then removes. A checkpoint from which a run resumes
     holds the random states of all processes.
     """
 

@@ -57,8 +57,8 @@ class ResumeHook(Hook):
             self._changes = self._schedule.differences(checkpoint)
         if self._changes and self.changed_schedule == "refuse":
             raise InputError(
-                f"the config's schedule is not the checkpoint's ({_listed(self._changes)}): restore "
-                "it, or apply the new one with --changed-schedule apply"
+                f"the config's schedule is not the checkpoint's ({_listed(self._changes)}): "
+                "restore it, or apply the new one with --changed-schedule apply"
             )
         if self._changes and runner.param_schedulers is not None:
             checkpoint["param_schedulers"] = [s.state_dict() for s in runner.param_schedulers]

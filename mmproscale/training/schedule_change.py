@@ -44,8 +44,8 @@ class ConfigSchedule:
         resume from it is checked elsewhere.
         """
         found = list(_changed("", _part(checkpoint, "message_hub", "runtime_info"), self.limits))
-        groups = _part(checkpoint, "optimizer").get("param_groups")
-        if isinstance(groups, list) and len(groups) == len(self.groups):
+        groups = _groups(_part(checkpoint, "optimizer"))
+        if len(groups) == len(self.groups):
             for old, new in zip(groups, self.groups, strict=True):
                 found += _changed("", old, _settings(new))
         states = checkpoint.get("param_schedulers")
@@ -62,15 +62,20 @@ class ConfigSchedule:
         first = {kind: kinds.index(kind) for kind in kinds}
         # One group of each kind is enough, and a model may have hundreds of groups.
         places = list(first.values())
-        small = SimpleNamespace(param_groups=[dict(self.groups[place]) for place in places])
-        schedulers = [_moved(scheduler, small, places) for scheduler in self.schedulers]
-        _step(schedulers, runner)
+        groups = [dict(self.groups[place]) for place in places]
+        small = SimpleNamespace(param_groups=groups, step=None, _global_step=0)
+        # A schedule by a metric can't be computed, and keeps its state.
+        pairs = [
+            (scheduler, _moved(fresh, small, places))
+            for scheduler, fresh in zip(runner.param_schedulers or [], self.schedulers, strict=True)
+            if not isinstance(fresh, ReduceOnPlateauParamScheduler)
+        ]
+        _step([moved for _, moved in pairs], runner)
         of_group = [places.index(first[kind]) for kind in kinds]
         for group, place in zip(runner.optim_wrapper.param_groups, of_group, strict=True):
             group.update(small.param_groups[place])
-        for scheduler, moved in zip(runner.param_schedulers or [], schedulers, strict=True):
-            if not isinstance(scheduler, ReduceOnPlateauParamScheduler):
-                _expand(scheduler, moved, of_group)
+        for scheduler, moved in pairs:
+            _expand(scheduler, moved, of_group)
 
 
 def _without_tensors(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +96,13 @@ def _part(content: Any, *keys: str) -> Mapping[str, Any]:
     for key in keys:
         content = content.get(key) if isinstance(content, Mapping) else None
     return content if isinstance(content, Mapping) else {}
+
+
+def _groups(optimizer: Mapping[str, Any]) -> list[Any]:
+    """Return a saved optimizer's groups, and the settings that mmengine lists as another one."""
+    groups = optimizer.get("param_groups")
+    base = optimizer.get("base_param_settings")
+    return [*(groups if isinstance(groups, list) else ()), *([base] if base else [])]
 
 
 def _changed_scheduler(old: Any, scheduler: _ParamScheduler) -> Iterator[str]:
@@ -134,9 +146,8 @@ def _moved(scheduler: _ParamScheduler, optimizer: Any, places: list[int]) -> _Pa
 
 def _step(schedulers: list[_ParamScheduler], runner: Runner) -> None:
     """Step as mmengine's hook has done until the runner's iteration."""
-    steppable = [s for s in schedulers if not isinstance(s, ReduceOnPlateauParamScheduler)]
-    by_iter = [s for s in steppable if not s.by_epoch]
-    by_epoch = [s for s in steppable if s.by_epoch]
+    by_iter = [scheduler for scheduler in schedulers if not scheduler.by_epoch]
+    by_epoch = [scheduler for scheduler in schedulers if scheduler.by_epoch]
     epochs = isinstance(runner.train_loop, EpochBasedTrainLoop)
     length = len(runner.train_dataloader) if epochs else runner.iter + 1
     with warnings.catch_warnings():

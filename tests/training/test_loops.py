@@ -140,9 +140,10 @@ def test_a_seed_that_was_drawn_is_resumed(tmp_path):
     assert sorted(seen) == list(range(20))
 
 
-def test_an_epoch_of_another_length_starts_again(tmp_path, caplog):
-    run(tmp_path, stop_at=4, loop="Epoch")
-    second = run(tmp_path, resume=True, loop="Epoch", loader=dict(batch_size=5))
+def test_an_epoch_of_another_length_starts_again(tmp_path):
+    options = dict(loop="Epoch", sampler=dict(type="DefaultSampler", shuffle=True))
+    run(tmp_path, stop_at=4, **options)
+    second = run(tmp_path, resume=True, loader=dict(batch_size=5), **options)
     assert [step for step, *_ in second.steps] == list(range(4, 12))
 
 

@@ -13,7 +13,7 @@ COSINE = dict(type="CosineAnnealingLR", by_epoch=False, begin=3, end=40, T_max=3
 STEPS = dict(type="MultiStepLR", by_epoch=False, milestones=[2, 9], gamma=0.1)
 EPOCHS = dict(type="ExponentialLR", by_epoch=True, gamma=0.5)
 ONE_CYCLE = dict(type="OneCycleLR", eta_max=0.1, total_steps=50, by_epoch=False)
-PLATEAU = dict(type="ReduceOnPlateauLR", monitor="loss", by_epoch=False)
+PLATEAU = dict(type="ReduceOnPlateauLR", monitor="loss")
 
 
 class Run:
@@ -114,7 +114,7 @@ def test_a_schedule_by_a_metric_keeps_its_state():
     new.param_schedulers[0].load_state_dict(dict(num_bad_epochs=3))
     resumed(new, old).apply(new)
     assert new.param_schedulers[0].num_bad_epochs == 3
-    assert new.rates() == [0.2, 0.4, 0.2]
+    assert new.rates()[:3] == [0.2, 0.4, 0.2]
 
 
 @pytest.mark.parametrize(

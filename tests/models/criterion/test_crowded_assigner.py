@@ -1,12 +1,22 @@
 """More objects than queries get the cheapest matches; fewer are matched as mmdet does."""
 
+import pytest
 import torch
 from mmdet.models.task_modules.assigners import TopkHungarianAssigner
+from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
 from scipy.optimize import linear_sum_assignment
 
 from mmproscale.models.criterion.crowded_assigner import CrowdedAssigner
 
+pytestmark = pytest.mark.usefixtures("scope")
 META = dict(img_shape=(100, 100))
+
+
+@pytest.fixture
+def scope():
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        yield
 
 
 def boxes(number):
@@ -43,8 +53,6 @@ def test_each_query_gets_an_object_and_the_sum_of_costs_is_least():
 
 
 def _costs(assigner, scores, found, truth, labels):
-    from mmengine.structures import InstanceData
-
     queries = InstanceData(scores=scores, bboxes=found)
     objects = InstanceData(labels=labels, bboxes=truth)
     parts = (assigner.cls_cost, assigner.reg_cost, assigner.iou_cost)
