@@ -50,7 +50,7 @@ class FiniteNumbersHook(Hook):
         if self._runner is not None:
             return
         self._runner = runner
-        model = unwrapped(runner.model)
+        model: Any = unwrapped(runner.model)
         self._infinite_buffers = {n for n, b in model.named_buffers() if not _is_finite(b)}
         model.parse_losses = self._with_checked_losses(model.parse_losses)
         runner.model.train_step = self._with_checked_costs(runner.model.train_step)

@@ -30,6 +30,8 @@ class ResumableIterLoop(IterBasedTrainLoop):
     and loads none of them.
     """
 
+    dataloader_iterator: Any
+
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, **options: Any) -> None:
         loader = built(runner, dataloader)
         self.batches = EndlessBatches(loader.batch_sampler, runner.seed)
@@ -94,10 +96,12 @@ def built(runner: Runner, dataloader: DataLoader | dict) -> DataLoader:
     """
     if isinstance(dataloader, dict):
         by_rank = runner._randomness_cfg.get("diff_rank_seed", False)
-        dataloader = runner.build_dataloader(dataloader, runner.seed, by_rank)
-    if dataloader.batch_sampler is None:
+        loader = runner.build_dataloader(dataloader, runner.seed, by_rank)
+    else:
+        loader = dataloader
+    if loader.batch_sampler is None:
         raise InputError("train_dataloader.batch_size=None: training needs a batch size")
-    return dataloader
+    return loader
 
 
 def share_seed(runner: Runner, batches: PositionedBatches) -> None:

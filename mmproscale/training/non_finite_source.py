@@ -15,7 +15,7 @@ class _FoundError(Exception):
     """Stops the forward pass; the message names the source."""
 
 
-def non_finite_source(model: nn.Module, wrapper: OptimWrapper, batch: Any) -> str:
+def non_finite_source(model: Any, wrapper: OptimWrapper, batch: Any) -> str:
     """Name the first module with a weight or an output that is not finite, by another forward pass.
 
     Args:
@@ -63,7 +63,9 @@ def _watched(model: nn.Module) -> Iterator[None]:
 
 def _with_checked_costs(attributes: dict[str, Any]) -> dict[str, Any]:
     """Return an assigner's costs, each with a check of its result."""
-    checked = {n: _checked_cost(cost) for n, cost in attributes.items() if n.endswith("_cost")}
+    checked: dict[str, Any] = {
+        n: _checked_cost(cost) for n, cost in attributes.items() if n.endswith("_cost")
+    }
     if "match_costs" in attributes:
         checked["match_costs"] = [_checked_cost(cost) for cost in attributes["match_costs"]]
     return checked

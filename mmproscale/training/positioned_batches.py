@@ -12,6 +12,16 @@ from torch.utils.data import DataLoader, Dataset
 from mmproscale.errors import InputError
 from mmproscale.training.random_states import seeded
 
+_OPTIONS = (
+    "num_workers",
+    "collate_fn",
+    "pin_memory",
+    "timeout",
+    "worker_init_fn",
+    "multiprocessing_context",
+    "prefetch_factor",
+    "persistent_workers",
+)
 # An index of the dataset, and the seed of its augmentation: (seed, epoch, position).
 Item = tuple[Any, tuple[int, int, int]]
 
@@ -134,9 +144,7 @@ def iterate_by(loader: DataLoader, batches: PositionedBatches) -> None:
 
     The loader keeps its attributes, which hooks read. Iteration draws no global random number.
     """
-    names = ("num_workers", "collate_fn", "pin_memory", "timeout", "worker_init_fn")
-    names += ("multiprocessing_context", "prefetch_factor", "persistent_workers")
-    options = {name: getattr(loader, name) for name in names}
+    options = {name: getattr(loader, name) for name in _OPTIONS}
 
     def get_iterator() -> Iterator:
         return DataLoader(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ def random_state() -> dict[str, Any]:
     ``cuda`` is the state of the current GPU; without GPU it is absent.
     """
     _, words, gauss = random.getstate()
-    _, keys, position, has_gauss, cached_gauss = np.random.get_state()
+    _, keys, position, has_gauss, cached_gauss = cast(tuple, np.random.get_state())
     state = {
         "python": [torch.tensor(words), gauss],
         "numpy": [torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached_gauss],
