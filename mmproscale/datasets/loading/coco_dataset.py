@@ -17,7 +17,7 @@ class Folder(NamedTuple):
     """Folder of a dataset.
 
     Attributes:
-        item_key: an item's key of the path of its file.
+        item_key: key of an item that holds the path of its file.
         what: name of one file in messages.
         content: name of all files in messages.
         for_tests: whether testing needs the folder.
@@ -33,8 +33,8 @@ class LocalCocoDataset(CocoDataset):
     """mmdet's COCO dataset, which refuses missing files by name (on local disks).
 
     Args:
-        hint: the way to get the data, for the message that `data_root` does not exist.
-        kwargs: those of mmdet's class.
+        hint: advice on getting the data, printed if `data_root` does not exist.
+        kwargs: arguments of mmdet's class.
 
     Raises:
         InputError: the root, a folder, the annotation file or a file that it names is missing; the
@@ -58,7 +58,7 @@ class LocalCocoDataset(CocoDataset):
         super()._join_prefix()
 
     def filter_data(self) -> Sequence[dict]:
-        """Return the images to train on: those that `filter_cfg` does not drop.
+        """Return the images to train on, without those that `filter_cfg` drops.
 
         Raises:
             InputError: no image is left.
@@ -70,8 +70,8 @@ class LocalCocoDataset(CocoDataset):
         kept = self._items_to_train_on(min_size, drop_empty)
         if not kept:
             raise InputError(
-                f"'{self.ann_file}' has no image to train on: of {len(self.data_list)} none is "
-                f"annotated and at least {min_size} pixels wide and high (filter_cfg.min_size)"
+                f"'{self.ann_file}' has no image to train on: none of {len(self.data_list)} "
+                f"is annotated and at least {min_size} pixels wide and high (filter_cfg.min_size)"
             )
         return kept
 
@@ -112,7 +112,7 @@ class LocalCocoDataset(CocoDataset):
         self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
 
     def _used_categories(self, categories: list[dict]) -> list[dict]:
-        """Return those that are classes, in the order of labels and with `isthing`."""
+        """Return the categories that are classes, in the order of labels and with `isthing`."""
         raise NotImplementedError
 
     def _check_root(self) -> None:

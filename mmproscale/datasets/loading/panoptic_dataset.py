@@ -43,8 +43,8 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
     `serialize_data` is.
 
     Args:
-        hint: the way to get the data, for the message that `data_root` does not exist.
-        kwargs: those of `CocoPanopticDataset`; `data_prefix` is dict(img=..., seg=...).
+        hint: advice on getting the data, printed if `data_root` does not exist.
+        kwargs: arguments of `CocoPanopticDataset`; `data_prefix` is dict(img=..., seg=...).
 
     Raises:
         InputError: the root, a folder, the annotation file, an image or a PNG is missing; the
@@ -138,7 +138,7 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
         return self.data_list[indices]
 
     def _check_void(self, path: str) -> None:
-        """Refuse a PNG with segments that the JSON forgot: a dropped image is never loaded."""
+        """Refuse a dropped image whose PNG has segments; loading would not find this fault."""
         ids = read_png(path, self.backend_args)
         refuse(segment_faults(ids, map_segments(ids, []), [], path))
 
