@@ -2,9 +2,9 @@
 
 from mmproscale.compat.import_hooks import install_stand_ins
 from mmproscale.compat.installed_packages import check_versions, describe_stack, stack
+from mmproscale.compat.mmpretrain_imports import let_mmpretrain_be_imported
 from mmproscale.compat.onedl_fork import correct_fork
 from mmproscale.compat.replaced_ops import replace_ops
-from mmproscale.compat.torchvision_for_mmpretrain import serve_torchvision_to_mmpretrain
 
 
 def apply() -> None:
@@ -16,7 +16,7 @@ def apply() -> None:
     check_versions()
     install_stand_ins()
     replace_ops()
-    serve_torchvision_to_mmpretrain()
+    let_mmpretrain_be_imported()
     correct_fork()
 
 

@@ -1,4 +1,4 @@
-"""mmpretrain's models import without torchvision; other packages still find none."""
+"""mmpretrain imports without torchvision, which others still lack, and next to transformers 5."""
 
 import importlib.util
 import subprocess
@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from mmproscale.compat.torchvision_for_mmpretrain import NAMES, torchvision_or_stand_in
+from mmproscale.compat.mmpretrain_imports import NAMES, torchvision_or_stand_in
 
 ABSENT = importlib.util.find_spec("torchvision") is None
 needs_absence = pytest.mark.skipif(not ABSENT, reason="torchvision is installed")
@@ -47,6 +47,9 @@ def test_mmpretrain_builds_a_backbone():
         "from mmengine.registry import MODELS\n"
         "assert MODELS.build(dict(type='mmpretrain.MViT', arch='tiny')).num_scales == 4\n"
         "assert (importlib.util.find_spec('torchvision') is None) == (before is None)\n"
+        "from mmproscale.compat.mmpretrain_imports import transformers_is_too_new\n"
+        "from mmpretrain.utils.dependency import WITH_MULTIMODAL\n"
+        "assert not (WITH_MULTIMODAL and transformers_is_too_new())\n"
         "assert not [f for f in sys.meta_path if 'mmpretrain' in getattr(f, 'module_name', '')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
