@@ -3,6 +3,7 @@
 from mmproscale.training.check_hooks import CheckpointMatchHook, GroundTruthCheckHook
 from mmproscale.training.checkpoint_hook import AtomicCheckpointHook
 from mmproscale.training.class_hooks import ClassCheckHook, ClassNamesHook
+from mmproscale.training.stop_hook import StopHook
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -10,4 +11,5 @@ __all__ = [
     "ClassCheckHook",
     "ClassNamesHook",
     "GroundTruthCheckHook",
+    "StopHook",
 ]

@@ -27,7 +27,13 @@ from mmproscale.version import __version__
 
 UNIVERSAL, BOXES = "mmproscale.UniversalSegMetric", "mmdet.CocoMetric"
 PANOPTIC, SEMANTIC = (UNIVERSAL, "mmdet.CocoPanopticMetric"), "mmseg.IoUMetric"
-ADDED_HOOKS = ("ClassCheckHook", "ClassNamesHook", "CheckpointMatchHook", "GroundTruthCheckHook")
+ADDED_HOOKS = (
+    "ClassCheckHook",
+    "ClassNamesHook",
+    "CheckpointMatchHook",
+    "GroundTruthCheckHook",
+    "StopHook",
+)
 
 
 def set_up_run(
@@ -174,8 +180,8 @@ def _evaluators(config: Config, *types: str) -> list:
 def build_runner(config: Config) -> Runner:
     """Build the Runner of a config, of the config's ``runner_type`` if it has one.
 
-    Hooks that check classes, checkpoints and ground truth are added where the config lacks them,
-    and stock's checkpoint hook is replaced by AtomicCheckpointHook.
+    Hooks that check classes, checkpoints and ground truth, and the hook that saves at a signal, are
+    added where the config lacks them. Stock's checkpoint hook is replaced by AtomicCheckpointHook.
 
     Raises:
         InputError: The config names an unknown type, or arguments that a type does not take.
