@@ -9,6 +9,7 @@ from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, views_from_options
 from mmproscale.utils.image_inputs import find_images, image_ids, result_names
 from mmproscale.utils.progress import progress_bars
+from mmproscale.utils.stop_signals import stop_requested, stops_deferred
 
 
 def parse_args() -> Namespace:
@@ -46,15 +47,16 @@ def main() -> None:
     results = PredictionFolder(
         args.out, predictor.categories, not args.no_pictures, predictor.kinds
     )
-    unreadable = predict_all(predictor, results, paths, names)
-    if len(results):
-        print(f"{len(results)} of {len(paths)} images are in {results.finish()}")
+    with stops_deferred():
+        unreadable = predict_all(predictor, results, paths, names)
+        if len(results):
+            print(f"{len(results)} of {len(paths)} images are in {results.finish()}")
     if unreadable:
         raise InputError(summary(unreadable, len(paths)))
 
 
 def predict_all(predictor, results, paths: list[Path], names: list[str]) -> list[InputError]:
-    """Predict and write every image; return the errors of those that can't be read."""
+    """Predict and write images until a signal comes; return the errors of unreadable ones."""
     unreadable = []
     with progress_bars() as bar:
         task = bar.add_task("images", total=len(paths))
@@ -66,6 +68,8 @@ def predict_all(predictor, results, paths: list[Path], names: list[str]) -> list
             else:
                 results.add(prediction, name, image_id)
             bar.advance(task)
+            if stop_requested():
+                break
     return unreadable
 
 

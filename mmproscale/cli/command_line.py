@@ -17,7 +17,7 @@ from mmengine.config import DictAction
 from mmproscale.errors import InputError
 from mmproscale.utils.config import TOOLS
 from mmproscale.utils.processors import PATIENCE
-from mmproscale.utils.stop_signals import Stopped, leave_at_once, stoppable
+from mmproscale.utils.stop_signals import Stopped, arrived, leave_at_once, stoppable
 
 ANY_CONFIG = "config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py"
 _BUILDING = re.compile(r"class `\w+` in \S+\.py: ")
@@ -37,6 +37,7 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
             try:
                 main()
             except Stopped as stop:
+                arrived()
                 status = stop.status
                 _say(str(stop))
             except Exception as error:

@@ -88,6 +88,6 @@ class StopHook(Hook):
                 number, f"nothing is saved at iteration {step}, no hook saves checkpoints"
             )
         kept = f"{saving[0].save_now(runner, step)} is saved, and --resume continues from it"
-        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        if type(runner.train_loop) is EpochBasedTrainLoop:  # it starts with a whole epoch
             kept += f", with all images of epoch {runner.epoch + 1}"
         raise Stopped(number, kept)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from types import FrameType
 from mmproscale.utils.child_processes import stand_apart
 
 NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
-RETRY = 0.05  # seconds
+RETRY = 0.1  # seconds
 SHOW_CURSOR = "\x1b[?25h"  # progress bars hide it
 
 
@@ -48,11 +49,12 @@ class Stopped(KeyboardInterrupt):
 
 @dataclass
 class _State:
-    """State of the main thread: the first signal, and how many blocks defer it."""
+    """State of the main thread: the first signal, how many blocks defer it, and its arrival."""
 
     handling: bool = False
     signal: int | None = None
     deferring: int = 0
+    arrived: bool = False
 
 
 _state = _State()
@@ -69,14 +71,16 @@ def stoppable() -> Iterator[None]:
         yield
         return
     _state.__init__(handling=True)  # type: ignore[misc]
-    previous = {number: signal.signal(number, _on_signal) for number in [*handled, signal.SIGALRM]}
+    signals = (*handled, signal.SIGALRM)
+    previous = {number: signal.signal(number, _on_signal) for number in signals}
     try:
         with _second_ctrl_c_leaves():
             yield
     finally:
         _state.handling = False
         for number, handler in previous.items():
-            signal.signal(number, signal.SIG_DFL if stop_requested() else handler)
+            ending = stop_requested() and number != signal.SIGALRM
+            signal.signal(number, signal.SIG_DFL if ending else handler)
 
 
 @contextmanager
@@ -110,6 +114,12 @@ def stop_requested() -> int | None:
     return _state.signal
 
 
+def arrived() -> None:
+    """Raise no more for the signal that came: the command has caught Stopped, and is leaving."""
+    _state.arrived = True
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def leave_at_once() -> None:
     """Let a signal from now on end the process, e.g. while modules are imported."""
     for number in _handled():
@@ -124,23 +134,45 @@ def _handled() -> list[signal.Signals]:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
-    if number != signal.SIGALRM:
-        if _state.signal is not None:
-            return
+    if number == signal.SIGALRM:
+        if _state.signal is not None and not _state.deferring and not _state.arrived:
+            _raise(_state.signal, frame)
+    elif _state.signal is None:
         _state.signal = number
-    if _state.signal is None or _state.deferring:
-        return
-    if _in_finalizer(frame):
-        signal.setitimer(signal.ITIMER_REAL, RETRY)
-        return
-    raise Stopped(_state.signal)
+        if not _state.deferring:
+            # The interpreter drops some exceptions, so this one is raised until it arrives.
+            signal.setitimer(signal.ITIMER_REAL, RETRY, RETRY)
+            _raise(number, frame)
 
 
-def _in_finalizer(frame: FrameType | None) -> bool:
-    """Tell whether a finalizer runs, which prints and drops what is raised in it."""
-    while frame is not None and frame.f_code.co_name != "__del__":
+def _raise(number: int, frame: FrameType | None) -> None:
+    """Raise Stopped, unless it is on its way or what is interrupted must end first."""
+    error = sys.exc_info()[1]
+    while error is not None and not isinstance(error, (Stopped, GeneratorExit)):
+        error = error.__context__
+    if error is None and not any(map(_must_end, _stack(frame))):
+        raise Stopped(number)
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
         frame = frame.f_back
-    return frame is not None
+
+
+def _must_end(frame: FrameType) -> bool:
+    """Tell whether an exception in a function is printed and dropped, or leaves an object broken.
+
+    The interpreter drops exceptions of finalizers, callbacks of weak references, and functions that
+    it calls after a fork. A loader whose workers are not all started can't be finalized.
+    """
+    name, module = frame.f_code.co_name, frame.f_globals.get("__name__")
+    return (
+        name in ("__del__", "_launch")
+        or module in ("weakref", "_weakrefset")
+        or (name == "cb" and frame.f_code.co_filename.startswith("<frozen importlib"))
+        or (name == "__init__" and module == "torch.utils.data.dataloader")
+    )
 
 
 @contextmanager

@@ -1,57 +1,23 @@
-"""SIGTERM and Ctrl-C, sent to real processes at chosen and at random moments."""
+"""SIGTERM and Ctrl-C during a training, sent to real processes at chosen and random moments."""
 
 import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.stopped_commands import NAME, STATUS, Command, children_of, processes
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 
-TESTS = Path(__file__).resolve().parents[1]
-STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
-NAME = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
-# Fifty by hand: STOPS=50 pytest tests/cli/test_stops.py
+# Fifty by hand: STOPS=50 pytest tests/training/test_stop_hook.py
 STOPS = int(os.environ.get("STOPS", "5"))
 
 pytestmark = pytest.mark.slow
-
-
-class Command:
-    """A process of its own session, whose output can be waited for."""
-
-    def __init__(self, *words: str, **variables: str) -> None:
-        path = os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])
-        self.process = subprocess.Popen(
-            [sys.executable, *words],
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def wait_for(self, line: str) -> None:
-        assert self.process.stdout is not None
-        while line not in (said := self.process.stdout.readline()):
-            assert said, self.process.communicate(timeout=60)[1]
-
-    def stop(self, number: int, group: bool = True) -> None:
-        """Signal the group, as a terminal does and torchrun."""
-        (os.killpg if group else os.kill)(self.process.pid, number)
-
-    def end(self, timeout: float = 120) -> tuple[int, str]:
-        """Return exit status and standard error."""
-        error = self.process.communicate(timeout=timeout)[1]
-        return self.process.returncode, error
-
 
 TRAINING = """
 import sys
@@ -76,21 +42,6 @@ def saved_step(work_dir: Path) -> int:
     step = load_checkpoint(file)["meta"]["iter"]
     assert file.name == f"iter_{step}.pth"
     return step
-
-
-def processes() -> dict[int, int]:
-    """Return each process's parent; those that have ended and wait to be reaped are left out."""
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            if state != "Z":
-                parents[int(folder.name)] = int(parent)
-    return parents
-
-
-def children_of(command: Command) -> set[int]:
-    return {one for one, parent in processes().items() if parent == command.process.pid}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -156,64 +107,6 @@ def test_a_second_sigterm_does_not_cut_saving_short(tmp_path):
     time.sleep(0.3)
     command.stop(signal.SIGTERM)
     assert command.end()[0] == 143 and saved_step(tmp_path) >= 1
-
-
-HANGS = """
-import threading
-from mmproscale.cli.command_line import command_line
-from mmproscale.utils.stop_signals import stops_deferred
-@command_line
-def main():
-    print("hangs", flush=True)
-    {hang}
-main()
-"""
-IN_COMPILED_CODE = """
-    import ctypes
-    ctypes.CDLL(None).pthread_mutex_lock(lock := ctypes.create_string_buffer(64))
-    ctypes.CDLL(None).pthread_mutex_lock(lock)
-"""
-IN_FINALIZER = """
-    import time
-    class Slow:
-        def __del__(self):
-            print("finalizes", flush=True)
-            time.sleep(1)
-            print("finalized", flush=True)
-    one = Slow()
-    del one
-    time.sleep(60)
-"""
-
-
-def test_a_second_ctrl_c_leaves_where_compiled_code_hangs():
-    command = Command("-c", HANGS.format(hang=IN_COMPILED_CODE))
-    command.wait_for("hangs")
-    time.sleep(0.3)
-    command.stop(signal.SIGINT)
-    time.sleep(0.3)
-    command.stop(signal.SIGINT)
-    assert command.end(timeout=10) == (130, "stopped by Ctrl-C\n")
-
-
-def test_a_signal_during_a_finalizer_is_not_lost():
-    command = Command("-c", HANGS.format(hang=IN_FINALIZER))
-    command.wait_for("finalizes")
-    time.sleep(0.3)
-    command.stop(signal.SIGTERM)
-    command.wait_for("finalized")
-    assert command.end(timeout=10) == (143, "stopped by SIGTERM\n")
-
-
-def test_ctrl_c_stays_ignored_in_a_background_job(tmp_path):
-    ignore = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-    command = Command("-c", ignore + HANGS.format(hang="import time; time.sleep(60)"))
-    command.wait_for("hangs")
-    command.stop(signal.SIGINT)
-    time.sleep(0.3)
-    assert command.process.poll() is None
-    command.stop(signal.SIGTERM)
-    assert command.end(timeout=10) == (143, "stopped by SIGTERM\n")
 
 
 def test_training_is_stopped_at_random_moments(tmp_path):
