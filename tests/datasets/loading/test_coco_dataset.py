@@ -4,7 +4,6 @@ import gc
 
 import pytest
 from helpers.tiny_panoptic import build, write_json, write_tiny
-
 from torch.utils.data import DataLoader
 
 from mmproscale.errors import InputError
