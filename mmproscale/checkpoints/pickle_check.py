@@ -20,7 +20,7 @@ from mmproscale.checkpoints.inert_readers import ALLOWED, NotDataError
 
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_OPERATIONS = 500_000
-"""Operations of a file's pickles. A parameter with its averages and AdamW's state takes about 190."""
+"""Operations of a file's pickles; a parameter with its averages and AdamW's state takes 190."""
 MAX_KEY = 100
 """Values in a key of a dict, or in the description of a storage."""
 

@@ -53,7 +53,7 @@ PART_SIZE = 32
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], origin: Origin) -> None:
-    """Write images as one file, whole or not at all.
+    """Write images as one file; an interrupted run leaves no partial file.
 
     Args:
         path: The file.
@@ -191,7 +191,7 @@ def _box_matches(table: pa.Table, origin: Origin) -> BoxMatches:
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a column's numbers; those of lists one list after the other."""
+    """Return a column's numbers; a column of lists is concatenated."""
     array = column.combine_chunks()
     if pa.types.is_list(array.type):
         if array.null_count:
@@ -284,7 +284,7 @@ class DerivedParts:
         return range(part * PART_SIZE, min((part + 1) * PART_SIZE, self.num_images))
 
     def write(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a part, whole or not at all."""
+        """Write a part; an interrupted run leaves no partial file."""
         write_rows(self._path(part), rows, self.origin)
 
     def num_written(self) -> int:

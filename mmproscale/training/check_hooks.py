@@ -36,7 +36,7 @@ class CheckpointMatchHook(Hook):
         """Compare names, shapes and types, and for a resume the state of the training.
 
         Raises:
-            InputError: The checkpoint is another model's, or no training can resume from it.
+            InputError: The checkpoint belongs to another model, or no training can resume from it.
         """
         source = runner._load_from or find_latest_checkpoint(runner.work_dir)
         # The training loop is built before a checkpoint is loaded, but never for a test.

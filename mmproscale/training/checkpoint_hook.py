@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import find_latest_checkpoint
 
 from mmproscale.registry import HOOKS
 from mmproscale.training.kept_checkpoints import OUTDATED, drop_foreign_files, left_behind
+from mmproscale.training.resume_hook import RANDOM_STATES, training_random_state
 from mmproscale.utils.atomic_files import (
     atomic_write_bytes,
     atomic_write_text,
@@ -61,7 +62,7 @@ class DeferredRemovals:
         return [osp.basename(path) for _, path in self._waiting]
 
     def carry_out(self, keep: set[str]) -> None:
-        """Remove the noted paths except `keep`: a new checkpoint may have an old one's name."""
+        """Remove the noted paths except `keep`, which may have the name of an old checkpoint."""
         waiting, self._waiting = self._waiting, []
         for operation, path in waiting:
             if path not in keep:
@@ -78,12 +79,14 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Stock first removes the oldest checkpoint or the previous best, then writes the new one in place
     and points `last_checkpoint` to it. This hook writes to a temporary file, renames it, points
-    `last_checkpoint` to it in the same way, and then removes.
+    `last_checkpoint` to it in the same way, and then removes. A checkpoint from which a run resumes
+    holds the random states of all processes.
     """
 
     backend_args: dict | None
     file_backend: Any
     _depth = 0
+    _random_states: list[dict[str, Any]] | None = None
 
     def before_train(self, runner) -> None:
         """Choose the backend, check that the folder can be written, and sweep it.
@@ -125,6 +128,11 @@ class AtomicCheckpointHook(CheckpointHook):
             names = ", ".join(path.name for path in swept[:5]) + ", ..." * (len(swept) > 5)
             runner.logger.info(f"Removed {len(swept)} files that a killed run left: {names}")
 
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Add the random states, but not to the best checkpoint, which is for inference."""
+        if self._random_states is not None:
+            checkpoint[RANDOM_STATES] = self._random_states
+
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
         with self._removing_afterwards():
             self._rotate(runner, step)
@@ -156,6 +164,7 @@ class AtomicCheckpointHook(CheckpointHook):
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         # The next start removes them if this run is killed before it does.
         runner.message_hub.update_info(OUTDATED, self.file_backend.waiting_names())
+        self._random_states = all_gather_object(training_random_state(runner))
         runner.save_checkpoint(
             self.out_dir,
             self.filename_tmpl.format(step),
@@ -167,6 +176,7 @@ class AtomicCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args,
         )
+        self._random_states = None
         if is_main_process():
             atomic_write_text(osp.join(runner.work_dir, "last_checkpoint"), self.last_ckpt)
 
