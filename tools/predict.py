@@ -103,6 +103,7 @@ def main() -> None:
     from mmproscale.inference.prediction_run import (
         load_frames,
         load_still_images,
+        not_done,
         predict_into,
         still_images,
     )
@@ -128,16 +129,18 @@ def main() -> None:
         args.shard,
     )
     ids = image_ids(names) if not videos else range(1, len(names) + 1)
-    all_stills = still_images(paths, names, ids, args.shard)
-    stills = [one for one in all_stills if one.image.name not in folder.done]
+    stills = still_images(paths, names, ids, args.shard)
+    stills = not_done(stills, folder.done, args.batch)
     clips = [Video(video, args.fps) for video in videos]
-    frames = load_frames(clips, folder.done, len(paths))
-    loaded = chain(load_still_images(stills, args.workers), frames)
+    runs = [
+        predict_into(folder, predictor, images, args.batch)
+        for images in (load_still_images(stills, args.workers), load_frames(clips, len(paths)))
+    ]
     before, started, failures = len(folder), time.monotonic(), []
     with progress_bars() as bars:
         task = bars.add_task("images", total=None if clips else len(stills))
         try:
-            for failed in predict_into(folder, predictor, loaded, args.batch):
+            for failed in chain(*runs):
                 failures += failed
                 done = len(folder) - before + len(failures)
                 speed = f"{done / (time.monotonic() - started):.1f} images/s"
@@ -151,9 +154,8 @@ def main() -> None:
     whole = folder.finish()
     if not args.no_pictures:
         write_videos(folder, clips)
-    print(
-        f"{len(folder)} images are in {args.out}, {before} of them from before; {rate:.1f} images/s"
-    )
+    earlier = f", {before} of them from before" if before else ""
+    print(f"{len(folder)} images are in {args.out}{earlier}; {rate:.1f} images/s")
     if not whole:
         print("the shard that ends last writes the JSON files of all")
     if failures:
