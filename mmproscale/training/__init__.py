@@ -6,6 +6,7 @@ from mmproscale.training.class_hooks import ClassCheckHook, ClassNamesHook
 from mmproscale.training.finite_numbers import FiniteNumbersHook
 from mmproscale.training.loops import ResumableEpochLoop, ResumableIterLoop
 from mmproscale.training.resume_hook import ResumeHook
+from mmproscale.training.stop_hook import StopHook
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -17,4 +18,5 @@ __all__ = [
     "ResumableEpochLoop",
     "ResumableIterLoop",
     "ResumeHook",
+    "StopHook",
 ]

@@ -22,6 +22,7 @@ from mmproscale.utils.atomic_files import (
 )
 
 _BACKEND = "mmproscale_atomic_local"
+_BETWEEN_EPOCHS = "iter_{}.pth"
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -133,10 +134,26 @@ class AtomicCheckpointHook(CheckpointHook):
         if self._random_states is not None:
             checkpoint[RANDOM_STATES] = self._random_states
 
+    def save_now(self, runner, step: int) -> str:
+        """Save the state after `step` iterations, outside the interval; return the path.
+
+        Where checkpoints are numbered by epochs, this one has the iteration in its name, and stays.
+        """
+        name = (_BETWEEN_EPOCHS if self.by_epoch else self.filename_tmpl).format(step)
+        path = self.file_backend.join_path(self.out_dir, name)
+        meta = {"epoch": runner.epoch, "iter": step}
+        if path == self.last_ckpt:
+            return path
+        if self.by_epoch:
+            self._save_last(runner, name, meta)
+        else:
+            self._save_checkpoint_with_step(runner, step, meta)
+        return path
+
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
         with self._removing_afterwards():
             self._rotate(runner, step)
-            self._save_last(runner, step, meta)
+            self._save_last(runner, self.filename_tmpl.format(step), meta)
 
     def _save_best_checkpoint(self, runner, metrics) -> None:
         with self._removing_afterwards():
@@ -159,15 +176,15 @@ class AtomicCheckpointHook(CheckpointHook):
         elif self.file_backend.isdir(path):
             self.file_backend.rmtree(path)
 
-    def _save_last(self, runner, step: int, meta: dict) -> None:
-        self.last_ckpt = self._path_of(step)
+    def _save_last(self, runner, name: str, meta: dict) -> None:
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         # The next start removes them if this run is killed before it does.
         runner.message_hub.update_info(OUTDATED, self.file_backend.waiting_names())
         self._random_states = all_gather_object(training_random_state(runner))
         runner.save_checkpoint(
             self.out_dir,
-            self.filename_tmpl.format(step),
+            name,
             self.file_client_args,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,

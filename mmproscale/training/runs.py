@@ -34,6 +34,7 @@ ADDED_HOOKS = (
     "GroundTruthCheckHook",
     "ResumeHook",
     "FiniteNumbersHook",
+    "StopHook",
 )
 LOOPS_BY_STOCK = {
     IterBasedTrainLoop: "mmproscale.ResumableIterLoop",
@@ -201,9 +202,9 @@ def _evaluators(config: Config, *types: str) -> list:
 def build_runner(config: Config) -> Runner:
     """Build the Runner of a config, of the config's ``runner_type`` if it has one.
 
-    Hooks that check classes, checkpoints, ground truth and numbers, and the one that resumes, are
-    added where the config lacks them. Stock's checkpoint hook is replaced by AtomicCheckpointHook,
-    and stock's training loops by those whose data are resumed exactly.
+    Hooks that check classes, checkpoints, ground truth and numbers, that resume, and that save at a
+    signal are added where the config lacks them. Stock's checkpoint hook is replaced by
+    AtomicCheckpointHook, and stock's training loops by those whose data are resumed exactly.
 
     Raises:
         InputError: The config names an unknown type, or arguments that a type does not take.
