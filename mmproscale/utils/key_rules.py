@@ -149,7 +149,7 @@ def map_keys(weights: Mapping[str, Tensor], rules: Iterable[KeyRule]) -> Mapped:
         if match is not None:
             rule, part, our_key = match
             found[our_key, rule].setdefault(part, key)
-    result, used = Mapped(), set()
+    result, used = Mapped(), set[str]()
     for (our_key, rule), keys in found.items():
         if len(keys) == len(rule.parts) and our_key not in result.weights:
             sources = tuple(keys[part] for part in range(len(rule.parts)))

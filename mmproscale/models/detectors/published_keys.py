@@ -47,7 +47,7 @@ DETR = (
 
 
 def _dino_neck(levels: int, extra: int) -> dict[str, str]:
-    names = {}
+    names: dict[str, str] = {}
     for i in range(levels + extra):
         ours = f"neck.convs.{i}" if i < levels else f"neck.extra_convs.{i - levels}"
         names |= {f"input_proj.{i}.0": f"{ours}.conv", f"input_proj.{i}.1": f"{ours}.gn"}
