@@ -34,7 +34,9 @@ def export_weights(weights: Mapping[str, Tensor], to: str, source: str) -> dict[
     Raises:
         InputError: The model is not a plain Mask2Former.
     """
-    ours = {_ours(key): value for key, value in weights.items() if not key.endswith(REBUILT)}
+    # transformers has the counters of a batch norm, and builds the index of a Swin itself.
+    rebuilt = REBUILT if to == "detectron2" else ("relative_position_index",)
+    ours = {_ours(key): value for key, value in weights.items() if not key.endswith(rebuilt)}
     added = [key for key in ours if any(f".{name}" in key for name in _ADDED)]
     mapped = map_back(ours, SOURCES[TARGETS[to]].rules)
     other = mapped.unknown or added or _unlike(ours)

@@ -82,7 +82,7 @@ def _json(file: Path) -> dict[str, Any]:
 def _folder(folder: Path) -> dict[str, Tensor]:
     whole = next((folder / name for name in _WHOLE if (folder / name).is_file()), None)
     if whole is not None:
-        return _tensors(load_content(whole))
+        return tensors_of(load_content(whole))
     index = next((folder / name for name in _INDICES if (folder / name).is_file()), None)
     if index is None:
         names = ", ".join((*_WHOLE, *_INDICES))
@@ -100,7 +100,7 @@ def _shards(index: Path) -> dict[str, Tensor]:
         raise InputError(f"{index} names a file outside its folder, {outside[0]!r}; refused")
     weights: dict[str, Tensor] = {}
     for name in dict.fromkeys(named.values()):
-        weights |= _tensors(load_content(index.with_name(name)))
+        weights |= tensors_of(load_content(index.with_name(name)))
     missing = [key for key in named if key not in weights]
     if missing:
         raise InputError(
@@ -111,21 +111,25 @@ def _shards(index: Path) -> dict[str, Tensor]:
 
 
 def _weights(content: Any, file: Path) -> dict[str, Tensor]:
-    weights = _tensors(content)
+    weights = tensors_of(content)
     if not weights:
         outline = ", ".join(map(str, content)) if isinstance(content, dict) else type(content)
         raise InputError(f"{file} holds no weights: found {outline or 'nothing'}")
-    return {key.removeprefix("module."): value for key, value in weights.items()}
+    return weights
 
 
-def _tensors(content: Any) -> dict[str, Tensor]:
-    """Return the tensors below the first container that has some, or of the content itself."""
+def tensors_of(content: Any) -> dict[str, Tensor]:
+    """Return a file's weights, without a data-parallel wrapper's 'module.'; empty without any.
+
+    They are below the first container that has some (DINO's teacher before its student), or they
+    are the content itself.
+    """
     content = content if isinstance(content, dict) else {}
     for inner in (*(content.get(name) for name in _CONTAINERS), content):
         items = inner.items() if isinstance(inner, dict) else ()
         tensors = {k: v for k, v in items if isinstance(k, str) and isinstance(v, Tensor)}
         if tensors:
-            return tensors
+            return {key.removeprefix("module."): value for key, value in tensors.items()}
     return {}
 
 
