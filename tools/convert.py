@@ -77,9 +77,9 @@ def convert_model(args, file) -> None:
     name = args.config or fitting_config(file)
     config, options = configured(name, lambda config: apply_settings(config, kind))
     conversion = convert_for_config(file, config, state_dict_of(config), args.partial)
+    save(args.out, conversion.weights, source_meta(file) | meta_of(config_metainfo(config)))
     print("config:", name)
     print(*conversion.lines(), sep="\n")
-    save(args.out, conversion.weights, source_meta(file) | meta_of(config_metainfo(config)))
     print(f"{len(conversion.weights)} weights are in {args.out}")
     if options:
         listed = " ".join(f"{key}={value}" for key, value in options.items())
@@ -98,12 +98,12 @@ def convert_backbone(args, file) -> None:
     conversion = convert_weights(
         file.weights, file.kind, target, partial=args.partial, source=str(file.path)
     )
-    print(*conversion.lines(), sep="\n")
     # mmdet's Swin loads only keys under 'backbone.', its ResNet only keys without it.
     is_swin = any(key.startswith("backbone.patch_embed.") for key in conversion.weights)
     prefix = "" if is_swin else "backbone."
     weights = {key.removeprefix(prefix): value for key, value in conversion.weights.items()}
     save(args.out, weights, source_meta(file))
+    print(*conversion.lines(), sep="\n")
     print(f"{len(weights)} weights are in {args.out}; train with --cfg-options", end=" ")
     settings = SOURCES[file.kind].settings.items()
     options = [f"model.{key}={value}" for key, value in settings]
