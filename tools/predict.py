@@ -1,10 +1,11 @@
 """Predict segments or boxes in images, and write COCO's JSON and PNGs, and pictures."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
-from mmproscale.cli.command_line import add_cfg_options, command_line
+from mmproscale.checkpoints.model_config import building_for, load_config_for, named_config
+from mmproscale.cli.command_line import MixedParser, add_cfg_options, add_model, command_line
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, views_from_options
 from mmproscale.utils.image_inputs import find_images, image_ids, result_names
@@ -12,10 +13,11 @@ from mmproscale.utils.progress import progress_bars
 
 
 def parse_args() -> Namespace:
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="config file that the checkpoint was trained with")
-    parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("images", help="image, folder of images, or quoted glob pattern")
+    parser = MixedParser(description=__doc__)
+    add_model(parser, "config that the checkpoint was trained with", "checkpoint file")
+    parser.add_argument(
+        "images", metavar="IMAGES", help="image, folder of images, or quoted glob pattern"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--device", help="cpu or cuda; by default the GPU if there is one")
     parser.add_argument(
@@ -34,15 +36,17 @@ def parse_args() -> Namespace:
 def main() -> None:
     args = parse_args()
     views = views_from_options(args)
+    if args.config is None:
+        named_config(args.checkpoint)
     paths = find_images(args.images)
     names = result_names(paths)
     # Imported late: it takes seconds, and a wrong path should be reported at once.
     from mmproscale.inference.prediction_files import PredictionFolder
     from mmproscale.inference.predictor import Predictor
-    from mmproscale.utils.config import load_config
 
-    cfg = load_config(args.config, args.cfg_options)
-    predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views)
+    cfg = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    with building_for(args.checkpoint, args.config):
+        predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views)
     results = PredictionFolder(
         args.out, predictor.categories, not args.no_pictures, predictor.kinds
     )

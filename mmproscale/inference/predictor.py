@@ -13,6 +13,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
+from mmproscale.checkpoints.model_config import load_config_for
 from mmproscale.checkpoints.model_match import load_model_weights
 from mmproscale.datasets.formats.panoptic_png import segments_of
 from mmproscale.datasets.loading.transforms import LoadImage
@@ -20,7 +21,6 @@ from mmproscale.errors import InputError
 from mmproscale.evaluation.average_precision import encode_detections
 from mmproscale.inference.image_views import ImageViews, check_averageable
 from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
-from mmproscale.utils.config import load_config
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class Predictor:
     """Trained model that predicts one image at a time.
 
     Args:
-        config: A config file, or a config from :func:`mmproscale.utils.config.load_config`.
+        config: A config file, or a config from :func:`mmproscale.utils.config.load_config`; None
+            for the one in the checkpoint's header.
         checkpoint: A checkpoint of that config's model.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
         kinds: Some of ``'panoptic'``, ``'semantic'`` and ``'instance'``, all from one forward
@@ -70,14 +71,15 @@ class Predictor:
 
     def __init__(
         self,
-        config: str | Path | Config,
+        config: str | Path | Config | None,
         checkpoint: str | Path,
         device: str | None = None,
         kinds: Sequence[str] | None = None,
         views: ImageViews | None = None,
     ) -> None:
         self.device = choose_device(device)
-        cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
+        is_read = isinstance(config, Config)
+        cfg = copy.deepcopy(config) if is_read else load_config_for(config, checkpoint)
         if views:
             check_averageable(cfg)
         self.kinds = tuple(kinds or kinds_of(cfg))

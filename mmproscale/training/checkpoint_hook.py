@@ -10,6 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 
+from mmproscale.checkpoints.weights_file import export_weights
 from mmproscale.registry import HOOKS
 from mmproscale.utils.atomic_files import (
     atomic_write_bytes,
@@ -17,6 +18,7 @@ from mmproscale.utils.atomic_files import (
     ensure_writable_dir,
 )
 
+WEIGHTS_FILE = "weights.safetensors"
 _BACKEND = "mmproscale_atomic_local"
 
 
@@ -71,7 +73,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Stock first removes the oldest checkpoint or the previous best, then writes the new one in place
     and points `last_checkpoint` to it. This hook writes to a temporary file, renames it, points
-    `last_checkpoint` to it in the same way, and then removes.
+    `last_checkpoint` to it in the same way, and then removes. After training it writes the last
+    checkpoint's weights with a header (`weights.safetensors`), which needs no config to be used.
     """
 
     backend_args: dict | None
@@ -91,6 +94,17 @@ class AtomicCheckpointHook(CheckpointHook):
         if self.backend_args == {"backend": _BACKEND} and is_main_process():
             ensure_writable_dir(self.out_dir)
         self.file_backend = DeferredRemovals(self.file_backend)
+
+    def after_train(self, runner) -> None:
+        """Publish as stock does, and write the last checkpoint's weights with their header."""
+        super().after_train(runner)
+        if self.backend_args != {"backend": _BACKEND} or not is_main_process():
+            return
+        if self.last_ckpt is not None and osp.isfile(self.last_ckpt):
+            out = osp.join(self.out_dir, WEIGHTS_FILE)
+            header = export_weights(self.last_ckpt, out, runner.cfg)
+            note = f" (to be used with its config: {header.reason})" if header.reason else ""
+            runner.logger.info(f"The weights of {self.last_ckpt} are in {out}{note}")
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
         with self._removing_afterwards():

@@ -1,13 +1,18 @@
 """tools/predict.py: images that can't be read are reported after all others are written."""
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.own_data import checked_data, make_choices
 from mmengine.registry import MODELS, init_default_scope
 
+from mmproscale.checkpoints.weights_file import save_weights
+from mmproscale.checkpoints.weights_header import make_header, read_header
+from mmproscale.own_data.config_text import new_config_text
 from mmproscale.utils.config import load_config
 
 
@@ -47,3 +52,65 @@ def test_a_single_bad_image_is_reported_by_its_own_error(run_tool, config, check
     assert status == 2 and output == ""
     assert "bad.png" in error and "images failed" not in error
     assert not (tmp_path / "out" / "panoptic.json").exists()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), np.full((60, 90, 3), 128, np.uint8))
+    return tmp_path / "photo.png"
+
+
+def write_own_model(tmp_path, **changes):
+    """Write random weights of a model of a config for own data, with their header."""
+    path = tmp_path / "mine.py"
+    chosen = make_choices(checked_data("panoptic", tmp_path), "proscale_m2f_r18")
+    path.write_text(new_config_text(chosen, path))
+    own = load_config(path)
+    init_default_scope("mmdet")
+    header = make_header(
+        own,
+        {
+            "classes": ["cow", "dog", "sky"],
+            "thing_classes": ["cow", "dog"],
+            "stuff_classes": ["sky"],
+        },
+    )
+    header = replace(header, config=replace(header.config, **changes))
+    save_weights(tmp_path / "mine.safetensors", MODELS.build(own.model), header)
+    path.unlink()
+    return tmp_path / "mine.safetensors"
+
+
+def test_a_file_with_a_header_needs_no_config(run_tool, photo, tmp_path):
+    weights = write_own_model(tmp_path)
+    arguments = (weights, photo, "--out", tmp_path / "out", "--device", "cpu")
+    status, output, error = run_tool("predict.py", *arguments)
+    assert status == 0 and "1 of 1 images are in" in output, error
+    content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert [category["name"] for category in content["categories"]] == ["cow", "dog", "sky"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.backbone.depth": "deep"}, "changes of the config do not fit"),
+        ({"model.panoptic_head.num_queries": 7}, "is not a checkpoint of this model"),
+    ],
+)
+def test_a_header_that_lies_is_one_line(run_tool, photo, tmp_path, changes, message):
+    weights = write_own_model(tmp_path)
+    header = read_header(weights)
+    weights = write_own_model(tmp_path, changes=header.config.changes | changes)
+    arguments = (weights, photo, "--out", tmp_path / "out", "--device", "cpu")
+    status, output, error = run_tool("predict.py", *arguments)
+    assert status == 2 and output == "" and message in error, error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_without_a_header_the_config_is_asked_for(run_tool, config, checkpoint, photo, tmp_path):
+    for words, message in [
+        ((checkpoint, photo), f"{checkpoint} does not say which config it needs"),
+        ((config, checkpoint), f"{config} is a config: name a checkpoint after it"),
+    ]:
+        status, output, error = run_tool("predict.py", *words, "--out", tmp_path / "out")
+        assert status == 2 and output == "" and message in error

@@ -158,3 +158,19 @@ def test_an_unwritable_folder_is_said_before_training(tmp_path):
     with pytest.raises(InputError, match="cannot be written to"):
         runner.train()
     assert runner.iter == 0
+
+
+def test_the_averaged_weights_are_written_for_use(tmp_path):
+    average = {"type": "EMAHook", "momentum": 0.5, "priority": "NORMAL"}
+    runner = toy_runner(
+        tmp_path,
+        checkpoint={"type": "mmproscale.AtomicCheckpointHook", "by_epoch": False, "interval": 2},
+        custom_hooks=[average],
+    )
+    runner.train()
+    written = load_checkpoint(tmp_path / "weights.safetensors")
+    last = load_checkpoint(tmp_path / "iter_4.pth")
+    for name, weight in last["state_dict"].items():
+        assert torch.equal(written["state_dict"][name], weight)
+    assert not torch.equal(written["state_dict"]["linear.weight"], runner.model.linear.weight)
+    assert written["meta"]["dataset_meta"]["classes"] == ["a", "b"]

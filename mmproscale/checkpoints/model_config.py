@@ -1,0 +1,102 @@
+"""Config of a checkpoint's model: the one that is named, or the one in the file's header."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmproscale.checkpoints.weights_header import one_line, read_header
+from mmproscale.errors import InputError
+from mmproscale.utils.config import find_config, load_config, merge_options
+from mmproscale.utils.shipped_config import NotPlainError, ShippedConfig, restore_config
+from mmproscale.version import __version__
+
+
+def load_config_for(
+    config: str | os.PathLike | None,
+    checkpoint: str | os.PathLike,
+    options: Mapping[str, Any] | None = None,
+) -> Config:
+    """Return the named config, or without a name the one in the checkpoint's header.
+
+    Args:
+        config: As for ``load_config``, or None.
+        checkpoint: The checkpoint's file.
+        options: Dotted key -> value, merged into the config.
+
+    Raises:
+        InputError: The config can't be read, or there is none; it does not know an option.
+    """
+    if config is not None:
+        return load_config(config, options)
+    known = named_config(checkpoint)
+    try:
+        found = restore_config(known)
+    except (InputError, NotPlainError) as error:
+        raise InputError(
+            f"{checkpoint} has a header that does not fit mmproscale {__version__} "
+            f"({one_line(error)}): name the config before it"
+        ) from error
+    merge_options(found, options or {}, known.name)
+    return found
+
+
+@contextmanager
+def building_for(checkpoint: str | os.PathLike, config: str | os.PathLike | None) -> Iterator[None]:
+    """Turn errors of building a model whose config is in the checkpoint's header into InputError.
+
+    Args:
+        checkpoint: The checkpoint's file.
+        config: The config that was named; with one, errors stay what they are.
+
+    Raises:
+        InputError: Instead of the error.
+    """
+    try:
+        yield
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        if config is not None or isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{checkpoint} has a header whose changes of the config do not fit "
+            f"({type(error).__name__}: {one_line(error)}): name the config before it"
+        ) from error
+
+
+def named_config(checkpoint: str | os.PathLike) -> ShippedConfig:
+    """Return the shipped config, and its changes, that a checkpoint's header names.
+
+    Raises:
+        InputError: There is no such file, or its header has no config.
+    """
+    file = Path(checkpoint).expanduser()
+    if not file.is_file() or file.suffix == ".py":
+        raise InputError(_no_checkpoint(os.fspath(checkpoint)))
+    header = read_header(file) if file.suffix == ".safetensors" else None
+    if header is None:
+        raise InputError(f"{file} does not say which config it needs: name the config before it")
+    if header.config is None:
+        reason = one_line(header.reason)
+        raise InputError(f"{file} has no config in its header ({reason}): name one before it")
+    return header.config
+
+
+def _no_checkpoint(name: str) -> str:
+    try:
+        find_config(name)
+    except InputError:
+        return f"{name} not found: no checkpoint is there"
+    return f"{name} is a config: name a checkpoint after it"
