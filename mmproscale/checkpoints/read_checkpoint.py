@@ -14,6 +14,7 @@ import torch
 from torch import serialization
 
 from mmproscale.checkpoints.inert_readers import ALLOWED, NotDataError, restore
+from mmproscale.checkpoints.plain_pickle import read_plain_pickle
 from mmproscale.checkpoints.weights_header import check_header, read_header
 from mmproscale.errors import InputError
 
@@ -73,16 +74,13 @@ def _existing_file(path: str | Path) -> Path:
 
 def _check_format(file: Path) -> None:
     start = _first_bytes(file)
-    if start.startswith((_ZIP_MAGIC, _LEGACY_MAGIC)):
+    if start.startswith((_ZIP_MAGIC, _LEGACY_MAGIC, _PICKLE_OPCODE)):
         return
     if not start:
         raise InputError(f"{file} is empty: it was probably cut off when it was written")
-    if start.startswith(_PICKLE_OPCODE):
-        raise InputError(
-            f"{file} is a plain pickle (detectron2's .pkl, for one), which can run code when it is "
-            "read; refused. Convert it to a file of torch.save"
-        )
-    raise InputError(f"{file} is not a checkpoint: neither torch.save nor safetensors wrote it")
+    raise InputError(
+        f"{file} is not a checkpoint: torch.save, safetensors and pickle did not write it"
+    )
 
 
 def _first_bytes(file: Path) -> bytes:
@@ -93,8 +91,14 @@ def _first_bytes(file: Path) -> bytes:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
 
 
+def _is_plain_pickle(file: Path) -> bool:
+    return not _first_bytes(file).startswith((_ZIP_MAGIC, _LEGACY_MAGIC))
+
+
 def _read_torch(file: Path, location: Any) -> Any:
     try:
+        if _is_plain_pickle(file):
+            return read_plain_pickle(file)
         with _only_our_allow_list():
             return restore(torch.load(file, map_location=location, weights_only=True))
     except torch.OutOfMemoryError:
