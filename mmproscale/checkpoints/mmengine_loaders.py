@@ -1,6 +1,7 @@
 """Loaders that replace mmengine's, for resume, load_from, init_cfg and test alike.
 
-A local file is read as it is. A file behind an address is first fetched to torch's cache.
+A local file is read as it is. A file behind an address is first fetched to torch's cache, one of
+the Hugging Face hub to the hub's.
 """
 
 import json
@@ -15,7 +16,7 @@ import mmengine
 import torch
 from mmengine.dist import barrier, get_local_rank
 
-from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.checkpoints.hub import SCHEME
 from mmproscale.errors import InputError
 
 _ADVICE = (
@@ -28,6 +29,7 @@ def install(module: Any) -> None:
     """Register our loaders in ``mmengine.runner.checkpoint``, given as ``module``."""
     register = module.CheckpointLoader.register_scheme
     register("", load_from_local, force=True)
+    register(SCHEME, load_from_hub, force=True)
     register(("http://", "https://"), load_from_http, force=True)
     register(("modelzoo://", "torchvision://"), load_from_torchvision, force=True)
     # The two loaders below look up an address, then call this name in their module.
@@ -40,7 +42,19 @@ def install(module: Any) -> None:
 
 def load_from_local(filename: str, map_location: Any = None) -> dict:
     """Read a file. mmengine's log takes the name of the backend from this function's name."""
-    return load_checkpoint(filename, map_location)
+    return _load_source(filename, map_location)
+
+
+def load_from_hub(filename: str, map_location: Any = None) -> dict:
+    """Read weights of the Hugging Face hub, `hf://OWNER/NAME`."""
+    return _load_source(filename, map_location)
+
+
+def _load_source(source: str | Path, map_location: Any) -> dict:
+    # Imports mmdet, which imports the module that these loaders are put into.
+    from mmproscale.checkpoints.any_source import load_source
+
+    return load_source(source, map_location)
 
 
 def load_from_http(filename: str, map_location: Any = None, **_: Any) -> dict:
@@ -56,7 +70,7 @@ def load_from_http(filename: str, map_location: Any = None, **_: Any) -> dict:
     barrier()
     if failure is not None or not file.is_file():
         raise _could_not_fetch(filename, failure) from failure
-    return load_checkpoint(file, map_location)
+    return _load_source(file, map_location)
 
 
 def load_from_torchvision(filename: str, map_location: Any = None) -> dict:

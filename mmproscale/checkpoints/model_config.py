@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from mmproscale.checkpoints.hub import local_file
 from mmproscale.checkpoints.weights_header import one_line, read_header
 from mmproscale.errors import InputError
 from mmproscale.utils.config import find_config, load_config, merge_options
@@ -26,7 +26,7 @@ def load_config_for(
 
     Args:
         config: As for ``load_config``, or None.
-        checkpoint: The checkpoint's file.
+        checkpoint: The checkpoint's file, or a hub name.
         options: Dotted key -> value, merged into the config.
 
     Raises:
@@ -82,15 +82,17 @@ def named_config(checkpoint: str | os.PathLike) -> ShippedConfig:
     Raises:
         InputError: There is no such file, or its header has no config.
     """
-    file = Path(checkpoint).expanduser()
-    if not file.is_file() or file.suffix == ".py":
+    file = local_file(checkpoint)
+    if not file.exists() or file.suffix == ".py":
         raise InputError(_no_checkpoint(os.fspath(checkpoint)))
     header = read_header(file) if file.suffix == ".safetensors" else None
     if header is None:
-        raise InputError(f"{file} does not say which config it needs: name the config before it")
+        raise InputError(
+            f"{checkpoint} does not say which config it needs: name the config before it"
+        )
     if header.config is None:
         reason = one_line(header.reason)
-        raise InputError(f"{file} has no config in its header ({reason}): name one before it")
+        raise InputError(f"{checkpoint} has no config in its header ({reason}): name one before it")
     return header.config
 
 

@@ -40,7 +40,7 @@ def load_checkpoint(path: str | Path, map_location: Any = None) -> dict:
         InputError: The file is absent, truncated or no checkpoint, it holds code, or the header
             of a safetensors file of ours is wrong.
     """
-    return _as_checkpoint(load_content(path, map_location), Path(os.path.expanduser(path)))
+    return as_checkpoint(load_content(path, map_location), Path(os.path.expanduser(path)))
 
 
 def load_content(path: str | Path, map_location: Any = None) -> Any:
@@ -182,7 +182,12 @@ def _read_safetensors(file: Path) -> dict[str, Any]:
     return {"state_dict": weights, "meta": header.meta if header else {}}
 
 
-def _as_checkpoint(content: Any, file: Path) -> dict:
+def as_checkpoint(content: Any, file: Path) -> dict:
+    """Return a file's content as `load_checkpoint` does.
+
+    Raises:
+        InputError: It is not a checkpoint.
+    """
     if not isinstance(content, dict) or not content:
         raise InputError(
             f"{file} is not a checkpoint: it holds a {type(content).__name__}, no weights"

@@ -13,8 +13,8 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
+from mmproscale.checkpoints.any_source import load_model_weights
 from mmproscale.checkpoints.model_config import load_config_for
-from mmproscale.checkpoints.model_match import load_model_weights
 from mmproscale.datasets.formats.panoptic_png import segments_of
 from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError
@@ -86,7 +86,7 @@ class Predictor:
         give_kinds(cfg, self.kinds)
         init_default_scope(cfg.get("default_scope", "mmdet"))
         self.model = MODELS.build(cfg.model)
-        meta = load_model_weights(self.model, checkpoint).get("meta") or {}
+        meta = load_model_weights(self.model, checkpoint, cfg).get("meta") or {}
         self.model.to(self.device).eval()
         self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
         self._load = LoadImage()

@@ -52,12 +52,19 @@ def read_foreign(path: str | os.PathLike) -> ForeignFile:
         InputError: Files are missing or damaged, or hold code or no weights.
     """
     file = Path(os.path.expanduser(path))
-    config = _config(file if file.is_dir() else file.parent)
-    content = _folder(file) if file.is_dir() else load_content(file)
+    return foreign_of(load_folder(file) if file.is_dir() else load_content(file), file)
+
+
+def foreign_of(content: Any, file: Path) -> ForeignFile:
+    """Return the published weights in the content of a file or folder.
+
+    Raises:
+        InputError: There are no weights, or a config.json beside them is damaged.
+    """
     weights = _weights(content, file)
     kind = recognise(weights)
-    if kind is None or not kind.startswith("huggingface"):
-        config = {}
+    of_hub = kind is not None and kind.startswith("huggingface")
+    config = _config(file if file.is_dir() else file.parent) if of_hub else {}
     classes = hub_classes(config) or _classes_of_meta(content)
     return ForeignFile(file, weights, kind, classes, config)
 
@@ -79,10 +86,15 @@ def _json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _folder(folder: Path) -> dict[str, Tensor]:
+def load_folder(folder: Path) -> dict[str, Tensor]:
+    """Return the weights in a folder as transformers writes it.
+
+    Raises:
+        InputError: There are none, or a file is missing or damaged.
+    """
     whole = next((folder / name for name in _WHOLE if (folder / name).is_file()), None)
     if whole is not None:
-        return _tensors(load_content(whole))
+        return tensors_of(load_content(whole))
     index = next((folder / name for name in _INDICES if (folder / name).is_file()), None)
     if index is None:
         names = ", ".join((*_WHOLE, *_INDICES))
@@ -100,7 +112,7 @@ def _shards(index: Path) -> dict[str, Tensor]:
         raise InputError(f"{index} names a file outside its folder, {outside[0]!r}; refused")
     weights: dict[str, Tensor] = {}
     for name in dict.fromkeys(named.values()):
-        weights |= _tensors(load_content(index.with_name(name)))
+        weights |= tensors_of(load_content(index.with_name(name)))
     missing = [key for key in named if key not in weights]
     if missing:
         raise InputError(
@@ -111,14 +123,14 @@ def _shards(index: Path) -> dict[str, Tensor]:
 
 
 def _weights(content: Any, file: Path) -> dict[str, Tensor]:
-    weights = _tensors(content)
+    weights = tensors_of(content)
     if not weights:
         outline = ", ".join(map(str, content)) if isinstance(content, dict) else type(content)
         raise InputError(f"{file} holds no weights: found {outline or 'nothing'}")
     return {key.removeprefix("module."): value for key, value in weights.items()}
 
 
-def _tensors(content: Any) -> dict[str, Tensor]:
+def tensors_of(content: Any) -> dict[str, Tensor]:
     """Return the tensors below the first container that has some, or of the content itself."""
     content = content if isinstance(content, dict) else {}
     for inner in (*(content.get(name) for name in _CONTAINERS), content):

@@ -1,0 +1,145 @@
+"""Weights from any source for a model: files of ours, files of other packages, and hub names.
+
+Weights of other packages are recognised by their keys, and converted when it is known for which
+model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from torch import nn
+
+from mmproscale.checkpoints.foreign import SOURCES, Conversion, ForeignFile, convert_weights
+from mmproscale.checkpoints.foreign.class_lists import config_classes
+from mmproscale.checkpoints.foreign.reading import foreign_of, load_folder, tensors_of
+from mmproscale.checkpoints.foreign.sources import recognise
+from mmproscale.checkpoints.hub import local_file
+from mmproscale.checkpoints.model_match import check_same_model
+from mmproscale.checkpoints.read_checkpoint import as_checkpoint, load_content, state_dict_of
+from mmproscale.errors import InputError
+
+FOREIGN = "foreign"
+OURS = "mmdet"
+
+
+def load_source(source: str | os.PathLike, map_location: Any = None) -> dict:
+    """Read a checkpoint of ours, weights of another package, or those of a hub name.
+
+    Args:
+        source: A file, a folder of transformers, or a hub name (see :func:`local_file`).
+        map_location: As in ``torch.load``; None for the CPU.
+
+    Returns:
+        The checkpoint. Weights of another package have its keys, and what is known about them is
+        under ``FOREIGN`` until :func:`convert_checkpoint` converts them.
+
+    Raises:
+        InputError: It can't be found or read, or holds code or no weights.
+    """
+    file = local_file(source)
+    content = load_folder(file) if file.is_dir() else load_content(file, map_location)
+    if recognise(tensors_of(content)) in (None, OURS):
+        return as_checkpoint(content, file)
+    foreign = foreign_of(content, file)
+    return {"state_dict": foreign.weights, "meta": {}, FOREIGN: foreign}
+
+
+def load_model_weights(
+    model: nn.Module, source: str | os.PathLike, config: Config | None = None
+) -> dict:
+    """Load weights of the same model into it, and return the checkpoint.
+
+    Args:
+        model: The model.
+        source: As for :func:`load_source`.
+        config: The model's config, which names its classes, for weights of another package.
+
+    Raises:
+        InputError: The source cannot be read, or is a checkpoint of another model.
+    """
+    checkpoint = load_source(source)
+    names = None if config is None else config_classes(config)
+    convert_checkpoint(model, checkpoint, os.fspath(source), config, names)
+    check_same_model(model, checkpoint, source)
+    model.load_state_dict(state_dict_of(checkpoint), strict=False)
+    return checkpoint
+
+
+def convert_checkpoint(
+    model: nn.Module,
+    checkpoint: dict,
+    source: str,
+    config: Config | None = None,
+    classes: Sequence[str] | None = None,
+    partial: bool = False,
+) -> None:
+    """Convert a checkpoint's weights if they are another package's, and log how.
+
+    Args:
+        model: The model that they are for.
+        checkpoint: As :func:`load_source` returns it; changed in place.
+        source: Its name, for messages.
+        config: The model's config, where it is known.
+        classes: The model's classes by label, where they are known.
+        partial: Accept a part of the model, such as all but its class layer, to fine-tune from.
+
+    Raises:
+        InputError: The weights do not fit, or the config must state something else for them.
+    """
+    foreign: ForeignFile | None = checkpoint.pop(FOREIGN, None)
+    if foreign is None:
+        return
+    assert foreign.kind is not None
+    table = SOURCES[foreign.kind]
+    result = convert_weights(
+        foreign.weights,
+        foreign.kind,
+        model.state_dict(),
+        found_classes=foreign.classes,
+        wanted_classes=classes,
+        partial=partial or table.is_backbone,
+        source=source,
+    )
+    unmet = {} if table.is_backbone or config is None else _unmet(config.model, result.settings)
+    if unmet:
+        needed = " ".join(f"model.{key}={value}" for key, value in unmet.items())
+        message = f"{source} computes otherwise than the config: add --cfg-options {needed}"
+        if not partial:
+            raise InputError(message)
+        result.notes.append(message)
+    _log(result, source)
+    checkpoint["state_dict"] = result.weights
+    names = classes or foreign.classes
+    if names and None not in names:
+        checkpoint["meta"]["dataset_meta"] = _class_facts(model, tuple(names), classes is not None)
+
+
+def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a config's model does not have."""
+    unmet = {}
+    for key, value in settings.items():
+        found: Any = model
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if found != value:
+            unmet[key] = value
+    return unmet
+
+
+def _class_facts(model: nn.Module, names: tuple[str, ...], are_ours: bool) -> dict[str, Any] | None:
+    """Return a metainfo of classes; None for a panoptic model and names in another order."""
+    head = getattr(model, "panoptic_head", None)
+    if head is None:
+        return {"classes": names}
+    things = getattr(head, "num_things_classes", len(names))
+    split = {"thing_classes": names[:things], "stuff_classes": names[things:]}
+    return {"classes": names, **split} if are_ours else None
+
+
+def _log(result: Conversion, source: str) -> None:
+    print_log(f"{source} is converted: {'; '.join(result.lines())}", logger="current")
