@@ -14,7 +14,7 @@ from mmproscale.utils.progress import progress_bars
 
 def parse_args() -> Namespace:
     parser = MixedParser(description=__doc__)
-    add_model(parser, "config that the checkpoint was trained with", "checkpoint file")
+    add_model(parser, "config that the checkpoint was trained with")
     parser.add_argument(
         "images", metavar="IMAGES", help="image, folder of images, or quoted glob pattern"
     )

@@ -34,7 +34,7 @@ from mmproscale.training.runs import (
 
 def parse_args() -> argparse.Namespace:
     parser = MixedParser(description="Evaluate a checkpoint")
-    add_model(parser, "config file, or the name of a config of mmproscale", "checkpoint file")
+    add_model(parser, "config file, or the name of a config of mmproscale")
     parser.add_argument("--work-dir", help="folder for the log and the metrics")
     parser.add_argument(
         "--out",

@@ -65,7 +65,7 @@ def load_model_weights(
     checkpoint = load_source(source)
     names = None if config is None else config_classes(config)
     convert_checkpoint(model, checkpoint, os.fspath(source), config, names)
-    check_same_model(model, checkpoint, source)
+    check_same_model(model, checkpoint, os.fspath(source))
     model.load_state_dict(state_dict_of(checkpoint), strict=False)
     return checkpoint
 
@@ -114,9 +114,8 @@ def convert_checkpoint(
         result.notes.append(message)
     _log(result, source)
     checkpoint["state_dict"] = result.weights
-    names = classes or foreign.classes
-    if names and None not in names:
-        checkpoint["meta"]["dataset_meta"] = _class_facts(model, tuple(names), classes is not None)
+    names = tuple(name for name in classes or foreign.classes or () if name is not None)
+    checkpoint["meta"]["dataset_meta"] = _class_facts(model, names, classes is not None)
 
 
 def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,6 +133,8 @@ def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, A
 def _class_facts(model: nn.Module, names: tuple[str, ...], are_ours: bool) -> dict[str, Any] | None:
     """Return a metainfo of classes; None for a panoptic model and names in another order."""
     head = getattr(model, "panoptic_head", None)
+    if not names:
+        return None
     if head is None:
         return {"classes": names}
     things = getattr(head, "num_things_classes", len(names))

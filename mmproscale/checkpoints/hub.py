@@ -115,7 +115,7 @@ def licence_of(card: Path | None) -> str:
 
 def _library(source: str) -> ModuleType:
     try:
-        import huggingface_hub
+        import huggingface_hub.errors
     except ImportError as error:
         raise InputError(
             f"{source} needs huggingface_hub, which is not installed: `pip install "

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmproscale.checkpoints.hub import local_file
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
 from mmproscale.checkpoints.weights_header import (
     WeightsHeader,
@@ -70,7 +71,8 @@ def header_of(path: str | Path, meta: Mapping[str, Any]) -> WeightsHeader:
     Raises:
         InputError: The file's header can't be read.
     """
-    found = read_header(path) if Path(path).suffix == ".safetensors" else None
+    file = local_file(path)
+    found = read_header(file) if file.suffix == ".safetensors" else None
     return found or make_header(None, meta.get("dataset_meta"))
 
 

@@ -100,7 +100,7 @@ def hash_weights(weights: Mapping[str, Tensor]) -> str:
     for name in sorted(weights):
         weight = weights[name].detach().cpu().contiguous()
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
-        digest.update(weight.flatten().view(torch.uint8).numpy())
+        digest.update(weight.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

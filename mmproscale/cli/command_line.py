@@ -80,7 +80,7 @@ class MixedParser(ArgumentParser):
             self._is_inside = False
 
 
-def add_model(parser: MixedParser, config: str, checkpoint: str) -> None:
+def add_model(parser: MixedParser, config: str, checkpoint: str = "checkpoint") -> None:
     """Add the arguments CONFIG, which may be left out, and CHECKPOINT, with their help."""
     parser.add_argument(
         "config",
@@ -88,7 +88,12 @@ def add_model(parser: MixedParser, config: str, checkpoint: str) -> None:
         metavar="CONFIG",
         help=f"{config}; a .safetensors file written by mmproscale needs none",
     )
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help=checkpoint)
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help=f"{checkpoint}: a file, also of other packages, or hf://OWNER/NAME of the Hugging "
+        "Face hub",
+    )
 
 
 class KeyValueAction(DictAction):

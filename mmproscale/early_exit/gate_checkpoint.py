@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mmproscale.checkpoints.any_source import FOREIGN, load_source
 from mmproscale.checkpoints.model_match import REBUILT
-from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
+from mmproscale.checkpoints.read_checkpoint import state_dict_of
 from mmproscale.checkpoints.weights_file import save_weights
 from mmproscale.checkpoints.weights_header import WeightsHeader, hash_weights
 from mmproscale.early_exit.derived_table import Origin
@@ -51,7 +52,9 @@ def load_same_model(path: str | Path, origin: Origin, derived: str | Path) -> di
     Raises:
         InputError: The checkpoint can't be read, or is another model's.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_source(path)
+    if FOREIGN in checkpoint:
+        raise InputError(f"{path} is another package's: convert it first, by tools/convert.py")
     if fingerprint(state_dict_of(checkpoint), origin.gate) != origin.fingerprint:
         raise InputError(
             f"{path} is another model than {derived} was derived from (config {origin.config}): "

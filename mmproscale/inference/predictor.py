@@ -78,8 +78,10 @@ class Predictor:
         views: ImageViews | None = None,
     ) -> None:
         self.device = choose_device(device)
-        is_read = isinstance(config, Config)
-        cfg = copy.deepcopy(config) if is_read else load_config_for(config, checkpoint)
+        if isinstance(config, Config):
+            cfg = copy.deepcopy(config)
+        else:
+            cfg = load_config_for(config, checkpoint)
         if views:
             check_averageable(cfg)
         self.kinds = tuple(kinds or kinds_of(cfg))

@@ -96,7 +96,7 @@ def test_names_that_do_not_exist(server):
 def test_a_file_that_is_not_given_out(server):
     server.gives_files = False
     text = refusal("hf://owner/tiny")
-    assert "could not be fetched (403 Client Error" in text and "is not in the cache" in text
+    assert "could not be fetched (403 Forbidden" in text and "is not in the cache" in text
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
