@@ -105,7 +105,8 @@ def convert_checkpoint(
         partial=partial or table.is_backbone,
         source=source,
     )
-    unmet = {} if table.is_backbone or config is None else _unmet(config.model, result.settings)
+    stated = None if config is None else config.get("model")
+    unmet = {} if table.is_backbone or stated is None else _unmet(stated, result.settings)
     if unmet:
         needed = " ".join(f"model.{key}={value}" for key, value in unmet.items())
         message = f"{source} computes otherwise than the config: add --cfg-options {needed}"
@@ -114,8 +115,10 @@ def convert_checkpoint(
         result.notes.append(message)
     _log(result, source)
     checkpoint["state_dict"] = result.weights
-    names = tuple(name for name in classes or foreign.classes or () if name is not None)
-    checkpoint["meta"]["dataset_meta"] = _class_facts(model, names, classes is not None)
+    found = classes or foreign.classes or ()
+    names = tuple(name for name in found if name is not None)
+    if names and len(names) == len(found):
+        checkpoint["meta"]["dataset_meta"] = _class_facts(model, names, classes is not None)
 
 
 def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,8 +136,6 @@ def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, A
 def _class_facts(model: nn.Module, names: tuple[str, ...], are_ours: bool) -> dict[str, Any] | None:
     """Return a metainfo of classes; None for a panoptic model and names in another order."""
     head = getattr(model, "panoptic_head", None)
-    if not names:
-        return None
     if head is None:
         return {"classes": names}
     things = getattr(head, "num_things_classes", len(names))
