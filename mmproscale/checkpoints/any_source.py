@@ -7,14 +7,14 @@ model.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from torch import nn
 
-from mmproscale.checkpoints.foreign import SOURCES, Conversion, ForeignFile, convert_weights
+from mmproscale.checkpoints.foreign import SOURCES, ForeignFile, convert_weights
 from mmproscale.checkpoints.foreign.class_lists import config_classes
 from mmproscale.checkpoints.foreign.reading import foreign_of, load_folder, tensors_of
 from mmproscale.checkpoints.foreign.sources import recognise
@@ -64,7 +64,8 @@ def load_model_weights(
     """
     checkpoint = load_source(source)
     names = None if config is None else config_classes(config)
-    convert_checkpoint(model, checkpoint, os.fspath(source), config, names)
+    for line in convert_checkpoint(model, checkpoint, os.fspath(source), config, names):
+        print(line, file=sys.stderr)
     check_same_model(model, checkpoint, os.fspath(source))
     model.load_state_dict(state_dict_of(checkpoint), strict=False)
     return checkpoint
@@ -77,8 +78,8 @@ def convert_checkpoint(
     config: Config | None = None,
     classes: Sequence[str] | None = None,
     partial: bool = False,
-) -> None:
-    """Convert a checkpoint's weights if they are another package's, and log how.
+) -> list[str]:
+    """Convert a checkpoint's weights if they are another package's.
 
     Args:
         model: The model that they are for.
@@ -88,23 +89,29 @@ def convert_checkpoint(
         classes: The model's classes by label, where they are known.
         partial: Accept a part of the model, such as all but its class layer, to fine-tune from.
 
+    Returns:
+        Lines that say what was converted; none for a checkpoint of ours.
+
     Raises:
         InputError: The weights do not fit, or the config must state something else for them.
     """
     foreign: ForeignFile | None = checkpoint.pop(FOREIGN, None)
     if foreign is None:
-        return
+        return []
     assert foreign.kind is not None
     table = SOURCES[foreign.kind]
-    result = convert_weights(
-        foreign.weights,
-        foreign.kind,
-        model.state_dict(),
-        found_classes=foreign.classes,
-        wanted_classes=classes,
-        partial=partial or table.is_backbone,
-        source=source,
-    )
+    try:
+        result = convert_weights(
+            foreign.weights,
+            foreign.kind,
+            model.state_dict(),
+            found_classes=foreign.classes,
+            wanted_classes=classes,
+            partial=partial or table.is_backbone,
+            source=source,
+        )
+    except InputError as error:  # its last advice is an option of tools/convert.py only
+        raise InputError(str(error).partition(", or --partial")[0]) from error
     stated = None if config is None else config.get("model")
     unmet = {} if table.is_backbone or stated is None else _unmet(stated, result.settings)
     if unmet:
@@ -113,12 +120,12 @@ def convert_checkpoint(
         if not partial:
             raise InputError(message)
         result.notes.append(message)
-    _log(result, source)
     checkpoint["state_dict"] = result.weights
     found = classes or foreign.classes or ()
     names = tuple(name for name in found if name is not None)
     if names and len(names) == len(found):
         checkpoint["meta"]["dataset_meta"] = _class_facts(model, names, classes is not None)
+    return [f"{source} is converted", *(f"  {line}" for line in result.lines())]
 
 
 def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,7 +148,3 @@ def _class_facts(model: nn.Module, names: tuple[str, ...], are_ours: bool) -> di
     things = getattr(head, "num_things_classes", len(names))
     split = {"thing_classes": names[:things], "stuff_classes": names[things:]}
     return {"classes": names, **split} if are_ours else None
-
-
-def _log(result: Conversion, source: str) -> None:
-    print_log(f"{source} is converted: {'; '.join(result.lines())}", logger="current")

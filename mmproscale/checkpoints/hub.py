@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
-from mmengine.logging import print_log
+from mmengine.dist import is_main_process
 
 from mmproscale.errors import InputError
 
@@ -65,7 +66,8 @@ def _fetch(source: str) -> Path:
     folder = PurePosixPath(chosen).parent
     beside = {name: str(folder / name) for name in _BESIDE if str(folder / name) in names}
     found = {name: get(path) for name, path in beside.items()}
-    print_log(f"{source}: licence {licence_of(found.get('README.md'))}", logger="current")
+    if is_main_process():
+        print(f"{source}: licence {licence_of(found.get('README.md'))}", file=sys.stderr)
     if not chosen.endswith(".index.json"):
         return file
     for name in names:

@@ -44,7 +44,10 @@ class CheckpointMatchHook(Hook):
         fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         model = unwrapped(runner.model)
         names = _classes_of_run(runner)
-        convert_checkpoint(model, checkpoint, str(source), runner.cfg, names, partial=fine_tuning)
+        for line in convert_checkpoint(
+            model, checkpoint, str(source), runner.cfg, names, partial=fine_tuning
+        ):
+            runner.logger.info(line)
         if not fine_tuning:
             check_same_model(model, checkpoint, source)
             return

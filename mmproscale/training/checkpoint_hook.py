@@ -73,8 +73,9 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Stock first removes the oldest checkpoint or the previous best, then writes the new one in place
     and points `last_checkpoint` to it. This hook writes to a temporary file, renames it, points
-    `last_checkpoint` to it in the same way, and then removes. After training it writes the last
-    checkpoint's weights with a header (`weights.safetensors`), which needs no config to be used.
+    `last_checkpoint` to it in the same way, and then removes. After training it writes the
+    weights of the best checkpoint (with `save_best`) or else the last one to `weights.safetensors`,
+    which has a header and needs no config.
     """
 
     backend_args: dict | None
@@ -96,15 +97,16 @@ class AtomicCheckpointHook(CheckpointHook):
         self.file_backend = DeferredRemovals(self.file_backend)
 
     def after_train(self, runner) -> None:
-        """Publish as stock does, and write the last checkpoint's weights with their header."""
+        """Publish as stock does, and write the weights of the best or last checkpoint for use."""
         super().after_train(runner)
         if self.backend_args != {"backend": _BACKEND} or not is_main_process():
             return
-        if self.last_ckpt is not None and osp.isfile(self.last_ckpt):
+        source = getattr(self, "best_ckpt_path", None) or self.last_ckpt
+        if source is not None and osp.isfile(source):
             out = osp.join(self.out_dir, WEIGHTS_FILE)
-            header = export_weights(self.last_ckpt, out, runner.cfg)
+            header = export_weights(source, out, runner.cfg)
             note = f" (to be used with its config: {header.reason})" if header.reason else ""
-            runner.logger.info(f"The weights of {self.last_ckpt} are in {out}{note}")
+            runner.logger.info(f"The weights of {source} are in {out}{note}")
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
         with self._removing_afterwards():

@@ -5,7 +5,6 @@ import sys
 import pytest
 from helpers.loopback_hub import CARD, address_of, served, use_hub
 
-from mmproscale.checkpoints import hub
 from mmproscale.checkpoints.hub import choose_file, licence_of, local_file
 from mmproscale.errors import InputError
 
@@ -32,13 +31,6 @@ def server(repository, tmp_path, monkeypatch):
         yield server
 
 
-@pytest.fixture
-def lines(monkeypatch):
-    logged = []
-    monkeypatch.setattr(hub, "print_log", lambda text, logger: logged.append(text))
-    return logged
-
-
 def refusal(source: str) -> str:
     with pytest.raises(InputError) as caught:
         local_file(source)
@@ -50,7 +42,7 @@ def test_local_paths_stay():
     assert str(local_file("a/b.pth")) == "a/b.pth"
 
 
-def test_safetensors_are_fetched_once_and_the_licence_is_said_once(server, lines, tmp_path):
+def test_safetensors_are_fetched_once_and_the_licence_is_said_once(server, capsys, tmp_path):
     file = local_file("hf://owner/tiny")
     assert file.name == "model.safetensors" and file.read_text() == "tensors"
     assert file.is_relative_to(tmp_path / "cache")
@@ -58,16 +50,17 @@ def test_safetensors_are_fetched_once_and_the_licence_is_said_once(server, lines
     assert not (file.parent / "pytorch_model.bin").exists()
     count = len(server.requests)
     assert local_file("hf://owner/tiny") == file and len(server.requests) == count
-    assert lines == ["hf://owner/tiny: licence 'other'"]
+    assert capsys.readouterr().err == "hf://owner/tiny: licence 'other'\n"
 
 
-def test_a_named_file_and_a_revision(server, lines):
+def test_a_named_file_and_a_revision(server, capsys):
     assert local_file("hf://owner/tiny/more/last.pth").read_text() == "last"
     assert local_file("hf://owner/tiny@main/pytorch_model.bin").read_text() == "pickled"
-    assert lines[0] == "hf://owner/tiny/more/last.pth: licence not stated"
+    first, _ = capsys.readouterr().err.splitlines()
+    assert first == "hf://owner/tiny/more/last.pth: licence not stated"
 
 
-def test_weights_in_several_files_are_a_folder(server, lines, repository):
+def test_weights_in_several_files_are_a_folder(server, repository):
     (repository / "model.safetensors").unlink()
     for name in ("model-1.safetensors", "model-2.safetensors", "model.safetensors.index.json"):
         (repository / name).write_text("a part")
@@ -76,11 +69,10 @@ def test_weights_in_several_files_are_a_folder(server, lines, repository):
     assert names == {"model-1.safetensors", "model-2.safetensors", "model.safetensors.index.json"}
 
 
-def test_without_a_network_the_cache_serves(server, lines, tmp_path, monkeypatch):
+def test_without_a_network_the_cache_serves(server, tmp_path, monkeypatch):
     file = local_file("hf://owner/tiny")
     use_hub(NOWHERE, tmp_path / "cache", monkeypatch)
     assert local_file("hf://owner/tiny") == file
-    assert lines == ["hf://owner/tiny: licence 'other'"] * 2
     text = refusal("hf://owner/other")
     assert "could not be fetched (" in text and "try again with a network" in text
 

@@ -1,19 +1,26 @@
-"""tools/predict.py: images that can't be read are reported after all others are written."""
+"""tools/predict.py: bad images, files with a header, and names of the Hugging Face hub."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.hub_models import NAMES, hub_model, our_config
+from helpers.loopback_hub import CARD, address_of, served, use_hub
 from helpers.own_data import checked_data, make_choices
 from mmengine.registry import MODELS, init_default_scope
 
 from mmproscale.checkpoints.weights_file import save_weights
 from mmproscale.checkpoints.weights_header import make_header, read_header
 from mmproscale.own_data.config_text import new_config_text
-from mmproscale.utils.config import load_config
+from mmproscale.utils.config import CONFIGS, load_config
+
+OURS = (*NAMES[1::2], *NAMES[::2])
 
 
 @pytest.fixture
@@ -114,3 +121,53 @@ def test_without_a_header_the_config_is_asked_for(run_tool, config, checkpoint, 
     ]:
         status, output, error = run_tool("predict.py", *words, "--out", tmp_path / "out")
         assert status == 2 and output == "" and message in error
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A hub with a Mask2Former of transformers, and the config of one of ours like it."""
+    pytest.importorskip("transformers")
+    (tmp_path / "repository").mkdir()
+    hub_model().float().save_pretrained(tmp_path / "repository")
+    (tmp_path / "repository" / "README.md").write_text(CARD)
+    config = our_config()
+    config.train_dataloader.dataset.metainfo = {"classes": OURS}
+    config.dump(tmp_path / "tiny.py")
+    with served({"owner/tiny": tmp_path / "repository"}) as server:
+        yield server
+
+
+def test_a_name_of_the_hub_through_hf_endpoint(hub, photo, tmp_path):
+    words = [tmp_path / "tiny.py", "hf://owner/tiny", photo, "--out", tmp_path / "out"]
+    cache = {"HF_ENDPOINT": address_of(hub), "HF_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, CONFIGS.parent / "tools/predict.py", *words],
+        env=os.environ | cache,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0 and "1 of 1 images are in" in done.stdout, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[:2] == ["hf://owner/tiny: licence 'other'", "hf://owner/tiny is converted"]
+    content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert [category["name"] for category in content["categories"]] == list(OURS)
+
+
+@pytest.mark.parametrize(
+    ("name", "with_config", "message"),
+    [
+        ("owner/none", True, "hf://owner/none: the hub has no such model"),
+        ("owner/tiny", False, "hf://owner/tiny does not say which config it needs"),
+        ("owner/tiny", True, "does not fit the config's model: queries: 12 in the file, 24"),
+    ],
+)
+def test_names_of_the_hub_that_do_not_fit(
+    hub, run_tool, photo, config, tmp_path, monkeypatch, name, with_config, message
+):
+    use_hub(address_of(hub), tmp_path / "cache", monkeypatch)
+    words = [*([config] if with_config else []), f"hf://{name}", photo]
+    status, _, error = run_tool("predict.py", *words, "--out", tmp_path / "out")
+    last = error.splitlines()[-1]
+    assert status == 2 and last.startswith("error: ") and message in last
+    assert "--partial" not in last

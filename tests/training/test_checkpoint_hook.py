@@ -174,3 +174,15 @@ def test_the_averaged_weights_are_written_for_use(tmp_path):
         assert torch.equal(written["state_dict"][name], weight)
     assert not torch.equal(written["state_dict"]["linear.weight"], runner.model.linear.weight)
     assert written["meta"]["dataset_meta"]["classes"] == ["a", "b"]
+
+
+def test_the_best_weights_are_written_for_use(tmp_path):
+    runner = runner_of(tmp_path, save_best="acc", rule="less")
+    runner.train()
+    (best,) = tmp_path.glob("best_acc_*.pth")
+    assert best.name == "best_acc_iter_2.pth"
+    written = load_checkpoint(tmp_path / "weights.safetensors")["state_dict"]
+    assert torch.equal(
+        written["linear.weight"], load_checkpoint(best)["state_dict"]["linear.weight"]
+    )
+    assert not torch.equal(written["linear.weight"], runner.model.linear.weight)
