@@ -52,7 +52,7 @@ class WeightsHeader:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """What a checkpoint of mmengine has under ``meta``."""
+        """Items of ``meta`` in a checkpoint of mmengine."""
         kept = dict(dataset_meta=self.dataset_meta, early_exit=self.early_exit)
         return {key: value for key, value in kept.items() if value} | {KEY: self.version}
 
@@ -78,7 +78,7 @@ def make_header(config: Config | None, dataset_meta: Mapping[str, Any] | None) -
 
 
 def class_facts(dataset_meta: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a dataset's metainfo says about classes, as JSON has it."""
+    """Return the items of a dataset's metainfo that are about classes, as JSON has them."""
     known = {str(key).lower(): value for key, value in (dataset_meta or {}).items()}
     count = len(known.get("classes") or ())
     for key in ("palette", "categories"):  # a config may have replaced only the classes
