@@ -13,8 +13,6 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
-from mmengine.dist import is_main_process
-
 from mmproscale.errors import InputError
 
 SCHEME = "hf://"
@@ -66,7 +64,7 @@ def _fetch(source: str) -> Path:
     folder = PurePosixPath(chosen).parent
     beside = {name: str(folder / name) for name in _BESIDE if str(folder / name) in names}
     found = {name: get(path) for name, path in beside.items()}
-    if is_main_process():
+    if os.environ.get("RANK", "0") == "0":  # once for all processes of torchrun
         print(f"{source}: licence {licence_of(found.get('README.md'))}", file=sys.stderr)
     if not chosen.endswith(".index.json"):
         return file
