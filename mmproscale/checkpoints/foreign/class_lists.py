@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -83,9 +84,7 @@ _FILES = {
 
 def config_classes(config: Config) -> tuple[str, ...] | None:
     """Return the names of a config's classes by label; None if only its data tells them."""
-    dataset = config.get("train_dataloader", {}).get("dataset", {})
-    while "dataset" in dataset:  # wrapped, e.g. repeated
-        dataset = dataset["dataset"]
+    dataset = _dataset(config)
     stated = dataset.get("metainfo", {}).get("classes")
     if stated:
         return tuple(stated)
@@ -99,12 +98,38 @@ def config_classes(config: Config) -> tuple[str, ...] | None:
     return tuple(names) if names else None
 
 
+def config_metainfo(config: Config) -> dict[str, Any]:
+    """Return what a checkpoint of a config says about its classes; empty if they are unknown."""
+    names = config_classes(config)
+    if names is None:
+        return {}
+    things = config.model.get("panoptic_head", {}).get("num_things_classes")
+    if things is not None:
+        parts = {"thing_classes": names[:things], "stuff_classes": names[things:]}
+        return {"classes": names, **parts}
+    kind = DATASETS.get(_dataset(config).get("type", ""))
+    options = inspect.signature(kind).parameters if kind else {}
+    if "reduce_zero_label" not in options:
+        return {"classes": names}
+    reduces = _dataset(config).get("reduce_zero_label", options["reduce_zero_label"].default)
+    return {"classes": names, "reduce_zero_label": bool(reduces)}
+
+
+def _dataset(config: Config) -> Mapping[str, Any]:
+    dataset = config.get("train_dataloader", {}).get("dataset", {})
+    while "dataset" in dataset:  # wrapped, e.g. repeated
+        dataset = dataset["dataset"]
+    return dataset
+
+
 def hub_classes(config: Mapping[str, Any] | None) -> Names | None:
-    """Return the classes of a config.json's `id2label`; None without one."""
+    """Return the classes of a config.json's `id2label`; None without one or without names."""
     labels = (config or {}).get("id2label")
-    if not isinstance(labels, Mapping) or not labels:
+    if not isinstance(labels, Mapping) or not all(str(number).isdecimal() for number in labels):
         return None
     by_id = {int(number): str(name) for number, name in labels.items()}
+    if all(re.fullmatch(r"LABEL_\d+", name) for name in by_id.values()):  # none were given
+        return None
     return tuple(by_id.get(i) for i in range(max(by_id) + 1))
 
 

@@ -108,12 +108,10 @@ def convert_weights(
             class has no counterpart; with it, no weight fits.
     """
     table = SOURCES[kind]
-    spelt = {key: table.their_key(key) for key in weights}
-    dropped = tuple(key for key in weights if table.dropped_pattern.fullmatch(spelt[key]))
-    kept = {spelt[key]: weights[key] for key in weights if key not in dropped}
-    mapped = map_keys(kept, table.rules) if table.rules else _as_they_are(kept)
-    result = Conversion(kind, dropped=dropped, left_over=mapped.unknown, settings=table.settings)
+    result = Conversion(kind, settings=table.settings)
+    mapped = _mapped(weights, table, result)
     _permute_classes(mapped, table, result, found_classes, wanted_classes, partial, source)
+    result.left_over = mapped.unknown
     if target is None:
         result.missing = _missing_of_rules(mapped, table.rules)
     else:
@@ -125,6 +123,21 @@ def convert_weights(
         _check_all(result, target, source)
         result.weights |= _rebuilt(target or {}, result.weights)
     return result
+
+
+def _mapped(weights: Mapping[str, Tensor], table: Source, result: Conversion) -> Mapped:
+    """Return weights under our keys, with the source's own spelling of its keys."""
+    spelt = {table.their_key(key): key for key in weights}
+    dropped = [key for key in spelt if table.dropped_pattern.fullmatch(key)]
+    kept = {key: weights[own] for key, own in spelt.items() if key not in dropped}
+    mapped = map_keys(kept, table.rules) if table.rules else _as_they_are(kept)
+    result.dropped = tuple(spelt[key] for key in dropped)
+    mapped.unknown = tuple(spelt[key] for key in mapped.unknown)
+    mapped.origin = {
+        key: (rule, tuple(spelt[their_key] for their_key in keys))
+        for key, (rule, keys) in mapped.origin.items()
+    }
+    return mapped
 
 
 def _as_they_are(weights: Mapping[str, Tensor]) -> Mapped:

@@ -191,14 +191,12 @@ SOURCES: Mapping[str, Source] = {
     "lite-detr": Source(
         title="Lite-DETR of its authors",
         marks=(r"transformer\.encoder\.layers\.\d+\.linear12\.", r"transformer\.enc_output\."),
-        method="lite_dino",
         # Of key-aware attention, which is off in the released models.
         **_IDEA | {"dropped": (*_IDEA_DROPPED, r".+_attn\.query_proj\.\w+")},
     ),
     "idea-dino": Source(
         title="DINO of IDEA",
         marks=(r"transformer\.enc_output\.", r"label_enc\."),
-        method="dino",
         **_IDEA,
     ),
     "detr": Source(
@@ -210,7 +208,6 @@ SOURCES: Mapping[str, Source] = {
         ),
         rules=(*_IDEA_BACKBONES, *detectors.DETR),
         dropped=_REBUILT,
-        method="detr",
         classes="coco-ids",
     ),
     "moby": Source(
