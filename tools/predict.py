@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
-from mmproscale.checkpoints.model_config import building_for, load_config_for, named_config
+from mmproscale.checkpoints.model_config import building_for, config_in_header, load_config_for
 from mmproscale.cli.command_line import MixedParser, add_cfg_options, add_model, command_line
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, views_from_options
@@ -37,7 +37,7 @@ def main() -> None:
     args = parse_args()
     views = views_from_options(args)
     if args.config is None:
-        named_config(args.checkpoint)
+        config_in_header(args.checkpoint)
     paths = find_images(args.images)
     names = result_names(paths)
     # Imported late: it takes seconds, and a wrong path should be reported at once.

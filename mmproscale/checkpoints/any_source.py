@@ -15,7 +15,8 @@ from mmengine.config import Config
 from torch import nn
 
 from mmproscale.checkpoints.foreign import SOURCES, ForeignFile, convert_weights
-from mmproscale.checkpoints.foreign.class_lists import config_classes
+from mmproscale.checkpoints.foreign.class_lists import config_metainfo
+from mmproscale.checkpoints.foreign.for_config import hub_differences
 from mmproscale.checkpoints.foreign.reading import foreign_of, load_folder, tensors_of
 from mmproscale.checkpoints.foreign.sources import recognise
 from mmproscale.checkpoints.hub import local_file
@@ -63,9 +64,11 @@ def load_model_weights(
         InputError: The source cannot be read, or is a checkpoint of another model.
     """
     checkpoint = load_source(source)
-    names = None if config is None else config_classes(config)
-    for line in convert_checkpoint(model, checkpoint, os.fspath(source), config, names):
-        print(line, file=sys.stderr)
+    meta = {} if config is None else config_metainfo(config)
+    lines = convert_checkpoint(model, checkpoint, os.fspath(source), config, meta.get("classes"))
+    if lines:
+        print(*lines, sep="\n", file=sys.stderr)
+        checkpoint["meta"] = {"dataset_meta": meta} if meta else checkpoint["meta"]
     check_same_model(model, checkpoint, os.fspath(source))
     model.load_state_dict(state_dict_of(checkpoint), strict=False)
     return checkpoint
@@ -112,39 +115,26 @@ def convert_checkpoint(
         )
     except InputError as error:  # its last advice is an option of tools/convert.py only
         raise InputError(str(error).partition(", or --partial")[0]) from error
-    stated = None if config is None else config.get("model")
-    unmet = {} if table.is_backbone or stated is None else _unmet(stated, result.settings)
-    if unmet:
-        needed = " ".join(f"model.{key}={value}" for key, value in unmet.items())
-        message = f"{source} computes otherwise than the config: add --cfg-options {needed}"
-        if not partial:
-            raise InputError(message)
-        result.notes.append(message)
+    if config is not None and "model" in config and not table.is_backbone:
+        problems = [*hub_differences(foreign, config), *_unmet(config.model, result.settings)]
+        if problems and not partial:
+            raise InputError(f"{source} does not fit the config: {problems[0]}")
+        result.notes += problems
     checkpoint["state_dict"] = result.weights
-    found = classes or foreign.classes or ()
-    names = tuple(name for name in found if name is not None)
-    if names and len(names) == len(found):
-        checkpoint["meta"]["dataset_meta"] = _class_facts(model, names, classes is not None)
+    # Things and stuff of a panoptic model stand in an order that the source does not know.
+    names = foreign.classes or ()
+    if names and None not in names and not hasattr(model, "panoptic_head"):
+        checkpoint["meta"]["dataset_meta"] = {"classes": names}
     return [f"{source} is converted", *(f"  {line}" for line in result.lines())]
 
 
-def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a config's model does not have."""
-    unmet = {}
+def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return one line if a config's model lacks settings with which it computes as the source."""
+    unmet = []
     for key, value in settings.items():
         found: Any = model
         for part in key.split("."):
             found = found.get(part) if isinstance(found, Mapping) else None
         if found != value:
-            unmet[key] = value
-    return unmet
-
-
-def _class_facts(model: nn.Module, names: tuple[str, ...], are_ours: bool) -> dict[str, Any] | None:
-    """Return a metainfo of classes; None for a panoptic model and names in another order."""
-    head = getattr(model, "panoptic_head", None)
-    if head is None:
-        return {"classes": names}
-    things = getattr(head, "num_things_classes", len(names))
-    split = {"thing_classes": names[:things], "stuff_classes": names[things:]}
-    return {"classes": names, **split} if are_ours else None
+            unmet.append(f"model.{key}={value}")
+    return [f"it computes otherwise: add --cfg-options {' '.join(unmet)}"] if unmet else []

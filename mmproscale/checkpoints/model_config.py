@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +23,10 @@ def load_config_for(
     checkpoint: str | os.PathLike,
     options: Mapping[str, Any] | None = None,
 ) -> Config:
-    """Return the named config, or without a name the one in the checkpoint's header.
+    """Return the named config, or without a name the checkpoint's own.
+
+    That is the config in its header, or for another package's weights the only shipped config with
+    their dimensions.
 
     Args:
         config: As for ``load_config``, or None.
@@ -30,11 +34,14 @@ def load_config_for(
         options: Dotted key -> value, merged into the config.
 
     Raises:
-        InputError: The config can't be read, or there is none; it does not know an option.
+        InputError: The config can't be read, or there is none, or several fit; it does not know an
+            option.
     """
     if config is not None:
         return load_config(config, options)
-    known = named_config(checkpoint)
+    known = config_in_header(checkpoint)
+    if known is None:
+        return _fitting_config(checkpoint, options or {})
     try:
         found = restore_config(known)
     except (InputError, NotPlainError) as error:
@@ -76,8 +83,11 @@ def building_for(checkpoint: str | os.PathLike, config: str | os.PathLike | None
         ) from error
 
 
-def named_config(checkpoint: str | os.PathLike) -> ShippedConfig:
+def config_in_header(checkpoint: str | os.PathLike) -> ShippedConfig | None:
     """Return the shipped config, and its changes, that a checkpoint's header names.
+
+    Returns:
+        None for a file without a header.
 
     Raises:
         InputError: There is no such file, or its header has no config.
@@ -86,14 +96,30 @@ def named_config(checkpoint: str | os.PathLike) -> ShippedConfig:
     if not file.exists() or file.suffix == ".py":
         raise InputError(_no_checkpoint(os.fspath(checkpoint)))
     header = read_header(file) if file.suffix == ".safetensors" else None
-    if header is None:
-        raise InputError(
-            f"{checkpoint} does not say which config it needs: name the config before it"
-        )
-    if header.config is None:
+    if header is not None and header.config is None:
         reason = one_line(header.reason)
         raise InputError(f"{checkpoint} has no config in its header ({reason}): name one before it")
-    return header.config
+    return header.config if header else None
+
+
+def _fitting_config(checkpoint: str | os.PathLike, options: Mapping[str, Any]) -> Config:
+    # Imports torch and mmdet, which a header does not need.
+    from mmproscale.checkpoints.foreign import SOURCES, read_foreign
+    from mmproscale.checkpoints.foreign.for_config import apply_settings, fitting_configs
+
+    file = read_foreign(local_file(checkpoint))
+    # Models of ours can have the same weights and compute otherwise.
+    names = fitting_configs(file) if file.kind and SOURCES[file.kind].rules else ()
+    if file.kind is None or len(names) != 1:
+        hint = f", one of {', '.join(names)}" if names else ""
+        raise InputError(
+            f"{checkpoint} does not say which config it needs: name the config before it{hint}"
+        )
+    config = load_config(names[0])
+    apply_settings(config, file.kind)
+    merge_options(config, options, names[0])
+    print(f"{checkpoint} fits config {names[0]}", file=sys.stderr)
+    return config
 
 
 def _no_checkpoint(name: str) -> str:

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmproscale.checkpoints.model_config import building_for, load_config_for, named_config
+from mmproscale.checkpoints.foreign import for_config
+from mmproscale.checkpoints.model_config import building_for, config_in_header, load_config_for
 from mmproscale.checkpoints.weights_file import save_weights
 from mmproscale.checkpoints.weights_header import make_header
 from mmproscale.errors import InputError
@@ -55,7 +56,7 @@ def test_files_that_do_not_name_their_config(tmp_path):
 )
 def test_a_header_that_does_not_fit(tmp_path, known):
     file = written(tmp_path, config=known)
-    assert named_config(file) == known
+    assert config_in_header(file) == known
     assert refusal(file).startswith(f"{file} has a header that does not fit mmproscale")
 
 
@@ -72,3 +73,28 @@ def test_errors_of_a_model_are_the_headers_fault_only_if_it_gave_the_config():
         raise TypeError
     with pytest.raises(InputError, match="no image"), building_for("a.safetensors", None):
         raise InputError("no image")
+
+
+def published(tmp_path, monkeypatch, *names):
+    """Write weights with PEM's keys, which some shipped configs fit."""
+    monkeypatch.setattr(for_config, "fitting_configs", lambda file: names)
+    keys = ("sem_seg_head.pixel_decoder.csm.weight", "sem_seg_head.predictor.query_feat.weight")
+    torch.save({"model": dict.fromkeys(keys, torch.ones(1))}, tmp_path / "pem.pth")
+    return tmp_path / "pem.pth"
+
+
+def test_the_only_config_that_fits_published_weights(tmp_path, monkeypatch, capsys):
+    file = published(tmp_path, monkeypatch, "pem_m2f_r50_ade20k")
+    config = load_config_for(None, file, OPTION)
+    assert capsys.readouterr().err == f"{file} fits config pem_m2f_r50_ade20k\n"
+    head = config.model.panoptic_head
+    assert head.num_queries == 50 and head.pixel_decoder.modulation.gate == "double_sigmoid"
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [((), "before it"), (("m2f_r50_coco", "pem_m2f_r50_ade20k"), "one of m2f_r50_coco, pem_m2f")],
+)
+def test_no_config_or_several_fit_published_weights(tmp_path, monkeypatch, names, hint):
+    text = refusal(published(tmp_path, monkeypatch, *names))
+    assert "does not say which config it needs: name the config before it" in text and hint in text

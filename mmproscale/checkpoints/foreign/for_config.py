@@ -80,7 +80,7 @@ def convert_for_config(
         partial=partial,
         source=str(file.path),
     )
-    for difference in _hub_differences(file, config):
+    for difference in hub_differences(file, config):
         if not partial:
             raise InputError(f"{file.path} does not fit the config's model: {difference}")
         conversion.differences += (difference,)
@@ -102,8 +102,8 @@ def known_kind(file: ForeignFile) -> str:
     )
 
 
-def _hub_differences(file: ForeignFile, config: Config) -> list[str]:
-    """Return the differences between config.json and a config that weights do not show."""
+def hub_differences(file: ForeignFile, config: Config) -> list[str]:
+    """Return one line for each difference between config.json and a config that weights hide."""
     head = config.model.get("panoptic_head") or config.model.get("decode_head") or {}
     lines = []
     if file.config.get("pre_norm"):
