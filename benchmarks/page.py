@@ -48,17 +48,20 @@ The columns of a table are candidates, which get the same input. They take turns
 | torch, grid_sample | our operator with this backend |
 | mmdet | mmdet's own model or part, with mmcv's fallback |
 | mmdet, our attention | the same with our operator |
-| mmproscale, masked attention, prototypes | the model or part of this package |
+| mmproscale | the model or part of this package |
+| masked attention | this package's masked attention, or a decoder with it |
+| prototypes | this package's prototype attention, or a decoder with it |
 | pixel by pixel | PQ as panopticapi counts it |
-| by runs, by hotcoco | PQ as `tools/test.py` and `tools/evaluate.py` count it |
+| by runs | PQ as this package counts it in memory, by runs of equal neighbouring pixels |
+| by hotcoco | PQ as this package counts it in files, by the library hotcoco |
 | `NAME_coco` | the model of `configs/NAME_coco.py` |
 
 Two tables have parts that must be added before they are compared:
 
 - *Inference*: mmdet's head makes and enlarges all masks in the row "query decoder, masks". Our
   models make the last masks and enlarge them to the image's size in the row "results".
-- *A training step*: mmdet makes the masks of all layers in the row "query decoder". Our model makes
-  only the points of them that the losses need, in the row "matching, losses".
+- *A training step*: mmdet makes the masks of all layers in the row "query decoder". Our model
+  computes these masks only at the points that the losses need, in the row "matching, losses".
 
 The terms are explained in the [glossary](glossary.md).
 """

@@ -64,7 +64,9 @@ def parse_args() -> argparse.Namespace:
 def add_derive(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=derive)
     add_model(parser, "config file of a model with an exit gate", "checkpoint of step A")
-    parser.add_argument("--out", required=True, metavar="FILE", help="derived.parquet")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="derived file to write, e.g. derived.parquet"
+    )
     parser.add_argument(
         "--quality",
         choices=list(BOX_IOUS) + ["pq"],
@@ -74,7 +76,7 @@ def add_derive(parser: argparse.ArgumentParser) -> None:
         "--device", help="cpu, cuda, cuda:1, ...; default: the GPU, if there is one"
     )
     parser.add_argument(
-        "--restart", action="store_true", help="remove an earlier run's files and start again"
+        "--restart", action="store_true", help="remove the files of an earlier run and start again"
     )
     add_cfg_options(parser)
 
@@ -83,7 +85,7 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=fit)
     add_step_c(parser)
     aim = parser.add_mutually_exclusive_group(required=True)
-    aim.add_argument("--beta", type=not_negative, help="cost of a layer in quality (0 to 1)")
+    aim.add_argument("--beta", type=not_negative, help="quality (0 to 1) that a layer must gain")
     aim.add_argument(
         "--budget",
         type=not_negative,
@@ -104,7 +106,9 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
 def add_curve(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=curve)
     add_step_c(parser)
-    parser.add_argument("--betas", nargs="+", type=not_negative, default=BETAS, metavar="BETA")
+    parser.add_argument(
+        "--betas", nargs="+", type=not_negative, default=BETAS, metavar="BETA", help="betas to show"
+    )
     parser.add_argument(
         "--max-layers",
         nargs="+",
@@ -123,14 +127,16 @@ def add_curve(parser: argparse.ArgumentParser) -> None:
 def add_step_c(parser: argparse.ArgumentParser) -> None:
     """Add the options that fit and curve share."""
     parser.add_argument("derived", metavar="FILE", help="the file that `derive` wrote")
-    parser.add_argument("--loss", choices=list(LOSSES), default="u-ce", help="default u-ce")
+    parser.add_argument(
+        "--loss", choices=list(LOSSES), default="u-ce", help="loss of the gate; default u-ce"
+    )
     parser.add_argument(
         "--held-out",
         type=share,
         default=0.2,
         metavar="SHARE",
-        help="share of the images to judge by and not to fit to, default 0.2; with 0 all images "
-        "serve for both",
+        help="share of the images that judge the gate and do not fit it, default 0.2; with 0 all "
+        "images do both",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of that split, default 0")
 

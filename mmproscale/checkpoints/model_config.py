@@ -6,16 +6,19 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmproscale.checkpoints.hub import local_file
+from mmproscale.checkpoints.hub import SCHEME, local_file
 from mmproscale.checkpoints.weights_header import one_line, read_header
 from mmproscale.errors import InputError
 from mmproscale.utils.config import find_config, load_config, merge_options
 from mmproscale.utils.shipped_config import NotPlainError, ShippedConfig, restore_config
 from mmproscale.version import __version__
+
+WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".pkl")
 
 
 def load_config_for(
@@ -100,6 +103,13 @@ def config_in_header(checkpoint: str | os.PathLike) -> ShippedConfig | None:
         reason = one_line(header.reason)
         raise InputError(f"{checkpoint} has no config in its header ({reason}): name one before it")
     return header.config if header else None
+
+
+def is_checkpoint(word: str | None) -> bool:
+    """Return True where a word of a command line names weights and no config."""
+    if word is None or Path(word).is_dir():
+        return word is not None
+    return word.startswith(SCHEME) or Path(word).suffix in WEIGHTS
 
 
 def _fitting_config(checkpoint: str | os.PathLike, options: Mapping[str, Any]) -> Config:

@@ -39,7 +39,7 @@ class WeightMatch:
 
     @property
     def differences(self) -> str:
-        """The differences in words; empty without differences."""
+        """Text that lists the differences; empty without differences."""
         parts = [
             (f"{len(self.missing)} of {self.total} parameters missing", self.missing),
             (f"{len(self.reshaped)} of another shape", self.reshaped),
@@ -81,7 +81,7 @@ def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> W
     """Check that a checkpoint holds at least one weight to start fine-tuning from.
 
     Raises:
-        InputError: No weight has a name and shape of the model's.
+        InputError: No weight has the name and shape of a weight of the model.
     """
     match = compare_weights(model, state_dict_of(checkpoint))
     if match.matched == 0:
@@ -134,7 +134,7 @@ def _check_class_count(
 def _class_layer_of_other_size(
     model: nn.Module, weights: Mapping[str, Tensor]
 ) -> tuple[str, int, int] | None:
-    """Return the prefix of a class layer, and the different numbers of classes: model's, file's."""
+    """Return the prefix of a class layer, and its numbers of classes in model and file."""
     for key, own in model.state_dict().items():
         theirs = weights.get(key)
         if key.endswith("cls_embed.weight") and theirs is not None and len(theirs) != len(own):

@@ -1,6 +1,7 @@
 """Additions that the installed OpenMMLab or its fork needs; each acts only where it is needed."""
 
 from mmproscale.compat.import_hooks import install_stand_ins
+from mmproscale.compat.inferencers import accept_our_loading_in_inferencers
 from mmproscale.compat.installed_packages import check_versions, describe_stack, stack
 from mmproscale.compat.mmpretrain_imports import let_mmpretrain_be_imported
 from mmproscale.compat.onedl_fork import correct_fork
@@ -17,6 +18,7 @@ def apply() -> None:
     install_stand_ins()
     replace_ops()
     let_mmpretrain_be_imported()
+    accept_our_loading_in_inferencers()
     correct_fork()
 
 

@@ -52,7 +52,7 @@ PART_SIZE = 32
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], origin: Origin) -> None:
-    """Write images as one file, whole or not at all.
+    """Write images as one file; an interrupted run leaves no partial file.
 
     Args:
         path: The file.
@@ -135,7 +135,7 @@ def _read_origin(path: str | Path) -> Origin:
     version = content.pop("version")
     if version != VERSION:
         raise InputError(
-            f"{path} has version {version} of the format, and this mmproscale knows {VERSION}: "
+            f"{path} has version {version} of the format, and this mmproscale reads {VERSION}: "
             f"{'upgrade mmproscale' if version > VERSION else 'derive it again'}"
         )
     exits, categories = tuple(content.pop("exits")), tuple(content.pop("categories"))
@@ -183,7 +183,7 @@ def _box_matches(table: pa.Table, origin: Origin) -> BoxMatches:
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a column's numbers; those of lists one list after the other."""
+    """Return a column's numbers; a column of lists is concatenated."""
     array = column.combine_chunks()
     return (array.flatten() if pa.types.is_list(array.type) else array).to_numpy(
         zero_copy_only=False
@@ -259,7 +259,7 @@ class DerivedParts:
         return range(part * PART_SIZE, min((part + 1) * PART_SIZE, self.num_images))
 
     def write(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a part, whole or not at all."""
+        """Write a part; an interrupted run leaves no partial file."""
         write_rows(self._path(part), rows, self.origin)
 
     def num_written(self) -> int:

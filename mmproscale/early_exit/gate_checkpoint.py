@@ -25,7 +25,7 @@ def fingerprint(weights: Mapping[str, Tensor], gate: str) -> str:
     """Return a hash of all weights but the gate's, as 64 hexadecimal digits.
 
     It identifies the model of a derived dataset. Step C changes the gate, so the gate does not
-    count; any other change makes the stored vectors and qualities those of another model.
+    count; after any other change the stored vectors and qualities belong to another model.
 
     Args:
         weights: Name -> tensor. Names, types, shapes and bytes count, except those of buffers that
@@ -50,7 +50,7 @@ def load_same_model(path: str | Path, origin: Origin, derived: str | Path) -> di
         derived: The derived file's name, for the message.
 
     Raises:
-        InputError: The checkpoint can't be read, or is another model's.
+        InputError: The checkpoint can't be read, or belongs to another model.
     """
     checkpoint = load_source(path)
     if FOREIGN in checkpoint:
@@ -89,7 +89,9 @@ def write_gate(
     settings: Mapping[str, Any],
     header: WeightsHeader,
 ) -> None:
-    """Write a checkpoint's weights with another gate and no optimiser state, whole or not at all.
+    """Write a checkpoint's weights with another gate and without optimiser state.
+
+    An interrupted run leaves no partial file.
 
     Args:
         checkpoint: As :func:`load_same_model` gives it.

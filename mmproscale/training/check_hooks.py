@@ -37,7 +37,7 @@ class CheckpointMatchHook(Hook):
         """Compare names and shapes.
 
         Raises:
-            InputError: The checkpoint is another model's.
+            InputError: The checkpoint belongs to another model.
         """
         source = runner._load_from or find_latest_checkpoint(runner.work_dir)
         # The training loop is built before a checkpoint is loaded, but never for a test.

@@ -56,7 +56,7 @@ class DeferredRemovals:
         self._waiting.append(("rmtree", path))
 
     def carry_out(self, keep: set[str]) -> None:
-        """Remove the noted paths except `keep`: a new checkpoint may have an old one's name."""
+        """Remove the noted paths except `keep`, which may have the name of an old checkpoint."""
         waiting, self._waiting = self._waiting, []
         for operation, path in waiting:
             if path not in keep:

@@ -34,7 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a whole file or none.
+    """Write a file; an interrupted run leaves the old file or no file.
 
     Raises:
         InputError: The file cannot be written.
@@ -44,7 +44,7 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
-    """Write a whole text file (UTF-8) or none.
+    """Write a UTF-8 text file; an interrupted run leaves the old file or no file.
 
     Raises:
         InputError: The file cannot be written.

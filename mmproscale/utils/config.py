@@ -133,7 +133,7 @@ def _check_keys(config: Config, options: Mapping[str, Any], path: str | os.PathL
         if place is not None:
             # Base files leave variables such as `pixel_decoder` behind, which nothing reads.
             raise InputError(
-                f"--cfg-options {key}: {path} has it in its model: use model.{place}{key}"
+                f"--cfg-options {key}: {path} has this key in its model: use model.{place}{key}"
             )
         if top not in known:
             close = get_close_matches(top, known, 1)

@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from mmproscale.checkpoints.foreign import for_config
-from mmproscale.checkpoints.model_config import building_for, config_in_header, load_config_for
+from mmproscale.checkpoints.model_config import (
+    building_for,
+    config_in_header,
+    is_checkpoint,
+    load_config_for,
+)
 from mmproscale.checkpoints.weights_file import save_weights
 from mmproscale.checkpoints.weights_header import make_header
 from mmproscale.errors import InputError
@@ -73,6 +78,13 @@ def test_errors_of_a_model_are_the_headers_fault_only_if_it_gave_the_config():
         raise TypeError
     with pytest.raises(InputError, match="no image"), building_for("a.safetensors", None):
         raise InputError("no image")
+
+
+def test_words_that_name_weights(tmp_path):
+    for word in ("hf://a/b", "a.safetensors", "a.pth", tmp_path):
+        assert is_checkpoint(str(word))
+    for word in (None, "m2f_r50_coco", "a.py", "mmdet::detr/a.py"):
+        assert not is_checkpoint(word)
 
 
 def published(tmp_path, monkeypatch, *names):

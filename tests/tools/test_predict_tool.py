@@ -44,9 +44,9 @@ def test_goes_on_after_a_bad_image(run_tool, config, checkpoint, tmp_path):
     status, output, error = run_tool(
         "predict.py", config, checkpoint, photos, "--out", tmp_path / "out", "--device", "cpu"
     )
-    assert status == 2 and "1 of 2 images are in" in output
+    assert status == 3 and "1 images are in" in output
     last = error.strip().splitlines()[-1]
-    assert last.startswith("error: 1 of 2 images failed; the first: ") and "bad.png" in last
+    assert last.startswith("error: ") and "bad.png" in last
     assert [path.name for path in (tmp_path / "out" / "panoptic").iterdir()] == ["photo.png"]
     content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
     assert len(content["annotations"]) == 1
@@ -90,9 +90,10 @@ def write_own_model(tmp_path, **changes):
 
 def test_a_file_with_a_header_needs_no_config(run_tool, photo, tmp_path):
     weights = write_own_model(tmp_path)
-    arguments = (weights, photo, "--out", tmp_path / "out", "--device", "cpu")
-    status, output, error = run_tool("predict.py", *arguments)
-    assert status == 0 and "1 of 1 images are in" in output, error
+    cv2.imwrite(str(tmp_path / "other.png"), np.full((50, 70, 3), 28, np.uint8))
+    arguments = (weights, photo, tmp_path / "other.png", "--out", tmp_path / "out")
+    status, output, error = run_tool("predict.py", *arguments, "--device", "cpu")
+    assert status == 0 and "2 images are in" in output, error
     content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
     assert [category["name"] for category in content["categories"]] == ["cow", "dog", "sky"]
 
@@ -147,7 +148,7 @@ def test_a_name_of_the_hub_through_hf_endpoint(hub, photo, tmp_path):
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0 and "1 of 1 images are in" in done.stdout, done.stderr
+    assert done.returncode == 0 and "1 images are in" in done.stdout, done.stderr
     lines = done.stderr.splitlines()
     assert lines[:2] == ["hf://owner/tiny: licence 'other'", "hf://owner/tiny is converted"]
     content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
@@ -171,3 +172,59 @@ def test_names_of_the_hub_that_do_not_fit(
     last = error.splitlines()[-1]
     assert status == 2 and last.startswith("error: ") and message in last
     assert "--partial" not in last
+
+
+def test_lists_shards_and_resume(run_tool, config, checkpoint, tmp_path):
+    for index in range(5):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), np.full((40, 50, 3), 50 * index, np.uint8))
+    (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/{i}.png\n" for i in range(5)))
+    common = ["--device", "cpu", "--no-pictures", "--out"]
+    images = (config, checkpoint, f"@{tmp_path}/list.txt")
+    assert run_tool("predict.py", *images, *common, tmp_path / "whole", "--batch", 2)[0] == 0
+    for number in (1, 2):
+        options = (*common, tmp_path / "parts", "--shard", f"{number}/2")
+        status, output, _ = run_tool("predict.py", *images, *options)
+        assert status == 0 and ("the shard that ends last" in output) == (number == 1)
+    whole, parts = ((tmp_path / name / "panoptic.json").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+    log = tmp_path / "whole" / "results.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:3]))
+    (tmp_path / "whole" / "panoptic.json").unlink()
+    arguments = (*images, *common, tmp_path / "whole", "--batch", 2, "--resume")
+    status, output, _ = run_tool("predict.py", *arguments)
+    assert status == 0 and "5 images are in" in output and "2 of them from before" in output
+    assert (tmp_path / "whole" / "panoptic.json").read_bytes() == whole
+
+
+def test_a_video_becomes_a_video(run_tool, config, checkpoint, tmp_path):
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48)
+    )
+    for level in (0, 80, 160, 240):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    arguments = (config, checkpoint, tmp_path / "clip.avi", "--out", tmp_path / "out")
+    status, _, error = run_tool("predict.py", *arguments, "--fps", 5, "--device", "cpu")
+    assert status == 0, error
+    content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert [one["file_name"] for one in content["annotations"]] == [
+        "clip-000000.png",
+        "clip-000002.png",
+    ]
+    capture = cv2.VideoCapture(str(tmp_path / "out" / "clip.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--shard", "3/2"], "3/2 is not K/N"),
+        (["--tile", "64"], "tile=64, overlap=128"),
+        (["--resume", "--score-thr", "x"], "invalid float value"),
+    ],
+)
+def test_options_that_are_wrong(run_tool, config, checkpoint, tmp_path, options, text):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    arguments = (config, checkpoint, tmp_path / "a.png", "--out", tmp_path / "out", *options)
+    status, _, error = run_tool("predict.py", *arguments)
+    assert status == 2 and text in error

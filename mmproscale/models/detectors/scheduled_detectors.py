@@ -1,7 +1,7 @@
 """mmdet's Deformable DETR, DINO and DDQ with a scheduled encoder.
 
-PRO-SCALE's supplement (Table T1) grows DINO's tokens, Lite-DETR updates the finest ones seldom.
-Arguments, names of weights, losses and results are mmdet's.
+PRO-SCALE's supplement (Table T1) grows DINO's tokens; Lite-DETR updates the finest tokens rarely.
+Arguments, names of weights, losses and results are as in mmdet.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class ScheduledEncoderMixin(EarlyExitDetector):
 
     Args:
         encoder: ``dict(schedule=..., layer_cfg=...)``; ``num_layers`` instead of ``schedule`` gives
-            stock's encoder, in which every layer updates and reads every level.
+            mmdet's encoder, in which every layer updates and reads every level.
         strides: Stride of each of the neck's maps, high resolution first; by default 8, 16, 32 and
             so on.
         recalibration: Config of TRC, ``dict(type='TRC')``; None without TRC.
-        args, arguments: mmdet's and :class:`EarlyExitDetector`'s.
+        args, arguments: Arguments of mmdet's detector and of :class:`EarlyExitDetector`.
 
     Raises:
         InputError: An invalid schedule, or one with a level that has no map; both ``num_layers``
