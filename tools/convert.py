@@ -79,10 +79,10 @@ def convert_model(args, file) -> None:
     name = args.config or fitting_config(file)
     config, options = configured(name, lambda config: apply_settings(config, kind))
     conversion = convert_for_config(file, config, state_dict_of(config), args.partial)
-    print("config:", name)
-    print(*conversion.lines(), sep="\n")
     header = make_header(config, config_metainfo(config))
     save_weights(args.out, conversion.weights, header, source_meta(file))
+    print("config:", name)
+    print(*conversion.lines(), sep="\n")
     print(f"{len(conversion.weights)} weights are in {args.out}")
     if options and (args.out.suffix != ".safetensors" or header.config is None):
         listed = " ".join(f"{key}={value}" for key, value in options.items())
@@ -101,12 +101,12 @@ def convert_backbone(args, file) -> None:
     conversion = convert_weights(
         file.weights, file.kind, target, partial=args.partial, source=str(file.path)
     )
-    print(*conversion.lines(), sep="\n")
     # mmdet's Swin loads only keys under 'backbone.', its ResNet only keys without it.
     is_swin = any(key.startswith("backbone.patch_embed.") for key in conversion.weights)
     prefix = "" if is_swin else "backbone."
     weights = {key.removeprefix(prefix): value for key, value in conversion.weights.items()}
     save(args.out, weights, source_meta(file))
+    print(*conversion.lines(), sep="\n")
     print(f"{len(weights)} weights are in {args.out}; train with --cfg-options", end=" ")
     settings = SOURCES[file.kind].settings.items()
     options = [f"model.{key}={value}" for key, value in settings]

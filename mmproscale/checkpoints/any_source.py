@@ -16,7 +16,7 @@ from torch import nn
 
 from mmproscale.checkpoints.foreign import SOURCES, ForeignFile, convert_weights
 from mmproscale.checkpoints.foreign.class_lists import config_metainfo
-from mmproscale.checkpoints.foreign.for_config import hub_differences
+from mmproscale.checkpoints.foreign.for_config import differences_of_file
 from mmproscale.checkpoints.foreign.reading import foreign_of, load_folder, tensors_of
 from mmproscale.checkpoints.foreign.sources import recognise
 from mmproscale.checkpoints.hub import local_file
@@ -116,7 +116,7 @@ def convert_checkpoint(
     except InputError as error:  # its last advice is an option of tools/convert.py only
         raise InputError(str(error).partition(", or --partial")[0]) from error
     if config is not None and "model" in config and not table.is_backbone:
-        problems = [*hub_differences(foreign, config), *_unmet(config.model, result.settings)]
+        problems = [*differences_of_file(foreign, config), *_unmet(config.model, result.settings)]
         if problems and not partial:
             raise InputError(f"{source} does not fit the config: {problems[0]}")
         result.notes += problems

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from helpers.hub_models import NAMES, STUFF, THINGS, hub_model, our_config, our_model
+from helpers.hub_models import NAMES, STUFF, THINGS, hub_model, our_config
 from helpers.loopback_hub import CARD, address_of, served, use_hub
 from helpers.toy_training import ToyModel, toy_runner
 
 from mmproscale.checkpoints import any_source
 from mmproscale.checkpoints.any_source import convert_checkpoint, load_model_weights, load_source
+from mmproscale.cost.random_model import build_model, model_without_weights
 from mmproscale.errors import InputError
 
 OURS = ("car", "cow", "man", "dog", "tree", "sky", "road")
@@ -26,10 +27,16 @@ def published(tmp_path_factory):
 
 
 def config_of(*classes, **more):
-    config = our_config(**more)
+    config = our_config()
+    config.merge_from_dict({f"model.{key}": value for key, value in more.items()})
     if classes:
         config.train_dataloader.dataset.metainfo = dict(classes=classes)
     return config
+
+
+def model_of(config):
+    model = build_model(model_without_weights(config), config.default_scope)
+    return model.eval().double()
 
 
 def mask_features(model) -> torch.Tensor:
@@ -51,7 +58,7 @@ def test_a_mask2former_of_transformers_computes_the_same(
     published, capsys, form, tmp_path, monkeypatch
 ):
     theirs, folder = published
-    model = our_model(config_of(*OURS))
+    model = model_of(config_of(*OURS))
     with served({"owner/tiny": folder}) as server:
         use_hub(address_of(server), tmp_path, monkeypatch)
         source = {"folder": folder, "file": folder / "model.safetensors", "hub": "hf://owner/tiny"}
@@ -75,7 +82,7 @@ def test_a_mask2former_of_transformers_computes_the_same(
 def test_other_classes_are_refused_and_left_out_for_fine_tuning(published):
     _, folder = published
     wanted = ("bus", *OURS[1:])
-    model = our_model(config_of(*wanted))
+    model = model_of(config_of(*wanted))
     with pytest.raises(InputError, match="match none of"):
         load_model_weights(model, folder, config_of(*wanted))
     checkpoint = load_source(folder)
@@ -90,14 +97,14 @@ def test_other_classes_are_refused_and_left_out_for_fine_tuning(published):
 def test_another_number_of_classes_or_queries(published):
     _, folder = published
     head = {"num_stuff_classes": STUFF + 1, "loss_cls.class_weight": [1.0] * (len(NAMES) + 2)}
-    model = our_model(config_of(**{f"panoptic_head.{key}": v for key, v in head.items()}))
+    model = model_of(config_of(**{f"panoptic_head.{key}": v for key, v in head.items()}))
     with pytest.raises(InputError, match="classes: 7 in the file, 8 in the config"):
         load_model_weights(model, folder)
     checkpoint = load_source(folder)
     lines = convert_checkpoint(model, checkpoint, "source", partial=True)
     assert "panoptic_head.cls_embed.weight" not in checkpoint["state_dict"]
     assert any("classes: 7 in the file, 8 in the config" in line for line in lines)
-    model = our_model(config_of(**{"panoptic_head.num_queries": 9}))
+    model = model_of(config_of(**{"panoptic_head.num_queries": 9}))
     with pytest.raises(InputError, match="queries: 12 in the file, 9 in the config"):
         load_model_weights(model, folder)
 
@@ -108,7 +115,7 @@ def test_the_config_must_compute_as_the_source_does(published, monkeypatch):
     kinds = any_source.SOURCES["huggingface-mask2former"]
     monkeypatch.setitem(kinds.__dict__, "settings", settings)
     config = config_of(*OURS)
-    model = our_model(config)
+    model = model_of(config)
     message = r"add --cfg-options model\.panoptic_head\.pixel_decoder\.num_outs=5"
     with pytest.raises(InputError, match=message):
         load_model_weights(model, folder, config)
@@ -121,7 +128,7 @@ def test_the_config_must_compute_as_the_source_does(published, monkeypatch):
 @pytest.mark.parametrize("fine_tuning", [True, False])
 def test_load_from_of_a_runner(published, tmp_path, fine_tuning):
     theirs, folder = published
-    model = our_model(config_of(*OURS))
+    model = model_of(config_of(*OURS))
     hooks = [{"type": "mmproscale.CheckpointMatchHook"}]
     runner = toy_runner(tmp_path, model=model, load_from=str(folder), custom_hooks=hooks)
     if fine_tuning:
@@ -133,7 +140,7 @@ def test_load_from_of_a_runner(published, tmp_path, fine_tuning):
 
 
 def test_a_published_backbone_is_a_start_for_the_whole_model(tmp_path):
-    model = our_model()
+    model = model_of(our_config())
     weights = {
         "layers.0.blocks.0.attn.qkv.weight": torch.ones(48, 16),
         "layers.0.blocks.0.attn.qkv.bias": torch.ones(48),

@@ -47,8 +47,8 @@ def hub_model(seed: int = 0, **changes) -> nn.Module:
     return model.double()
 
 
-def our_config(name: str = "m2f_swin-t_coco", **more):
-    """The config of a model of ours of the same dimensions; `more` are options below the model."""
+def our_config():
+    """The config of a model of ours of the same dimensions."""
     head = "model.panoptic_head."
     encoder, decoder = f"{head}pixel_decoder.encoder.layer_cfg.", f"{head}transformer_decoder."
     attentions = (
@@ -71,18 +71,17 @@ def our_config(name: str = "m2f_swin-t_coco", **more):
         "model.panoptic_fusion_head.num_things_classes": THINGS,
         "model.panoptic_fusion_head.num_stuff_classes": STUFF,
         f"{decoder}num_layers": DECODER_LAYERS,
+        f"{head}pixel_decoder.encoder.schedule.layers": ENCODER_LAYERS,
         f"{head}positional_encoding.num_feats": WIDTH // 2,
         f"{head}pixel_decoder.positional_encoding.num_feats": WIDTH // 2,
         **{f"{attention}.embed_dims": WIDTH for attention in attentions},
         **{f"{ffn}.embed_dims": WIDTH for ffn in ffns},
         **{f"{ffn}.feedforward_channels": width for ffn, width in ffns.items()},
     }
-    if name.startswith("m2f"):
-        options[f"{head}pixel_decoder.encoder.schedule.layers"] = ENCODER_LAYERS
-    return load_config(name, options | {f"model.{key}": value for key, value in more.items()})
+    return load_config("m2f_swin-t_coco", options)
 
 
-def our_model(config=None) -> nn.Module:
+def our_model() -> nn.Module:
     """Our model of the same dimensions, in double precision, with weights of its constructors."""
-    config = config or our_config()
+    config = our_config()
     return build_model(model_without_weights(config), config.default_scope).eval().double()

@@ -104,15 +104,23 @@ def config_metainfo(config: Config) -> dict[str, Any]:
     if names is None:
         return {}
     things = config.model.get("panoptic_head", {}).get("num_things_classes")
+    if "decode_head" not in config.model and things is None:
+        return {"classes": names}
     if things is not None:
         parts = {"thing_classes": names[:things], "stuff_classes": names[things:]}
         return {"classes": names, **parts}
-    kind = DATASETS.get(_dataset(config).get("type", ""))
-    options = inspect.signature(kind).parameters if kind else {}
-    if "reduce_zero_label" not in options:
-        return {"classes": names}
-    reduces = _dataset(config).get("reduce_zero_label", options["reduce_zero_label"].default)
-    return {"classes": names, "reduce_zero_label": bool(reduces)}
+    stated = _dataset(config).get("reduce_zero_label")
+    return {"classes": names, "reduce_zero_label": bool(_zero_is_void(config, stated))}
+
+
+def _zero_is_void(config: Config, stated: bool | None) -> bool | None:
+    """Return mmseg's `reduce_zero_label` of a dataset: as stated, or its class's default."""
+    kind = DATASETS.get(_dataset(config).get("type", "")) if stated is None else None
+    for base in getattr(kind, "__mro__", ()):
+        options = inspect.signature(base.__init__).parameters
+        if "reduce_zero_label" in options:
+            return options["reduce_zero_label"].default
+    return stated
 
 
 def _dataset(config: Config) -> Mapping[str, Any]:

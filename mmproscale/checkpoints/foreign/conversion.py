@@ -219,10 +219,10 @@ def _rename(mapped: Mapped, old: str, new: str) -> None:
 
 
 def _missing_of_rules(mapped: Mapped, rules: Sequence[KeyRule]) -> tuple[str, ...]:
-    """Return what layers lack that other layers of the same kind have.
+    """Return what layers of a backbone lack that other layers of the same kind have.
 
     Where a rule has acted for one number of a stage or block, all rules with these placeholders
-    must have acted, except those that no layer needs.
+    must have acted.
     """
     present: dict[tuple[str, ...], set[tuple[tuple[str, str], ...]]] = defaultdict(set)
     parameters: dict[KeyRule, set[str]] = defaultdict(set)
@@ -234,9 +234,9 @@ def _missing_of_rules(mapped: Mapped, rules: Sequence[KeyRule]) -> tuple[str, ..
     expected = (
         rule.ours.format(**dict(numbers), p=parameter)
         for rule in rules
-        if rule in parameters
-        for numbers in present[rule.placeholders]
-        for parameter in sorted(parameters[rule])
+        for numbers in sorted(present[rule.placeholders] or {()})
+        if len(numbers) == len(rule.placeholders)
+        for parameter in sorted(parameters[rule] or {"weight"})
     )
     return tuple(key for key in expected if key not in mapped.weights)
 

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from torch import Tensor
 
 from mmproscale.checkpoints.foreign.dimensions import measured
+from mmproscale.checkpoints.foreign.for_config import hidden_differences
 from mmproscale.checkpoints.foreign.sources import HEAD, SOURCES
 from mmproscale.checkpoints.model_match import REBUILT
 from mmproscale.errors import InputError
@@ -34,7 +35,9 @@ def export_weights(weights: Mapping[str, Tensor], to: str, source: str) -> dict[
     Raises:
         InputError: The model is not a plain Mask2Former.
     """
-    ours = {_ours(key): value for key, value in weights.items() if not key.endswith(REBUILT)}
+    # transformers has the counters of a batch norm, and builds the index of a Swin itself.
+    rebuilt = REBUILT if to == "detectron2" else ("relative_position_index",)
+    ours = {_ours(key): value for key, value in weights.items() if not key.endswith(rebuilt)}
     added = [key for key in ours if any(f".{name}" in key for name in _ADDED)]
     mapped = map_back(ours, SOURCES[TARGETS[to]].rules)
     other = mapped.unknown or added or _unlike(ours)
@@ -67,7 +70,7 @@ def _unlearned(ours: Mapping[str, Tensor], to: str) -> dict[str, Tensor]:
     last = ours.get("backbone.norm3.weight")
     if to != "hf" or last is None:
         return {"criterion.empty_weight": weight}
-    norm = "model.pixel_level_module.encoder.layernorm"
+    norm = "model.pixel_level_module.encoder.swin.layernorm"
     return {
         "criterion.empty_weight": weight,
         f"{norm}.weight": torch.ones_like(last),
@@ -86,11 +89,15 @@ def hub_config(
         classes: Its classes by label; None if they are unknown.
 
     Raises:
-        InputError: Its backbone is neither a Swin nor a ResNet.
+        InputError: Its backbone is neither a Swin nor a ResNet, or transformers computes otherwise.
     """
     shapes = {_ours(key): tuple(value.shape) for key, value in weights.items()}
     found: dict[str, Any] = measured(shapes)
     head = config.model.get("panoptic_head") or config.model.decode_head
+    heads = head.transformer_decoder.layer_cfg.cross_attn_cfg.num_heads
+    differences = hidden_differences(config, heads)
+    if differences:
+        raise InputError(f"--to hf: transformers computes otherwise: {'; '.join(differences)}")
     names = classes or [f"class {i}" for i in range(found["classes"])]
     width = found["width of the queries"]
     return {
@@ -105,7 +112,7 @@ def hub_config(
         "decoder_layers": found["decoder layers"] + 1,
         "encoder_feedforward_dim": found["feed-forward width of the encoder"],
         "dim_feedforward": found["feed-forward width of the decoder"],
-        "num_attention_heads": head.transformer_decoder.layer_cfg.cross_attn_cfg.num_heads,
+        "num_attention_heads": heads,
         "pre_norm": False,
         "no_object_weight": _NO_OBJECT,
         "id2label": {str(i): name for i, name in enumerate(names)},

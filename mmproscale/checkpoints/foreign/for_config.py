@@ -43,8 +43,14 @@ _METHODS = (
     ("bbox_head.fc_cls.", "detr"),
     ("pixel_decoder.encoder.", "m2f"),
 )
-# Values of config.json that weights do not show -> their place below our head.
-_HEADS = ("num_attention_heads", "transformer_decoder.layer_cfg.cross_attn_cfg.num_heads")
+_ATTENTIONS = (
+    "pixel_decoder.encoder.layer_cfg.self_attn_cfg.num_heads",
+    "transformer_decoder.layer_cfg.self_attn_cfg.num_heads",
+    "transformer_decoder.layer_cfg.cross_attn_cfg.num_heads",
+)
+_GROUPS = "pixel_decoder.norm_cfg.num_groups"
+# Mask2Former's own, in transformers and detectron2.
+NUM_HEADS, NUM_GROUPS = 8, 32
 
 
 def apply_settings(config: Config, kind: str) -> dict[str, Any]:
@@ -80,10 +86,10 @@ def convert_for_config(
         partial=partial,
         source=str(file.path),
     )
-    for difference in hub_differences(file, config):
-        if not partial:
-            raise InputError(f"{file.path} does not fit the config's model: {difference}")
-        conversion.differences += (difference,)
+    differences = differences_of_file(file, config)
+    if differences and not partial:
+        raise InputError(f"{file.path} does not fit the config's model: {'; '.join(differences)}")
+    conversion.differences += differences
     return conversion
 
 
@@ -102,18 +108,27 @@ def known_kind(file: ForeignFile) -> str:
     )
 
 
-def hub_differences(file: ForeignFile, config: Config) -> list[str]:
-    """Return one line for each difference between config.json and a config that weights hide."""
-    head = config.model.get("panoptic_head") or config.model.get("decode_head") or {}
-    lines = []
+def differences_of_file(file: ForeignFile, config: Config) -> tuple[str, ...]:
+    """Return the differences between a Mask2Former and a config that weights do not show."""
+    if not str(file.kind).startswith(("huggingface-", "detectron2-")):
+        return ()
+    heads = file.config.get("num_attention_heads", NUM_HEADS)
+    lines = hidden_differences(config, heads)
     if file.config.get("pre_norm"):
-        lines.append("pre_norm: true in config.json, Mask2Former here has its norms behind")
-    theirs, ours = file.config.get(_HEADS[0]), _value(head, _HEADS[1])
-    if None not in (theirs, ours) and theirs != ours:
-        lines.append(
-            f"attention heads: {theirs} in config.json, {ours} in the config ({_HEADS[1]})"
-        )
+        lines += ("pre_norm: true in config.json; here the norms follow",)
     return lines
+
+
+def hidden_differences(config: Config, heads: int = NUM_HEADS) -> tuple[str, ...]:
+    """Return how a config's head computes otherwise than Mask2Former does with the same weights."""
+    head = config.model.get("panoptic_head") or config.model.get("decode_head") or {}
+    wanted = {key: ("attention heads", heads) for key in _ATTENTIONS}
+    wanted[_GROUPS] = ("groups of the pixel decoder's norms", NUM_GROUPS)
+    return tuple(
+        f"{name}: {theirs} in the file, {_value(head, key)} in the config ({key})"
+        for key, (name, theirs) in wanted.items()
+        if _value(head, key) not in (None, theirs)
+    )
 
 
 def _value(config: Any, key: str) -> Any:

@@ -127,17 +127,21 @@ def _weights(content: Any, file: Path) -> dict[str, Tensor]:
     if not weights:
         outline = ", ".join(map(str, content)) if isinstance(content, dict) else type(content)
         raise InputError(f"{file} holds no weights: found {outline or 'nothing'}")
-    return {key.removeprefix("module."): value for key, value in weights.items()}
+    return weights
 
 
 def tensors_of(content: Any) -> dict[str, Tensor]:
-    """Return the tensors below the first container that has some, or of the content itself."""
+    """Return a file's weights, without a data-parallel wrapper's 'module.'; empty without any.
+
+    They are below the first container that has some (DINO's teacher before its student), or they
+    are the content itself.
+    """
     content = content if isinstance(content, dict) else {}
     for inner in (*(content.get(name) for name in _CONTAINERS), content):
         items = inner.items() if isinstance(inner, dict) else ()
         tensors = {k: v for k, v in items if isinstance(k, str) and isinstance(v, Tensor)}
         if tensors:
-            return tensors
+            return {key.removeprefix("module."): value for key, value in tensors.items()}
     return {}
 
 

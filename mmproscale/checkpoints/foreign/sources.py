@@ -233,13 +233,6 @@ SOURCES: Mapping[str, Source] = {
         settings=_WITHOUT_CONVERSION,
         is_backbone=True,
     ),
-    "detectron2-resnet": Source(
-        title="ResNet of detectron2",
-        marks=(r"stem\.conv1\.", r"res2\.0\."),
-        rules=under(backbones.RESNET_DETECTRON2, "", _BACKBONE),
-        dropped=(*_REBUILT, r"stem\.fc\..+", r"fc\..+"),
-        is_backbone=True,
-    ),
     "torchvision": Source(
         title="torchvision's ResNet",
         marks=(r"conv1\.", r"layer1\.0\.conv1\."),

@@ -67,16 +67,15 @@ SWIN_HUGGING_FACE = (
 )
 """Swin in transformers: the names of its files first, then those that version 5 has in memory."""
 
-_RES_LAYER = "layer{s}.{b}"
 RESNET = modules(
     (name, name)
     for name in (
         "conv1",
         "bn1",
-        *(f"{_RES_LAYER}.conv{i}" for i in (1, 2, 3)),
-        *(f"{_RES_LAYER}.bn{i}" for i in (1, 2, 3)),
-        f"{_RES_LAYER}.downsample.0",
-        f"{_RES_LAYER}.downsample.1",
+        "layer{s}.{b}.conv{n}",
+        "layer{s}.{b}.bn{n}",
+        "layer{s}.{b}.downsample.0",
+        "layer{s}.{b}.downsample.1",
     )
 )
 """torchvision's ResNet: mmdet has the same names."""

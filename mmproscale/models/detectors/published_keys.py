@@ -70,7 +70,7 @@ def _dino(backbone_maps: int, decoder_layers: int) -> tuple[KeyRule, ...]:
     names = {
         **_renamed(_ENCODER, {**attention, **_FFN, "norm1": "norms.0", "norm2": "norms.1", **fine}),
         **_renamed(_DECODER, {**cross, **_FFN, **norms}),
-        **_dino_neck(backbone_maps, extra=2),
+        **_dino_neck(backbone_maps, extra=1),
         "transformer.decoder.norm": "decoder.norm",
         "transformer.decoder.ref_point_head.layers.0": "decoder.ref_point_head.layers.0",
         "transformer.decoder.ref_point_head.layers.1": "decoder.ref_point_head.layers.1",

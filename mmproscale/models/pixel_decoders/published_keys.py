@@ -13,9 +13,9 @@ _ATTENTION = ("sampling_offsets", "attention_weights", "value_proj", "output_pro
 def _levels(theirs: str, ours: str) -> dict[str, str]:
     """Return the names of the projections of all levels, from low resolution to high on each side.
 
-    Each template has `{i}` for the level, up to 4 of them.
+    Each template has `{i}` for the level.
     """
-    return {theirs.format(i=i): ours.format(i=i) for i in range(4)}
+    return {theirs.format(i=i): ours.format(i=i) for i in range(3)}
 
 
 DETECTRON2 = (

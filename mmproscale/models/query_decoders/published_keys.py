@@ -26,7 +26,7 @@ _PREDICTION = modules(
         **_EMBEDDINGS,
         "decoder_norm": "transformer_decoder.post_norm",
         "class_embed": "cls_embed",
-        **{f"input_proj.{i}": f"decoder_input_projs.{i}" for i in range(4)},
+        **{f"input_proj.{i}": f"decoder_input_projs.{i}" for i in range(3)},
         **{f"mask_embed.layers.{i}": f"mask_embed.{2 * i}" for i in range(3)},
         "static_query": "query_feat",  # the name in the first release
     }
@@ -85,7 +85,7 @@ HUGGING_FACE = (
             f"{_T}.queries_embedder": "query_embed",
             f"{_T}.queries_features": "query_feat",
             f"{_T}.level_embed": "level_embed",
-            **{f"{_T}.input_projections.{i}": f"decoder_input_projs.{i}" for i in range(4)},
+            **{f"{_T}.input_projections.{i}": f"decoder_input_projs.{i}" for i in range(3)},
             f"{_HF_LAYER}.self_attn.out_proj": f"{_LAYER}.self_attn.attn.out_proj",
             f"{_HF_LAYER}.cross_attn_layer_norm": f"{_LAYER}.norms.0",
             f"{_HF_LAYER}.self_attn_layer_norm": f"{_LAYER}.norms.1",
