@@ -108,7 +108,7 @@ def test_train_resume_test_and_predict(shapes, run_tool, tmp_path):
         "predict.py", CONFIG, checkpoint, shapes / "val", "--out", tmp_path / "out"
     )
     assert status == 0, error
-    assert "4 of 4 images" in output
+    assert "4 images are in" in output
     status, _, error = run_tool(
         "predict.py", CONFIG, checkpoint, shapes / "val", "--out", tmp_path / "averaged", "--tta"
     )
