@@ -72,7 +72,15 @@ setup(
         "hub": ["huggingface_hub>=1.0"],
         "mmpretrain": ["mmpretrain==1.2.0"],
         "onedl-mmpretrain": ["onedl-mmpretrain==1.3.6"],
-        "dev": ["fvcore", "import-linter", "mypy", "pytest", "pytest-xdist", "ruff"],
+        "dev": [
+            "fvcore",
+            "import-linter",
+            "mypy",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+            "transformers>=5",
+        ],
     },
     classifiers=[
         "Development Status :: 4 - Beta",

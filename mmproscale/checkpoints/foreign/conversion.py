@@ -13,7 +13,7 @@ from torch import Tensor
 from mmproscale.checkpoints.foreign.class_lists import Names, rows_by_name, source_classes
 from mmproscale.checkpoints.foreign.dimensions import dimension_differences
 from mmproscale.checkpoints.foreign.sources import HEAD, SOURCES, Source
-from mmproscale.checkpoints.model_match import REBUILT, SHARED
+from mmproscale.checkpoints.model_match import REBUILT
 from mmproscale.errors import InputError
 from mmproscale.utils.key_rules import KeyRule, Mapped, map_keys
 
@@ -117,7 +117,7 @@ def convert_weights(
     else:
         _compare(mapped, result, target)
     _account(mapped, result)
-    if partial or table.is_part:
+    if partial:
         _check_any(result, source)
     else:
         _check_all(result, target, source)
@@ -127,12 +127,16 @@ def convert_weights(
 
 def _mapped(weights: Mapping[str, Tensor], table: Source, result: Conversion) -> Mapped:
     """Return weights under our keys, with the source's own spelling of its keys."""
-    spelt = {table.their_key(key): key for key in weights}
-    dropped = [key for key in spelt if table.dropped_pattern.fullmatch(key)]
+    spelt: dict[str, str] = {}
+    for key in weights:
+        spelt.setdefault(table.their_key(key), key)
+    dropped = {key for key in spelt if table.dropped_pattern.fullmatch(key)}
     kept = {key: weights[own] for key, own in spelt.items() if key not in dropped}
     mapped = map_keys(kept, table.rules) if table.rules else _as_they_are(kept)
-    result.dropped = tuple(spelt[key] for key in dropped)
-    mapped.unknown = tuple(spelt[key] for key in mapped.unknown)
+    result.dropped = tuple(spelt[key] for key in spelt if key in dropped)
+    # A key that another one already gave its place is left over, too.
+    doubles = set(weights) - set(spelt.values())
+    mapped.unknown = (*(spelt[key] for key in mapped.unknown), *sorted(doubles))
     mapped.origin = {
         key: (rule, tuple(spelt[their_key] for their_key in keys))
         for key, (rule, keys) in mapped.origin.items()
@@ -142,8 +146,7 @@ def _mapped(weights: Mapping[str, Tensor], table: Source, result: Conversion) ->
 
 def _as_they_are(weights: Mapping[str, Tensor]) -> Mapped:
     rule = KeyRule("", "")
-    own = {k: v for k, v in weights.items() if not k.endswith(REBUILT) and not k.startswith(SHARED)}
-    return Mapped(own, {key: (rule, (key,)) for key in own})
+    return Mapped(dict(weights), {key: (rule, (key,)) for key in weights})
 
 
 def _permute_classes(

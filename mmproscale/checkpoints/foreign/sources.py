@@ -34,7 +34,6 @@ class Source:
         settings: Settings, below `model`, of a config that computes as the source does; `HEAD`
             stands for the head.
         is_backbone: The weights are a backbone's; the others are a whole model's.
-        is_part: The weights are a part of a model, so they are converted with `partial` only.
     """
 
     title: str
@@ -46,7 +45,6 @@ class Source:
     classes: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     is_backbone: bool = False
-    is_part: bool = False
 
     @cached_property
     def dropped_pattern(self) -> re.Pattern[str]:
@@ -145,7 +143,6 @@ SOURCES: Mapping[str, Source] = {
         + (r"(model\.)?text_mapper\..+",),
         prefixes=_HF_PREFIXES,
         method="m2f",
-        is_part=True,
     ),
     "huggingface-mask2former": Source(
         title="Mask2Former of transformers",
@@ -243,6 +240,8 @@ SOURCES: Mapping[str, Source] = {
     "mmdet": Source(
         title="mmdet, mmseg or mmproscale",
         marks=(r"(panoptic_head|decode_head|bbox_head)\.",),
+        # mmdet's DDQ gives shared tensors second names in its first training step.
+        dropped=(*_REBUILT, r"decoder\.aux_reg_branches\..+"),
         prefixes=((r"^decode_head\.", HEAD),),
     ),
 }

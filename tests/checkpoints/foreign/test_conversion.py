@@ -317,6 +317,11 @@ class TestWrongInput:
             self.refused(weights, target)
         )
 
+    def test_a_key_in_two_spellings(self, m2f, target):
+        double = {"sem_seg_head.mask_features.bias": torch.zeros(256)}
+        text = self.refused(m2f | double, target)
+        assert "weights 1 left over (sem_seg_head.mask_features.bias): give" in text
+
     def test_another_method(self, m2f, target, shared):
         text = self.refused(released_model(shared, "proscale_r50", "r50"), target)
         assert "(PRO-SCALE of its authors)" in text
@@ -354,17 +359,26 @@ class TestWrongInput:
 class TestOwn:
     """Weights of mmdet, mmseg and this package keep their names."""
 
-    def test_stock_mask2former_loads_whole(self, target):
-        from mmdet.registry import MODELS as MMDET
-        from mmengine.registry import DefaultScope
-
-        config = load_config("mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic.py")
-        with DefaultScope.overwrite_default_scope("mmdet"):
-            stock = MMDET.build(model_without_weights(config)).state_dict()
-        assert recognise(stock) == "mmdet"
-        conversion = convert_weights(stock, "mmdet", target)
-        assert set(conversion.weights) == set(target) and not conversion.renamed
-        assert all(torch.equal(conversion.weights[key], stock[key]) for key in conversion.kept)
+    @pytest.mark.parametrize(
+        ("stock", "ours"),
+        [
+            ("mask2former_r50_8xb2-lsj-50e_coco-panoptic", "m2f_r50_coco"),
+            ("mask2former_swin-t-p4-w7-224_8xb2-lsj-50e_coco-panoptic", "m2f_swin-t_coco"),
+            ("mask2former_r50_8xb2-lsj-50e_coco", "m2f_r50_coco-instance"),
+            ("mask2former_r50_8xb2-90k_cityscapes-512x1024", "m2f_r50_cityscapes-semantic"),
+            ("mask2former_swin-t_8xb2-160k_ade20k-512x512", "m2f_swin-t_ade20k-semantic"),
+        ],
+    )
+    @pytest.mark.slow
+    def test_stock_mask2former_loads_whole(self, stock, ours):
+        scope = "mmseg" if "semantic" in ours else "mmdet"
+        config = load_config(f"{scope}::mask2former/{stock}.py")
+        weights = build_model(model_without_weights(config), scope).state_dict()
+        target = state_dict_of(ours)
+        assert recognise(weights) == "mmdet"
+        conversion = convert_weights(weights, "mmdet", target)
+        assert set(conversion.weights) == set(target) and not conversion.merged
+        assert all(torch.equal(conversion.weights[key], weights[key]) for key in conversion.kept)
 
     def test_between_the_heads_of_mmdet_and_mmseg(self):
         panoptic = state_dict_of("m2f_r50_cityscapes")
