@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -47,6 +48,9 @@ METRICS = Registry(
 )
 HOOKS = Registry(
     "hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.training"]
+)
+LOOPS = Registry(
+    "loop", parent=MMENGINE_LOOPS, scope="mmproscale", locations=["mmproscale.training"]
 )
 
 

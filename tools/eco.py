@@ -45,6 +45,7 @@ from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.progress import bars_by_name
+from mmproscale.utils.stop_signals import keeping
 from mmproscale.utils.terminal_table import terminal_table
 
 
@@ -171,7 +172,8 @@ def derive(args: argparse.Namespace) -> None:
 
     config = load_config_for(args.config, args.checkpoint, args.cfg_options)
     device = choose_device(args.device or own_device())
-    with joined_processes(), bars_by_name() as bar:
+    kept = "finished parts are kept, and the same command continues after them"
+    with joined_processes(), bars_by_name() as bar, keeping(kept):
         derivation.derive(
             config,
             args.checkpoint,

@@ -3,6 +3,7 @@
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable
 from itertools import chain
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
@@ -24,6 +25,7 @@ from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, views_from_options
 from mmproscale.utils.image_inputs import expand_inputs, image_ids, result_names
 from mmproscale.utils.progress import progress_bars
+from mmproscale.utils.stop_signals import stop_requested, stops_deferred
 
 SOME_FAILED = 3
 """Exit status where some images could not be read."""
@@ -121,6 +123,7 @@ def main() -> None:
     from mmproscale.inference.prediction_run import (
         load_frames,
         load_still_images,
+        not_done,
         predict_into,
         still_images,
     )
@@ -146,37 +149,46 @@ def main() -> None:
         args.shard,
     )
     ids = image_ids(names) if not videos else range(1, len(names) + 1)
-    all_stills = still_images(paths, names, ids, args.shard)
-    stills = [one for one in all_stills if one.image.name not in folder.done]
+    stills = still_images(paths, names, ids, args.shard)
+    stills = not_done(stills, folder.done, args.batch)
     clips = [Video(video, args.fps) for video in videos]
-    frames = load_frames(clips, folder.done, len(paths))
-    loaded = chain(load_still_images(stills, args.workers), frames)
-    before, started, failures = len(folder), time.monotonic(), []
-    with progress_bars() as bars:
-        task = bars.add_task("images", total=None if clips else len(stills))
-        try:
-            for failed in predict_into(folder, predictor, loaded, args.batch):
-                failures += failed
-                done = len(folder) - before + len(failures)
-                speed = f"{done / (time.monotonic() - started):.1f} images/s"
-                bars.update(task, completed=done, description=speed)
-        except KeyboardInterrupt:
-            if all(isinstance(video, str) for video in videos):
-                raise  # only a webcam is stopped like this
-    rate = (len(folder) - before) / (time.monotonic() - started)
-    if not len(folder) and failures:
-        raise InputError(summary(failures))
-    whole = folder.finish()
-    if not args.no_pictures:
-        write_videos(folder, clips)
-    print(
-        f"{len(folder)} images are in {args.out}, {before} of them from before; {rate:.1f} images/s"
-    )
+    runs = [
+        predict_into(folder, predictor, images, args.batch)
+        for images in (load_still_images(stills, args.workers), load_frames(clips, len(paths)))
+    ]
+    before = len(folder)
+    with stops_deferred():
+        failures, rate = run_all(folder, chain(*runs), None if clips else len(stills))
+        if not len(folder) and failures:
+            raise InputError(summary(failures))
+        whole = folder.finish()
+        if not args.no_pictures:
+            write_videos(folder, clips)
+        earlier = f", {before} of them from before" if before else ""
+        print(f"{len(folder)} images are in {args.out}{earlier}; {rate:.1f} images/s")
     if not whole:
         print("the shard that ends last writes the JSON files of all")
     if failures:
         print(f"error: {summary(failures)}", file=sys.stderr)
         sys.exit(SOME_FAILED)
+
+
+def run_all(
+    folder, batches: Iterable[list[InputError]], total: int | None
+) -> tuple[list[InputError], float]:
+    """Run batches until a signal comes; return the errors and the images per second."""
+    before, started, rate = len(folder), time.monotonic(), 0.0
+    failures: list[InputError] = []
+    with progress_bars() as bars:
+        task = bars.add_task("images", total=total)
+        for failed in batches:
+            failures += failed
+            done = len(folder) - before + len(failures)
+            rate = done / (time.monotonic() - started)
+            bars.update(task, completed=done, description=f"{rate:.1f} images/s")
+            if stop_requested():
+                break
+    return failures, rate
 
 
 def write_videos(folder, clips) -> None:

@@ -12,13 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from mmproscale.checkpoints.inert_readers import (
-    ALLOWED,
-    ArrayReader,
-    DtypeReader,
-    NotDataError,
-    restore,
-)
+from mmproscale.checkpoints.inert_readers import ALLOWED, ArrayReader, DtypeReader, NotDataError
+from mmproscale.checkpoints.plain_content import plain_copy
+
+_KEYS = (str, bytes, int, float)
 
 
 def _bytes_of(text: str, encoding: str = "latin1") -> bytes:
@@ -40,9 +37,22 @@ def _from_buffer(raw: Any, dtype: DtypeReader, shape: tuple, order: str) -> Arra
     return reader
 
 
+def _ordered_dict(pairs: Any = ()) -> OrderedDict:
+    """Return a dict of pairs, which Python 2 writes as an argument."""
+    _check_keys([key for key, _ in pairs])
+    return OrderedDict(pairs)
+
+
+def _check_keys(keys: list[Any]) -> None:
+    """Refuse keys other than numbers and text: to hash nested tuples can take for ever."""
+    for key in keys:
+        if not isinstance(key, _KEYS):
+            raise NotDataError(f"a {type(key).__name__} as a key")
+
+
 _NAMES: dict[str, Any] = {
     **{name: reader for name, reader in ALLOWED.items() if name.startswith("numpy.")},
-    "collections.OrderedDict": OrderedDict,
+    "collections.OrderedDict": _ordered_dict,
     "_codecs.encode": _bytes_of,
     "builtins.bytes": _no_bytes,
     "numpy.core.numeric._frombuffer": _from_buffer,
@@ -55,7 +65,12 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
     """Unpickler that builds dicts, lists, numbers, text and NumPy arrays, and nothing else."""
 
     stack: list[Any]
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined]
+    # Sets hash their items.
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: load
+        for code, load in pickle._Unpickler.dispatch.items()  # type: ignore[attr-defined]
+        if code not in (pickle.EMPTY_SET[0], pickle.ADDITEMS[0], pickle.FROZENSET[0])
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         """Return our reader for a name.
@@ -79,16 +94,43 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
         raise NotDataError("a reference to an object outside the file")
 
     def load_build(self) -> None:
-        """Set the state of a reader; that of classes and functions stays as it is.
+        """Set the state of a reader; that of dicts, classes and functions stays as it is.
 
         Raises:
-            NotDataError: The object is not a reader of an array or of its type.
+            NotDataError: The object has no state that is data.
         """
+        if isinstance(self.stack[-2], OrderedDict):
+            self.stack.pop()
+            return
         if not isinstance(self.stack[-2], (ArrayReader, DtypeReader)):
             raise NotDataError(f"the state of a {type(self.stack[-2]).__name__}")
         super().load_build()  # type: ignore[misc]
 
-    dispatch[pickle.BUILD[0]] = load_build
+    def load_setitem(self) -> None:
+        """Put an item into a dict.
+
+        Raises:
+            NotDataError: Its key is neither a number nor text.
+        """
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()  # type: ignore[misc]
+
+    def load_setitems(self) -> None:
+        """Put items into a dict; errors as in `load_setitem`."""
+        _check_keys(self.stack[::2])
+        super().load_setitems()  # type: ignore[misc]
+
+    def load_dict(self) -> None:
+        """Make a dict of items; errors as in `load_setitem`."""
+        _check_keys(self.stack[::2])
+        super().load_dict()  # type: ignore[misc]
+
+    dispatch |= {
+        pickle.BUILD[0]: load_build,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+    }
 
 
 def read_plain_pickle(file: Path) -> Any:
@@ -100,7 +142,7 @@ def read_plain_pickle(file: Path) -> Any:
     """
     with file.open("rb") as stream:
         content = PlainUnpickler(stream, encoding="latin1").load()
-    return _with_tensors(restore(content))
+    return _with_tensors(plain_copy(content))
 
 
 def _with_tensors(value: Any) -> Any:

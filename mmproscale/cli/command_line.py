@@ -10,35 +10,52 @@ import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from pathlib import Path
 
 from mmengine.config import DictAction
 
 from mmproscale.errors import InputError
+from mmproscale.utils.config import TOOLS
+from mmproscale.utils.processors import PATIENCE
+from mmproscale.utils.stop_signals import Stopped, arrived, leave_at_once, stoppable
 
 ANY_CONFIG = "config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py"
 _BUILDING = re.compile(r"class `\w+` in \S+\.py: ")
 _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
-# One process may finish hours before another.
-PATIENCE = timedelta(days=7)
 
 
 def command_line(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a tool's ``main``: an InputError becomes ``error: MESSAGE`` and exit status 2."""
+    """Decorate a tool's ``main``: whatever ends it early is one line on stderr and an exit status.
+
+    An InputError is ``error: MESSAGE`` and status 2. SIGTERM and Ctrl-C have status 143 and 130.
+    """
 
     @functools.wraps(main)
     def wrapped() -> None:
-        try:
-            main()
-        except Exception as error:
-            message = _input_error(error)
-            if message is None:
-                raise
-            if os.environ.get("RANK", "0") == "0":  # one line for all processes
-                print(f"error: {message}", file=sys.stderr)
-            sys.exit(2)
+        status = 0
+        with stoppable():
+            try:
+                main()
+            except Stopped as stop:
+                arrived()
+                status = stop.status
+                _say(str(stop))
+            except Exception as error:
+                message = _input_error(error)
+                if message is None:
+                    raise
+                status = 2
+                _say(f"error: {message}")
+        if status:
+            sys.exit(status)
 
     return wrapped
+
+
+def _say(line: str) -> None:
+    """Print one line on stderr for all processes."""
+    if os.environ.get("RANK", "0") == "0":
+        print(line, file=sys.stderr)
 
 
 def _input_error(error: BaseException | None) -> str | None:
@@ -210,3 +227,7 @@ def own_device() -> str | None:
     if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         return f"cuda:{os.environ['LOCAL_RANK']}"
     return None
+
+
+if Path(sys.argv[0]).resolve().is_relative_to(TOOLS):
+    leave_at_once()  # a tool imports this module before those that take seconds

@@ -6,6 +6,7 @@ from mmproscale.compat.installed_packages import check_versions, describe_stack,
 from mmproscale.compat.mmpretrain_imports import let_mmpretrain_be_imported
 from mmproscale.compat.onedl_fork import correct_fork
 from mmproscale.compat.replaced_ops import replace_ops
+from mmproscale.compat.yapf_grammar import share_grammar_cache
 
 
 def apply() -> None:
@@ -20,6 +21,7 @@ def apply() -> None:
     let_mmpretrain_be_imported()
     accept_our_loading_in_inferencers()
     correct_fork()
+    share_grammar_cache()
 
 
 __all__ = ["apply", "describe_stack", "stack"]

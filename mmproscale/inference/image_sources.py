@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,8 +113,8 @@ class Video:
         """Beginning of the names of its frames."""
         return f"webcam-{self.source}" if self.path is None else self.path.stem
 
-    def frames(self, done: Container[str] = ()) -> Iterator[InputImage]:
-        """Yield its frames, ``NAME-000000`` and so on, in order and without those in ``done``.
+    def frames(self) -> Iterator[InputImage]:
+        """Yield its frames, ``NAME-000000`` and so on, in order.
 
         Raises:
             InputError: There is no frame that OpenCV can read.
@@ -123,12 +123,11 @@ class Video:
         try:
             every = self._every(capture)
             while capture.grab():
-                name = f"{self.name}-{count:06d}"
-                if count % every == 0 and name not in done:
+                if count % every == 0:
                     read, pixels = capture.retrieve()
                     if not read:
                         break
-                    yield InputImage(name, self.path, pixels)
+                    yield InputImage(f"{self.name}-{count:06d}", self.path, pixels)
                 count += 1
         finally:
             capture.release()

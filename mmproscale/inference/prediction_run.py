@@ -67,6 +67,18 @@ def still_images(
     return images[shard[0] - 1 :: shard[1]]
 
 
+def not_done(
+    images: Sequence[NumberedImage], done: Container[str], batch_size: int
+) -> list[NumberedImage]:
+    """Return the images of all batches that are not wholly done.
+
+    A batch stays whole, since the last digits of a result depend on the images of its batch.
+    """
+    batches = [images[i : i + batch_size] for i in range(0, len(images), batch_size)]
+    left = [batch for batch in batches if any(one.image.name not in done for one in batch)]
+    return [one for batch in left for one in batch]
+
+
 def load_still_images(images: Sequence[NumberedImage], workers: int = 0) -> Iterator[NumberedImage]:
     """Yield images with their pixels, in order; ``workers`` processes read them in advance."""
     loader = DataLoader(
@@ -79,15 +91,10 @@ def _as_it_is(image: Any) -> Any:
     return image
 
 
-def load_frames(
-    videos: Sequence[Video], done: Container[str] = (), first: int = 0
-) -> Iterator[NumberedImage]:
-    """Yield the frames of videos that are not done, numbered from ``first`` on.
-
-    A frame's number does not depend on which others are done.
-    """
+def load_frames(videos: Sequence[Video], first: int = 0) -> Iterator[NumberedImage]:
+    """Yield the frames of videos, numbered from ``first`` on."""
     for place, video in enumerate(videos):
-        for image in video.frames(done):
+        for image in video.frames():
             number = first + place * FRAMES_OF_A_VIDEO + int(image.name.rpartition("-")[2])
             yield NumberedImage(number, number + 1, image)
 
@@ -100,8 +107,10 @@ def predict_into(
 ) -> Iterator[list[InputError]]:
     """Predict images and write their results; yield the errors of each batch.
 
+    Batches whose results are all in the folder are skipped.
+
     Args:
-        folder: Gets the results.
+        folder: Gets the results that it does not have yet.
         predictor: The model.
         images: Loaded images.
         batch_size: Images that the model sees at once.
@@ -110,10 +119,13 @@ def predict_into(
     while batch := list(islice(waiting, batch_size)):
         failures = [one.error for one in batch if one.error is not None]
         whole = [one for one in batch if one.error is None]
+        if all(one.image.name in folder.done for one in whole):
+            yield failures
+            continue
         for one, result in zip(whole, _predict_each(predictor, whole), strict=True):
             if isinstance(result, InputError):
                 failures.append(result)
-            else:
+            elif one.image.name not in folder.done:
                 folder.add(result, one.image_id, one.place)
         yield failures
 

@@ -376,7 +376,10 @@ def _categories_of(meta: dict[str, Any], semantic: bool) -> list[dict[str, Any]]
     first = int(bool(meta.get("reduce_zero_label")))
     numbers = range(first, first + len(names))
     ids = [category["id"] for category in meta.get("categories", ())] or numbers
-    colors = meta.get("palette") or [None] * len(names)
+    colors = meta.get("palette")
+    if not isinstance(colors, (list, tuple)) or len(colors) != len(names):
+        # A palette may be named, or be that of the dataset before its classes were chosen.
+        colors = [None] * len(names)
     things = () if semantic or "stuff_classes" in meta else names
     n_things = len(meta.get("thing_classes", things))
     categories = []

@@ -52,7 +52,9 @@ def peak_in_a_child(script: str, arguments: Sequence[str]) -> float:
     Raises:
         InputError: The script fails, perhaps killed for lack of memory.
     """
-    done = subprocess.run([sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, script, *arguments]
+    # In a session of its own, Ctrl-C does not reach it; this process ends it.
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     if done.returncode:
         raise InputError(
             f"the process that measures memory ({' '.join(arguments[-3:])}) ended with status "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import BaseLoop, find_latest_checkpoint
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, find_latest_checkpoint
 from torch import nn
 
 from mmproscale.checkpoints.any_source import convert_checkpoint
 from mmproscale.checkpoints.model_match import check_any_match, check_same_model, drop_class_layer
+from mmproscale.checkpoints.training_state import check_training_state
 from mmproscale.checkpoints.weights_header import class_facts
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
@@ -34,10 +35,10 @@ class CheckpointMatchHook(Hook):
     priority = "VERY_HIGH"
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Compare names and shapes.
+        """Compare names, shapes and types, and for a resume the state of the training.
 
         Raises:
-            InputError: The checkpoint belongs to another model.
+            InputError: The checkpoint belongs to another model, or no training can resume from it.
         """
         source = runner._load_from or find_latest_checkpoint(runner.work_dir)
         # The training loop is built before a checkpoint is loaded, but never for a test.
@@ -50,6 +51,10 @@ class CheckpointMatchHook(Hook):
             runner.logger.info(line)
         if not fine_tuning:
             check_same_model(model, checkpoint, source)
+            if runner._resume and isinstance(runner._train_loop, BaseLoop):
+                state = (runner.optim_wrapper, runner.param_schedulers)
+                check_training_state(checkpoint, source, model, *state)
+                _check_progress(runner._train_loop, checkpoint["meta"], source)
             return
         left_out = drop_class_layer(model, checkpoint, source)
         if left_out:
@@ -64,6 +69,17 @@ def _classes_of_run(runner) -> list[str] | None:
     built = next((loop for loop in loops if isinstance(loop, BaseLoop)), None)
     dataset = getattr(getattr(built, "dataloader", None), "dataset", None)
     return class_facts(getattr(dataset, "metainfo", None)).get("classes")
+
+
+def _check_progress(loop: BaseLoop, meta: dict, source: str) -> None:
+    """Check that a checkpoint is not from beyond the end of the training."""
+    key = "epoch" if isinstance(loop, EpochBasedTrainLoop) else "iter"
+    end = getattr(loop, f"max_{key}s")
+    if meta[key] > end:
+        raise InputError(
+            f"{source} is at {key} {meta[key]}, and this training ends at {end}: set "
+            f"train_cfg.max_{key}s higher, or resume from an earlier checkpoint"
+        )
 
 
 @HOOKS.register_module()

@@ -17,6 +17,7 @@ from mmproscale.errors import InputError
 # In a checkout these are links to its configs/ and tools/; mim looks in the same place.
 MIM_FOLDER = Path(__file__).resolve().parents[1] / ".mim"
 CONFIGS = (MIM_FOLDER / "configs").resolve()
+TOOLS = (MIM_FOLDER / "tools").resolve()
 # Keys that Runner.from_cfg reads in addition to Runner's own arguments.
 MORE_KEYS = ("auto_scale_lr", "compile", "find_unused_parameters", "runner_type", "sync_bn")
 # Packages whose module has another name.

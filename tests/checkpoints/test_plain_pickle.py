@@ -96,9 +96,18 @@ def test_a_file_that_names_code(tmp_path, monkeypatch, content, named, protocol)
         (b"\x80\x02cnumpy.core.multiarray\nscalar\nN}U\x07restoreK\x05s\x86b.", "state of a type"),
         (b"\x80\x02c_codecs\nencode\nN}U\x0c__defaults__K\x05s\x86b.", "state of a function"),
         (b"\x80\x02U\x01xQ.", "outside the file"),
+        # Keys whose hashing does not end, and sets, which hash their items.
+        (b"\x80\x02}K\x01K\x02\x86K\x03s.", "a tuple as a key"),
+        (b"\x80\x02}(K\x01\x85K\x03u.", "a tuple as a key"),
+        (b"\x80\x02(K\x01\x85K\x03d.", "a tuple as a key"),
+        (b"\x80\x02ccollections\nOrderedDict\n]K\x01\x85K\x02\x86a\x85R.", "a tuple as a key"),
+        (b"\x80\x04\x8f(K\x01\x90.", "truncated or damaged"),
         (b"\x80\x02c_codecs\nencode\nU\x01xU\x05utf-7\x86R.", "encoding 'utf-7'"),
     ],
-    ids=["class", "function", "persistent", "encoding"],
+    ids=[
+        *("class", "function", "persistent", "key", "keys", "dict", "ordered", "set"),
+        "encoding",
+    ],
 )
 def test_tricks(tmp_path, data, named):
     (tmp_path / "model.pkl").write_bytes(data)

@@ -11,6 +11,7 @@ from mmproscale.inference.image_sources import Video
 from mmproscale.inference.prediction_run import (
     load_frames,
     load_still_images,
+    not_done,
     predict_into,
     still_images,
 )
@@ -45,7 +46,7 @@ class Recorder:
     """Predictor and folder that note what they are given."""
 
     def __init__(self):
-        self.batches, self.added = [], []
+        self.batches, self.added, self.done = [], [], set()
 
     def predict(self, images):
         self.batches.append([image.name for image in images])
@@ -66,7 +67,20 @@ def test_a_broken_image_does_not_stop_its_batch(photos):
     assert "2.png" in str(failures[0][0]) and str(failures[1][0]) == "3.png is too thin"
 
 
-def test_frames_that_are_done_are_skipped_and_numbers_stay(tmp_path):
+def test_batches_stay_whole_when_a_run_is_resumed(photos):
+    """The last digits of a result depend on the images of its batch."""
+    stills = still_images(photos, [path.stem for path in photos], range(5))
+    left = not_done(stills, {"0", "1", "2"}, batch_size=2)
+    assert [one.image.name for one in left] == ["2", "3", "4"]
+    recorder = Recorder()
+    recorder.done = {"0", "1", "4"}
+    stills = [stills[0], stills[1], stills[4], still_images(photos[:1], ["5"], [5])[0]]
+    list(predict_into(recorder, recorder, load_still_images(stills), 2))
+    assert recorder.batches == [["4", "5"]]
+    assert [name for name, *_ in recorder.added] == ["5"]
+
+
+def test_frames_have_numbers_of_their_own(tmp_path):
     for name in ("a", "b"):
         writer = cv2.VideoWriter(
             str(tmp_path / f"{name}.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (32, 32)
@@ -77,7 +91,5 @@ def test_frames_that_are_done_are_skipped_and_numbers_stay(tmp_path):
     videos = [Video(tmp_path / "a.avi"), Video(tmp_path / "b.avi", fps=5)]
     frames = {one.image.name: one.image_id for one in load_frames(videos, first=3)}
     assert list(frames) == [*(f"a-00000{i}" for i in range(4)), "b-000000", "b-000002"]
-    done = set(list(frames)[:5])
-    rest = {one.image.name: one.image_id for one in load_frames(videos, done, first=3)}
-    assert rest == {"b-000002": frames["b-000002"]}
+    assert list(frames.values())[:4] == [4, 5, 6, 7] and len(set(frames.values())) == 6
     assert videos[1].rate() == pytest.approx(5)

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmproscale.checkpoints.foreign.class_lists import Names, hub_classes
 from mmproscale.checkpoints.foreign.sources import recognise
 from mmproscale.checkpoints.read_checkpoint import load_content
+from mmproscale.checkpoints.weight_check import check_weights
 from mmproscale.errors import InputError
 
 # Files of a folder, best first, and the keys below which a file may hold its weights.
@@ -127,6 +128,7 @@ def _weights(content: Any, file: Path) -> dict[str, Tensor]:
     if not weights:
         outline = ", ".join(map(str, content)) if isinstance(content, dict) else type(content)
         raise InputError(f"{file} holds no weights: found {outline or 'nothing'}")
+    check_weights(weights, file, "its weights")
     return weights
 
 

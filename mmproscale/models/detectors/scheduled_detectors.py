@@ -15,6 +15,7 @@ from mmdet.models import DDQDETR, DINO, DeformableDETR
 from torch import Tensor
 
 from mmproscale.errors import InputError
+from mmproscale.models.criterion.crowded_assigner import CrowdedAssigner
 from mmproscale.models.detectors.early_exit_detector import EarlyExitDetector, Inputs
 from mmproscale.models.encoders.scheduled_encoder import (
     Levels,
@@ -184,7 +185,12 @@ class ScheduledDINO(ScheduledEncoderMixin, DINO):
 
 @MODELS.register_module()
 class ScheduledDDQDETR(ScheduledEncoderMixin, DDQDETR):
-    """mmdet's ``DDQDETR`` with a scheduled encoder."""
+    """mmdet's ``DDQDETR`` with a scheduled encoder; it takes more objects than queries."""
+
+    def __init__(self, *args, **arguments) -> None:
+        super().__init__(*args, **arguments)
+        dense = self.bbox_head.aux_loss_for_dense
+        dense.assigner = CrowdedAssigner(topk=dense.assigner.topk)
 
 
 def _stock_layer_cfg(layer_cfg: Mapping) -> dict:
