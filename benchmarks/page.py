@@ -25,6 +25,7 @@ ORDER = [
     "training_step",
     "panoptic_quality",
     "gate_fitting",
+    "annotation_loading",
 ]
 HEADING = """\
 # Benchmarks
@@ -39,14 +40,16 @@ The columns of a table are candidates, which get the same input. They take turns
 - A time is the median over the rounds.
 - The ratio after a time divides it by the first column's time of the same round. It is given as
   median and quartiles over the rounds: 0.50 is half the time.
-- Peak memory is the memory that a candidate needs beyond the memory at its start.
+- Peak memory is the memory that a candidate needs beyond the memory at its start. For workers of a
+  data loader it is their memory and their parent's beyond that with a dataset without annotation;
+  pages that they share count once.
 
 | candidate | meaning |
 | --- | --- |
 | mmcv's fallback | mmcv's implementation in PyTorch, which stock code uses without compiled ops |
 | automatic | our operator with the backend that it chooses by device, dtype and size |
 | torch, grid_sample | our operator with this backend |
-| mmdet | mmdet's own model or part, with mmcv's fallback |
+| mmdet | mmdet's own model, part or dataset, with mmcv's fallback |
 | mmdet, our attention | the same with our operator |
 | mmproscale | the model or part of this package |
 | masked attention | this package's masked attention, or a decoder with it |

@@ -149,8 +149,8 @@ def main() -> None:
         args.shard,
     )
     ids = image_ids(names) if not videos else range(1, len(names) + 1)
-    stills = still_images(paths, names, ids, args.shard)
-    stills = not_done(stills, folder.done, args.batch)
+    of_shard = still_images(paths, names, ids, args.shard)
+    stills = not_done(of_shard, folder.done, args.batch)
     clips = [Video(video, args.fps) for video in videos]
     runs = [
         predict_into(folder, predictor, images, args.batch)
@@ -165,7 +165,8 @@ def main() -> None:
         if not args.no_pictures:
             write_videos(folder, clips)
         earlier = f", {before} of them from before" if before else ""
-        print(f"{len(folder)} images are in {args.out}{earlier}; {rate:.1f} images/s")
+        images = "frames" if clips else f"of {len(of_shard)} images"
+        print(f"{len(folder)} {images} are in {args.out}{earlier}; {rate:.1f} images/s")
     if not whole:
         print("the shard that ends last writes the JSON files of all")
     if failures:

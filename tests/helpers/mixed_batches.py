@@ -61,11 +61,16 @@ def build(family: str) -> nn.Module:
     """Return a model in evaluation mode whose classes, masks and exits depend on the image."""
     torch.manual_seed(0)
     model = BUILDERS[family]().eval()
-    head = mask_head(model)
-    if head is not None:
-        _keep_queries_apart(head)
-        _spread_masks(model, head)
+    if mask_head(model) is not None:
+        make_results_differ(model)
     return model
+
+
+def make_results_differ(model: nn.Module) -> None:
+    """Give an untrained segmentor weights with which images have several segments."""
+    head = mask_head(model)
+    _keep_queries_apart(head)
+    _spread_masks(model, head)
 
 
 def mask_head(model: nn.Module) -> Any:

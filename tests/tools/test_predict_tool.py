@@ -44,7 +44,7 @@ def test_goes_on_after_a_bad_image(run_tool, config, checkpoint, tmp_path):
     status, output, error = run_tool(
         "predict.py", config, checkpoint, photos, "--out", tmp_path / "out", "--device", "cpu"
     )
-    assert status == 3 and "1 images are in" in output
+    assert status == 3 and "1 of 2 images are in" in output
     last = error.strip().splitlines()[-1]
     assert last.startswith("error: ") and "bad.png" in last
     assert [path.name for path in (tmp_path / "out" / "panoptic").iterdir()] == ["photo.png"]
@@ -192,7 +192,7 @@ def test_lists_shards_and_resume(run_tool, config, checkpoint, tmp_path):
     (tmp_path / "whole" / "panoptic.json").unlink()
     arguments = (*images, *common, tmp_path / "whole", "--batch", 2, "--resume")
     status, output, _ = run_tool("predict.py", *arguments)
-    assert status == 0 and "5 images are in" in output and "2 of them from before" in output
+    assert status == 0 and "5 of 5 images are in" in output and "2 of them from before" in output
     assert (tmp_path / "whole" / "panoptic.json").read_bytes() == whole
 
 

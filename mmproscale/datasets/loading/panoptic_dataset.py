@@ -73,6 +73,14 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
         self.serialize_data = False
         return items
 
+    def get_data_info(self, idx: int) -> dict:
+        """Return an item of the caller's own, with its index as `sample_idx`."""
+        items = getattr(self, "data_list", None)  # subsets of serialised items have none
+        if not isinstance(items, PanopticItems):
+            return super().get_data_info(idx)
+        # It is made here and now, so it needs no copy as stock's does.
+        return items[idx] | dict(sample_idx=idx if idx >= 0 else len(self) + idx)
+
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Turn one image and its annotation, if it has one, into an item's dict."""
         image = raw_data_info["image"]
