@@ -69,6 +69,7 @@ setup(
             "onedl-mmdetection==3.5.1",
             "onedl-mmsegmentation==1.4.2",
         ],
+        "hub": ["huggingface_hub>=1.0"],
         "mmpretrain": ["mmpretrain==1.2.0"],
         "onedl-mmpretrain": ["onedl-mmpretrain==1.3.6"],
         "dev": [

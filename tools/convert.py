@@ -72,16 +72,19 @@ def convert_model(args, file) -> None:
         fitting_config,
         known_kind,
     )
+    from mmproscale.checkpoints.weights_file import save_weights
+    from mmproscale.checkpoints.weights_header import make_header
 
     kind = known_kind(file)
     name = args.config or fitting_config(file)
     config, options = configured(name, lambda config: apply_settings(config, kind))
     conversion = convert_for_config(file, config, state_dict_of(config), args.partial)
-    save(args.out, conversion.weights, source_meta(file) | meta_of(config_metainfo(config)))
+    header = make_header(config, config_metainfo(config))
+    save_weights(args.out, conversion.weights, header, source_meta(file))
     print("config:", name)
     print(*conversion.lines(), sep="\n")
     print(f"{len(conversion.weights)} weights are in {args.out}")
-    if options:
+    if options and (args.out.suffix != ".safetensors" or header.config is None):
         listed = " ".join(f"{key}={value}" for key, value in options.items())
         print(f"with {name} give --cfg-options {listed}")
 
@@ -145,11 +148,6 @@ def state_dict_of(config) -> dict:
 def source_meta(file) -> dict:
     """Return what a file says about its source."""
     return {"source": file.kind, "file": file.path.name, "mmproscale": mmproscale.__version__}
-
-
-def meta_of(metainfo: dict) -> dict:
-    """Return what a file says about its classes."""
-    return {"dataset_meta": metainfo} if metainfo else {}
 
 
 def save(out: Path, weights: dict, meta: dict | None) -> None:

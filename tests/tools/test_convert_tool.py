@@ -11,8 +11,8 @@ from mmdet.models.backbones import ResNet
 from mmdet.models.backbones.swin import SwinTransformer
 from safetensors.torch import load_file
 
+from mmproscale.checkpoints.any_source import load_model_weights
 from mmproscale.checkpoints.foreign.export import export_weights
-from mmproscale.checkpoints.model_match import load_model_weights
 from mmproscale.cost.random_model import build_model, model_without_weights
 from mmproscale.utils.config import load_config
 

@@ -173,7 +173,8 @@ def _permute_classes(
     except InputError as error:
         if not partial:
             raise
-        result.notes.append(str(error))
+        reason = str(error).partition(": give")[0]
+        result.notes.append(f"{reason}; the class layer is left out and starts untrained")
         for key in layers:
             mapped.weights.pop(key)
             mapped.unknown += mapped.origin.pop(key)[1]

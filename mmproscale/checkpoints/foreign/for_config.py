@@ -86,7 +86,7 @@ def convert_for_config(
         partial=partial,
         source=str(file.path),
     )
-    differences = _hidden_differences(file, config)
+    differences = differences_of_file(file, config)
     if differences and not partial:
         raise InputError(f"{file.path} does not fit the config's model: {'; '.join(differences)}")
     conversion.differences += differences
@@ -108,7 +108,7 @@ def known_kind(file: ForeignFile) -> str:
     )
 
 
-def _hidden_differences(file: ForeignFile, config: Config) -> tuple[str, ...]:
+def differences_of_file(file: ForeignFile, config: Config) -> tuple[str, ...]:
     """Return the differences between a Mask2Former and a config that weights do not show."""
     if not str(file.kind).startswith(("huggingface-", "detectron2-")):
         return ()

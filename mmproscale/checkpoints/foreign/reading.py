@@ -53,12 +53,19 @@ def read_foreign(path: str | os.PathLike) -> ForeignFile:
         InputError: Files are missing or damaged, or hold code or no weights.
     """
     file = Path(os.path.expanduser(path))
-    config = _config(file if file.is_dir() else file.parent)
-    content = _folder(file) if file.is_dir() else load_content(file)
+    return foreign_of(load_folder(file) if file.is_dir() else load_content(file), file)
+
+
+def foreign_of(content: Any, file: Path) -> ForeignFile:
+    """Return the published weights in the content of a file or folder.
+
+    Raises:
+        InputError: There are no weights, or a config.json beside them is damaged.
+    """
     weights = _weights(content, file)
     kind = recognise(weights)
-    if kind is None or not kind.startswith("huggingface"):
-        config = {}
+    of_hub = kind is not None and kind.startswith("huggingface")
+    config = _config(file if file.is_dir() else file.parent) if of_hub else {}
     classes = hub_classes(config) or _classes_of_meta(content)
     return ForeignFile(file, weights, kind, classes, config)
 
@@ -80,7 +87,12 @@ def _json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _folder(folder: Path) -> dict[str, Tensor]:
+def load_folder(folder: Path) -> dict[str, Tensor]:
+    """Return the weights in a folder as transformers writes it.
+
+    Raises:
+        InputError: There are none, or a file is missing or damaged.
+    """
     whole = next((folder / name for name in _WHOLE if (folder / name).is_file()), None)
     if whole is not None:
         return tensors_of(load_content(whole))

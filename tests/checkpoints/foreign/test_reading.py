@@ -100,6 +100,7 @@ def test_faults_of_a_folder(folder):
     index.write_text("{}")
     with pytest.raises(InputError, match="has no weight_map"):
         read_foreign(folder)
+    shards(folder)
     (folder / "config.json").write_text("[]")
     with pytest.raises(InputError, match=r"config\.json is not a JSON object"):
         read_foreign(folder)
