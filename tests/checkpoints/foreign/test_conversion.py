@@ -380,6 +380,7 @@ class TestOwn:
         assert set(conversion.weights) == set(target) and not conversion.merged
         assert all(torch.equal(conversion.weights[key], weights[key]) for key in conversion.kept)
 
+    @pytest.mark.slow
     def test_between_the_heads_of_mmdet_and_mmseg(self):
         panoptic = state_dict_of("m2f_r50_cityscapes")
         semantic = state_dict_of("m2f_r50_cityscapes-semantic")

@@ -83,6 +83,7 @@ def test_a_resnet_in_transformers(tmp_path):
 
 
 @pytest.mark.parametrize("backbone", ["r50", "swin-t"])
+@pytest.mark.slow
 def test_detectron2_and_back(shared, backbone):
     released = released_model(shared, "mask2former_r50", backbone)
     weights = {key: torch.randn(value.shape) for key, value in released.items()}
