@@ -133,7 +133,7 @@ def nearest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def notes(args: argparse.Namespace, ranking: PaperRanking) -> str:
     """Explain the figures for readers who see only the table."""
-    lines = ["(paper): reported in the paper for COCO, not measured here."]
+    lines = ["paper: reported in the paper for COCO, not measured here."]
     if ranking.is_borrowed:
         other = FRAMEWORKS[args.framework].ordered_by.title()
         lines.append(

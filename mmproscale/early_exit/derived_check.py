@@ -41,7 +41,7 @@ def read_origin(content: bytes, version: int, path: Path) -> Origin:
         raise InputError(f"{path} does not state the version of its format: {_AGAIN}")
     if stated != version:
         raise InputError(
-            f"{path} has version {stated} of the format, and this mmproscale knows {version}: "
+            f"{path} has version {stated} of the format, and this mmproscale reads {version}: "
             f"{'upgrade mmproscale' if stated > version else _AGAIN}"
         )
     names = {field.name for field in fields(Origin)}

@@ -12,7 +12,11 @@ from mmproscale.datasets.formats.panoptic_png import encode_png
 from mmproscale.inference.encoded_images import encode_category_png, encode_jpg
 from mmproscale.inference.result_log import ResultLog, image_lines, is_whole, write_json
 from mmproscale.inference.results import Result
-from mmproscale.utils.atomic_files import atomic_write_bytes, ensure_writable_dir
+from mmproscale.utils.atomic_files import (
+    atomic_write_bytes,
+    ensure_writable_dir,
+    sweep_temporary_files,
+)
 
 DETECTIONS = {"instance": "instances.json", "boxes": "detections.json"}
 """Kind of result -> its file, for the kinds that are COCO's detections."""
@@ -63,7 +67,8 @@ class PredictionFolder:
         self.shard = shard
         subfolders = [kind for kind in kinds if kind not in DETECTIONS]
         for name in subfolders + ["pictures"] * self.pictures:
-            ensure_writable_dir(self.folder / name)
+            sweep_temporary_files(ensure_writable_dir(self.folder / name))
+        sweep_temporary_files(self.folder)
         header = {"kinds": list(kinds), "pictures": pictures, "shards": shard[1]}
         header |= {"categories": self.categories, **(settings or {})}
         self._logs = [ensure_writable_dir(folder) / _log_name(k, shard[1]) for k in _numbers(shard)]

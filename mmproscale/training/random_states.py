@@ -30,8 +30,12 @@ def random_state() -> dict[str, Any]:
     return state
 
 
-def restore_random_state(state: dict[str, Any]) -> None:
+def restore_random_state(state: dict[str, Any], source: str = "the checkpoint") -> None:
     """Set the generators to the states that `random_state` returned.
+
+    Args:
+        state: The states.
+        source: The file that they are from, for the message.
 
     Raises:
         InputError: The states are not such.
@@ -39,6 +43,9 @@ def restore_random_state(state: dict[str, Any]) -> None:
     try:
         words, gauss = state["python"]
         keys, position, has_gauss, cached_gauss = state["numpy"]
+        if not 0 <= position <= len(keys):
+            # NumPy would read beyond its keys.
+            raise ValueError(f"position {position} of {len(keys)}")
         random.setstate((3, tuple(words.tolist()), gauss))
         keys = keys.cpu().numpy().astype(np.uint32)
         np.random.set_state(("MT19937", keys, position, has_gauss, cached_gauss))
@@ -47,7 +54,7 @@ def restore_random_state(state: dict[str, Any]) -> None:
             torch.cuda.set_rng_state(state["cuda"].cpu())
     except (AttributeError, LookupError, OverflowError, RuntimeError, TypeError, ValueError) as e:
         raise InputError(
-            f"the checkpoint's random_states are damaged ({str(e).splitlines()[0]}): "
+            f"{source}: its random_states are damaged ({' '.join(str(e).split())[:80]}): "
             "resume from another checkpoint"
         ) from e
 

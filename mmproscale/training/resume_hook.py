@@ -6,7 +6,7 @@ from typing import Any
 
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import BaseLoop, Runner, find_latest_checkpoint
 
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
@@ -42,6 +42,7 @@ class ResumeHook(Hook):
         self._schedule: ConfigSchedule | None = None
         self._changes: list[str] = []
         self._state: dict[str, Any] | None = None
+        self._source = ""
         self.before_validation: dict[str, Any] | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -65,6 +66,7 @@ class ResumeHook(Hook):
         states = checkpoint.pop(RANDOM_STATES, None)
         if isinstance(states, list) and get_rank() < len(states):
             self._state = states[get_rank()]
+            self._source = runner._load_from or find_latest_checkpoint(runner.work_dir)
         else:
             runner.logger.warning(
                 f"The checkpoint has random states of {_number(states)} processes: the run "
@@ -96,7 +98,7 @@ class ResumeHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Restore the random state before the first step."""
         if self._state is not None:
-            restore_random_state(self._state)
+            restore_random_state(self._state, self._source)
             self._state = None
 
     def before_val(self, runner: Runner) -> None:

@@ -18,7 +18,7 @@ from helpers.toy_training import ToyModel, toy_runner
 from helpers.tried_files import Tally, outcome, tree_of
 from mmengine.model import BaseModule
 
-from mmproscale.checkpoints.model_match import load_model_weights
+from mmproscale.checkpoints.any_source import load_model_weights
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 from mmproscale.early_exit.derived_file import read_table
 
@@ -34,13 +34,17 @@ class Backbone(BaseModule):
         self.linear = torch.nn.Linear(2, 1)
 
 
-def runner_of(work_dir: Path, **options):
-    """A run with a fused AdamW, EMA and the hooks of a real training."""
+def runner_of(work_dir: Path, more_hooks: tuple[str, ...] = (), **options):
+    """A run with a fused AdamW, EMA and the hooks of a real training.
+
+    ResumeHook is left out where a schedule may be wrong: it would take the config's instead.
+    """
     options.setdefault("max_iters", 6)
+    names = ("mmproscale.CheckpointMatchHook", *more_hooks, "EMAHook")
     return toy_runner(
         work_dir,
         optim_wrapper={"type": "OptimWrapper", "optimizer": dict(type="AdamW", lr=1, fused=True)},
-        custom_hooks=[{"type": "mmproscale.CheckpointMatchHook"}, {"type": "EMAHook"}],
+        custom_hooks=[{"type": name} for name in names],
         checkpoint={
             "type": "mmproscale.AtomicCheckpointHook",
             "by_epoch": False,
@@ -64,12 +68,14 @@ def folder(tmp_path_factory) -> Path:
 
 
 def uses(file: Path, work_dir: Path) -> dict[str, Callable[[], object]]:
-    resumed = dict(resume=True, load_from=str(file))
+    resumed: dict = dict(resume=True, load_from=str(file))
+    exactly = resumed | dict(more_hooks=("mmproscale.ResumeHook",))
     return {
         "predict": lambda: load_model_weights(ToyModel(), file),
         "init_cfg": lambda: Backbone(file).init_weights(),
         "load_from": lambda: runner_of(work_dir, load_from=str(file)).train(),
         "resume": lambda: runner_of(work_dir, **resumed).train(),
+        "resume exactly": lambda: runner_of(work_dir, **exactly).train(),
     }
 
 
@@ -87,6 +93,8 @@ def hostile_checkpoint(seed: int, folder: Path, file: Path) -> str:
     else:
         change = rng.choice(hostile.WEIGHTS if kind == "weights" else hostile.STATE)
         result, use = change(rng, content), "resume"
+        if change is hostile.wrong_random_state:
+            use = "resume exactly"
         if kind == "weights" and change is not hostile.wrong_average:
             use = rng.choice(["predict", "resume"])
     torch.save(content if result is None else result, file)

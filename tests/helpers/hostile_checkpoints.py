@@ -262,6 +262,17 @@ def wrong_scheduler(rng: random.Random, content: dict) -> None:
         )
 
 
+def wrong_random_state(rng: random.Random, content: dict) -> None:
+    state = content["random_states"][0]
+    if rng.random() < 0.5:
+        place = rng.randrange(4)
+        wrong = [[torch.zeros(3), 5], [10**6, -1, "a"], ["a", None, 10**30], ["a", [1]]]
+        state["numpy"][place] = rng.choice(wrong[place])
+        return
+    values = [5, None, "a", [1, 2], torch.zeros(5), torch.zeros(5, dtype=torch.uint8)]
+    state[rng.choice(["python", "numpy", "torch"])] = rng.choice(values)
+
+
 def missing(rng: random.Random, content: dict) -> None:
     content.pop(rng.choice(["message_hub", "optimizer", "param_schedulers", "meta"]))
 
@@ -280,6 +291,7 @@ STATE: list[Change] = [
         wrong_hub,
         wrong_scheduler,
         missing,
+        wrong_random_state,
     ),
 ]
 

@@ -1,6 +1,9 @@
 """Files of predictions hold the prediction, by kind."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import cv2
@@ -13,6 +16,7 @@ from mmproscale.datasets.formats.rle import encode_mask
 from mmproscale.errors import InputError
 from mmproscale.inference.prediction_files import PredictionFolder
 from mmproscale.inference.results import Instances, Result, Segment
+from mmproscale.utils.atomic_files import atomic_path
 
 CATEGORIES = [{"id": 10, "name": "disc", "isthing": 1}, {"id": 50, "name": "sand", "isthing": 0}]
 SEMANTIC = np.repeat([[0, 1]], 60, axis=0).repeat(45, axis=1)
@@ -163,6 +167,21 @@ def test_a_finished_run_can_be_resumed_without_change(tmp_path):
     assert len(resumed) == 2
     resumed.finish()
     assert contents(tmp_path) == before
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", "pass"])
+    killed.wait()
+    folder = kept(tmp_path)
+    add_images(folder, range(1))
+    mine = f"-{os.getpid()}.tmp"
+    with atomic_path(tmp_path / "panoptic" / "a.png") as temporary:
+        assert mine in temporary.name
+        left = temporary.with_name(temporary.name.replace(mine, f"-{killed.pid}.tmp"))
+        left.touch()
+        temporary.touch()
+        kept(tmp_path, resume=True)
+        assert not left.exists() and temporary.exists(), "that of a living process stays"
 
 
 def test_without_resume_the_log_starts_again(tmp_path):

@@ -18,6 +18,7 @@ from mmengine.structures import BaseDataElement
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 
+pytestmark = pytest.mark.slow
 HOOKS = [
     dict(type="mmproscale.ResumeHook"),
     dict(type="EMAHook", momentum=0.1),
@@ -103,7 +104,6 @@ def run(work_dir, stop_at=None, resume=False, loop="Iter", workers=0, seed=5, **
     return watch
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loop", "sampler", "workers", "stops"),
     [
@@ -172,7 +172,6 @@ def test_nothing_is_loaded_before_the_first_step_of_step_20000(tmp_path):
     assert seconds < 10
 
 
-@pytest.mark.slow
 def test_resume_against_uninterrupted(tmp_path):
     data = tmp_path / "shapes"
     make_shapes(data, ShapesSpec(train=8, val=2, size=64))

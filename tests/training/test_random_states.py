@@ -36,6 +36,7 @@ def test_states_survive_a_file(tmp_path):
         dict(python=[torch.tensor([1, 2]), None]),
         dict(python=[torch.full((625,), -1), None]),
         dict(numpy=[torch.zeros(3), 0, 0, 0.0]),
+        dict(numpy=[torch.zeros(624), 10**6, 0, 0.0]),
         dict(numpy=3),
         dict(torch=torch.zeros(5, dtype=torch.uint8)),
         dict(torch="text"),
