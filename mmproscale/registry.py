@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
@@ -47,6 +48,12 @@ METRICS = Registry(
 )
 HOOKS = Registry(
     "hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.training"]
+)
+MODEL_WRAPPERS = Registry(
+    "model_wrapper",
+    parent=MMENGINE_MODEL_WRAPPERS,
+    scope="mmproscale",
+    locations=["mmproscale.training.parallel"],
 )
 
 

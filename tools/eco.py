@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_cfg_options, command_line, joined_processes, own_device
+from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line, own_device
 from mmproscale.early_exit.dataset_quality import BOX_IOUS
 from mmproscale.early_exit.derived_file import read_table
 from mmproscale.early_exit.derived_table import split
@@ -36,6 +37,7 @@ from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config import load_config
 from mmproscale.utils.json_values import nan_to_null
+from mmproscale.utils.processes import join_processes, launcher_of
 from mmproscale.utils.progress import bars_by_name
 from mmproscale.utils.terminal_table import terminal_table
 
@@ -70,6 +72,7 @@ def add_derive(parser: argparse.ArgumentParser) -> None:
         "--restart", action="store_true", help="remove an earlier run's files and start again"
     )
     add_cfg_options(parser)
+    add_launcher(parser)
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:
@@ -155,8 +158,10 @@ def derive(args: argparse.Namespace) -> None:
     from mmproscale.early_exit import derivation
 
     config = load_config(args.config, args.cfg_options)
+    # Processes exchange only short messages, and one may finish hours before another.
+    join_processes(launcher_of(args.launcher), "gloo", timedelta(days=7))
     device = choose_device(args.device or own_device())
-    with joined_processes(), bars_by_name() as bar:
+    with bars_by_name() as bar:
         derivation.derive(
             config,
             args.checkpoint,

@@ -8,37 +8,55 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable
 
 from mmengine.config import DictAction
 
 from mmproscale.errors import InputError
+from mmproscale.utils.processes import (
+    LAUNCHED,
+    LOST,
+    leave_processes,
+    lost_process,
+    reports_first,
+)
 
 ANY_CONFIG = "config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py"
 _BUILDING = re.compile(r"class `\w+` in \S+\.py: ")
 _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
-# One process may finish hours before another.
-PATIENCE = timedelta(days=7)
 
 
 def command_line(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a tool's ``main``: an InputError becomes ``error: MESSAGE`` and exit status 2."""
+    """Decorate a tool's ``main``: an InputError becomes ``error: MESSAGE`` and exit status 2.
+
+    Of several processes one prints the line. Where another process was lost, the status is
+    ``LOST``, and tools/launch.py prints which; without it one of the others says so.
+    """
 
     @functools.wraps(main)
     def wrapped() -> None:
         try:
             main()
         except Exception as error:
-            message = _input_error(error)
+            message, status = _message_and_status(error)
             if message is None:
                 raise
-            if os.environ.get("RANK", "0") == "0":  # one line for all processes
+            told_by_launcher = status == LOST and LAUNCHED in os.environ
+            if not told_by_launcher and reports_first():
                 print(f"error: {message}", file=sys.stderr)
-            sys.exit(2)
+            sys.exit(status)
+        leave_processes()
 
     return wrapped
+
+
+def _message_and_status(error: Exception) -> tuple[str | None, int]:
+    """Return the line and the exit status of an error; no line for a bug."""
+    if (message := _input_error(error)) is not None:
+        return message, 2
+    if (connection := lost_process(error)) is not None:
+        return f"another process of this run was lost ({connection})", LOST
+    return None, 1
 
 
 def _input_error(error: BaseException | None) -> str | None:
@@ -154,21 +172,6 @@ def positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return number
-
-
-@contextmanager
-def joined_processes() -> Iterator[None]:
-    """Join the processes that torchrun started, if it did; they communicate by CPU, over gloo."""
-    from torch import distributed  # takes seconds, and most commands' --help needs no torch
-
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
-        yield
-        return
-    distributed.init_process_group("gloo", timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
 
 
 def own_device() -> str | None:

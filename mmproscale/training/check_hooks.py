@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, find_latest_checkpoint
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mmproscale.checkpoints.model_match import check_any_match, check_same_model, drop_class_layer
 from mmproscale.errors import InputError
@@ -26,7 +27,7 @@ class CheckpointMatchHook(Hook):
     mmengine would warn about another model's checkpoint and continue with random weights. A run
     that tests or resumes needs a checkpoint of the same model. Fine-tuning needs at least one
     parameter of it, and leaves out a class layer for another number of classes. Differences are
-    logged.
+    logged. A model that FSDP has sharded has other shapes, and FSDP checks them itself.
     """
 
     priority = "VERY_HIGH"
@@ -37,6 +38,8 @@ class CheckpointMatchHook(Hook):
         Raises:
             InputError: The checkpoint is another model's.
         """
+        if isinstance(runner.model, FullyShardedDataParallel):
+            return
         source = runner._load_from or find_latest_checkpoint(runner.work_dir)
         # The training loop is built before a checkpoint is loaded, but never for a test.
         fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
