@@ -73,8 +73,8 @@ def draw_the_same() -> None:
 
     torch.rand = same
     # Noise of DINO's queries.
-    torch.rand_like = lambda like, **options: torch.full_like(like, 0.3, **options)
-    torch.randint_like = lambda like, **options: torch.full_like(like, 1, dtype=options["dtype"])
+    torch.rand_like = lambda like, **_: torch.full_like(like, 0.3)
+    torch.randint_like = lambda like, *_, **__: torch.full_like(like, 1)
 
 
 def without_dropout(model: nn.Module) -> nn.Module:

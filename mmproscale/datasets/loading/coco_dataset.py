@@ -38,7 +38,7 @@ class LocalCocoDataset(CocoDataset):
 
     Raises:
         InputError: the root, a folder, the annotation file or a file that it names is missing; the
-            annotation file is not COCO; there is no image to train on.
+            annotation file is not COCO; there is no image, or none to train on.
     """
 
     data_prefix: dict
@@ -63,6 +63,8 @@ class LocalCocoDataset(CocoDataset):
         Raises:
             InputError: no image is left.
         """
+        if not self.data_list:
+            raise InputError(f"'{self.ann_file}' has no image: name a file that has some (ann_file)")
         if self.test_mode:
             return self.data_list
         config = self.filter_cfg or {}
