@@ -64,6 +64,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/panoptic_quality.py --threads 1
 	$(BIN)/python benchmarks/gate_fitting.py --rounds 3 --warm-up 0
+	$(BIN)/python benchmarks/annotation_loading.py --rounds 3 --warm-up 0
 	$(BIN)/python benchmarks/page.py
 
 clean:

@@ -1,7 +1,7 @@
 """The encoder of a detector: mmdet's DINO against schedules, from the neck's maps to the memory.
 
 The maps are noise, for one image without padding. Token recalibration is measured too, backbone and
-decoder are not. mmdet's encoder runs as it is, and with our attention instead of mmcv's.
+decoder are not. mmdet's encoder runs unchanged, and with our attention instead of mmcv's.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def main() -> None:
         settings=dict(configs=args.configs, size=list(args.size)),
         candidates=candidates,
     )
-    run_benchmark(__file__, args, [case], "Detection: the encoder, from the neck's maps to memory")
+    title = "Detection: the encoder, from the neck's maps to the encoder output"
+    run_benchmark(__file__, args, [case], title)
 
 
 def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -> Prepared:

@@ -25,6 +25,7 @@ ORDER = [
     "training_step",
     "panoptic_quality",
     "gate_fitting",
+    "annotation_loading",
 ]
 HEADING = """\
 # Benchmarks
@@ -39,26 +40,31 @@ The columns of a table are candidates, which get the same input. They take turns
 - A time is the median over the rounds.
 - The ratio after a time divides it by the first column's time of the same round. It is given as
   median and quartiles over the rounds: 0.50 is half the time.
-- Peak memory is the memory that a candidate needs beyond the memory at its start.
+- Peak memory is the memory that a candidate needs beyond the memory at its start. For workers of a
+  data loader it is their memory and their parent's beyond that with a dataset without annotation;
+  pages that they share count once.
 
 | candidate | meaning |
 | --- | --- |
 | mmcv's fallback | mmcv's implementation in PyTorch, which stock code uses without compiled ops |
 | automatic | our operator with the backend that it chooses by device, dtype and size |
 | torch, grid_sample | our operator with this backend |
-| mmdet | mmdet's own model or part, with mmcv's fallback |
+| mmdet | mmdet's own model, part or dataset, with mmcv's fallback |
 | mmdet, our attention | the same with our operator |
-| mmproscale, masked attention, prototypes | the model or part of this package |
+| mmproscale | the model or part of this package |
+| masked attention | this package's masked attention, or a decoder with it |
+| prototypes | this package's prototype attention, or a decoder with it |
 | pixel by pixel | PQ as panopticapi counts it |
-| by runs, by hotcoco | PQ as `tools/test.py` and `tools/evaluate.py` count it |
+| by runs | PQ as this package counts it in memory, by runs of equal neighbouring pixels |
+| by hotcoco | PQ as this package counts it in files, by the library hotcoco |
 | `NAME_coco` | the model of `configs/NAME_coco.py` |
 
 Two tables have parts that must be added before they are compared:
 
 - *Inference*: mmdet's head makes and enlarges all masks in the row "query decoder, masks". Our
   models make the last masks and enlarge them to the image's size in the row "results".
-- *A training step*: mmdet makes the masks of all layers in the row "query decoder". Our model makes
-  only the points of them that the losses need, in the row "matching, losses".
+- *A training step*: mmdet makes the masks of all layers in the row "query decoder". Our model
+  computes these masks only at the points that the losses need, in the row "matching, losses".
 
 The terms are explained in the [glossary](glossary.md).
 """

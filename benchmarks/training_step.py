@@ -2,7 +2,8 @@
 
 The model is configs/_base_/models/m2f_r18.py with COCO's classes, and the weights are the same.
 Each image has about ten random masks. mmdet computes the masks of every layer in its query decoder.
-Ours computes only the needed points of them, with the losses. So compare these two parts together.
+Our model computes these masks only at the needed points, with the losses. So compare these two
+parts together.
 """
 
 from __future__ import annotations

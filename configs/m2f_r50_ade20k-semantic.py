@@ -1,5 +1,4 @@
 # M2F, 6 layers, R50, ADE20K semantic, 16 x 160,000 steps; mIoU 47.2 (PEM, Table 4)
 _base_ = ["_base_/models/m2f_r50.py", "_base_/recipes/ade20k_semantic.py"]
-head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.head)
 model = dict(_base_.segmentor, backbone=_base_.model.backbone, decode_head=head)
-del head

@@ -1,5 +1,4 @@
 # PEM, convolutions, R50, ADE20K semantic, 32 x 160,000 steps; mIoU 45.5 (PEM, Table 4)
 _base_ = ["_base_/models/pem_m2f_r50.py", "_base_/recipes/pem_ade20k_semantic.py"]
-head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.head)
 model = dict(_base_.segmentor, backbone=_base_.model.backbone, decode_head=head)
-del head

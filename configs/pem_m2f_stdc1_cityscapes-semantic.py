@@ -1,5 +1,4 @@
 # PEM, convolutions, STDC1, Cityscapes semantic, 32 x 90,000 steps; mIoU 78.3 (PEM, Table 3)
 _base_ = ["_base_/models/pem_m2f_stdc1.py", "_base_/recipes/pem_cityscapes_semantic.py"]
-head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.decode_head)
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **_base_.head)
 model = dict(_base_.segmentor, backbone=_base_.model.backbone, decode_head=head)
-del head

@@ -2,8 +2,12 @@
 
 Importing this package checks the installed versions, provides stand-ins for parts that stock
 OpenMMLab lacks, has checkpoints read as data only, and registers the scope `mmproscale`. It does
-not import torch, mmcv or mmdet.
+not import torch, mmcv or mmdet; `Segmenter` and `Detector` do, when they are first used.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from mmproscale import compat
 
@@ -14,4 +18,15 @@ from mmproscale.version import __version__  # noqa: E402
 
 checkpoints.install_when_imported()
 
-__all__ = ["__version__", "registry"]
+if TYPE_CHECKING:
+    from mmproscale.inference.predictor import Detector, Segmenter
+
+__all__ = ["Detector", "Segmenter", "__version__", "registry"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("Detector", "Segmenter"):
+        raise AttributeError(f"module 'mmproscale' has no attribute '{name}'")
+    from mmproscale.inference import predictor
+
+    return getattr(predictor, name)

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -54,6 +55,9 @@ MODEL_WRAPPERS = Registry(
     parent=MMENGINE_MODEL_WRAPPERS,
     scope="mmproscale",
     locations=["mmproscale.training.parallel"],
+)
+LOOPS = Registry(
+    "loop", parent=MMENGINE_LOOPS, scope="mmproscale", locations=["mmproscale.training"]
 )
 
 

@@ -50,7 +50,9 @@ from mmproscale.utils.terminal_table import terminal_table
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("config", help=ANY_CONFIG)
-    parser.add_argument("--against", metavar="CONFIG", help="second model; ratios are to its times")
+    parser.add_argument(
+        "--against", metavar="CONFIG", help="second model; CONFIG's times are divided by its times"
+    )
     add_image_size(parser, "--shape")
     parser.add_argument("--batch", type=at_least(1), default=1, help="images in a batch")
     add_measuring_options(parser)

@@ -36,11 +36,11 @@ def parse_args() -> argparse.Namespace:
     )
     add_cfg_options(parser)
     parser.add_argument("--ann", metavar="FILE", help="annotation file, instead of a config")
-    parser.add_argument("--img", metavar="DIR", help="folder of its images")
+    parser.add_argument("--img", metavar="DIR", help="folder of the images of --ann")
     parser.add_argument(
         "--seg",
         metavar="DIR",
-        help="folder of its panoptic PNGs; without it, FILE has COCO instances",
+        help="folder of the panoptic PNGs of --ann; without this option, --ann has COCO instances",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(

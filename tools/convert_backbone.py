@@ -16,7 +16,8 @@ def parse_args() -> Namespace:
     parser.add_argument(
         "source",
         choices=SOURCES,
-        help="moby: MoBY's Swin; dino: DINO's ResNet; swin: official Swin; torchvision: its ResNet",
+        help="moby: MoBY's Swin; dino: DINO's ResNet; swin: official Swin; torchvision: "
+        "torchvision's ResNet",
     )
     parser.add_argument("file", type=Path, help="published checkpoint file")
     parser.add_argument("out", type=Path, help="file to write, for the backbone's init_cfg")

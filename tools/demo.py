@@ -25,8 +25,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--data", default="data/shapes", help="folder of the dataset")
     parser.add_argument("--out", default="work_dirs/demo", help="folder of all other output")
-    parser.add_argument("--train-images", type=int, default=2000, help="training images")
-    parser.add_argument("--val-images", type=int, default=300, help="validation images")
+    parser.add_argument("--train-images", type=int, default=2000, help="number of training images")
+    parser.add_argument("--val-images", type=int, default=300, help="number of validation images")
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a Shapes dataset of another size"
     )
@@ -60,26 +60,25 @@ def main() -> None:
 def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
     """Draw image, prediction and ground truth of the first validation images side by side."""
     from mmproscale.datasets.formats.panoptic_png import read_png
+    from mmproscale.inference.encoded_images import encode_jpg
     from mmproscale.inference.pictures.panoptic_picture import panoptic_picture
-    from mmproscale.inference.prediction_files import encode_jpg
-    from mmproscale.inference.predictor import Predictor
+    from mmproscale.inference.predictor import Segmenter
     from mmproscale.utils.atomic_files import atomic_write_bytes, ensure_writable_dir
 
     ensure_writable_dir(folder)
-    predictor = Predictor(config, checkpoint)
+    model = Segmenter(config, checkpoint)
     truth = json.loads(Path(config.test_evaluator.ann_file).read_text())
     images = Path(config.data_root, config.test_dataloader.dataset.data_prefix.img)
     for image, annotation in list(zip(truth["images"], truth["annotations"], strict=True))[
         :NUM_PICTURES
     ]:
-        prediction = predictor.predict(images / image["file_name"])
-        assert prediction.id_map is not None
+        result = model(images / image["file_name"])
         png = Path(config.test_evaluator.seg_prefix, annotation["file_name"])
         panels = [
-            ("prediction", prediction.id_map, prediction.segments),
+            result.panel(),
             ("ground truth", read_png(png), annotation["segments_info"]),
         ]
-        picture = panoptic_picture(prediction.image, panels, truth["categories"])
+        picture = panoptic_picture(result.image, panels, truth["categories"])
         atomic_write_bytes(folder / f"{Path(image['file_name']).stem}.jpg", encode_jpg(picture))
     return folder
 

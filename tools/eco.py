@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -38,7 +37,9 @@ from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config import load_config
 from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.processes import join_processes, launcher_of
+from mmproscale.utils.processors import PATIENCE
 from mmproscale.utils.progress import bars_by_name
+from mmproscale.utils.stop_signals import keeping
 from mmproscale.utils.terminal_table import terminal_table
 
 
@@ -59,7 +60,9 @@ def add_derive(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=derive)
     parser.add_argument("config", metavar="CONFIG", help="config file of a model with an exit gate")
     parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of step A")
-    parser.add_argument("--out", required=True, metavar="FILE", help="derived.parquet")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="derived file to write, e.g. derived.parquet"
+    )
     parser.add_argument(
         "--quality",
         choices=list(BOX_IOUS) + ["pq"],
@@ -69,7 +72,7 @@ def add_derive(parser: argparse.ArgumentParser) -> None:
         "--device", help="cpu, cuda, cuda:1, ...; default: the GPU, if there is one"
     )
     parser.add_argument(
-        "--restart", action="store_true", help="remove an earlier run's files and start again"
+        "--restart", action="store_true", help="remove the files of an earlier run and start again"
     )
     add_cfg_options(parser)
     add_launcher(parser)
@@ -79,7 +82,7 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=fit)
     add_step_c(parser)
     aim = parser.add_mutually_exclusive_group(required=True)
-    aim.add_argument("--beta", type=not_negative, help="cost of a layer in quality (0 to 1)")
+    aim.add_argument("--beta", type=not_negative, help="quality (0 to 1) that a layer must gain")
     aim.add_argument(
         "--budget",
         type=not_negative,
@@ -98,7 +101,9 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
 def add_curve(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=curve)
     add_step_c(parser)
-    parser.add_argument("--betas", nargs="+", type=not_negative, default=BETAS, metavar="BETA")
+    parser.add_argument(
+        "--betas", nargs="+", type=not_negative, default=BETAS, metavar="BETA", help="betas to show"
+    )
     parser.add_argument(
         "--max-layers",
         nargs="+",
@@ -117,14 +122,16 @@ def add_curve(parser: argparse.ArgumentParser) -> None:
 def add_step_c(parser: argparse.ArgumentParser) -> None:
     """Add the options that fit and curve share."""
     parser.add_argument("derived", metavar="FILE", help="the file that `derive` wrote")
-    parser.add_argument("--loss", choices=list(LOSSES), default="u-ce", help="default u-ce")
+    parser.add_argument(
+        "--loss", choices=list(LOSSES), default="u-ce", help="loss of the gate; default u-ce"
+    )
     parser.add_argument(
         "--held-out",
         type=share,
         default=0.2,
         metavar="SHARE",
-        help="share of the images to judge by and not to fit to, default 0.2; with 0 all images "
-        "serve for both",
+        help="share of the images that judge the gate and do not fit it, default 0.2; with 0 all "
+        "images do both",
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of that split, default 0")
 
@@ -159,9 +166,10 @@ def derive(args: argparse.Namespace) -> None:
 
     config = load_config(args.config, args.cfg_options)
     # Processes exchange only short messages, and one may finish hours before another.
-    join_processes(launcher_of(args.launcher), "gloo", timedelta(days=7))
+    join_processes(launcher_of(args.launcher), "gloo", PATIENCE)
     device = choose_device(args.device or own_device())
-    with bars_by_name() as bar:
+    kept = "finished parts are kept, and the same command continues after them"
+    with bars_by_name() as bar, keeping(kept):
         derivation.derive(
             config,
             args.checkpoint,

@@ -1,6 +1,6 @@
 """Score panoptic results of any model: ``python tools/evaluate.py GT.json PRED.json``.
 
-Both sides are COCO panoptic: a JSON, and a folder of PNGs. PQ, SQ and RQ are panopticapi's.
+Both sides are COCO panoptic: a JSON, and a folder of PNGs. PQ, SQ and RQ equal panopticapi's.
 """
 
 import argparse
@@ -39,29 +39,39 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("truth", metavar="GT.json", help="ground truth")
-    parser.add_argument("predictions", metavar="PRED.json", help="predictions for all its images")
-    parser.add_argument("--gt-dir", help="PNGs of the ground truth; by default the folder GT")
-    parser.add_argument("--pred-dir", help="PNGs of the predictions; by default the folder PRED")
+    parser.add_argument(
+        "predictions", metavar="PRED.json", help="predictions for all images of GT.json"
+    )
+    parser.add_argument(
+        "--gt-dir", help="PNGs of the ground truth; by default GT.json's path without .json"
+    )
+    parser.add_argument(
+        "--pred-dir", help="PNGs of the predictions; by default PRED.json's path without .json"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--classwise", action="store_true", help="list every class in the table")
-    parser.add_argument("--per-image", action="store_true", help="PQ of each image in the JSON")
+    parser.add_argument("--per-image", action="store_true", help="add PQ of each image to the JSON")
     parser.add_argument(
-        "--semantic", action="store_true", help="also mIoU; a predicted void pixel is a miss"
+        "--semantic",
+        action="store_true",
+        help="also compute mIoU; a void pixel in a prediction is an error",
     )
     parser.add_argument(
         "--instances",
         nargs="?",
         const="",
         metavar="GT_INSTANCES.json",
-        help="also COCO's mask AP against these instances; by default the things of GT.json",
+        help="also compute COCO's mask AP against these instances; default: the things of GT.json",
     )
     parser.add_argument(
         "--instance-results",
         metavar="DETECTIONS.json",
         help="detections for AP, in COCO's results format; if not given, the segments of PRED.json "
-        "by their `score`, 1 where they have none",
+        "by their `score`, or 1 without a `score`",
     )
-    parser.add_argument("--ap-backend", choices=list(BACKENDS), default="hotcoco")
+    parser.add_argument(
+        "--ap-backend", choices=list(BACKENDS), default="hotcoco", help="library for AP"
+    )
     return parser.parse_args()
 
 

@@ -7,11 +7,9 @@ machines.
 
 import sys
 
-from mmproscale.cli.command_line import command_line
 from mmproscale.cli.launch import launch
 
 
-@command_line
 def main() -> None:
     launch(sys.argv[1:])
 

@@ -40,7 +40,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--base",
         required=True,
-        help="config to inherit from, METHOD_m2f_BACKBONE: proscale_m2f_r50",
+        help="config to inherit from, METHOD_m2f_BACKBONE, e.g. proscale_m2f_r50",
     )
     parser.add_argument("--gpus", type=at_least(0), default=1, help="number of GPUs; 0 for a CPU")
     parser.add_argument(
@@ -55,21 +55,23 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     _add_training_options(parser.add_argument_group("training"))
-    _add_data_options(parser.add_argument_group("data, if it is not clear"))
+    _add_data_options(parser.add_argument_group("data, if DIR leaves a choice"))
     return parser.parse_args()
 
 
 def _add_training_options(group: argparse._ArgumentGroup) -> None:
     start = group.add_mutually_exclusive_group()
     start.add_argument(
-        "--from-scratch", action="store_true", help="start without weights, which need a network"
+        "--from-scratch", action="store_true", help="start from random weights, without a download"
     )
     start.add_argument(
         "--load-from",
         metavar="CHECKPOINT",
         help="start from a trained model; its classes may differ",
     )
-    group.add_argument("--amp", action="store_true", help="mixed precision: more images fit")
+    group.add_argument(
+        "--amp", action="store_true", help="mixed precision, so that more images fit"
+    )
     group.add_argument(
         "--balance-classes", action="store_true", help="weigh rare classes more, up to 4 times"
     )
@@ -84,25 +86,37 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
             metavar="PATH",
             help=f"{name} JSON, or folder of semantic maps",
         )
-        group.add_argument(f"--{split}-img", type=Path, metavar="DIR", help="folder of its images")
-        group.add_argument(f"--{split}-seg", type=Path, metavar="DIR", help="folder of its PNGs")
+        group.add_argument(
+            f"--{split}-img", type=Path, metavar="DIR", help=f"folder of the {name} images"
+        )
+        group.add_argument(
+            f"--{split}-seg", type=Path, metavar="DIR", help=f"folder of the {name} PNGs"
+        )
     group.add_argument(
         "--val-share",
         type=share,
         metavar="SHARE",
-        help="share of the training images to validate on if there is no such split, e.g. 0.1",
+        help="share of the training images to validate on if DIR has no validation split, 0.1",
     )
-    group.add_argument("--seed", type=at_least(0), default=0, help="seed of that choice; 0")
+    group.add_argument(
+        "--seed", type=at_least(0), default=0, help="seed of the choice for --val-share; 0"
+    )
     group.add_argument(
         "--classes",
         type=Path,
         metavar="FILE",
-        help="file with the names of semantic classes, one a line",
+        help="file with the names of semantic classes, one per line",
     )
     group.add_argument(
         "--zero-is-void", action="store_true", help="label 0 of semantic maps means no class"
     )
-    group.add_argument("--workers", type=at_least(1), default=default_workers(), metavar="N")
+    group.add_argument(
+        "--workers",
+        type=at_least(1),
+        default=default_workers(),
+        metavar="N",
+        help="processes that read images",
+    )
 
 
 def share(text: str) -> float:

@@ -5,16 +5,18 @@ LPE and with the 3x3 convolution. A price is in GMACs of the papers' form, which
 or in milliseconds measured on this machine.
 
 The table shows the frontier: the encoders, by rising price, that rank higher than every cheaper
-one. First comes the PQ that an encoder has at least: the paper's best figure of an encoder of the
-same family with no more layers on any level. Encoders with equal PQ rank by their layers per level.
-Figures marked 'paper' are the paper's, on COCO; none was measured with this code. PRO-SCALE
-encoders have TRC, which costs next to nothing. Average pooling in LPE costs the same as max
-pooling. RT-M2F is left out: it has no schedule, and the paper reports a far lower PQ.
+one. Encoders rank by the column 'PQ at least'. Its value is the best PQ that the paper reports for
+an encoder of the same family with at most as many layers on each level. Encoders with equal values
+rank by their layers per level. The column '(paper)' has figures that the paper reports for COCO;
+none was measured with this code. PRO-SCALE encoders have TRC, which costs next to nothing. Average
+pooling in LPE costs the same as max pooling. RT-M2F is left out: it has no schedule, and the paper
+reports a far lower PQ.
 
 With --framework dino, ddq or deformable-detr the tool prices the encoders of a detector over
-strides 64 to 8: PRO-SCALE in four stages, and in three that begin with strides 64 and 32 together,
-the detector's own encoder, and Lite-DETR's. The paper has two rows for DINO (Table T1) and none for
-the others, so that layers per level decide most of the ranking.
+strides 64 to 8: PRO-SCALE in four stages, PRO-SCALE in three stages that begin with strides 64 and
+32 together, the detector's own encoder, and Lite-DETR's encoder. The paper reports AP for two
+encoders of DINO (Table T1) and for none of the others, so layers per level decide most of the
+ranking.
 """
 
 from __future__ import annotations
@@ -69,14 +71,18 @@ def parse_args() -> argparse.Namespace:
     )
     add_image_size(parser, "--shape")
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--budget", type=positive, metavar="GFLOPS", help="cost of the whole model")
+    budget.add_argument(
+        "--budget", type=positive, metavar="GFLOPS", help="largest cost of the whole model"
+    )
     budget.add_argument(
         "--latency",
         type=positive,
         metavar="MS",
         help="time of one image, measured here for the encoders on the frontier of GFLOPs",
     )
-    parser.add_argument("--max-repeats", type=at_least(1), default=3, help="most layers of a stage")
+    parser.add_argument(
+        "--max-repeats", type=at_least(1), default=3, help="largest number of layers in a stage"
+    )
     parser.add_argument(
         "--device", choices=["cpu", "cuda"], default="cpu", help="device of --latency"
     )
@@ -127,14 +133,16 @@ def nearest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def notes(args: argparse.Namespace, ranking: PaperRanking) -> str:
     """Explain the figures for readers who see only the table."""
-    lines = ["Paper: published on COCO, not measured here."]
+    lines = ["paper: reported in the paper for COCO, not measured here."]
     if ranking.is_borrowed:
         other = FRAMEWORKS[args.framework].ordered_by.title()
-        lines.append(f"The paper has too few rows with {args.backbone}: {other}'s give the order.")
+        lines.append(
+            f"The paper has too few rows with {args.backbone}: rows with {other} rank the encoders."
+        )
     else:
         lines += [
-            "At least: the paper's best row of an encoder of the same family with no more layers",
-            "on any level, assuming that more layers do no harm.",
+            "at least: the paper's best figure of an encoder of the same family with at most as",
+            "many layers on each level, assuming that more layers do no harm.",
         ]
     return "\n".join(lines)
 

@@ -1,79 +1,196 @@
-"""Predict segments or boxes in images, and write COCO's JSON and PNGs, and pictures."""
+"""Predict segments or boxes in images and videos: COCO's JSON and PNGs, and pictures."""
 
-from argparse import ArgumentParser, Namespace
-from pathlib import Path
+import sys
+import time
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable
+from itertools import chain
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
-from mmproscale.cli.command_line import add_cfg_options, command_line
+from mmproscale.cli.command_line import add_cfg_options, at_least, command_line, positive
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, views_from_options
-from mmproscale.utils.image_inputs import find_images, image_ids, result_names
+from mmproscale.utils.image_inputs import expand_inputs, image_ids, result_names
 from mmproscale.utils.progress import progress_bars
+from mmproscale.utils.stop_signals import stop_requested, stops_deferred
+
+SOME_FAILED = 3
+"""Exit status where some images could not be read."""
 
 
 def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file that the checkpoint was trained with")
     parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("images", help="image, folder of images, or quoted glob pattern")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        metavar="IMAGES",
+        help="images, folders of images, quoted glob patterns, @FILE with one of these on each "
+        "line, videos, or the index of a webcam",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--device", help="cpu or cuda; by default the GPU if there is one")
     parser.add_argument(
         "--kinds",
         nargs="+",
         choices=["panoptic", "semantic", "instance"],
-        help="results to write, all from one forward pass; by default those that the model is for",
+        help="results to write, all from one forward pass; by default those of the model's task",
+    )
+    parser.add_argument(
+        "--score-thr",
+        type=float,
+        default=0.0,
+        metavar="SCORE",
+        help="leave out instances and boxes with a lower score (0..1)",
     )
     parser.add_argument("--no-pictures", action="store_true", help="write PNGs and JSON only")
+    add_scale_options(parser)
     add_view_options(parser)
     add_cfg_options(parser)
     return parser.parse_args()
+
+
+def add_scale_options(parser: ArgumentParser) -> None:
+    """Add the options for many or large images, and for videos."""
+    parser.add_argument("--batch", type=at_least(1), default=1, help="images at once; default: 1")
+    parser.add_argument(
+        "--workers", type=at_least(0), default=0, help="processes that read images in advance"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="skip images whose results are whole in DIR"
+    )
+    parser.add_argument(
+        "--shard",
+        type=shard,
+        default=(1, 1),
+        metavar="K/N",
+        help="predict the K-th of N parts of the images (1/4 to 4/4), into the same DIR",
+    )
+    parser.add_argument(
+        "--tile", type=at_least(1), metavar="PIXELS", help="cut larger images into tiles this large"
+    )
+    parser.add_argument(
+        "--overlap", type=at_least(0), default=128, help="pixels of two tiles that overlap: 128"
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        type=positive,
+        default=50,
+        metavar="N",
+        help="refuse larger images that are not cut into tiles; default: 50",
+    )
+    parser.add_argument("--fps", type=positive, help="frames to take per second of a video")
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Parse K/N for argparse."""
+    number, _, count = text.partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ArgumentTypeError(f"{text} is not K/N with K from 1 to N, such as 1/4")
+    return int(number), int(count)
 
 
 @command_line
 def main() -> None:
     args = parse_args()
     views = views_from_options(args)
-    paths = find_images(args.images)
+    paths, videos = expand_inputs(args.images)
+    if videos and args.shard != (1, 1):
+        raise InputError(f"--shard is for images, not for a video ({videos[0]})")
     names = result_names(paths)
     # Imported late: it takes seconds, and a wrong path should be reported at once.
+    from mmproscale.inference.image_sources import Video
     from mmproscale.inference.prediction_files import PredictionFolder
+    from mmproscale.inference.prediction_run import (
+        load_frames,
+        load_still_images,
+        not_done,
+        predict_into,
+        still_images,
+    )
     from mmproscale.inference.predictor import Predictor
     from mmproscale.utils.config import load_config
 
     cfg = load_config(args.config, args.cfg_options)
-    predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views)
-    results = PredictionFolder(
-        args.out, predictor.categories, not args.no_pictures, predictor.kinds
+    options = (args.score_thr, args.tile, args.overlap)
+    most = int(args.max_megapixels * 1e6)
+    predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views, *options, most)
+    settings = {
+        "config": str(args.config),
+        "checkpoint": str(args.checkpoint),
+        "options": [str(views), *options],
+    }
+    folder = PredictionFolder(
+        args.out,
+        predictor.categories,
+        not args.no_pictures,
+        predictor.kinds,
+        settings,
+        args.resume,
+        args.shard,
     )
-    unreadable = predict_all(predictor, results, paths, names)
-    if len(results):
-        print(f"{len(results)} of {len(paths)} images are in {results.finish()}")
-    if unreadable:
-        raise InputError(summary(unreadable, len(paths)))
+    ids = image_ids(names) if not videos else range(1, len(names) + 1)
+    of_shard = still_images(paths, names, ids, args.shard)
+    stills = not_done(of_shard, folder.done, args.batch)
+    clips = [Video(video, args.fps) for video in videos]
+    runs = [
+        predict_into(folder, predictor, images, args.batch)
+        for images in (load_still_images(stills, args.workers), load_frames(clips, len(paths)))
+    ]
+    before = len(folder)
+    with stops_deferred():
+        failures, rate = run_all(folder, chain(*runs), None if clips else len(stills))
+        if not len(folder) and failures:
+            raise InputError(summary(failures))
+        whole = folder.finish()
+        if not args.no_pictures:
+            write_videos(folder, clips)
+        earlier = f", {before} of them from before" if before else ""
+        images = "frames" if clips else f"of {len(of_shard)} images"
+        print(f"{len(folder)} {images} are in {args.out}{earlier}; {rate:.1f} images/s")
+    if not whole:
+        print("the shard that ends last writes the JSON files of all")
+    if failures:
+        print(f"error: {summary(failures)}", file=sys.stderr)
+        sys.exit(SOME_FAILED)
 
 
-def predict_all(predictor, results, paths: list[Path], names: list[str]) -> list[InputError]:
-    """Predict and write every image; return the errors of those that can't be read."""
-    unreadable = []
-    with progress_bars() as bar:
-        task = bar.add_task("images", total=len(paths))
-        for path, name, image_id in zip(paths, names, image_ids(names), strict=True):
-            try:
-                prediction = predictor.predict(path)
-            except InputError as error:
-                unreadable.append(error)
-            else:
-                results.add(prediction, name, image_id)
-            bar.advance(task)
-    return unreadable
+def run_all(
+    folder, batches: Iterable[list[InputError]], total: int | None
+) -> tuple[list[InputError], float]:
+    """Run batches until a signal comes; return the errors and the images per second."""
+    before, started, rate = len(folder), time.monotonic(), 0.0
+    failures: list[InputError] = []
+    with progress_bars() as bars:
+        task = bars.add_task("images", total=total)
+        for failed in batches:
+            failures += failed
+            done = len(folder) - before + len(failures)
+            rate = done / (time.monotonic() - started)
+            bars.update(task, completed=done, description=f"{rate:.1f} images/s")
+            if stop_requested():
+                break
+    return failures, rate
 
 
-def summary(unreadable: list[InputError], total: int) -> str:
-    """Return one line about the images that failed."""
-    if total == 1:
-        return str(unreadable[0])
-    return f"{len(unreadable)} of {total} images failed; the first: {unreadable[0]}"
+def write_videos(folder, clips) -> None:
+    """Write the pictures of each video's frames as DIR/NAME.mp4."""
+    from mmproscale.inference.pictures.video import write_video
+
+    for clip in clips:
+        pictures = sorted((folder.folder / "pictures").glob(f"{clip.name}-*.jpg"))
+        if pictures:
+            write_video(folder.folder / f"{clip.name}.mp4", pictures, clip.rate())
+
+
+def summary(failures: list[InputError]) -> str:
+    """Return one line that names the images that failed, at most ten."""
+    if len(failures) == 1:
+        return str(failures[0])
+    named = "; ".join(str(failure) for failure in failures[:10])
+    more = f"; and {len(failures) - 10} more" if len(failures) > 10 else ""
+    return f"{len(failures)} images failed: {named}{more}"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,13 @@ import os
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line
-from mmproscale.training.runs import build_runner, scale_learning_rate, set_up_run, use_amp
+from mmproscale.training.runs import (
+    build_runner,
+    resume,
+    scale_learning_rate,
+    set_up_run,
+    use_amp,
+)
 from mmproscale.utils.config import load_config
 
 
@@ -26,6 +32,13 @@ def parse_args() -> argparse.Namespace:
         metavar="CHECKPOINT",
         help="continue from a checkpoint; default: the latest in the work dir",
     )
+    parser.add_argument(
+        "--changed-schedule",
+        choices=["apply", "refuse"],
+        default="apply",
+        help="what to do if the config's schedule is not that of the checkpoint to resume: set the "
+        "learning rate as if trained with it from the start, or stop; default: %(default)s",
+    )
     add_cfg_options(parser)
     add_launcher(parser)
     return parser.parse_args()
@@ -42,8 +55,7 @@ def main() -> None:
     if args.auto_scale_lr:
         scale_learning_rate(config)
     if args.resume:
-        config.resume = True
-        config.load_from = None if args.resume == "auto" else args.resume
+        resume(config, args.resume, args.changed_schedule)
     build_runner(config).train()
 
 

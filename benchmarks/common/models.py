@@ -23,7 +23,7 @@ def stock_twin(model: ConfigDict) -> ConfigDict:
     """Return the model with mmdet's detector, heads and pixel decoder instead of ours.
 
     Raises:
-        InputError: mmdet has no such pixel decoder, as the schedule is not Mask2Former's.
+        InputError: mmdet has no such pixel decoder, because the schedule is not Mask2Former's.
     """
     twin = copy.deepcopy(model)
     decoder = twin.panoptic_head.pixel_decoder
@@ -40,7 +40,7 @@ def stock_detector(model: ConfigDict) -> ConfigDict:
     """Return the detector with mmdet's class and encoder instead of ours.
 
     Raises:
-        InputError: mmdet has no such encoder: all layers of its own update all levels.
+        InputError: mmdet has no such encoder: in mmdet's encoders all layers update all levels.
     """
     twin = copy.deepcopy(model)
     schedule = twin.encoder.pop("schedule")

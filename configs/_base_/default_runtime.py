@@ -20,6 +20,8 @@ custom_hooks = [
     dict(type="mmproscale.ClassNamesHook"),
     dict(type="mmproscale.CheckpointMatchHook"),
     dict(type="mmproscale.GroundTruthCheckHook"),
+    dict(type="mmproscale.ResumeHook"),
+    dict(type="mmproscale.FiniteNumbersHook"),
 ]
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

@@ -1,8 +1,8 @@
 """Readers of the objects other than tensors that a checkpoint may hold.
 
 torch's weights-only unpickler calls every name that it is allowed to call. So each allowed name is
-bound to a reader of ours, which only keeps the file's values; `restore` then checks them and builds
-the real objects. mmengine's checkpoints name methods of a few classes by `getattr`; only those
+bound to a reader of ours, which only keeps the file's values; its `restore` then checks them and
+builds the real object. mmengine's checkpoints name methods of a few classes by `getattr`; no other
 methods can be named.
 """
 
@@ -87,10 +87,17 @@ class HistoryReader:
     def restore(self) -> HistoryBuffer:
         """Return the buffer; the file's own statistics methods are ignored."""
         state = self.state if isinstance(self.state, dict) else {}
-        fields = [restore(state.get(key)) for key in ("_log_history", "_count_history")]
-        if not all(isinstance(field, np.ndarray) for field in fields):
+        log, count = state.get("_log_history"), state.get("_count_history")
+        if not isinstance(log, ArrayReader) or not isinstance(count, ArrayReader):
             raise NotDataError("a HistoryBuffer without its arrays")
-        return HistoryBuffer(*fields, max_length=int(state.get("max_length", 1000000)))
+        values, counts = log.restore(), count.restore()
+        shapes_fit = values.ndim == 1 and values.shape == counts.shape
+        if not shapes_fit or {values.dtype.kind, counts.dtype.kind} - set("biuf"):
+            raise NotDataError("a HistoryBuffer whose arrays are no lists of numbers")
+        length = state.get("max_length")
+        if type(length) is not int or length < len(values):
+            raise NotDataError("a HistoryBuffer without its length")
+        return HistoryBuffer(values, counts, max_length=length)
 
 
 class DictReader:
@@ -105,8 +112,10 @@ class DictReader:
         self.items = state
 
     def restore(self) -> dict:
-        """Return the items."""
-        return {key: restore(value) for key, value in dict(self.items or {}).items()}
+        """Return the items, which may be readers."""
+        if not isinstance(self.items, dict):
+            raise NotDataError("a config that is no dict")
+        return self.items
 
 
 class OneCycleName:
@@ -120,6 +129,8 @@ _ATTRIBUTES: dict[tuple[type, str], Any] = {
     (OneCycleName, "_annealing_cos"): OneCycleParamScheduler._annealing_cos,
     (OneCycleName, "_annealing_linear"): OneCycleParamScheduler._annealing_linear,
 }
+
+ANNEALING = tuple(value for value in _ATTRIBUTES.values() if value is not None)
 
 
 class AttributeReader:
@@ -139,7 +150,7 @@ def _new_array(*_: Any) -> ArrayReader:
     return ArrayReader()
 
 
-_READERS = (DtypeReader, ArrayReader, ScalarReader, HistoryReader, DictReader, AttributeReader)
+READERS = (DtypeReader, ArrayReader, ScalarReader, HistoryReader, DictReader, AttributeReader)
 
 # Name in the file -> reader. numpy 1 and 2 have these functions in different modules.
 ALLOWED: dict[str, Any] = {
@@ -158,21 +169,3 @@ ALLOWED: dict[str, Any] = {
     # CfgNode is a subclass of dict. torch sets items only in classes that it knows as dicts.
     "yacs.config.CfgNode": OrderedDict,
 }
-
-
-def restore(value: Any) -> Any:
-    """Return `value` with every reader in it, at any depth, replaced by the object that it read.
-
-    Raises:
-        NotDataError: A reader holds content that is not plain data.
-    """
-    if isinstance(value, _READERS):
-        return value.restore()
-    if isinstance(value, (dict, OrderedDict)):
-        # In place: a state dict carries its `_metadata` as an attribute.
-        for key in value:
-            value[key] = restore(value[key])
-        return value
-    if type(value) in (list, tuple):
-        return type(value)(restore(item) for item in value)
-    return value

@@ -16,6 +16,7 @@ import torch
 from mmengine.dist import barrier, get_local_rank
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.checkpoints.weight_check import check_types
 from mmproscale.errors import InputError
 
 _ADVICE = (
@@ -30,17 +31,44 @@ def install(module: Any) -> None:
     register("", load_from_local, force=True)
     register(("http://", "https://"), load_from_http, force=True)
     register(("modelzoo://", "torchvision://"), load_from_torchvision, force=True)
-    # The two loaders below look up an address, then call this name in their module.
+    # mmengine's loaders below look up an address, then call this name in their module.
     module.load_from_http = load_from_http
-    register(
-        ("open-mmlab://", "openmmlab://"), _with_advice(module.load_from_openmmlab), force=True
-    )
+    register(("open-mmlab://", "openmmlab://"), _with_advice(load_from_openmmlab), force=True)
     register("mmcls://", _with_advice(module.load_from_mmcls), force=True)
+    # mmengine reads these by torch.load.
+    for prefix in ("pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://"):
+        register(prefix, refuse_address, force=True)
+    module.load_state_dict = _with_type_check(module.load_state_dict)
 
 
 def load_from_local(filename: str, map_location: Any = None) -> dict:
     """Read a file. mmengine's log takes the name of the backend from this function's name."""
-    return load_checkpoint(filename, map_location)
+    return _read(filename, map_location)
+
+
+def refuse_address(filename: str, map_location: Any = None) -> dict:
+    """Refuse an address whose content could not be checked before it is read."""
+    raise InputError(f"{filename}: checkpoints are read from files and from http(s): copy it first")
+
+
+def load_from_openmmlab(filename: str, map_location: Any = None) -> dict:
+    """Read the weights of `open-mmlab://NAME`: an address of mmengine's table, or a local file.
+
+    Raises:
+        KeyError: An unknown name.
+        InputError: The file could not be fetched, or is refused.
+    """
+    from mmengine.runner.checkpoint import (
+        _get_mmengine_home,
+        get_deprecated_model_names,
+        get_external_models,
+    )
+
+    name = filename.split("://", 1)[1]
+    place = get_external_models()[get_deprecated_model_names().get(name, name)]
+    if place.startswith(("http://", "https://")):
+        return load_from_http(place, map_location)
+    return _read(Path(_get_mmengine_home()) / place, map_location)
 
 
 def load_from_http(filename: str, map_location: Any = None, **_: Any) -> dict:
@@ -56,7 +84,7 @@ def load_from_http(filename: str, map_location: Any = None, **_: Any) -> dict:
     barrier()
     if failure is not None or not file.is_file():
         raise _could_not_fetch(filename, failure) from failure
-    return load_checkpoint(file, map_location)
+    return _read(file, map_location)
 
 
 def load_from_torchvision(filename: str, map_location: Any = None) -> dict:
@@ -75,6 +103,29 @@ def load_from_torchvision(filename: str, map_location: Any = None) -> dict:
         if error.__cause__ is None or isinstance(error.__cause__, OSError):
             raise _could_not_fetch(filename, error.__cause__) from error
         raise
+
+
+_last_read: str | Path = "the weights"
+
+
+def _read(file: str | Path, map_location: Any) -> dict:
+    global _last_read
+    _last_read = file
+    return load_checkpoint(file, map_location)
+
+
+def _with_type_check(load_state_dict: Callable[..., None]) -> Callable[..., None]:
+    """Return mmengine's function with a check of types.
+
+    mmengine calls it for backbones as well as for whole models, right after it has read a file.
+    """
+
+    @wraps(load_state_dict)
+    def load(module: Any, state_dict: Any, *args: Any, **kwargs: Any) -> None:
+        check_types(module.state_dict(), state_dict, _last_read)
+        load_state_dict(module, state_dict, *args, **kwargs)
+
+    return load
 
 
 def _fetch(url: str, file: Path) -> Exception | None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
+from mmproscale.checkpoints.weight_check import check_types
 from mmproscale.errors import InputError
 
 # Buffers that a model computes itself; a file may hold them or not.
@@ -40,7 +41,7 @@ class WeightMatch:
 
     @property
     def differences(self) -> str:
-        """The differences in words; empty without differences."""
+        """Text that lists the differences; empty without differences."""
         parts = [
             (f"{len(self.missing)} of {self.total} parameters missing", self.missing),
             (f"{len(self.reshaped)} of another shape", self.reshaped),
@@ -69,24 +70,28 @@ def check_same_model(model: nn.Module, checkpoint: dict, source: str | Path) -> 
     """Check that a loaded checkpoint was saved from a model with the same weights.
 
     Raises:
-        InputError: It was trained for other classes, or names or shapes differ.
+        InputError: It was trained for other classes, or names, shapes or types differ.
     """
     weights = state_dict_of(checkpoint)
     _check_class_count(model, weights, checkpoint, source)
     differences = compare_weights(model, weights).differences
     if differences:
         raise InputError(f"{source} is not a checkpoint of this model: {differences}")
+    check_types(model.state_dict(), weights, source)
 
 
 def check_any_match(model: nn.Module, checkpoint: dict, source: str | Path) -> WeightMatch:
     """Check that a checkpoint holds at least one weight to start fine-tuning from.
 
     Raises:
-        InputError: No weight has a name and shape of the model's.
+        InputError: No weight has the name and shape of a weight of the model, or a weight has
+            another type.
     """
-    match = compare_weights(model, state_dict_of(checkpoint))
+    weights = state_dict_of(checkpoint)
+    match = compare_weights(model, weights)
     if match.matched == 0:
         raise InputError(f"{source} has nothing to start this model from: {match.differences}")
+    check_types(model.state_dict(), weights, source)
     return match
 
 
@@ -147,7 +152,7 @@ def _check_class_count(
 def _class_layer_of_other_size(
     model: nn.Module, weights: Mapping[str, Tensor]
 ) -> tuple[str, int, int] | None:
-    """Return the prefix of a class layer, and the different numbers of classes: model's, file's."""
+    """Return the prefix of a class layer, and its numbers of classes in model and file."""
     for key, own in model.state_dict().items():
         theirs = weights.get(key)
         if key.endswith("cls_embed.weight") and theirs is not None and len(theirs) != len(own):

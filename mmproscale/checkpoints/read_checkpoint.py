@@ -1,22 +1,20 @@
 """Reading of checkpoint files, as data only: code in a file is refused by name and never runs."""
 
 import os
-import pickletools
-import zipfile
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import serialization
 
-from mmproscale.checkpoints.inert_readers import ALLOWED, NotDataError, restore
+from mmproscale.checkpoints.inert_readers import ALLOWED, NotDataError
+from mmproscale.checkpoints.pickle_check import ZIP_MAGIC, check_pickles
+from mmproscale.checkpoints.plain_content import plain_copy
+from mmproscale.checkpoints.weight_check import check_metadata, check_weights
 from mmproscale.errors import InputError
 
-_ZIP_MAGIC = b"PK\x03\x04"
 # torch before 1.6 starts its files with this pickled number.
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _PICKLE_OPCODE = b"\x80"
@@ -70,7 +68,7 @@ def _existing_file(path: str | Path) -> Path:
 
 def _check_format(file: Path) -> None:
     start = _first_bytes(file)
-    if start.startswith((_ZIP_MAGIC, _LEGACY_MAGIC)):
+    if start.startswith((ZIP_MAGIC, _LEGACY_MAGIC)):
         return
     if not start:
         raise InputError(f"{file} is empty: it was probably cut off when it was written")
@@ -92,14 +90,16 @@ def _first_bytes(file: Path) -> bytes:
 
 def _read_torch(file: Path, location: Any) -> Any:
     try:
+        check_pickles(file)
         with _only_our_allow_list():
-            return restore(torch.load(file, map_location=location, weights_only=True))
+            return plain_copy(torch.load(file, map_location=location, weights_only=True))
     except torch.OutOfMemoryError:
         raise
     except NotDataError as error:
         raise InputError(f"{file} holds {error}; refused. {_ADVICE}") from error
     except Exception as error:  # a damaged file can raise anything
-        raise InputError(_why_unreadable(file, error)) from error
+        reason = str(error).split("\n", 1)[0].split(". ", 1)[0] or type(error).__name__
+        raise InputError(f"{file} is truncated or damaged and cannot be read: {reason}") from error
 
 
 @contextmanager
@@ -113,56 +113,6 @@ def _only_our_allow_list() -> Iterator[None]:
     finally:
         serialization.clear_safe_globals()
         serialization.add_safe_globals(others)
-
-
-def _why_unreadable(file: Path, error: Exception) -> str:
-    for name in refused_names(file):
-        return f"{file} holds `{name}`, which is not data; refused. {_ADVICE}"
-    first_line = str(error).split("\n", 1)[0].split(". ", 1)[0]
-    return (
-        f"{file} is truncated or damaged and cannot be read: {first_line or type(error).__name__}"
-    )
-
-
-def refused_names(file: Path) -> list[str]:
-    """Return the functions and classes that a torch file names and that are not allowed.
-
-    The file is disassembled, not loaded. A damaged file gives the names up to the damage.
-    """
-    from torch._weights_only_unpickler import _get_allowed_globals
-
-    names: list[str] = []
-    for name in _named_globals(file):
-        if name not in ALLOWED and name not in _get_allowed_globals() and name not in names:
-            names.append(name)
-    # `os.system` is pickled under the module that implements it.
-    return [name.replace("posix.", "os.", 1).replace("nt.", "os.", 1) for name in names]
-
-
-def _named_globals(file: Path) -> Iterator[str]:
-    strings: list[str] = []
-    try:
-        for opcode, argument, _ in pickletools.genops(_pickle_of(file)):
-            if opcode.name == "GLOBAL":
-                yield str(argument).replace(" ", ".", 1).replace("__builtin__.", "builtins.", 1)
-            elif opcode.name == "STACK_GLOBAL":
-                yield ".".join(strings[-2:])
-            elif isinstance(argument, str):
-                strings.append(argument)
-    except Exception:  # the file is cut off here
-        return
-
-
-def _pickle_of(file: Path) -> bytes | BytesIO:
-    if not zipfile.is_zipfile(file):
-        stream = BytesIO(file.read_bytes())
-        # Old format: three pickles come first (magic number, protocol, system information).
-        for _ in range(3):
-            deque(pickletools.genops(stream), maxlen=0)
-        return stream
-    with zipfile.ZipFile(file) as archive:
-        name = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-        return archive.read(name)
 
 
 def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
@@ -180,19 +130,20 @@ def _as_checkpoint(content: Any, file: Path) -> dict:
         raise InputError(
             f"{file} is not a checkpoint: it holds a {type(content).__name__}, no weights"
         )
-    if "state_dict" not in content and isinstance(content.get("model"), dict):
-        content["state_dict"] = content["model"]
-    weights = content.get("state_dict", content)
-    if not isinstance(weights, dict) or not _has_tensors(weights):
+    if "state_dict" not in content:
+        # A file may be the weights themselves, among other entries.
+        tensors = {k: value for k, value in content.items() if isinstance(value, torch.Tensor)}
+        content["state_dict"] = content["model"] if _is_dict(content, "model") else tensors
+    if not _is_dict(content, "state_dict") or not content["state_dict"]:
         raise InputError(f"{file} is not a checkpoint: it has neither 'state_dict' nor tensors")
-    if isinstance(content.get("meta"), dict):
-        # On resume mmengine runs the text under this key as a Python config. Our files do not have
-        # it, and the content of a checkpoint must never run.
-        content["meta"].pop("config", None)
+    for key in ("state_dict", "ema_state_dict"):
+        check_weights(content.get(key, {}), file, key)
+    check_metadata(content, file)
+    # On resume mmengine runs the text under this key as a Python config. Our files do not have it,
+    # and the content of a checkpoint must never run.
+    (content.get("meta") or {}).pop("config", None)
     return content
 
 
-def _has_tensors(weights: dict) -> bool:
-    return all(isinstance(key, str) for key in weights) and any(
-        isinstance(value, torch.Tensor) for value in weights.values()
-    )
+def _is_dict(content: dict, key: str) -> bool:
+    return isinstance(content.get(key), dict)

@@ -9,10 +9,12 @@ import re
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
+from pathlib import Path
 
 from mmengine.config import DictAction
 
 from mmproscale.errors import InputError
+from mmproscale.utils.config import TOOLS
 from mmproscale.utils.processes import (
     LAUNCHED,
     LOST,
@@ -20,6 +22,7 @@ from mmproscale.utils.processes import (
     lost_process,
     reports_first,
 )
+from mmproscale.utils.stop_signals import Stopped, arrived, leave_at_once, stoppable
 
 ANY_CONFIG = "config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py"
 _BUILDING = re.compile(r"class `\w+` in \S+\.py: ")
@@ -27,23 +30,30 @@ _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
 
 
 def command_line(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a tool's ``main``: an InputError becomes ``error: MESSAGE`` and exit status 2.
+    """Decorate a tool's ``main``: whatever ends it early is one line on stderr and an exit status.
 
-    Of several processes one prints the line. Where another process was lost, the status is
-    ``LOST``, and tools/launch.py prints which; without it one of the others says so.
+    An InputError is ``error: MESSAGE`` and status 2. SIGTERM and Ctrl-C have status 143 and 130.
+    Where another process of the run was lost, the status is ``LOST``, and tools/launch.py says
+    which one it was. Of several processes one prints the line.
     """
 
     @functools.wraps(main)
     def wrapped() -> None:
-        try:
-            main()
-        except Exception as error:
-            message, status = _message_and_status(error)
-            if message is None:
-                raise
-            told_by_launcher = status == LOST and LAUNCHED in os.environ
-            if not told_by_launcher and reports_first():
-                print(f"error: {message}", file=sys.stderr)
+        status = 0
+        with stoppable():
+            try:
+                main()
+            except Stopped as stop:
+                arrived()
+                status = stop.status
+                _say(str(stop))
+            except Exception as error:
+                message, status = _message_and_status(error)
+                if message is None:
+                    raise
+                if status != LOST or LAUNCHED not in os.environ:
+                    _say(f"error: {message}")
+        if status:
             sys.exit(status)
         leave_processes()
 
@@ -57,6 +67,12 @@ def _message_and_status(error: Exception) -> tuple[str | None, int]:
     if (connection := lost_process(error)) is not None:
         return f"another process of this run was lost ({connection})", LOST
     return None, 1
+
+
+def _say(line: str) -> None:
+    """Print one line on stderr for all processes."""
+    if reports_first():
+        print(line, file=sys.stderr)
 
 
 def _input_error(error: BaseException | None) -> str | None:
@@ -181,3 +197,7 @@ def own_device() -> str | None:
     if torch.cuda.is_available() and "LOCAL_RANK" in os.environ:
         return f"cuda:{os.environ['LOCAL_RANK']}"
     return None
+
+
+if Path(sys.argv[0]).resolve().is_relative_to(TOOLS):
+    leave_at_once()  # a tool imports this module before those that take seconds

@@ -15,9 +15,7 @@ from mmproscale import __version__
 from mmproscale.cli.command_line import command_line
 from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
-from mmproscale.utils.config import CONFIGS, MIM_FOLDER
-
-TOOLS = (MIM_FOLDER / "tools").resolve()
+from mmproscale.utils.config import CONFIGS, TOOLS
 
 
 @command_line

@@ -81,7 +81,7 @@ def parse_public_args(description: str | None, root_help: str) -> Namespace:
     parser = ArgumentParser(description=description)
     parser.add_argument("root", help=root_help)
     splits = ["train", "val"]
-    parser.add_argument("--splits", nargs="+", choices=splits, default=splits)
+    parser.add_argument("--splits", nargs="+", choices=splits, default=splits, help="default: both")
     add_work_options(parser)
     return parser.parse_args()
 

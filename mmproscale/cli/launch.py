@@ -9,25 +9,28 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from mmproscale.errors import InputError
 from mmproscale.utils.processes import LAUNCHED, LOST
+
+SECONDS_TO_SAVE = "120"
+"""Time that the processes have after a signal before they are killed."""
+TOLD = (2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit statuses of processes that have printed a line of their own."""
 
 
 def launch(arguments: list[str]) -> None:
     """Start processes as torchrun does, and exit with the status of the first one that failed.
 
+    A signal to this process goes on to the others, which handle it; this one waits for them.
+
     Args:
         arguments: Those of torchrun.
-
-    Raises:
-        InputError: The machines did not meet.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous.api import RendezvousError
 
-    options = torchrun.parse_args(arguments)
+    options = torchrun.parse_args(["--shutdown-timeout", SECONDS_TO_SAVE, *arguments])
     logging.disable(logging.ERROR)  # what torchrun logs of a failure is its report again
     os.environ[LAUNCHED] = "1"
     try:
@@ -39,10 +42,12 @@ def launch(arguments: list[str]) -> None:
     except RendezvousError as error:
         meeting = options.rdzv_endpoint or f"{options.master_addr}:{options.master_port}"
         reason = " ".join(str(error).split())
-        raise InputError(
-            f"the {options.nnodes} machines did not meet at {meeting} ({reason}): start the same "
-            "command on each of them, with the address of one"
-        ) from error
+        print(
+            f"error: the {options.nnodes} machines did not meet at {meeting} ({reason}): start the "
+            "same command on each of them, with the address of one",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def _exit_with(failures: Iterable[tuple[int, Any]]) -> None:
@@ -64,7 +69,7 @@ def _exit_with(failures: Iterable[tuple[int, Any]]) -> None:
 
 def _describe(rank: int, status: int) -> str | None:
     """Return what happened to a process; None where it has printed its own line."""
-    if status == 2:
+    if status in TOLD:
         return None
     if status > 0:
         return f"process {rank} failed with exit status {status}, for the reason above"

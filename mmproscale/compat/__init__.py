@@ -1,10 +1,12 @@
 """Additions that the installed OpenMMLab or its fork needs; each acts only where it is needed."""
 
 from mmproscale.compat.import_hooks import install_stand_ins
+from mmproscale.compat.inferencers import accept_our_loading_in_inferencers
 from mmproscale.compat.installed_packages import check_versions, describe_stack, stack
 from mmproscale.compat.mmpretrain_imports import let_mmpretrain_be_imported
 from mmproscale.compat.onedl_fork import correct_fork
 from mmproscale.compat.replaced_ops import replace_ops
+from mmproscale.compat.yapf_grammar import share_grammar_cache
 
 
 def apply() -> None:
@@ -17,7 +19,9 @@ def apply() -> None:
     install_stand_ins()
     replace_ops()
     let_mmpretrain_be_imported()
+    accept_our_loading_in_inferencers()
     correct_fork()
+    share_grammar_cache()
 
 
 __all__ = ["apply", "describe_stack", "stack"]

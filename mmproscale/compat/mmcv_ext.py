@@ -38,7 +38,7 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 
 def get_compiler_version() -> str:
-    """Return the compiler for mmcv's environment report; the same text serves for CUDA's."""
+    """Return the compiler for mmcv's environment report; it also stands for CUDA's."""
     return "n/a (no compiled ops)"
 
 

@@ -2,9 +2,9 @@
 
 mmcv's attention module, which DINO's decoder and stock pixel decoders use, looks up two names in
 its Python module: a kernel's function for CUDA, and ``multi_scale_deformable_attn_pytorch`` for
-other devices. Both are replaced here, by our operator where mmcv has no kernel. mmcv's kernels know
-no bf16, and under fp16 the function would round sampling locations. So mmcv's attention and focal
-loss are computed in fp32, as our operators are.
+other devices. Both are replaced here, by our operator where mmcv has no kernel. mmcv's kernels do
+not support bf16, and under fp16 the function would round sampling locations. So mmcv's attention
+and focal loss are computed in fp32, as our operators are.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class ConfigCost:
 
 @dataclass(frozen=True)
 class ExitCost:
-    """Multiply-accumulates of one image that leaves at an exit; names are :class:`ModelCost`'s."""
+    """Multiply-accumulates of one image that leaves at an exit, named as in :class:`ModelCost`."""
 
     total: float
     pixel_decoder: float
@@ -55,7 +55,7 @@ class ExitCost:
 
 
 def exit_cost(cost: ModelCost, exit_: int) -> ExitCost:
-    """Return the cost at an exit that a gate may choose, else the whole cost."""
+    """Return the cost at an exit that a gate may choose; the whole cost without a gate."""
     saved = cost.saved.get(exit_, 0)
     return ExitCost(*(getattr(cost, field.name) - saved for field in fields(ExitCost)))
 
@@ -138,7 +138,7 @@ def single_table(one: ConfigCost) -> list[list[str]]:
 
 
 def exits_table(one: ConfigCost) -> list[list[str]]:
-    """Return heading and a row for each exit that a gate may choose; [] without a gate."""
+    """Return a heading and a row for each exit that a gate may choose; [] without a gate."""
     heading = ["exit", "total as run", "pixel decoder", "published form", "its pixel decoder"]
     if one.cost.published is None:  # a detector has no other form
         heading = ["exit", "total as run", "encoder"]

@@ -48,7 +48,7 @@ class ModelPart:
 
 
 def mask_head_path(model: nn.Module) -> str | None:
-    """Return the name of the head of Mask2Former's kind, mmdet's, mmseg's or ours, if any."""
+    """Return the name of the Mask2Former head (of mmdet, mmseg or ours), or None without one."""
     heads = (name for name, m in model.named_children() if isinstance(m, Mask2FormerHead))
     return next(heads, None)
 

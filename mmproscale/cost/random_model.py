@@ -58,11 +58,11 @@ def _is_pretrained(init_cfg: Any) -> bool:
 
 
 def build_model(model: ConfigDict, scope: str | None = None) -> BaseModel:
-    """Build a model; its weights are those of its modules' constructors.
+    """Build a model with the weights that the modules' constructors set.
 
     Args:
         model: A result of :func:`model_without_weights`.
-        scope: Scope of types that name none; mmdet if None.
+        scope: Scope of types without a scope; mmdet if None.
 
     Raises:
         InputError: A type or an argument is unknown, or a needed package is not installed.
@@ -81,7 +81,7 @@ def build_model(model: ConfigDict, scope: str | None = None) -> BaseModel:
 def random_model(model: ConfigDict, scope: str | None = None) -> BaseModel:
     """Build a model with the weights of training from scratch, the same at each call.
 
-    Arguments and errors are those of :func:`build_model`.
+    Arguments and errors are as in :func:`build_model`.
     """
     torch.manual_seed(0)
     built = build_model(model, scope)

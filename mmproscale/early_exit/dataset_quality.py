@@ -222,7 +222,7 @@ def _mean_precision(found: np.ndarray, among: np.ndarray, truths: np.ndarray) ->
 
 
 def _mean_of_known(values: np.ndarray, axis: int) -> np.ndarray:
-    """Return the mean of the values that are not NaN; NaN where all are."""
+    """Return the mean of the values that are not NaN; NaN if all values are."""
     known = ~np.isnan(values)
     total = np.where(known, values, 0).sum(axis)
     return total / np.where(known.any(axis), known.sum(axis), np.nan)

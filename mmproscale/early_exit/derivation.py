@@ -115,8 +115,8 @@ def load_gated_model(
         kind: A kind of a segmentor's results; None for a detector.
 
     Raises:
-        InputError: The model has no gate; the checkpoint is another model's, or was trained for
-            other classes than the dataset has.
+        InputError: The model has no gate; the checkpoint belongs to another model, or was trained
+            for other classes than the dataset has.
     """
     if kind:
         give_kinds(config, [kind])

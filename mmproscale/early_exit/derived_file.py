@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmproscale.early_exit.dataset_quality import BOX_IOUS, BoxMatches, ClassCounts
+from mmproscale.early_exit.derived_check import check_columns, check_values, read_origin
 from mmproscale.early_exit.derived_table import DerivedTable, Origin
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_quality import COUNTS
@@ -52,7 +53,7 @@ PART_SIZE = 32
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], origin: Origin) -> None:
-    """Write images as one file, whole or not at all.
+    """Write images as one file; an interrupted run leaves no partial file.
 
     Args:
         path: The file.
@@ -96,65 +97,69 @@ def read_table(path: str | Path) -> DerivedTable:
         InputError: The file is missing, damaged, not a derived file or of another version; it has
             no image, or lists of wrong lengths.
     """
+    path = Path(path)
     origin = _read_origin(path)
-    table = _read(Path(path), origin)
+    table = _read(path, origin)
     if not len(table):
         raise InputError(f"{path} has no image: derive it again")
-    exits, layers = len(origin.exits), origin.num_layers
-    read_counts = _box_matches if origin.quality in BOX_IOUS else _class_counts
     try:
-        return DerivedTable(
-            origin=origin,
-            image_ids=tuple(table["image_id"].to_pylist()),
-            sizes=np.stack([_numbers(table["height"]), _numbers(table["width"])], axis=1),
-            quality=_numbers(table["quality"]).reshape(len(table), exits),
-            gate_inputs=_numbers(table["gate_input"]).reshape(len(table), -1),
-            layer_macs=_numbers(table["layer_macs"]).reshape(len(table), layers),
-            fixed_macs=_numbers(table["fixed_macs"]),
-            counts=read_counts(table, origin),
-        )
+        derived = _as_derived(table, origin)
     except ValueError as error:
         raise InputError(
             f"{path} has lists whose lengths do not fit its exits and layers ({error}): derive it "
             "again"
         ) from error
+    check_values(derived, path)
+    return derived
 
 
-def _read_origin(path: str | Path) -> Origin:
-    if not Path(path).is_file():
+def _as_derived(table: pa.Table, origin: Origin) -> DerivedTable:
+    """Return the rows as arrays; raise ValueError for lists of wrong lengths."""
+    read_counts = _box_matches if origin.quality in BOX_IOUS else _class_counts
+    ids = table["image_id"]
+    if ids.null_count:
+        raise ValueError("images without an id")
+    return DerivedTable(
+        origin=origin,
+        image_ids=tuple(ids.to_pylist()),
+        sizes=np.stack([_numbers(table["height"]), _numbers(table["width"])], axis=1),
+        quality=_matrix(table["quality"], len(origin.exits)),
+        gate_inputs=_matrix(table["gate_input"]),
+        layer_macs=_matrix(table["layer_macs"], origin.num_layers),
+        fixed_macs=_numbers(table["fixed_macs"]),
+        counts=read_counts(table, origin),
+    )
+
+
+def _read_origin(path: Path) -> Origin:
+    if not path.is_file():
         raise InputError(f"{path} is not there: make it with `tools/eco.py derive`")
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
+    except Exception as error:  # a damaged file can raise anything
         raise InputError(
             f"{path} is cut off, damaged or not a parquet file: derive it again"
         ) from error
     if KEY not in metadata:
         raise InputError(f"{path} is not a derived file: make one with `tools/eco.py derive`")
-    content = json.loads(metadata[KEY])
-    version = content.pop("version")
-    if version != VERSION:
-        raise InputError(
-            f"{path} has version {version} of the format, and this mmproscale knows {VERSION}: "
-            f"{'upgrade mmproscale' if version > VERSION else 'derive it again'}"
-        )
-    exits, categories = tuple(content.pop("exits")), tuple(content.pop("categories"))
-    return Origin(exits=exits, categories=categories, **content)
+    return read_origin(metadata[KEY], VERSION, path)
 
 
 def _read(path: Path, origin: Origin) -> pa.Table:
+    schema = _schema(origin)
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-    except (pa.ArrowInvalid, OSError) as error:
+        check_columns(path, schema)
+        return pq.read_table(path, columns=schema.names, page_checksum_verification=True)
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file can raise anything
         raise InputError(f"{path} is cut off or damaged: derive it again") from error
-    missing = [name for name in _schema(origin).names if name not in table.column_names]
-    if missing:
-        raise InputError(f"{path} has no column '{missing[0]}': derive it again")
-    return table
 
 
 def _class_counts(table: pa.Table, origin: Origin) -> ClassCounts:
     lengths = _lengths(table["labels"])
+    if not np.array_equal(_lengths(table["counts"]), lengths * len(origin.exits) * len(COUNTS)):
+        raise ValueError("counts of other lengths than labels")
     return ClassCounts(
         images=np.repeat(np.arange(len(table)), lengths),
         labels=_numbers(table["labels"]),
@@ -166,7 +171,10 @@ def _class_counts(table: pa.Table, origin: Origin) -> ClassCounts:
 
 def _box_matches(table: pa.Table, origin: Origin) -> BoxMatches:
     images, exits = np.arange(len(table)), np.arange(len(origin.exits))
-    found = _numbers(table["found"]).reshape(len(table), len(exits))
+    found = _matrix(table["found"], len(exits))
+    of_boxes = [_lengths(table[name]) for name in ("labels", "scores", "matched", "ignored")]
+    if found.min() < 0 or not all(np.array_equal(n, found.sum(1)) for n in of_boxes):
+        raise ValueError("other numbers of boxes than found")
     return BoxMatches(
         truth_images=np.repeat(images, _lengths(table["truths"])),
         truth_labels=_numbers(table["truths"]),
@@ -183,11 +191,24 @@ def _box_matches(table: pa.Table, origin: Origin) -> BoxMatches:
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Return a column's numbers; those of lists one list after the other."""
+    """Return a column's numbers; a column of lists is concatenated."""
     array = column.combine_chunks()
-    return (array.flatten() if pa.types.is_list(array.type) else array).to_numpy(
-        zero_copy_only=False
-    )
+    if pa.types.is_list(array.type):
+        if array.null_count:
+            raise ValueError("missing lists")
+        array = array.flatten()
+    if array.null_count:
+        raise ValueError("missing numbers")
+    return array.to_numpy(zero_copy_only=False)
+
+
+def _matrix(column: pa.ChunkedArray, width: int | None = None) -> np.ndarray:
+    """Return lists of one length as rows; that of the first if no length is given."""
+    lengths = _lengths(column)
+    width = int(lengths[0]) if width is None else width
+    if not width or (lengths != width).any():
+        raise ValueError(f"lists that are not of length {width}")
+    return _numbers(column).reshape(len(lengths), width)
 
 
 def _lengths(column: pa.ChunkedArray) -> np.ndarray:
@@ -243,7 +264,11 @@ class DerivedParts:
         text = json.dumps(self._inputs, indent=1)
         if not path.exists():
             atomic_write_text(path, text)
-        if (found := json.loads(path.read_text())) != (inputs := json.loads(text)):
+        try:
+            found, inputs = json.loads(path.read_text()), json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} is damaged: start again with --restart") from error
+        if found != inputs:
             raise InputError(
                 f"{self.folder} has parts of {_difference(found, inputs)}: use another --out, or "
                 "start again with --restart"
@@ -259,7 +284,7 @@ class DerivedParts:
         return range(part * PART_SIZE, min((part + 1) * PART_SIZE, self.num_images))
 
     def write(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a part, whole or not at all."""
+        """Write a part; an interrupted run leaves no partial file."""
         write_rows(self._path(part), rows, self.origin)
 
     def num_written(self) -> int:
@@ -280,15 +305,18 @@ class DerivedParts:
         return self.folder / f"part-{part:06d}.parquet"
 
 
-def _difference(found: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+def _difference(found: Any, inputs: Mapping[str, Any]) -> str:
     """Describe the other run whose parts were found, for a message."""
-    old, new = found.get("origin", {}), inputs["origin"]
+    if not isinstance(found, dict) or not isinstance(found.get("origin"), dict):
+        return "an unknown run"
+    old, new = found["origin"], inputs["origin"]
     if old.get("fingerprint") != new["fingerprint"]:
         return f"another model ({old.get('config')})"
     if found.get("images") != inputs["images"]:
         return "other images"
     for name, digest in inputs["settings"].items():
-        if found.get("settings", {}).get(name) != digest:
+        settings = found.get("settings")
+        if not isinstance(settings, dict) or settings.get(name) != digest:
             return f"another run, which had another {name}"
     key = next((key for key in new if old.get(key) != new[key]), "part")
     return f"another run ({key} {old.get(key)}, now {new.get(key)})"

@@ -17,7 +17,7 @@ class Origin:
 
     Args:
         config: The config's file name.
-        fingerprint: Of the model's weights without the gate's.
+        fingerprint: Hash of the model's weights without the gate's.
         gate: Name of the gate's linear layer in the checkpoint.
         exits: Numbers of layers after which an image may leave, ascending.
         num_layers: Layers of the schedule, the tail included.
@@ -105,7 +105,7 @@ def split(table: DerivedTable, held_out: float, seed: int = 0) -> tuple[DerivedT
 
     Args:
         table: All images.
-        held_out: Share of images to judge by; with 0, all images serve for both.
+        held_out: Share of images that judge the gate; with 0, all images fit the gate and judge it.
         seed: Another seed gives another split.
     """
     if held_out == 0:

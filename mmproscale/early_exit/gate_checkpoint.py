@@ -22,7 +22,7 @@ def fingerprint(weights: Mapping[str, Tensor], gate: str) -> str:
     """Return a hash of all weights but the gate's, as 64 hexadecimal digits.
 
     It identifies the model of a derived dataset. Step C changes the gate, so the gate does not
-    count; any other change makes the stored vectors and qualities those of another model.
+    count; after any other change the stored vectors and qualities belong to another model.
 
     Args:
         weights: Name -> tensor. Names, types, shapes and bytes count, except those of buffers that
@@ -48,7 +48,7 @@ def load_same_model(path: str | Path, origin: Origin, derived: str | Path) -> di
         derived: The derived file's name, for the message.
 
     Raises:
-        InputError: The checkpoint can't be read, or is another model's.
+        InputError: The checkpoint can't be read, or belongs to another model.
     """
     checkpoint = load_checkpoint(path)
     if fingerprint(state_dict_of(checkpoint), origin.gate) != origin.fingerprint:
@@ -84,7 +84,9 @@ def write_gate(
     out: Path,
     settings: Mapping[str, Any],
 ) -> None:
-    """Write a checkpoint's weights with another gate and no optimiser state, whole or not at all.
+    """Write a checkpoint's weights with another gate and without optimiser state.
+
+    An interrupted run leaves no partial file.
 
     Args:
         checkpoint: As :func:`load_same_model` gives it.

@@ -1,7 +1,7 @@
 """Step C of ECO-M2F (section 3.3): fitted and judged gates for one beta, many betas or a budget.
 
 A gate is fitted to one part of the images and judged by the others. The judged gate is the one that
-a checkpoint gets, so reported figures are those of the gate in use.
+a checkpoint gets, so reported figures describe the gate in use.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ class Point:
         quality: The dataset's quality in percent.
         interval: Bootstrap interval of ``quality``.
         mean_image_quality: Mean of the images' own qualities in percent.
-        over_fixed: ``quality`` less that of fixed exits at the same cost, interpolated linearly.
+        over_fixed: ``quality`` minus the quality of fixed exits at the same cost, interpolated
+            linearly.
         over_fixed_interval: Bootstrap interval of ``over_fixed``.
     """
 
@@ -109,7 +110,7 @@ class TradeOff:
         beta: float | None = None,
         max_layers: int | None = None,
     ) -> Point:
-        """Return the point of a choice, (N,) indices of exits; other arguments are the point's."""
+        """Return the point of a choice: (N,) indices of exits. ``Point`` explains the rest."""
         cost, quality = self._measure(choice)
         samples = self._resample(choice)
         over_fixed = [
@@ -244,7 +245,7 @@ def _mean_of_known(values: np.ndarray) -> float:
 
 
 def _over_fixed(cost: float, quality: float, fixed: np.ndarray) -> float:
-    """Return quality less that of fixed exits (E, 2) at the same cost."""
+    """Return quality minus the quality of fixed exits (E, 2) at the same cost."""
     return quality - float(np.interp(cost, fixed[:, 0], fixed[:, 1]))
 
 

@@ -29,7 +29,7 @@ Taken = tuple[int, Size]  # an image's exit, and the (H, W) that the network saw
 class EncoderExitMetric(BaseMetric):
     """Histogram of exits and mean cost as run; ``report`` holds both under ``early_exit``.
 
-    An image's cost is that of its batch's padded size, which the network computes.
+    An image's cost is that of its padded size, which the network computes.
 
     Args:
         model: The config of the model that is tested.

@@ -1,4 +1,4 @@
-"""Accounting of the evaluated images: each counts once, on one process; none is lost or doubled."""
+"""Accounting of the evaluated images: each image counts exactly once, on one process."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ _NO_IMAGE = object()
 
 
 def batch_ids(data_batch: Any) -> list[Any] | None:
-    """Return the image ids of a batch as the dataloader gave it; None where it has none.
+    """Return the image ids of a batch as the dataloader gave it; None for a batch without ids.
 
     With test-time augmentation the batch has a list of data samples for each view.
     """

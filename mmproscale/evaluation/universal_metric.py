@@ -35,7 +35,8 @@ class UniversalSegMetric(BaseMetric):
     """Panoptic quality, mIoU and mask AP against COCO panoptic ground truth.
 
     PQ equals panopticapi's. mIoU is over the classes of the panoptic annotation, as detectron2 and
-    Mask2Former paint them: a crowd counts for its class, void is ignored. AP is COCO's, of things.
+    Mask2Former paint them: a crowd counts for its class, void is ignored. AP is COCO's mask AP of
+    things.
 
     Every image of the dataloader counts once, on any process. Images repeated to fill up the last
     batch don't count again, and a lost or doubled image is an error. A subset of a dataset gives
@@ -103,8 +104,8 @@ class UniversalSegMetric(BaseMetric):
                 ``labels`` (N,), ``scores`` (N,) and ``masks`` (N, H, W) bool.
 
         Raises:
-            InputError: A result is missing or has labels that the data has not; an image has no
-                result or several, is not annotated, or has the wrong size.
+            InputError: A result is missing or has labels that the data does not have; an image has
+                no result or several, is not annotated, or has the wrong size.
         """
         self._check_classes()
         check_batch(batch_ids(data_batch), [sample["img_id"] for sample in data_samples])

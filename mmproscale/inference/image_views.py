@@ -22,8 +22,8 @@ class ImageViews:
     """Views of each image, over which results are averaged.
 
     Args:
-        scales: Sizes as multiples of the test pipeline's. Sorted so that those nearest to 1 come
-            first; masks are averaged at the size of the first.
+        scales: Sizes as multiples of the test pipeline's size. Sorted so that those nearest to 1
+            come first; masks are averaged at the size of the first.
         flip: True to add the left-right mirror image of each view.
 
     Raises:

@@ -1,22 +1,21 @@
 """Files of predictions: COCO's JSON and PNGs, and pictures. No file is left half written."""
 
-import json
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from mmproscale.datasets.formats.panoptic_png import encode_png
-from mmproscale.datasets.formats.rle import with_text_counts
-from mmproscale.inference.pictures.box_picture import box_picture
-from mmproscale.inference.pictures.panoptic_picture import Panel, panoptic_picture
-from mmproscale.inference.predictor import Prediction
+from mmproscale.inference.encoded_images import encode_category_png, encode_jpg
+from mmproscale.inference.result_log import ResultLog, image_lines, is_whole, write_json
+from mmproscale.inference.results import Result
 from mmproscale.utils.atomic_files import (
     atomic_write_bytes,
-    atomic_write_text,
     ensure_writable_dir,
+    sweep_temporary_files,
 )
 
 DETECTIONS = {"instance": "instances.json", "boxes": "detections.json"}
@@ -24,25 +23,31 @@ DETECTIONS = {"instance": "instances.json", "boxes": "detections.json"}
 
 
 class PredictionFolder:
-    """Folder of results.
+    """Folder of results, which can be continued after an interruption.
 
     - panoptic: ``panoptic.json``, ``panoptic/NAME.png``
     - semantic: ``semantic/NAME.png``, category ids of the pixels in 8 bits, or 16 for ids from 256
     - instance: ``instances.json``, COCO's detections
     - boxes: ``detections.json``, COCO's detections without masks
-    - ``pictures/NAME.jpg`` for people: the boxes, the panoptic result or else the semantic one
+    - ``pictures/NAME.jpg`` for people: the panoptic result, or else that of another kind
     - ``images.json``: images and categories, unless ``panoptic.json`` is the only JSON
+    - ``results.jsonl``: one line for each image whose files are whole, in the order of the images;
+      the other JSONs are made from it
 
-    PNGs and pictures are written by :meth:`add`, the JSONs by :meth:`finish`.
+    PNGs, pictures and lines are written by :meth:`add`, the JSONs by :meth:`finish`.
 
     Args:
         folder: Made if it does not exist.
         categories: Those of a :class:`~mmproscale.inference.predictor.Predictor`.
         pictures: True to draw pictures.
         kinds: Kinds of results that every prediction has.
+        settings: What the results depend on, for the first line of ``results.jsonl``.
+        resume: Keep the results that are there; otherwise they are written again.
+        shard: (number from 1, count) of this part of the images; each part has its own
+            ``results.K-of-N.jsonl``, and the last part to end makes the JSONs of all.
 
     Raises:
-        InputError: The folder can't be written.
+        InputError: The folder can't be written; results to resume have other settings.
     """
 
     def __init__(
@@ -51,87 +56,88 @@ class PredictionFolder:
         categories: Sequence[dict[str, Any]],
         pictures: bool = True,
         kinds: Sequence[str] = ("panoptic",),
+        settings: dict[str, Any] | None = None,
+        resume: bool = False,
+        shard: tuple[int, int] = (1, 1),
     ) -> None:
         self.folder = Path(folder)
-        self.categories = categories
+        self.categories = list(categories)
         self.kinds = tuple(kinds)
-        self.pictures = pictures and tuple(kinds) != ("instance",)
-        self._images: list[dict[str, Any]] = []
-        self._annotations: list[dict[str, Any]] = []
-        self._detections: list[dict[str, Any]] = []
+        self.pictures = pictures
+        self.shard = shard
         subfolders = [kind for kind in kinds if kind not in DETECTIONS]
         for name in subfolders + ["pictures"] * self.pictures:
-            ensure_writable_dir(self.folder / name)
+            sweep_temporary_files(ensure_writable_dir(self.folder / name))
+        sweep_temporary_files(self.folder)
+        header = {"kinds": list(kinds), "pictures": pictures, "shards": shard[1]}
+        header |= {"categories": self.categories, **(settings or {})}
+        self._logs = [ensure_writable_dir(folder) / _log_name(k, shard[1]) for k in _numbers(shard)]
+        self._log = ResultLog(self._logs[shard[0] - 1], header, resume)
 
-    def add(self, prediction: Prediction, name: str, image_id: int) -> None:
-        """Write one prediction's PNGs and picture under ``name``; keep the JSONs' content."""
-        height, width = prediction.image.shape[:2]
-        file_name = str(prediction.image_path)
-        if prediction.id_map is not None:
-            png = f"{name}.png"
-            atomic_write_bytes(self.folder / "panoptic" / png, encode_png(prediction.id_map))
-            self._annotations.append(
-                {"image_id": image_id, "file_name": png, "segments_info": prediction.segments}
-            )
-        if prediction.category_map is not None:
-            semantic = encode_category_png(prediction.category_map)
-            atomic_write_bytes(self.folder / "semantic" / f"{name}.png", semantic)
+    @property
+    def done(self) -> set[str]:
+        """Names of the images whose results are whole."""
+        return self._log.names
+
+    def add(self, result: Result, image_id: int, place: int | None = None) -> None:
+        """Write one image's PNGs and picture under its name, and then its line.
+
+        Args:
+            result: The image's result.
+            image_id: Its id in the JSONs.
+            place: Its number in the order of all images; by default the number of images so far.
+        """
+        height, width = result.image.shape[:2]
+        image = {"id": image_id, "file_name": str(result.path or result.name)}
+        line: dict[str, Any] = {"image": image | {"height": height, "width": width}}
+        if result.panoptic is not None:
+            png = self.folder / "panoptic" / f"{result.name}.png"
+            atomic_write_bytes(png, encode_png(result.panoptic))
+            line["panoptic"] = {"image_id": image_id, **result.to_coco("panoptic")}
+        if result.semantic is not None:
+            semantic = encode_category_png(result.category_map())
+            atomic_write_bytes(self.folder / "semantic" / f"{result.name}.png", semantic)
         if self.pictures:
-            picture = self._picture(prediction)
-            atomic_write_bytes(self.folder / "pictures" / f"{name}.jpg", encode_jpg(picture))
-        for detection in prediction.instances or ():
-            self._detections.append({"image_id": image_id, **with_text_counts(detection)})
-        for box in prediction.boxes or ():
-            self._detections.append({"image_id": image_id, **box})
-        self._images.append(
-            {"id": image_id, "file_name": file_name, "height": height, "width": width}
-        )
+            picture = encode_jpg(np.asarray(result.plot()))
+            atomic_write_bytes(self.folder / "pictures" / f"{result.name}.jpg", picture)
+        if result.instances is not None:
+            found = result.instances.to_coco()
+            line["detections"] = [{"image_id": image_id, **one} for one in found]
+        self._log.append(result.name, len(self) if place is None else place, line)
 
-    def _picture(self, prediction: Prediction) -> np.ndarray:
-        if prediction.boxes is not None:
-            return box_picture(prediction.image, prediction.boxes, self.categories)
-        return panoptic_picture(prediction.image, [panel_of(prediction)], self.categories)
+    def finish(self) -> bool:
+        """Write the JSONs for all that was added.
 
-    def finish(self) -> Path:
-        """Write the JSONs for all that was added; return the folder."""
-        content = {"images": self._images, "categories": list(self.categories)}
+        Returns:
+            False if another shard is not done yet; then the last one writes the JSONs.
+        """
+        self._log.end()
+        if not all(is_whole(log) for log in self._logs):
+            return False
+        images = {"images": self._of_lines("image"), "categories": self.categories}
         if "panoptic" in self.kinds:
-            panoptic = content | {"annotations": self._annotations}
-            atomic_write_text(self.folder / "panoptic.json", json.dumps(panoptic))
+            annotations = {"annotations": self._of_lines("panoptic")}
+            write_json(self.folder / "panoptic.json", images | annotations)
         for kind in DETECTIONS.keys() & {*self.kinds}:
             # COCO's results are a bare list; images.json says which image has which id.
-            atomic_write_text(self.folder / DETECTIONS[kind], json.dumps(self._detections))
+            found = (one for of_image in self._of_lines("detections") for one in of_image)
+            write_json(self.folder / DETECTIONS[kind], found)
         if "instance" in self.kinds or "panoptic" not in self.kinds:
-            atomic_write_text(self.folder / "images.json", json.dumps(content))
-        return self.folder
+            images["images"] = self._of_lines("image")
+            write_json(self.folder / "images.json", images)
+        return True
+
+    def _of_lines(self, key: str) -> Iterator[Any]:
+        """Yield one entry of each image's line; the file is read while they are used."""
+        return (line[key] for line in image_lines(self._logs))
 
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._log.names)
 
 
-def panel_of(prediction: Prediction) -> Panel:
-    """Return the panel to draw: the panoptic result, or the semantic one, one segment a class."""
-    if prediction.id_map is not None:
-        return "prediction", prediction.id_map, prediction.segments or []
-    assert prediction.category_map is not None
-    ids: np.ndarray = prediction.category_map + 1  # 0 is void
-    segments = [{"id": int(i), "category_id": int(i) - 1, "iscrowd": 0} for i in np.unique(ids)]
-    return "prediction", ids, segments
+def _numbers(shard: tuple[int, int]) -> range:
+    return range(1, shard[1] + 1)
 
 
-def encode_category_png(category_map: np.ndarray) -> bytes:
-    """Encode category ids (H, W) as a grey PNG of 8 bits, or 16 where an id needs them."""
-    wide = category_map.max(initial=0) > 255
-    return _encode(".png", category_map.astype(np.uint16 if wide else np.uint8))
-
-
-def encode_jpg(picture: np.ndarray) -> bytes:
-    """Encode a picture (H, W, 3) RGB as JPEG, at a quality that keeps text readable."""
-    return _encode(".jpg", picture[..., ::-1], cv2.IMWRITE_JPEG_QUALITY, 92)
-
-
-def _encode(extension: str, pixels: np.ndarray, *options: int) -> bytes:
-    encoded, buffer = cv2.imencode(extension, pixels, options)
-    if not encoded:
-        raise RuntimeError(f"OpenCV could not encode a {extension} of shape {pixels.shape}")
-    return buffer.tobytes()
+def _log_name(number: int, count: int) -> str:
+    return "results.jsonl" if count == 1 else f"results.{number}-of-{count}.jsonl"

@@ -1,11 +1,13 @@
 """Predictor: a trained model that turns image files into segments or boxes."""
 
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -15,58 +17,52 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from mmproscale.checkpoints.model_match import load_model_weights
 from mmproscale.datasets.formats.panoptic_png import segments_of
-from mmproscale.datasets.loading.transforms import LoadImage
+from mmproscale.datasets.formats.rle import encode_masks
 from mmproscale.errors import InputError
-from mmproscale.evaluation.average_precision import encode_detections
+from mmproscale.inference.image_sources import InputImage, input_images, is_many, read_image
 from mmproscale.inference.image_views import ImageViews, check_averageable
 from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
+from mmproscale.inference.results import Instances, Result, Segment
+from mmproscale.inference.tile_merging import merge_tiles
+from mmproscale.inference.tiles import Tiling
+from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.utils.config import load_config
 
-
-@dataclass(frozen=True)
-class Prediction:
-    """Results for one image; None for each kind that was not requested.
-
-    Attributes:
-        image_path: File of the image.
-        image: (H, W, 3) RGB uint8.
-        id_map: (H, W) int32 panoptic segment ids; 0 is void.
-        segments: One dict each: ``id``, ``label``, ``category_id``, ``isthing``, ``iscrowd`` (0),
-            ``area`` in pixels, ``bbox`` (x, y, width, height in pixels).
-        category_map: (H, W) int64, the category id of each pixel.
-        instances: COCO's detections: ``category_id``, ``score``, ``segmentation`` as RLE, ``area``,
-            ``bbox``.
-        boxes: COCO's detections without masks: ``category_id``, ``score``, ``bbox`` (x, y, width,
-            height in pixels).
-    """
-
-    image_path: Path
-    image: np.ndarray
-    id_map: np.ndarray | None = None
-    segments: list[dict[str, Any]] | None = None
-    category_map: np.ndarray | None = None
-    instances: list[dict[str, Any]] | None = None
-    boxes: list[dict[str, Any]] | None = None
+MAX_PIXELS = 50_000_000
 
 
 class Predictor:
-    """Trained model that predicts one image at a time.
+    """Trained model that predicts images, alone or in batches.
+
+    Call it with a source of images, e.g. ``model("street.jpg")``: see :meth:`__call__`.
 
     Args:
-        config: A config file, or a config from :func:`mmproscale.utils.config.load_config`.
+        config: A config file, the name of one of the package's, or a config from
+            :func:`mmproscale.utils.config.load_config`.
         checkpoint: A checkpoint of that config's model.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
         kinds: Some of ``'panoptic'``, ``'semantic'`` and ``'instance'``, all from one forward
             pass; None for the kinds of :func:`~mmproscale.inference.result_kinds.kinds_of`.
         views: Views of each image to average over; None for no test-time augmentation.
+        least_score: Instances and boxes with a lower score are dropped, in 0..1.
+        tile: Largest height and width that the model sees at once, in pixels; larger images are
+            cut into overlapping tiles, whose results are merged. None for whole images.
+        overlap: Overlap of neighbouring tiles in pixels.
+        max_pixels: Pixels of the largest image that is not cut into tiles. A panoptic result takes
+            about 45 bytes of memory for each.
 
     Attributes:
         categories: In the order of labels, each with ``id``, ``name``, ``isthing``, ``color``.
+        kinds: Kinds of results that each image gets.
+        device: Device of the model.
 
     Raises:
         InputError: An unknown device; a config or checkpoint that can't be read; a checkpoint of
             another model or of other classes; a kind or views that the model does not support.
     """
+
+    other: str | None = None
+    """Class for models of the other kind, with or without masks; None if this class takes both."""
 
     def __init__(
         self,
@@ -75,81 +71,217 @@ class Predictor:
         device: str | None = None,
         kinds: Sequence[str] | None = None,
         views: ImageViews | None = None,
+        least_score: float = 0.0,
+        tile: int | None = None,
+        overlap: int = 128,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
+        self.tiling = None if tile is None else Tiling(tile, overlap)
         self.device = choose_device(device)
         cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
         if views:
             check_averageable(cfg)
         self.kinds = tuple(kinds or kinds_of(cfg))
         give_kinds(cfg, self.kinds)
+        self._check_kind(cfg)
         init_default_scope(cfg.get("default_scope", "mmdet"))
         self.model = MODELS.build(cfg.model)
         meta = load_model_weights(self.model, checkpoint).get("meta") or {}
         self.model.to(self.device).eval()
         self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
-        self._load = LoadImage()
+        self.least_score, self.max_pixels = least_score, max_pixels
         steps = image_pipeline(cfg)
         self._prepare = Compose(views.pipeline(steps) if views else steps)
         averaging = dict(type="mmproscale.UniversalTTA", module=self.model)
         self._tested = MODELS.build(averaging) if views else self.model
 
-    @torch.no_grad()
-    def predict(self, path: str | Path) -> Prediction:
-        """Return the results for the image at ``path``.
+    def __call__(
+        self, source: Any, batch_size: int = 1, bgr: bool = False
+    ) -> Result | list[Result] | Iterator[Result]:
+        """Predict a source's images.
+
+        Args:
+            source: A path of an image, folder, glob pattern or video; the index of a webcam; an
+                array (H, W, 3) uint8; a Pillow image; a tensor (3, H, W) or (B, 3, H, W), uint8, or
+                float in 0..1; a list of these.
+            batch_size: Images that the model sees at once. Results do not depend on it.
+            bgr: True for arrays in OpenCV's order of colours; otherwise they are RGB.
+
+        Returns:
+            The result of a single image; for a list or a batch of tensors a list in its order; for
+            a folder, pattern, video or webcam an iterator, which reads images when they are needed.
 
         Raises:
-            InputError: The image can't be read, the model lacks a requested kind of result, or its
+            InputError: The source or an image can't be read; boxes are not finite.
+            FloatingPointError: Logits are not finite.
+        """
+        results = self.stream(input_images(source, bgr), batch_size)
+        if not is_many(source):
+            return next(results)
+        return results if isinstance(source, (str, Path, int)) else list(results)
+
+    def stream(self, images: Iterable[InputImage], batch_size: int = 1) -> Iterator[Result]:
+        """Yield each image's result in order; one batch is in memory at a time.
+
+        Raises:
+            InputError: As :meth:`predict`.
+        """
+        waiting = iter(images)
+        while batch := list(islice(waiting, batch_size)):
+            yield from self.predict(batch)
+
+    def predict(self, images: Sequence[InputImage]) -> list[Result]:
+        """Return the results of a batch of images, each as if it were the only one.
+
+        Raises:
+            InputError: An image can't be read, the model lacks a requested kind of result, or its
                 boxes are not finite.
         """
-        loaded = self._load({"img_path": str(path)})
-        image = loaded["img"]
-        item = self._prepare({"img": image, "img_path": str(path), "img_id": 0})
+        loaded = [replace(image, pixels=read_image(image)) for image in images]
+        whole = iter(self._predict([image for image in loaded if not self._is_cut(image)]))
+        return [
+            self._predict_tiles(image, len(images)) if self._is_cut(image) else next(whole)
+            for image in loaded
+        ]
+
+    def _is_cut(self, image: InputImage) -> bool:
+        assert image.pixels is not None
+        return self.tiling is not None and self.tiling.cuts(image.pixels.shape)
+
+    @torch.no_grad()
+    def _predict(self, images: Sequence[InputImage]) -> list[Result]:
+        """Return the results of images that are in memory and fit into the model."""
+        if not images:
+            return []
+        for image in images:
+            self._check_size(image)
+        samples = self._tested.test_step(pseudo_collate([self._item(image) for image in images]))
+        return [self._result(*pair) for pair in zip(images, samples, strict=True)]
+
+    def _predict_tiles(self, image: InputImage, batch_size: int) -> Result:
+        """Return the result of a large image, of which ``batch_size`` tiles are seen at once."""
+        assert self.tiling is not None and image.pixels is not None
+        tiles = list(self.tiling.tiles(image.pixels.shape))
+        parts = [replace(image, pixels=image.pixels[tile.window.slices]) for tile in tiles]
+        batches = (
+            self._predict(parts[i : i + batch_size]) for i in range(0, len(parts), batch_size)
+        )
+        results = (result for batch in batches for result in batch)
+        rgb = np.ascontiguousarray(image.pixels[..., ::-1])
+        return merge_tiles(rgb, parts[0], self.categories, zip(tiles, results, strict=True))
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in the order of labels."""
+        return [category["name"] for category in self.categories]
+
+    @property
+    def exit(self) -> int | None:
+        """Number of encoder layers of every image; None for the gate's choice or the last exit.
+
+        Raises:
+            InputError: The model's encoder has no exits, or not the one that is set.
+        """
+        return self._early_exits().exit
+
+    @exit.setter
+    def exit(self, layers: int | None) -> None:
+        module = self._early_exits()
+        schedule = module.encoder.schedule
+        module.exit = None if layers is None else schedule.check_exits((layers,))[0]
+
+    def _check_kind(self, config: Config) -> None:
+        gives = "boxes" if self.kinds == ("boxes",) else "segments"
+        if self.other and (gives == "boxes") == (self.other == "Detector"):
+            raise InputError(f"a {config.model.type} gives {gives}: use mmproscale.{self.other}")
+
+    def _early_exits(self) -> EarlyExits:
+        for module in self.model.modules():
+            if isinstance(module, EarlyExits):
+                return module
+        raise InputError(f"a {type(self.model).__name__} with this encoder has no early exits")
+
+    def _check_size(self, image: InputImage) -> None:
+        assert image.pixels is not None
+        height, width = image.pixels.shape[:2]
+        if height * width > self.max_pixels:
+            raise InputError(
+                f"image '{image.path or image.name}' has {height * width / 1e6:.0f} megapixels, "
+                f"more than {self.max_pixels / 1e6:g}: cut it into tiles, or allow more if there "
+                "is the memory"
+            )
+
+    def _item(self, image: InputImage) -> dict[str, Any]:
+        """Return the item of a dataloader for an image in memory."""
+        path = str(image.path or image.name)
+        try:
+            item = self._prepare({"img": image.pixels, "img_path": path, "img_id": 0})
+        except cv2.error as error:
+            assert image.pixels is not None
+            height, width = image.pixels.shape[:2]
+            raise InputError(
+                f"image '{path}' of {width}x{height} pixels can't be resized for the model: it is "
+                "too thin, so cut or pad it"
+            ) from error
         views = item["data_samples"]
         for view in views if isinstance(views, list) else [views]:
-            view.set_metainfo({"img_path": str(path)})  # LoadImageFromNDArray drops it
-        result = self._tested.test_step(pseudo_collate([item]))[0]
-        # OpenMMLab reads images as BGR.
-        rgb = np.ascontiguousarray(image[..., ::-1])
-        return Prediction(Path(path), rgb, **self._results(result))
+            view.set_metainfo({"img_path": path})  # LoadImageFromNDArray drops it
+        return item
 
-    def _results(self, sample: BaseDataElement) -> dict[str, Any]:
-        """Return the requested fields of a :class:`Prediction`."""
+    def _result(self, image: InputImage, sample: BaseDataElement) -> Result:
         for kind in self.kinds:
             if FIELDS[kind] not in sample:
                 raise InputError(f"the model gives no {kind} result: set model.test_cfg.{kind}_on")
-        results: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         if "panoptic" in self.kinds:
-            panoptic = sample.pred_panoptic_seg.sem_seg[0].cpu().numpy()
-            results["id_map"], results["segments"] = segments_of(panoptic, self.categories)
-        if "semantic" in self.kinds:
-            ids = np.array([category["id"] for category in self.categories])
-            results["category_map"] = ids[_labels(sample.pred_sem_seg)]
-        if "instance" in self.kinds:
-            found = sample.pred_instances.cpu().numpy()
-            things = [category for category in self.categories if category["isthing"]]
-            results["instances"] = encode_detections(
-                found.labels, found.scores, found.masks, things
+            found["panoptic"], found["segments"] = segments_in(
+                sample.pred_panoptic_seg, self.categories
             )
-        if "boxes" in self.kinds:
-            results["boxes"] = _boxes(sample.pred_instances.cpu(), self.categories)
-        return results
+        if "semantic" in self.kinds:
+            found["semantic"] = _labels(sample.pred_sem_seg)
+        if {"instance", "boxes"} & {*self.kinds}:
+            found["instances"] = instances_in(sample.pred_instances, self.categories)
+        assert image.pixels is not None
+        rgb = np.ascontiguousarray(image.pixels[..., ::-1])
+        result = Result(rgb, image.name, image.path, self.categories, **found)
+        return result.above(self.least_score)
 
 
-def _boxes(found: InstanceData, categories: Sequence[dict]) -> list[dict[str, Any]]:
-    """Return a detector's boxes, (N, 4) as (x1, y1, x2, y2), as COCO's detections."""
-    corners = found.bboxes.float()
-    if not (corners.isfinite().all() and found.scores.isfinite().all()):
+def segments_in(
+    panoptic: PixelData, categories: Sequence[dict[str, Any]]
+) -> tuple[np.ndarray, list[Segment]]:
+    """Return the id map (H, W) and the segments of a model's panoptic result."""
+    scores: dict[int, float] = {}
+    if "segment_values" in panoptic:
+        pairs = zip(panoptic.segment_values.tolist(), panoptic.segment_scores.tolist(), strict=True)
+        for value, score in pairs:  # queries of one stuff class share a value
+            scores[value] = max(score, scores.get(value, 0.0))
+    id_map, found = segments_of(panoptic.sem_seg[0].cpu().numpy(), categories, scores=scores)
+    return id_map, [Segment.from_coco(one, categories) for one in found]
+
+
+def instances_in(found: InstanceData, categories: Sequence[dict[str, Any]]) -> Instances:
+    """Return a model's instances or boxes.
+
+    Raises:
+        InputError: Boxes or scores are not finite; a label is not one of the classes.
+    """
+    found = found.cpu()
+    boxes, scores = found.bboxes.float(), found.scores.float()
+    if not (boxes.isfinite().all() and scores.isfinite().all()):
         raise InputError(
             "the model gives boxes or scores that are not finite: its weights are NaN or too "
             "large, so use a checkpoint from before the training diverged"
         )
-    boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], dim=1).tolist()
-    return [
-        {"category_id": categories[label]["id"], "score": score, "bbox": box}
-        for label, score, box in zip(
-            found.labels.tolist(), found.scores.tolist(), boxes, strict=True
-        )
-    ]
+    labels = found.labels.numpy()
+    return Instances(
+        labels,
+        [categories[label]["name"] for label in labels],
+        scores.numpy(),
+        boxes.numpy(),
+        [categories[label]["id"] for label in labels],
+        encode_masks(found.masks.numpy()) if "masks" in found else None,
+    )
 
 
 def _labels(semantic: PixelData) -> np.ndarray:
@@ -219,12 +351,12 @@ def known_categories(
     meta = dataset_meta or {}
     if "classes" not in meta:
         if total is None:
-            raise InputError(f"checkpoint {checkpoint} does not say which classes it knows")
+            raise InputError(f"checkpoint {checkpoint} has no list of its classes")
         things = 0 if decode_head else getattr(head, "num_things_classes", total)
         return [{"id": i, "name": f"class {i}", "isthing": int(i < things)} for i in range(total)]
     if total is not None and len(meta["classes"]) != total:
         raise InputError(
-            f"checkpoint {checkpoint} knows {len(meta['classes'])} classes but the config's model "
+            f"checkpoint {checkpoint} has {len(meta['classes'])} classes but the config's model "
             f"has {total}: use the config that it was trained with"
         )
     return _categories_of(meta, semantic=decode_head is not None)
@@ -233,14 +365,17 @@ def known_categories(
 def _categories_of(meta: dict[str, Any], semantic: bool) -> list[dict[str, Any]]:
     """Return the categories of a dataset's metainfo; ``thing_classes`` are things.
 
-    If it names neither things nor stuff, all classes are things; for a ``semantic`` model, stuff.
+    If it names neither things nor stuff, all classes are things, or stuff for a ``semantic`` model.
     """
     names: Sequence[str] = meta["classes"]
     # Label maps with 0 for void, such as ADE20K's, count classes from 1.
     first = int(bool(meta.get("reduce_zero_label")))
     numbers = range(first, first + len(names))
     ids = [category["id"] for category in meta.get("categories", ())] or numbers
-    colors = meta.get("palette") or [None] * len(names)
+    colors = meta.get("palette")
+    if not isinstance(colors, (list, tuple)) or len(colors) != len(names):
+        # A palette may be named, or be that of the dataset before its classes were chosen.
+        colors = [None] * len(names)
     things = () if semantic or "stuff_classes" in meta else names
     n_things = len(meta.get("thing_classes", things))
     categories = []
@@ -248,3 +383,29 @@ def _categories_of(meta: dict[str, Any], semantic: bool) -> list[dict[str, Any]]
         category = {"id": int(category_id), "name": name, "isthing": int(label < n_things)}
         categories.append(category | ({"color": [int(v) for v in color]} if color else {}))
     return categories
+
+
+class Segmenter(Predictor):
+    """Trained model that gives segments: panoptic, instance or semantic results.
+
+    Arguments and use are those of :class:`Predictor`::
+
+        model = Segmenter("proscale_m2f_swin-t_coco", "weights.pth")
+        result = model("street.jpg")
+        result.plot().save("segments.jpg")
+
+    Raises:
+        InputError: As Predictor; the config is a detector's.
+    """
+
+    other = "Detector"
+
+
+class Detector(Predictor):
+    """Trained model that gives boxes, in ``result.instances``; otherwise as :class:`Segmenter`.
+
+    Raises:
+        InputError: As Predictor; the config is a segmentor's.
+    """
+
+    other = "Segmenter"

@@ -57,7 +57,7 @@ def give_kinds(config: Config, kinds: Sequence[str]) -> None:
         others = [kind for kind in kinds if kind != "semantic"]
         if others:
             raise InputError(
-                f"mmseg's {model.type} gives only semantic results, not {others[0]} ones: "
+                f"a {model.type} gives only semantic results, not {others[0]} ones: "
                 "leave --kinds out, or use a config with a panoptic_head"
             )
         return

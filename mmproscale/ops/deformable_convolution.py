@@ -2,7 +2,7 @@
 
 `mmcv` and `torchvision` are the compiled ops of these packages. `torch` is plain PyTorch: the taps
 of the kernel are points of deformable attention with one head, and a matrix product follows. Every
-backend computes in fp32 at least, also under autocast: the compiled ops know no bf16.
+backend computes in fp32 at least, also under autocast: the compiled ops have no bf16.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def multi_scale_deformable_attention(
     _check(value, shapes, sampling_locations, attention_weights)
     backend = check_backend(_contexts[-1] if backend is None and _contexts else backend)
     if backend is None:
-        backend = _fastest(value, shapes, sampling_locations, attention_weights)
+        backend = fastest_backend(value, shapes, sampling_locations, attention_weights)
     elif backend in _KERNELS and (reason := _KERNELS[backend].refuses(value)):
         raise InputError(f"attention backend '{backend}' {reason}: set another backend, or None")
     if backend == "grid_sample":
@@ -173,7 +173,8 @@ def _differentiate(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
 _attention.register_autograd(_differentiate, setup_context=_keep_for_backward)
 
 
-def _fastest(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> str:
+def fastest_backend(value: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> str:
+    """Return the backend that is taken where none is named; arguments as for the operator."""
     if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         return "grid_sample"
     if mmcv_attention.refuses(value) is None:

@@ -87,7 +87,7 @@ def training_steps(recipe: Recipe, images: int, batch: int) -> int:
 
 
 def iterations(steps: int, accumulate: int) -> int:
-    """Return mmengine's iterations, one for each accumulated batch: two digits, divisible by 20."""
+    """Return mmengine's iterations: accumulated batches, rounded to two digits, divisible by 20."""
     count = steps * accumulate
     unit = 10 ** max(0, len(str(count)) - 2)
     return max(1, math.ceil(round(count / unit) * unit / VALIDATIONS)) * VALIDATIONS
@@ -103,7 +103,8 @@ def working_size(size: Size) -> Size:
 def crop_sizes(size: Size) -> Iterator[Size]:
     """Yield crops in the shape of an image, the largest first, each an eighth smaller.
 
-    The first is the image itself, but at most of Cityscapes' crop area. Sides are multiples of 32.
+    The first is the image itself, but at most the area of Cityscapes' crops. Sides are multiples
+    of 32.
     """
     factor = min(1.0, math.sqrt(MOST_CROP_PIXELS / (size[0] * size[1])))
     last = None
@@ -154,7 +155,7 @@ class TrainingOptions:
 
     @property
     def machine(self) -> str:
-        """Machine in words."""
+        """Text that describes the machine."""
         if not self.gpus:
             return f"a CPU with {self.memory:g} GiB"
         return f"{self.gpus} GPU{'s' * (self.gpus > 1)} of {self.memory:g} GiB"

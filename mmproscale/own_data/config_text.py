@@ -78,14 +78,13 @@ model = dict({settings}
 del counts, class_weight
 """
 SEMANTIC_MODEL = """\
-segmentor, decode_head = _base_.segmentor, _base_.decode_head
+segmentor, head = _base_.segmentor, _base_.head
 segmentor.data_preprocessor.size = segmentor.test_cfg.crop_size = crop_size
 segmentor.test_cfg.stride = {stride}
-decode_head.num_classes = len(classes)
-decode_head.loss_cls.class_weight = [1.0] * len(classes) + [0.1]  # the last: no object
-head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **decode_head)
+head.num_classes = len(classes)
+head.loss_cls.class_weight = [1.0] * len(classes) + [0.1]  # the last: no object
+head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **head)
 model = dict(segmentor, backbone=_base_.model.backbone, decode_head=head)
-del head
 """
 RARE = """
 # Rare classes: the root of the median count over the class's, at most 4.
@@ -111,7 +110,7 @@ def new_config_text(chosen: Choices, out: Path) -> str:
     """
     base, data = chosen.base, chosen.data
     scratch = chosen.options.from_scratch or base.from_scratch
-    schedule = "own_from_scratch" if scratch else "m2f_adamw"
+    schedule = "adamw_from_scratch" if scratch else "m2f_adamw"
     files = f"models/{base.name}", f"recipes/own_{data.facts.kind}", f"schedules/{schedule}"
     text = CONFIG.format(
         chosen=chosen,

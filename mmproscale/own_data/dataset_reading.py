@@ -128,7 +128,7 @@ def _read_semantic(data: FoundData, options: ReadingOptions, show: ShowProgress)
         ours, theirs = (f"{part.endings.image} and {part.endings.map}" for part in parts)
         raise InputError(
             f"images and maps of '{train.files.ann}' end in {ours}, those of '{val.files.ann}' in "
-            f"{theirs}: rename those of one"
+            f"{theirs}: rename the files of one split"
         )
     path = find_class_file(data.root, options.classes)
     names = None if path is None else read_class_names(path)

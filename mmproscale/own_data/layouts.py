@@ -55,14 +55,14 @@ class SplitFiles:
 
 @dataclass(frozen=True)
 class PairEndings:
-    """Endings that turn an image's name into its semantic map's."""
+    """Endings that turn an image's name into the name of its semantic map."""
 
     image: str
     map: str
 
 
 def split_of(path: Path) -> str | None:
-    """Return 'train', 'val', 'test' or None, by the file's own name, else by its nearest folder's.
+    """Return 'train', 'val', 'test' or None, by the name of the file or of its nearest folder.
 
     Args:
         path: Path relative to the dataset's folder, so that folders above it do not count.
@@ -208,7 +208,7 @@ def map_folders(root: Path) -> dict[Path, Path]:
 
 
 def _split_folders(images: Path, maps: Path) -> list[str]:
-    """Return the subfolders that name splits and that both have, or '' for the folders."""
+    """Return the subfolders named after splits that both folders have; [''] without any."""
     names = sorted(f.name for f in images.iterdir() if f.is_dir() and split_of(Path(f.name)))
     return [name for name in names if (maps / name).is_dir()] or [""]
 

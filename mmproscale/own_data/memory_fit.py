@@ -1,4 +1,4 @@
-"""Fit into memory: the largest crop, and the number of such images that train at once."""
+"""Largest crop that fits into a memory, and the number of such crops that train at once."""
 
 from __future__ import annotations
 

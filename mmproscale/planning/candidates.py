@@ -53,7 +53,7 @@ class Framework:
         ordered_by: Backbone whose published rows order encoders if the chosen backbone has few.
         figures: Names of the published figures, the one that orders encoders first.
         embeddings: Pixel embeddings to choose from; None in a detector.
-        schedules: Function of the most layers a stage that yields the schedules to choose from.
+        schedules: Function from the largest number of layers in a stage to the schedules.
     """
 
     name: str

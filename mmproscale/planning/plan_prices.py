@@ -1,4 +1,4 @@
-"""Prices of candidates: multiply-accumulates predicted, milliseconds measured."""
+"""Prices of candidates: computed multiply-accumulates, or measured milliseconds."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def priced_candidates(
 
 
 def _fixed_costs(network: Network, shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the multiply-accumulates of all but encoder and recalibration, and of the latter."""
+    """Return the multiply-accumulates of all parts except encoder and TRC, and those of TRC."""
     cost = model_cost(network, shape)
     layers = sum(part.macs for part in cost.parts if part.name.startswith("encoder"))
     gates = sum(part.macs for part in cost.parts if part.name == "token recalibration")

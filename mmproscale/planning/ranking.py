@@ -2,7 +2,7 @@
 
 Costs are exact. Accuracy is known only for the encoders in the paper's tables. One assumption
 extends it: among encoders of one family, more layers on every level, and the 3x3 convolution
-instead of LPE, do no harm. All rows of the paper that differ in nothing else agree with it.
+instead of LPE, do no harm. All rows of the paper that differ only in layers agree with this order.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 On CUDA, PyTorch counts what it allocates. On a CPU, the pages that the process holds are counted.
 Memory that was freed before may still belong to the process, so each candidate gets a fresh
 process. Before the measured call only a tiny one runs, which loads libraries and starts threads.
-Then free pages are returned and the kernel's peak, VmHWM, is reset. (``ru_maxrss`` would not do: in
-a child it begins at its parent's memory.)
+Then free pages are returned and the kernel's peak, VmHWM, is reset. (``ru_maxrss`` is not
+used, because in a child it begins at its parent's memory.)
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def peak_in_a_child(script: str, arguments: Sequence[str]) -> float:
     Raises:
         InputError: The script fails, perhaps killed for lack of memory.
     """
-    done = subprocess.run([sys.executable, script, *arguments], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, script, *arguments]
+    # In a session of its own, Ctrl-C does not reach it; this process ends it.
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     if done.returncode:
         raise InputError(
             f"the process that measures memory ({' '.join(arguments[-3:])}) ended with status "

@@ -96,7 +96,7 @@ def measure(
 
 
 def summarize(samples: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
-    """Return medians and quartiles of each candidate's parts, in ms and as ratios to the first's.
+    """Return medians and quartiles of the parts, in ms and as ratios to the first candidate.
 
     A ratio compares two times of one round: 0.5 is half the time. A part that the first candidate
     does not have gets no ratio, and neither does a single candidate.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
-from mmengine.runner import BaseLoop, find_latest_checkpoint
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, find_latest_checkpoint
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mmproscale.checkpoints.model_match import check_any_match, check_same_model, drop_class_layer
+from mmproscale.checkpoints.training_state import check_training_state
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
 
@@ -33,10 +34,10 @@ class CheckpointMatchHook(Hook):
     priority = "VERY_HIGH"
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Compare names and shapes.
+        """Compare names, shapes and types, and for a resume the state of the training.
 
         Raises:
-            InputError: The checkpoint is another model's.
+            InputError: The checkpoint belongs to another model, or no training can resume from it.
         """
         if isinstance(runner.model, FullyShardedDataParallel):
             return
@@ -46,12 +47,27 @@ class CheckpointMatchHook(Hook):
         model = unwrapped(runner.model)
         if not fine_tuning:
             check_same_model(model, checkpoint, source)
+            if runner._resume and isinstance(runner._train_loop, BaseLoop):
+                state = (runner.optim_wrapper, runner.param_schedulers)
+                check_training_state(checkpoint, source, model, *state)
+                _check_progress(runner._train_loop, checkpoint["meta"], source)
             return
         left_out = drop_class_layer(model, checkpoint, source)
         if left_out:
             runner.logger.warning(left_out)
         if differences := check_any_match(model, checkpoint, source).differences:
             runner.logger.warning(f"Fine-tuning from {source}: {differences}")
+
+
+def _check_progress(loop: BaseLoop, meta: dict, source: str) -> None:
+    """Check that a checkpoint is not from beyond the end of the training."""
+    key = "epoch" if isinstance(loop, EpochBasedTrainLoop) else "iter"
+    end = getattr(loop, f"max_{key}s")
+    if meta[key] > end:
+        raise InputError(
+            f"{source} is at {key} {meta[key]}, and this training ends at {end}: set "
+            f"train_cfg.max_{key}s higher, or resume from an earlier checkpoint"
+        )
 
 
 @HOOKS.register_module()

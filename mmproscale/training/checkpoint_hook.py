@@ -6,18 +6,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import is_main_process
+import torch
+from mmengine.dist import all_gather_object, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import find_latest_checkpoint
 
 from mmproscale.registry import HOOKS
+from mmproscale.training.kept_checkpoints import OUTDATED, drop_foreign_files, left_behind
+from mmproscale.training.resume_hook import RANDOM_STATES, training_random_state
 from mmproscale.utils.atomic_files import (
     atomic_write_bytes,
     atomic_write_text,
     ensure_writable_dir,
+    sweep_temporary_files,
 )
 
 _BACKEND = "mmproscale_atomic_local"
+_BETWEEN_EPOCHS = "iter_{}.pth"
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -53,8 +59,12 @@ class DeferredRemovals:
         """Note a folder to remove (sharded checkpoints are folders)."""
         self._waiting.append(("rmtree", path))
 
+    def waiting_names(self) -> list[str]:
+        """Return the names of the noted files and folders."""
+        return [osp.basename(path) for _, path in self._waiting]
+
     def carry_out(self, keep: set[str]) -> None:
-        """Remove the noted paths except `keep`: a new checkpoint may have an old one's name."""
+        """Remove the noted paths except `keep`, which may have the name of an old checkpoint."""
         waiting, self._waiting = self._waiting, []
         for operation, path in waiting:
             if path not in keep:
@@ -71,15 +81,20 @@ class AtomicCheckpointHook(CheckpointHook):
 
     Stock first removes the oldest checkpoint or the previous best, then writes the new one in place
     and points `last_checkpoint` to it. This hook writes to a temporary file, renames it, points
-    `last_checkpoint` to it in the same way, and then removes.
+    `last_checkpoint` to it in the same way, and then removes. A checkpoint from which a run resumes
+    holds the random states of all processes.
     """
 
     backend_args: dict | None
     file_backend: Any
     _depth = 0
+    _random_states: list[dict[str, Any]] | None = None
 
     def before_train(self, runner) -> None:
-        """Choose the backend, and check that the folder can be written.
+        """Choose the backend, check that the folder can be written, and sweep it.
+
+        Files that a resumed checkpoint names in other folders stay. Temporary files of killed
+        processes go, and checkpoints that a killed run did not come to remove.
 
         Raises:
             InputError: The output folder cannot be written to.
@@ -87,15 +102,64 @@ class AtomicCheckpointHook(CheckpointHook):
         folder = self.out_dir or runner.work_dir
         if self.file_client_args is None and self.backend_args is None and "://" not in folder:
             self.backend_args = {"backend": _BACKEND}
+        if folder != runner.work_dir:
+            # As stock does next.
+            folder = osp.join(folder, osp.basename(runner.work_dir.rstrip(osp.sep)))
+        info = runner.message_hub.runtime_info
+        if foreign := drop_foreign_files(info, folder):
+            runner.logger.info(f"Resuming in another folder: {', '.join(foreign)} stay as they are")
         super().before_train(runner)
         if self.backend_args == {"backend": _BACKEND} and is_main_process():
             ensure_writable_dir(self.out_dir)
+            self._sweep(runner)
         self.file_backend = DeferredRemovals(self.file_backend)
+
+    def _sweep(self, runner) -> None:
+        swept = sweep_temporary_files(self.out_dir)
+        if self.out_dir != runner.work_dir:
+            swept += sweep_temporary_files(runner.work_dir)
+        info, step = runner.message_hub.runtime_info, runner.epoch if self.by_epoch else runner.iter
+        resumed = self._path_of(step)
+        # A run that starts from the beginning, or from an earlier checkpoint, leaves all others.
+        if "keep_ckpt_ids" in info and find_latest_checkpoint(runner.work_dir) == resumed:
+            surplus = left_behind(self.out_dir, self.filename_tmpl, info, resumed)
+            for path in surplus:
+                path.unlink(missing_ok=True)
+            swept += surplus
+        if swept:
+            names = ", ".join(path.name for path in swept[:5]) + ", ..." * (len(swept) > 5)
+            runner.logger.info(f"Removed {len(swept)} files that a killed run left: {names}")
+
+    def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
+        """Add the random states, but not to the best checkpoint, which is for inference."""
+        weights = checkpoint["state_dict"]
+        for name, tensor in weights.items():
+            if type(tensor) is torch.Tensor and tensor.__dict__:
+                # FSDP notes attributes on tensors, and a file with these is more than data.
+                weights[name] = tensor.detach()
+        if self._random_states is not None:
+            checkpoint[RANDOM_STATES] = self._random_states
+
+    def save_now(self, runner, step: int) -> str:
+        """Save the state after `step` iterations, outside the interval; return the path.
+
+        Where checkpoints are numbered by epochs, this one has the iteration in its name, and stays.
+        """
+        name = (_BETWEEN_EPOCHS if self.by_epoch else self.filename_tmpl).format(step)
+        path = self.file_backend.join_path(self.out_dir, name)
+        meta = {"epoch": runner.epoch, "iter": step}
+        if path == self.last_ckpt:
+            return path
+        if self.by_epoch:
+            self._save_last(runner, name, meta)
+        else:
+            self._save_checkpoint_with_step(runner, step, meta)
+        return path
 
     def _save_checkpoint_with_step(self, runner, step, meta) -> None:
         with self._removing_afterwards():
             self._rotate(runner, step)
-            self._save_last(runner, step, meta)
+            self._save_last(runner, self.filename_tmpl.format(step), meta)
 
     def _save_best_checkpoint(self, runner, metrics) -> None:
         with self._removing_afterwards():
@@ -118,12 +182,15 @@ class AtomicCheckpointHook(CheckpointHook):
         elif self.file_backend.isdir(path):
             self.file_backend.rmtree(path)
 
-    def _save_last(self, runner, step: int, meta: dict) -> None:
-        self.last_ckpt = self._path_of(step)
+    def _save_last(self, runner, name: str, meta: dict) -> None:
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        # The next start removes them if this run is killed before it does.
+        runner.message_hub.update_info(OUTDATED, self.file_backend.waiting_names())
+        self._random_states = all_gather_object(training_random_state(runner))
         runner.save_checkpoint(
             self.out_dir,
-            self.filename_tmpl.format(step),
+            name,
             self.file_client_args,
             save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler,
@@ -132,6 +199,7 @@ class AtomicCheckpointHook(CheckpointHook):
             backend_args=self.backend_args,
             **self.args,
         )
+        self._random_states = None
         if is_main_process():
             atomic_write_text(osp.join(runner.work_dir, "last_checkpoint"), self.last_ckpt)
 

@@ -17,8 +17,9 @@ from mmproscale.utils.faults import refuse
 class ClassCheckHook(Hook):
     """Hook that compares the classes of model, training, validation and test set, and checkpoint.
 
-    Their numbers must be the head's. Their names and order must be those that the model is or was
-    trained with: a file that lists its categories in another order would silently score near zero.
+    The numbers of classes must equal the head's. Their names and order must be those that the
+    model is or was trained with: a file that lists its categories in another order would silently
+    score near zero.
     """
 
     priority = "VERY_HIGH"
@@ -58,7 +59,7 @@ class ClassCheckHook(Hook):
         """Check the test set.
 
         Raises:
-            InputError: the counts differ, or names and order from the checkpoint's.
+            InputError: the counts differ; or names or order differ from the checkpoint's.
         """
         test = runner.test_dataloader.dataset
         check_class_counts(runner.model, test)
@@ -89,9 +90,9 @@ def check_class_names(dataset: Any, learned: tuple[str, ...] | None, source: str
     """Check that a dataset's labels mean the classes ``learned``, where both are known.
 
     Args:
-        dataset: a dataset of mmengine's, or a wrapper of one.
+        dataset: a dataset of mmengine, or a wrapper of such a dataset.
         learned: the names by label.
-        source: names what has ``learned``.
+        source: origin of ``learned``, for messages.
 
     Raises:
         InputError: names or order differ; states the file and the first difference.
@@ -124,13 +125,13 @@ def check_class_counts(model: nn.Module, dataset: Any) -> None:
 
 
 def _check_annotated_classes(dataset: Any) -> None:
-    """Refuse a file that lacks a class: mmdet numbers the classes that it finds there."""
+    """Refuse a file that lacks a class, because mmdet numbers only the classes in the file."""
     inner = _innermost(dataset)
     ids, names = getattr(inner, "cat_ids", None), dataset_classes(inner)
     if ids is not None and names is not None and len(ids) != len(names):
         raise InputError(
-            f"{_annotation_file(dataset)} has {len(ids)} of its dataset's {len(names)} classes: "
-            "name the file's own, dataset.metainfo=dict(classes=(...)), in the file's order"
+            f"{_annotation_file(dataset)} has {len(ids)} of the config's {len(names)} classes: "
+            "set dataset.metainfo=dict(classes=(...)) to the file's classes, in its order"
         )
 
 

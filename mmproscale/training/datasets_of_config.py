@@ -25,7 +25,7 @@ def datasets_of_config(config: Config) -> list[DatasetFiles]:
     """Return the files of every dataset of train, val and test, each once.
 
     Args:
-        config: mmengine's; a loader that is absent or None is left out.
+        config: Config of mmengine; a loader that is absent or None is left out.
 
     Raises:
         InputError: the config has no dataset, or one that is neither COCO panoptic nor COCO

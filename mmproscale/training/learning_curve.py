@@ -72,7 +72,7 @@ def _add_run(curve: LearningCurve, path: Path) -> None:
 
 
 def _figure(record: dict, name: str) -> float | None:
-    """Return a figure under any metric's prefix, ours or stock mmdet's."""
+    """Return a figure by its name without the metric's prefix, ours or stock mmdet's."""
     return next((v for key, v in record.items() if key.rpartition("/")[2] == name), None)
 
 

@@ -16,7 +16,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from mmproscale.registry import MODEL_WRAPPERS
 
 
-
 class CPUSyncBatchNorm(_BatchNorm):
     """torch's SyncBatchNorm for CPUs, where torch refuses its own."""
 

@@ -14,8 +14,8 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
-from mmengine.registry import HOOKS, METRICS, RUNNERS
-from mmengine.runner import Runner
+from mmengine.registry import HOOKS, LOOPS, METRICS, RUNNERS
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
@@ -30,7 +30,19 @@ from mmproscale.version import __version__
 
 UNIVERSAL, BOXES = "mmproscale.UniversalSegMetric", "mmdet.CocoMetric"
 PANOPTIC, SEMANTIC = (UNIVERSAL, "mmdet.CocoPanopticMetric"), "mmseg.IoUMetric"
-ADDED_HOOKS = ("ClassCheckHook", "ClassNamesHook", "CheckpointMatchHook", "GroundTruthCheckHook")
+ADDED_HOOKS = (
+    "ClassCheckHook",
+    "ClassNamesHook",
+    "CheckpointMatchHook",
+    "GroundTruthCheckHook",
+    "ResumeHook",
+    "FiniteNumbersHook",
+    "StopHook",
+)
+LOOPS_BY_STOCK = {
+    IterBasedTrainLoop: "mmproscale.ResumableIterLoop",
+    EpochBasedTrainLoop: "mmproscale.ResumableEpochLoop",
+}
 
 
 def set_up_run(
@@ -89,6 +101,30 @@ def scale_learning_rate(config: Config) -> None:
     if "base_batch_size" not in config.get("auto_scale_lr", {}):
         raise InputError("--auto-scale-lr needs auto_scale_lr.base_batch_size in the config")
     config.auto_scale_lr.enable = True
+
+
+def resume(config: Config, checkpoint: str, changed_schedule: str) -> None:
+    """Have a config's training continue.
+
+    Args:
+        config: Changed in place.
+        checkpoint: The file, or ``'auto'`` for the latest one in the work dir.
+        changed_schedule: ``'apply'`` or ``'refuse'``, as for `ResumeHook`.
+
+    Raises:
+        InputError: The config trains by FSDP.
+    """
+    if "FSDP" in (config.get("strategy") or {}).get("type", ""):
+        raise InputError(
+            "--resume: mmengine cannot load the state of an optimizer that FSDP has sharded; start "
+            "a new run from the weights by load_from=CHECKPOINT"
+        )
+    config.resume = True
+    config.load_from = None if checkpoint == "auto" else checkpoint
+    name, scope = "mmproscale.ResumeHook", config.get("default_scope")
+    hooks = list(config.get("custom_hooks") or [])
+    others = [hook for hook in hooks if not is_type(hook["type"], HOOKS, name, scope=scope)]
+    config.custom_hooks = [*others, dict(type=name, changed_schedule=changed_schedule)]
 
 
 def keep_predictions(config: Config, prefix: str) -> None:
@@ -192,13 +228,15 @@ def _evaluators(config: Config, *types: str) -> list:
 def build_runner(config: Config) -> Runner:
     """Build the Runner of a config, of the config's ``runner_type`` if it has one.
 
-    Hooks that check classes, checkpoints and ground truth are added where the config lacks them,
-    and stock's checkpoint hook is replaced by AtomicCheckpointHook.
+    Hooks that check classes, checkpoints, ground truth and numbers, that resume, and that save at a
+    signal are added where the config lacks them. Stock's checkpoint hook is replaced by
+    AtomicCheckpointHook, and stock's training loops by those whose data are resumed exactly.
 
     Raises:
         InputError: The config names an unknown type, or arguments that a type does not take.
     """
     _add_hooks(config)
+    _replace_loop(config)
     try:
         own = "runner_type" in config
         runner = RUNNERS.build(config) if own else Runner.from_cfg(config)
@@ -221,3 +259,14 @@ def _add_hooks(config: Config) -> None:
     checkpoint = config.get("default_hooks", {}).get("checkpoint")
     if checkpoint and registered_class(checkpoint["type"], HOOKS, scope) is CheckpointHook:
         checkpoint["type"] = "mmproscale.AtomicCheckpointHook"
+
+
+def _replace_loop(config: Config) -> None:
+    settings = config.get("train_cfg")
+    if not settings:
+        return
+    stock = {True: EpochBasedTrainLoop, False: IterBasedTrainLoop}.get(settings.get("by_epoch"))
+    loop = registered_class(settings.get("type", stock), LOOPS, config.get("default_scope"))
+    if loop in LOOPS_BY_STOCK:
+        settings.pop("by_epoch", None)
+        settings["type"] = LOOPS_BY_STOCK[loop]

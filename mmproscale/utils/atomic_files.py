@@ -1,11 +1,21 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import os
+import platform
+import re
+import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmproscale.errors import InputError
+
+# Temporary names state machine and process, so that those of dead processes can be told.
+_MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp(\.\w+)?")
+_DAY = 24 * 3600
+"""Seconds after which a temporary file counts as left behind, whoever wrote it."""
 
 
 @contextmanager
@@ -18,7 +28,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         InputError: The file cannot be written (no permission, disk full).
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f"{_temporary_name(path.name)}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -34,7 +44,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> None:
-    """Write a whole file or none.
+    """Write a file; an interrupted run leaves the old file or no file.
 
     Raises:
         InputError: The file cannot be written.
@@ -44,7 +54,7 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
-    """Write a whole text file (UTF-8) or none.
+    """Write a UTF-8 text file; an interrupted run leaves the old file or no file.
 
     Raises:
         InputError: The file cannot be written.
@@ -59,7 +69,7 @@ def ensure_writable_dir(path: str | Path) -> Path:
         InputError: The path is a file; the folder cannot be made or written to.
     """
     folder = Path(path)
-    probe = folder / f".writable.{os.getpid()}.tmp"
+    probe = folder / _temporary_name("writable")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Permissions are not enough: read-only mounts and full disks can have them.
@@ -71,6 +81,48 @@ def ensure_writable_dir(path: str | Path) -> Path:
         reason = error.strerror or str(error)
         raise InputError(f"{path} cannot be written to: {reason}; give another folder") from error
     return folder
+
+
+def sweep_temporary_files(folder: str | Path) -> list[Path]:
+    """Remove the temporary files that killed processes left in a folder.
+
+    A file goes if its process on this machine is dead, or if it is older than a day. Folders below
+    this one, links and all other files stay.
+
+    Returns:
+        The removed files.
+    """
+    files = [file for file in Path(folder).glob(".*") if _is_left_behind(file)]
+    for file in files:
+        with suppress(OSError):  # another process may sweep as well
+            file.unlink()
+    return files
+
+
+def _temporary_name(name: str) -> str:
+    return f".{name}.{_MACHINE}-{os.getpid()}.tmp"
+
+
+def _is_left_behind(file: Path) -> bool:
+    named = _TEMPORARY.fullmatch(file.name)
+    if named is None or file.is_symlink() or not file.is_file():
+        return False
+    machine, process = named[1], int(named[2])
+    try:
+        is_old = time.time() - file.stat().st_mtime > _DAY
+    except FileNotFoundError:
+        return False
+    return is_old or (machine == _MACHINE and not _is_alive(process))
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0 only asks
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's
+        pass
+    return True
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -17,6 +17,7 @@ from mmproscale.errors import InputError
 # In a checkout these are links to its configs/ and tools/; mim looks in the same place.
 MIM_FOLDER = Path(__file__).resolve().parents[1] / ".mim"
 CONFIGS = (MIM_FOLDER / "configs").resolve()
+TOOLS = (MIM_FOLDER / "tools").resolve()
 # Keys that Runner.from_cfg reads in addition to Runner's own arguments.
 MORE_KEYS = ("auto_scale_lr", "compile", "find_unused_parameters", "runner_type", "sync_bn")
 # Packages whose module has another name.
@@ -124,7 +125,7 @@ def _check_keys(config: Config, options: Mapping[str, Any], path: str | os.PathL
         if place is not None:
             # Base files leave variables such as `pixel_decoder` behind, which nothing reads.
             raise InputError(
-                f"--cfg-options {key}: {path} has it in its model: use model.{place}{key}"
+                f"--cfg-options {key}: {path} has this key in its model: use model.{place}{key}"
             )
         if top not in known:
             close = get_close_matches(top, known, 1)

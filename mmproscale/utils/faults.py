@@ -17,12 +17,13 @@ class Fault:
     """Fault of a file, or with `note` a fact that is only worth knowing.
 
     Args:
-        kind: its name, the same in every check, e.g. 'segment-not-in-png'.
+        kind: name of the fault, the same in every check, e.g. 'segment-not-in-png'.
         file: the annotation file, image or PNG that has it.
-        field: its place in the file, e.g. 'annotations[3].segments_info[0].bbox'; may be empty.
+        field: place of the fault in the file, e.g. 'annotations[3].segments_info[0].bbox'; may be
+            empty.
         problem: the fault in words, with the value.
         action: the advice to the user.
-        note: whether training runs in spite of it and learns nothing wrong.
+        note: True if training runs with it and learns nothing wrong.
     """
 
     kind: str

@@ -8,7 +8,53 @@ from pathlib import Path
 
 from mmproscale.errors import InputError
 
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
+
+
+def is_video(source: str | Path) -> bool:
+    """Return True for the name of a video file."""
+    return Path(source).suffix.lower() in VIDEO_SUFFIXES
+
+
+def expand_inputs(sources: Sequence[str]) -> tuple[list[Path], list[str | int]]:
+    """List the images, and the videos and webcams, that a command line names.
+
+    Args:
+        sources: What :func:`find_images` takes; ``@FILE``, a text file with one source on each
+            line; a video; the index of a webcam.
+
+    Raises:
+        InputError: A source does not exist, or there is no image in it.
+    """
+    images: dict[Path, None] = {}  # each once, in order
+    videos: list[str | int] = []
+    for source in sources:
+        if source.startswith("@"):
+            more_images, more_videos = expand_inputs(_lines(source[1:]))
+            images |= dict.fromkeys(more_images)
+            videos += more_videos
+        elif source.isdecimal() and not Path(source).exists():
+            videos.append(int(source))
+        elif is_video(source):
+            if not Path(source).is_file():
+                raise InputError(f"{source} not found: name a video")
+            videos.append(source)
+        else:
+            images |= dict.fromkeys(find_images(source))
+    return list(images), videos
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"list {path} cannot be read: {error}") from error
+    named = [line.strip() for line in lines if line.strip()]
+    if not named:
+        raise InputError(f"list {path} names no image")
+    return named
 
 
 def find_images(source: str) -> list[Path]:
@@ -51,6 +97,8 @@ def result_names(paths: Sequence[Path]) -> list[str]:
     Raises:
         InputError: Two names are still equal.
     """
+    if not paths:
+        return []
     root = os.path.commonpath([path.absolute().parent for path in paths])
     in_folders = ["-".join(p.absolute().with_suffix("").relative_to(root).parts) for p in paths]
     with_suffix = [f"{name}-{p.suffix[1:]}" for name, p in zip(in_folders, paths, strict=True)]

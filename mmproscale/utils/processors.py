@@ -1,6 +1,10 @@
-"""Processors that this process may use."""
+"""Processors that this process may use, and how long processes wait for each other."""
 
 import os
+from datetime import timedelta
+
+# One process may finish hours before another.
+PATIENCE = timedelta(days=7)
 
 
 def usable_cores() -> int:

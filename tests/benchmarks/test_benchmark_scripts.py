@@ -252,3 +252,31 @@ def test_bad_options_are_one_line(run_script, monkeypatch):
     assert status == 2 and "name an m2f_*" in errors
     status, _, errors = run_script("attention", "--rounds", "0")
     assert status == 2 and "0 is less than 1" in errors
+
+
+ANNOTATION = ["--images", 20, "--segments", 60, "--workers", 2]
+
+
+def test_annotation_of_a_dataset(run_script, tmp_path):
+    out = tmp_path / "results.json"
+    status, _, errors = run_script("annotation_loading", *ANNOTATION, *SHORT, "--out", out)
+    assert status == 0, errors
+    results = json.loads(out.read_text())
+    check_fields(results, "annotation_loading", [*ANNOTATION, *SHORT])
+    loaded, read = results["cases"]
+    assert loaded["name"] == "loaded: 20 images, 60 segments"
+    assert read["name"] == "read by 2 workers: 20 images, 60 segments"
+    for case in results["cases"]:
+        assert [c["name"] for c in case["candidates"]] == ["mmdet", "mmproscale"]
+
+
+def test_both_datasets_read_the_same_annotation(load_script, tmp_path):
+    script = load_script("annotation_loading")
+    script.write_dataset(tmp_path, 6, 40)
+    theirs, ours = (script.load(dataset, tmp_path) for dataset in script.TYPES.values())
+    assert len(theirs) == len(ours) == 6
+    for their, our in zip(theirs, ours, strict=True):
+        assert their["instances"] == our["instances"] and their["img_path"] == our["img_path"]
+        assert [s["id"] for s in their["segments_info"]] == [s["id"] for s in our["segments_info"]]
+    assert sum(len(item["segments_info"]) for item in ours) == 40
+    assert script.memory_of(ours, 2) > 10

@@ -18,7 +18,6 @@ from mmproscale.checkpoints.inert_readers import (
     HistoryReader,
     NotDataError,
     ScalarReader,
-    restore,
 )
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 
@@ -98,14 +97,6 @@ def test_an_array_of_objects_is_refused(tmp_path):
     assert "numpy array of object, which is not plain data" in refusal(saved(tmp_path, content))
 
 
-def test_readers_are_replaced_at_any_depth_and_dicts_in_place():
-    weights = OrderedDict(a=[(ScalarReader(DtypeReader("i8"), b"\3" + 7 * b"\0"),)])
-    weights._metadata = {"version": 2}
-    restored = restore({"state_dict": weights})["state_dict"]
-    assert restored is weights and restored._metadata == {"version": 2}
-    assert restored == {"a": [(3,)]}
-
-
 @pytest.mark.parametrize(
     ("reader", "message"),
     [
@@ -118,4 +109,4 @@ def test_readers_are_replaced_at_any_depth_and_dicts_in_place():
 )
 def test_incomplete_objects_are_refused(reader, message):
     with pytest.raises(NotDataError, match=message):
-        restore([reader])
+        reader.restore()

@@ -87,9 +87,40 @@ def test_errors_reach_the_caller_through_mmengine(tmp_path):
 
 def test_every_scheme_that_reads_files_is_ours():
     mmengine_loaders.install(checkpoint)
-    for prefix in ("", "http://", "https://", "torchvision://", "modelzoo://", "mmcls://"):
-        loader = CheckpointLoader._schemes[prefix]
-        assert loader.__module__.startswith("mmproscale.") or hasattr(loader, "__wrapped__")
+    for prefix, loader in CheckpointLoader._schemes.items():
+        # That of mmcls ends in the loader of addresses.
+        is_ours = loader.__module__.startswith("mmproscale.")
+        assert is_ours or (prefix == "mmcls://" and hasattr(loader, "__wrapped__")), prefix
+
+
+@pytest.mark.parametrize("address", ["s3://a/b.pth", "petrel://a/b.pth", "x:s3://a", "pavi://a/b"])
+def test_addresses_that_mmengine_would_read_itself_are_refused(address):
+    with pytest.raises(InputError, match="copy it first"):
+        _load_checkpoint(address)
+
+
+def test_a_local_file_of_mmengines_table_is_read_as_data(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMENGINE_HOME", str(tmp_path))
+    (tmp_path / "open_mmlab.json").write_text('{"mine": "mine.pth", "bad": "bad.pth"}')
+    torch.save({"a": torch.ones(1)}, tmp_path / "mine.pth")
+    torch.save({"a": torch.ones(1), "b": print}, tmp_path / "bad.pth")
+    assert _load_checkpoint("open-mmlab://mine")["a"] == 1
+    with pytest.raises(InputError, match=r"bad\.pth holds `builtins\.print`"):
+        _load_checkpoint("openmmlab://bad")
+    with pytest.raises(InputError, match="could not fetch open-mmlab://unknown"):
+        _load_checkpoint("open-mmlab://unknown")
+
+
+def test_weights_of_another_type_are_not_taken_for_a_backbone(trained, tmp_path):
+    weights = {name: w.double() / 3 for name, w in trained.model.state_dict().items()}
+    torch.save({"state_dict": weights}, tmp_path / "wide.pth")
+    init_cfg = {"type": "Pretrained", "checkpoint": str(tmp_path / "wide.pth")}
+    for prefix in ({}, {"prefix": "linear."}):
+        module = BaseModule({**init_cfg, **prefix})
+        module.linear = torch.nn.Linear(2, 1)
+        module.weight = torch.nn.Parameter(torch.zeros(1, 2))
+        with pytest.raises(InputError, match=r"wide\.pth: '.*' is of type float64"):
+            module.init_weights()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from helpers.checkpoint_files import WEIGHTS, GetattrOf, refusal, saved
 from safetensors.torch import save_file
 
-from mmproscale.checkpoints.read_checkpoint import load_checkpoint, refused_names, state_dict_of
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
 
 
 class Touch:
@@ -70,7 +70,7 @@ def test_eval_is_named(tmp_path):
 
 def test_newer_pickle_protocols_are_named_too(tmp_path):
     content = {"state_dict": WEIGHTS, "extra": Touch(tmp_path / "ran")}
-    assert refused_names(saved(tmp_path, content, pickle_protocol=4)) == ["os.system"]
+    assert "holds `os.system`" in refusal(saved(tmp_path, content, pickle_protocol=4))
 
 
 def test_what_others_allowed_is_not_allowed_here(tmp_path):

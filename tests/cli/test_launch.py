@@ -78,7 +78,14 @@ def test_a_killed_process_ends_the_other_with_one_line(tmp_path):
 @pytest.mark.slow
 def test_machines_that_do_not_meet_are_one_line(tmp_path):
     meeting = ["--nnodes", "2", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:1"]
-    command = [sys.executable, LAUNCH, *meeting, "--rdzv-conf", "is_host=0,read_timeout=2", "script.py"]
+    command = [
+        sys.executable,
+        LAUNCH,
+        *meeting,
+        "--rdzv-conf",
+        "is_host=0,read_timeout=2",
+        "script.py",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]

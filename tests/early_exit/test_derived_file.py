@@ -64,11 +64,11 @@ def test_a_byte_that_was_changed(derived):
 
 def test_a_newer_and_an_older_version(derived, monkeypatch):
     monkeypatch.setattr(derived_file, "VERSION", 2)
-    with pytest.raises(InputError, match=r"version 1 .* knows 2: derive it again"):
+    with pytest.raises(InputError, match=r"version 1 .* reads 2: derive it again"):
         read_table(derived)
     write_rows(derived, rows_of(derived_table(2)), origin())
     monkeypatch.setattr(derived_file, "VERSION", 1)
-    with pytest.raises(InputError, match=r"version 2 .* knows 1: upgrade mmproscale"):
+    with pytest.raises(InputError, match=r"version 2 .* reads 1: upgrade mmproscale"):
         read_table(derived)
 
 

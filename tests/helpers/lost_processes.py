@@ -18,7 +18,11 @@ def leave_without_a_word(rank: int) -> list:
         try:
             raise KeyError("in a hook") from error
         except KeyError as outer:
-            return [lost_process(outer), lost_process(RuntimeError("a bug")), time.monotonic() - started]
+            return [
+                lost_process(outer),
+                lost_process(RuntimeError("a bug")),
+                time.monotonic() - started,
+            ]
     return []
 
 

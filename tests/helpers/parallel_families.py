@@ -87,7 +87,8 @@ def _train(model: nn.Module, rank: int) -> dict[str, Any]:
     from mmproscale.training.parallel import CPUDistributedDataParallel
 
     config = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-4))
-    parallel, wrapper = CPUDistributedDataParallel(model.train()), build_optim_wrapper(model, config)
+    parallel = CPUDistributedDataParallel(model.train())
+    wrapper = build_optim_wrapper(model, config)
     before, unused, error = _weights(model), set(), ""
     try:
         for step in range(STEPS):

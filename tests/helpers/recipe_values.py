@@ -22,7 +22,7 @@ COCO_IMAGES = {True: 117266, False: 118287}
 NORMS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.LayerNorm, torch.nn.GroupNorm)
 # Parameters by what is in their names; norms, and the rest, are not here.
 KINDS = {
-    "its relative positions": "relative_position_bias_table|attn.rel_pos",
+    "the backbone's relative positions": "relative_position_bias_table|attn.rel_pos",
     "the encoder's level embedding": "level_encoding",
     "level embeddings": "level_embed",
     "queries": r"query_(embed|feat|embedding)\b",
@@ -33,8 +33,8 @@ BACKBONE_ROWS = (
     "frozen stages",
     "drop path",
     "starting weights",
-    "decay of its norms",
-    "decay of its relative positions",
+    "decay of the backbone's norms",
+    "decay of the backbone's relative positions",
 )
 
 
@@ -95,7 +95,7 @@ def _build_on_meta(config: Config) -> torch.nn.Module:
 def _trained(model: torch.nn.Module) -> Iterator[tuple[str, str, torch.nn.Parameter]]:
     """Yield name, kind and parameter of all that is trained."""
     for prefix, module in model.named_modules():
-        norms = "its norms" if prefix.startswith("backbone") else "norms"
+        norms = "the backbone's norms" if prefix.startswith("backbone") else "norms"
         for name, parameter in module.named_parameters(prefix, recurse=False):
             kind = next((kind for kind, p in KINDS.items() if re.search(p, name)), "other weights")
             if parameter.requires_grad:
@@ -139,7 +139,7 @@ def _schedule(config: Config) -> dict:
     }
     return {
         "warm-up": warm_up,
-        "rate's fall": fall[last.type],
+        "decrease of the rate": fall[last.type],
         "steps": str(steps),
         "batch": str(batch),
         "images per device": str(loader.batch_size),
@@ -159,7 +159,7 @@ def _data(config: Config) -> dict:
         "flip": _number(found["RandomFlip"].prob),
         "sizes": _sizes(pipeline),
         "crop": _crop(found["RandomCrop"], config) if "RandomCrop" in found else None,
-        "largest class of a crop": "any" if limit == 1.0 else f"{limit} of it",
+        "largest share of a class in a crop": "any" if limit == 1.0 else str(limit),
         "colours": _colours(pipeline, config.default_scope),
         "padding": _padding(preprocessor),
         "mean and deviation": f"{mean}; {std}",
@@ -226,7 +226,7 @@ def _test(config: Config) -> dict:
         overlap = _number(test_cfg.iou_thr)
         values["fusion"] = f"score {object_score}, overlap {overlap}, pixels under 0.5 {low}"
     results = test_cfg.get("max_per_img", test_cfg.get("max_per_image"))
-    return values | {"results of an image": str(results) if results else None}
+    return values | {"results per image, at most": str(results) if results else None}
 
 
 def _backbone(config: Config) -> dict:
@@ -274,7 +274,7 @@ def _model(config: Config) -> dict:
     if "num_points" in train_cfg:
         oversampled = _number(train_cfg.oversample_ratio)
         share = train_cfg.importance_sample_ratio
-        values["points of a mask"] = (
+        values["points per mask in the losses"] = (
             f"{train_cfg.num_points}, oversampled {oversampled}, {share} uncertain"
         )
     if "dn_cfg" in model:
@@ -304,7 +304,7 @@ def _losses(head: Mapping) -> dict:
         assert set(classes[:-1]) == {1.0}
         background = classes[-1]
     background = None if background is None else _number(background)
-    return {"loss weights": ", ".join(weights), "weight of no object": background}
+    return {"loss weights": ", ".join(weights), "weight of 'no object'": background}
 
 
 def _plain(name: str) -> str:

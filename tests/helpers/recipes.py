@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tests/configs/recipe_sources.yaml"
 BACKBONE = re.compile(r"(?<=_)(r\d+|swin-[tsbl]|mvitv2-t|stdc\d)(-dino|-moby)?(?=_)")
 NOT_COMPARED = {"images per device"}
-DECAY_ROWS = {f"decay of {kind}" for kind in (*KINDS, "norms", "its norms")}
+DECAY_ROWS = {f"decay of {kind}" for kind in (*KINDS, "norms", "the backbone's norms")}
 
 
 @dataclass

@@ -1,6 +1,10 @@
 """Files of predictions hold the prediction, by kind."""
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,48 +12,40 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from mmproscale.datasets.formats.panoptic_png import read_png
-from mmproscale.inference.prediction_files import (
-    PredictionFolder,
-    encode_category_png,
-    encode_jpg,
-    panel_of,
-)
-from mmproscale.inference.predictor import Prediction
+from mmproscale.datasets.formats.rle import encode_mask
+from mmproscale.errors import InputError
+from mmproscale.inference.prediction_files import PredictionFolder
+from mmproscale.inference.results import Instances, Result, Segment
+from mmproscale.utils.atomic_files import atomic_path
 
 CATEGORIES = [{"id": 10, "name": "disc", "isthing": 1}, {"id": 50, "name": "sand", "isthing": 0}]
-CATEGORY_MAP = np.repeat([[10, 50]], 60, axis=0).repeat(45, axis=1)
-ID_MAP = (1 + (CATEGORY_MAP == 50)).astype(np.int32)
+SEMANTIC = np.repeat([[0, 1]], 60, axis=0).repeat(45, axis=1)
+ID_MAP = (1 + SEMANTIC).astype(np.int32)
 SEGMENTS = [
-    {"id": 1, "category_id": 10, "isthing": 1, "iscrowd": 0, "area": 2700, "bbox": [0, 0, 45, 60]},
-    {"id": 2, "category_id": 50, "isthing": 0, "iscrowd": 0, "area": 2700, "bbox": [45, 0, 45, 60]},
+    Segment(1, 0, "disc", True, 0.9, 2700, (0, 0, 45, 60), 10),
+    Segment(2, 1, "sand", False, None, 2700, (45, 0, 90, 60), 50),
 ]
-INSTANCE = {
-    "category_id": 10,
-    "score": 0.5,
-    "segmentation": mask_utils.encode(np.asfortranarray(CATEGORY_MAP == 10, np.uint8)),
-    "area": 2700.0,
-    "bbox": [0.0, 0.0, 45.0, 60.0],
-}
-BOX = {"category_id": 10, "score": 0.5, "bbox": [0.0, 0.0, 45.0, 60.0]}
+DISC = (np.array([0]), ["disc"], np.array([0.5], np.float32), np.array([[0, 0, 45, 60]]), [10])
 RESULTS = {
-    "panoptic": {"id_map": ID_MAP, "segments": SEGMENTS},
-    "semantic": {"category_map": CATEGORY_MAP},
-    "instance": {"instances": [INSTANCE]},
-    "boxes": {"boxes": [BOX]},
+    "panoptic": {"panoptic": ID_MAP, "segments": SEGMENTS},
+    "semantic": {"semantic": SEMANTIC},
+    "instance": {"instances": Instances(*DISC, [encode_mask(SEMANTIC == 0)])},
+    "boxes": {"instances": Instances(*DISC)},
 }
 IMAGES = [{"id": 7, "file_name": "photos/photo.png", "height": 60, "width": 90}]
 
 
-def predicted(*kinds: str) -> Prediction:
+def predicted(*kinds: str) -> Result:
     fields = {name: value for kind in kinds for name, value in RESULTS[kind].items()}
-    return Prediction("photos/photo.png", np.full((60, 90, 3), 128, np.uint8), **fields)
+    image = np.full((60, 90, 3), 128, np.uint8)
+    return Result(image, "photo", "photos/photo.png", CATEGORIES, **fields)
 
 
 def written(folder, *kinds: str, **options):
     results = PredictionFolder(folder, CATEGORIES, kinds=kinds, **options)
-    results.add(predicted(*kinds), "photo", 7)
-    assert len(results) == 1
-    return results.finish()
+    results.add(predicted(*kinds), 7)
+    assert len(results) == 1 and results.finish()
+    return folder
 
 
 def files_in(folder) -> list[str]:
@@ -58,11 +54,16 @@ def files_in(folder) -> list[str]:
 
 def test_panoptic_files(tmp_path):
     folder = written(tmp_path / "out", "panoptic")
-    assert files_in(folder) == ["panoptic.json", "panoptic/photo.png", "pictures/photo.jpg"]
+    assert files_in(folder) == [
+        "panoptic.json",
+        "panoptic/photo.png",
+        "pictures/photo.jpg",
+        "results.jsonl",
+    ]
     content = json.loads((folder / "panoptic.json").read_text())
     assert content["images"] == IMAGES and content["categories"] == CATEGORIES
     assert content["annotations"] == [
-        {"image_id": 7, "file_name": "photo.png", "segments_info": SEGMENTS}
+        {"image_id": 7, "file_name": "photo.png", "segments_info": [s.to_coco() for s in SEGMENTS]}
     ]
     assert (read_png(folder / "panoptic" / "photo.png") == ID_MAP).all()
     assert min(cv2.imread(str(folder / "pictures" / "photo.jpg")).shape[:2]) >= 480
@@ -70,9 +71,14 @@ def test_panoptic_files(tmp_path):
 
 def test_semantic_files(tmp_path):
     folder = written(tmp_path / "out", "semantic")
-    assert files_in(folder) == ["images.json", "pictures/photo.jpg", "semantic/photo.png"]
+    assert files_in(folder) == [
+        "images.json",
+        "pictures/photo.jpg",
+        "results.jsonl",
+        "semantic/photo.png",
+    ]
     semantic = cv2.imread(str(folder / "semantic/photo.png"), cv2.IMREAD_UNCHANGED)
-    assert semantic.dtype == np.uint8 and (semantic == CATEGORY_MAP).all()
+    assert semantic.dtype == np.uint8 and (semantic == np.array([10, 50])[SEMANTIC]).all()
 
 
 def test_all_kinds_of_a_universal_model(tmp_path):
@@ -83,26 +89,34 @@ def test_all_kinds_of_a_universal_model(tmp_path):
         "panoptic.json",
         "panoptic/photo.png",
         "pictures/photo.jpg",
+        "results.jsonl",
         "semantic/photo.png",
     ]
     (detection,) = json.loads((folder / "instances.json").read_text())
     assert detection["image_id"] == 7 and detection["category_id"] == 10
-    assert (mask_utils.decode(detection["segmentation"]) == (CATEGORY_MAP == 10)).all()
+    assert (mask_utils.decode(detection["segmentation"]) == (SEMANTIC == 0)).all()
     content = json.loads((folder / "images.json").read_text())
     assert content == {"images": IMAGES, "categories": CATEGORIES}
 
 
 def test_boxes(tmp_path):
     folder = written(tmp_path / "out", "boxes")
-    assert files_in(folder) == ["detections.json", "images.json", "pictures/photo.jpg"]
-    assert json.loads((folder / "detections.json").read_text()) == [{"image_id": 7, **BOX}]
+    assert files_in(folder) == [
+        "detections.json",
+        "images.json",
+        "pictures/photo.jpg",
+        "results.jsonl",
+    ]
+    assert json.loads((folder / "detections.json").read_text()) == [
+        {"image_id": 7, "category_id": 10, "score": 0.5, "bbox": [0, 0, 45, 60]}
+    ]
 
 
 @pytest.mark.parametrize(
     ("kind", "pictures", "expected"),
     [
-        ("instance", True, ["images.json", "instances.json"]),
-        ("panoptic", False, ["panoptic.json", "panoptic/photo.png"]),
+        ("instance", False, ["images.json", "instances.json", "results.jsonl"]),
+        ("panoptic", False, ["panoptic.json", "panoptic/photo.png", "results.jsonl"]),
     ],
 )
 def test_results_without_pictures(tmp_path, kind, pictures, expected):
@@ -110,22 +124,86 @@ def test_results_without_pictures(tmp_path, kind, pictures, expected):
     assert files_in(folder) == expected and not (folder / "pictures").exists()
 
 
-def test_a_panel_shows_the_panoptic_result_or_else_the_classes():
-    _, ids, segments = panel_of(predicted("panoptic", "semantic"))
-    assert ids is ID_MAP and segments is SEGMENTS
-    _, ids, segments = panel_of(predicted("semantic"))
-    assert (ids == CATEGORY_MAP + 1).all()
-    assert [(segment["id"], segment["category_id"]) for segment in segments] == [(11, 10), (51, 50)]
+def add_images(folder: PredictionFolder, places) -> None:
+    for place in places:
+        name = f"photo{place}"
+        if name not in folder.done:
+            one = replace(predicted("panoptic", "instance"), name=name)
+            folder.add(one, place + 1, place)
 
 
-def test_category_ids_from_256_on_have_16_bits():
-    png = encode_category_png(np.array([[3, 300]]))
-    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
-    assert decoded.dtype == np.uint16 and decoded.tolist() == [[3, 300]]
+def contents(folder) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files_in(folder)}
 
 
-def test_a_jpg_keeps_the_order_of_colours():
-    picture = np.zeros((16, 16, 3), np.uint8)
-    picture[..., 0] = 255
-    bgr = cv2.imdecode(np.frombuffer(encode_jpg(picture), np.uint8), cv2.IMREAD_COLOR)
-    assert bgr[..., 2].min() > 200 and bgr[..., :2].max() < 50
+def kept(folder, **options) -> PredictionFolder:
+    return PredictionFolder(
+        folder, CATEGORIES, pictures=False, kinds=("panoptic", "instance"), **options
+    )
+
+
+@pytest.mark.parametrize("cut", [0, 1, 40])
+def test_an_interrupted_run_ends_in_the_same_bytes(tmp_path, cut):
+    """The last line may be cut off, its image's files may be whole or not."""
+    unbroken = kept(tmp_path / "unbroken")
+    add_images(unbroken, range(6))
+    unbroken.finish()
+    add_images(kept(tmp_path / "broken"), range(3))
+    log = tmp_path / "broken" / "results.jsonl"
+    log.write_bytes(log.read_bytes()[: -cut or None])
+    resumed = kept(tmp_path / "broken", resume=True)
+    assert len(resumed) == (2 if cut else 3)
+    add_images(resumed, range(6))
+    resumed.finish()
+    assert contents(tmp_path / "broken") == contents(tmp_path / "unbroken")
+
+
+def test_a_finished_run_can_be_resumed_without_change(tmp_path):
+    folder = kept(tmp_path)
+    add_images(folder, range(2))
+    folder.finish()
+    before = contents(tmp_path)
+    resumed = kept(tmp_path, resume=True)
+    assert len(resumed) == 2
+    resumed.finish()
+    assert contents(tmp_path) == before
+
+
+def test_temporary_files_of_a_killed_run_are_removed(tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", "pass"])
+    killed.wait()
+    folder = kept(tmp_path)
+    add_images(folder, range(1))
+    mine = f"-{os.getpid()}.tmp"
+    with atomic_path(tmp_path / "panoptic" / "a.png") as temporary:
+        assert mine in temporary.name
+        left = temporary.with_name(temporary.name.replace(mine, f"-{killed.pid}.tmp"))
+        left.touch()
+        temporary.touch()
+        kept(tmp_path, resume=True)
+        assert not left.exists() and temporary.exists(), "that of a living process stays"
+
+
+def test_without_resume_the_log_starts_again(tmp_path):
+    add_images(kept(tmp_path), range(3))
+    assert len(kept(tmp_path)) == 0
+
+
+def test_results_of_other_settings_are_not_continued(tmp_path):
+    add_images(kept(tmp_path, settings={"checkpoint": "a.pth"}), range(1))
+    message = r"results\.jsonl was written with checkpoint=\"a\.pth\", not \"b\.pth\""
+    with pytest.raises(InputError, match=message):
+        kept(tmp_path, settings={"checkpoint": "b.pth"}, resume=True)
+
+
+def test_the_last_shard_makes_the_files_of_all(tmp_path):
+    whole = kept(tmp_path / "whole")
+    add_images(whole, range(7))
+    whole.finish()
+    for number in (3, 1, 2):
+        part = kept(tmp_path / "parts", shard=(number, 3))
+        add_images(part, range(number - 1, 7, 3))
+        assert part.finish() == (number == 2), "the last to end"
+    for name in ("panoptic.json", "instances.json", "images.json"):
+        expected = (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "parts" / name).read_bytes() == expected

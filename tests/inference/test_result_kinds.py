@@ -25,7 +25,7 @@ def test_a_model_is_for_what_its_config_says(name, kinds, configs):
 
 def test_a_segmentor_gives_no_instances(configs):
     config = load_config(configs / "m2f_r50_ade20k-semantic.py")
-    with pytest.raises(InputError, match="EncoderDecoder gives only semantic results, not inst"):
+    with pytest.raises(InputError, match="SemanticSegmentor gives only semantic results, not inst"):
         give_kinds(config, ["semantic", "instance"])
 
 

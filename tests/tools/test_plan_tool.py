@@ -51,7 +51,7 @@ def test_the_table_has_the_ten_rows_nearest_to_the_budget(run_tool, monkeypatch,
 def test_a_backbone_without_rows_in_the_paper_gets_no_figures(run_tool):
     status, out, _ = run_tool("plan.py", "--backbone", "swin-s", "--budget", 99, *SHAPE)
     assert status == 0
-    assert "(paper)" in out and "Swin-T's give the order" in out
+    assert "(paper)" in out and "rows with Swin-T rank the encoders" in out
     assert "52." not in out
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers.toy_training import ToyDataset, toy_runner
 from mmengine.evaluator import BaseMetric
+from mmengine.fileio import LocalBackend
 from mmengine.registry import METRICS
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
@@ -158,3 +159,62 @@ def test_an_unwritable_folder_is_said_before_training(tmp_path):
     with pytest.raises(InputError, match="cannot be written to"):
         runner.train()
     assert runner.iter == 0
+
+
+def resumed_elsewhere(tmp_path, monkeypatch, change=lambda info: None):
+    """Train in one folder, resume with its checkpoint in another, and return the other's info."""
+    runner_of(tmp_path / "first", save_best="acc").train()
+    file = tmp_path / "first" / "iter_6.pth"
+    content = load_checkpoint(file)
+    change(content["message_hub"]["runtime_info"])
+    torch.save(content, tmp_path / "changed.pth")
+    monkeypatch.setattr(RisingMetric, "count", 10)
+    runner = runner_of(tmp_path / "second", max_iters=10, save_best="acc")
+    runner._resume, runner._load_from = True, str(tmp_path / "changed.pth")
+    runner.train()
+    return runner.message_hub.runtime_info
+
+
+def test_a_resume_in_another_folder_leaves_the_first_ones_files(tmp_path, monkeypatch):
+    info = resumed_elsewhere(tmp_path, monkeypatch)
+    assert files(tmp_path / "first") == {"iter_6.pth", "best_acc_iter_6.pth", "last_checkpoint"}
+    assert files(tmp_path / "second") == {"iter_10.pth", "best_acc_iter_10.pth", "last_checkpoint"}
+    assert info["best_ckpt"] == str(tmp_path / "second" / "best_acc_iter_10.pth")
+
+
+def test_a_folder_as_best_checkpoint_is_not_removed(tmp_path, monkeypatch):
+    guard = tmp_path / "guard"
+    (guard / "best_acc_iter_6.pth").mkdir(parents=True)
+    (guard / "best_acc_iter_6.pth" / "mine.txt").write_text("mine")
+    best = dict(best_ckpt=str(guard / "best_acc_iter_6.pth"), best_ckpt_acc=str(guard))
+    resumed_elsewhere(tmp_path, monkeypatch, lambda info: info.update(best, best_score=1.0))
+    assert (guard / "best_acc_iter_6.pth" / "mine.txt").read_text() == "mine"
+
+
+def test_a_start_sweeps_what_a_killed_run_left(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalBackend, "remove", lambda *_: None)
+        runner_of(tmp_path, save_best="acc").train()
+    left = {"iter_2.pth", "iter_4.pth", "best_acc_iter_2.pth", "best_acc_iter_4.pth"}
+    current = {"iter_6.pth", "best_acc_iter_6.pth", "last_checkpoint"}
+    assert files(tmp_path) == left | current
+    monkeypatch.setattr(RisingMetric, "count", -10)
+    (tmp_path / "iter_7.pth").write_text("of another run, from before")
+    os.utime(tmp_path / "iter_7.pth", (0, 0))
+    (tmp_path / "iter_8.pth").write_text("written, and not yet named as the last")
+    resumed = runner_of(tmp_path, max_iters=6, save_best="acc")
+    resumed._resume = True
+    resumed.train()
+    # Each save states only what it is to remove itself; those before it are not known any more.
+    swept = {"iter_8.pth", "best_acc_iter_4.pth"}
+    assert files(tmp_path) == (left | current | {"iter_7.pth"}) - swept
+
+
+def test_a_new_run_removes_no_checkpoints_of_an_earlier_one(tmp_path):
+    (tmp_path / "iter_100.pth").write_text("mine")
+    runner_of(tmp_path).train()
+    assert "iter_100.pth" in files(tmp_path)
+    resumed = runner_of(tmp_path, max_iters=8)
+    resumed._resume = True
+    resumed.train()
+    assert files(tmp_path) == {"iter_100.pth", "iter_8.pth", "last_checkpoint"}

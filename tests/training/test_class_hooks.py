@@ -77,7 +77,7 @@ def test_classes_without_stuff_are_things():
 
 def test_a_class_that_the_file_lacks_would_shift_the_labels_of_the_others():
     dataset = SimpleNamespace(metainfo={"classes": ("a", "b")}, ann_file="few.json", cat_ids=[7])
-    with pytest.raises(InputError, match=r"few\.json has 1 of its dataset's 2 classes"):
+    with pytest.raises(InputError, match=r"few\.json has 1 of the config's 2 classes"):
         check_class_counts(model_for(2, 0), SimpleNamespace(dataset=dataset, metainfo={}))
 
 

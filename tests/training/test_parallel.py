@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from mmproscale.training.parallel import train_on_cpus
 
+
 @pytest.mark.slow
 def test_batch_norms_are_over_all_processes(tmp_path):
     kinds = [{}, dict(momentum=None), dict(affine=False)]

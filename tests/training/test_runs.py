@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS, METRICS, MODELS, Registry
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mmproscale.errors import InputError
 from mmproscale.evaluation import UniversalSegMetric
@@ -20,6 +21,7 @@ from mmproscale.training.runs import (
     keep_predictions,
     list_classes,
     report_exits,
+    resume,
     scale_learning_rate,
     score_kinds,
     set_up_run,
@@ -173,6 +175,7 @@ def test_a_runner_gets_the_checks_and_safe_saving(tmp_path):
     config = toy_config(tmp_path, default_hooks=dict(checkpoint=dict(type="CheckpointHook")))
     runner = build_runner(config)
     checks = {"ClassCheckHook", "ClassNamesHook", "CheckpointMatchHook", "GroundTruthCheckHook"}
+    checks |= {"ResumeHook", "FiniteNumbersHook"}
     assert checks < hook_classes(runner)
     assert any(type(hook) is AtomicCheckpointHook for hook in runner.hooks)
 
@@ -198,6 +201,36 @@ def test_a_config_that_does_not_fit_is_one_line(tmp_path, model, message):
     with pytest.raises(InputError, match=message) as caught:
         build_runner(config)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "loop"),
+    [
+        (dict(type="IterBasedTrainLoop", max_iters=2), "mmproscale.ResumableIterLoop"),
+        (dict(by_epoch=False, max_iters=2), "mmproscale.ResumableIterLoop"),
+        (dict(by_epoch=True, max_epochs=2), "mmproscale.ResumableEpochLoop"),
+        (dict(type=EpochBasedTrainLoop, max_epochs=2), "mmproscale.ResumableEpochLoop"),
+        (dict(type=type("OwnLoop", (IterBasedTrainLoop,), {}), max_iters=2), None),
+    ],
+)
+def test_stock_loops_are_replaced(tmp_path, monkeypatch, settings, loop):
+    built = []
+    monkeypatch.setattr(Runner, "from_cfg", lambda config: built.append(config.train_cfg))
+    with pytest.raises(AttributeError):  # of the runner, which is not built
+        build_runner(toy_config(tmp_path, train_cfg=settings))
+    (train_cfg,) = built
+    assert train_cfg["type"] == (loop or settings["type"])
+    assert "by_epoch" not in train_cfg or loop is None
+
+
+def test_resume_takes_a_file_or_the_latest():
+    config = Config(dict(custom_hooks=[dict(type="Other"), dict(type="mmproscale.ResumeHook")]))
+    resume(config, "auto", "refuse")
+    assert config.resume and config.load_from is None
+    hook = dict(type="mmproscale.ResumeHook", changed_schedule="refuse")
+    assert config.custom_hooks == [dict(type="Other"), hook]
+    resume(config, "a.pth", "apply")
+    assert config.load_from == "a.pth" and len(config.custom_hooks) == 2
 
 
 def test_figures_are_written_as_the_metric_returns_them(tmp_path):

@@ -12,6 +12,7 @@ from mmproscale.utils.atomic_files import (
     atomic_write_bytes,
     atomic_write_text,
     ensure_writable_dir,
+    sweep_temporary_files,
 )
 
 
@@ -70,3 +71,39 @@ def test_a_folder_that_takes_no_files():
     # Even root cannot make a file there.
     with pytest.raises(InputError, match="/proc/nothing cannot be written to"):
         ensure_writable_dir("/proc/nothing")
+
+
+def dead_process() -> int:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return child
+
+
+def test_temporary_files_of_dead_processes_are_swept(tmp_path):
+    with atomic_path(tmp_path / "a.pth") as temporary:
+        temporary.write_text("being written")
+        left = temporary.name.replace(str(os.getpid()), str(dead_process()))
+        (tmp_path / left).write_text("half a file")
+        assert sweep_temporary_files(tmp_path) == [tmp_path / left]
+    assert os.listdir(tmp_path) == ["a.pth"]
+
+
+def test_a_file_of_another_machine_is_swept_after_a_day(tmp_path):
+    file = tmp_path / ".a.pth.0123abcd-5.tmp.pth"
+    file.touch()
+    assert sweep_temporary_files(tmp_path) == []
+    os.utime(file, (0, 0))
+    assert sweep_temporary_files(tmp_path) == [file]
+
+
+def test_files_with_other_names_links_and_folders_are_not_swept(tmp_path):
+    names = ["a.tmp", ".a.tmp", ".a.5.tmp", ".git", ".a.0123abcd-5.tmp.d/x", "b.0123abcd-5.tmp"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".c.0123abcd-5.tmp").symlink_to(tmp_path / "a.tmp")
+    assert sweep_temporary_files(tmp_path) == []
+    assert sweep_temporary_files(tmp_path / "none") == []

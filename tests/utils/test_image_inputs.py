@@ -1,11 +1,12 @@
 """Which files a path means, and what their results are called."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from mmproscale.errors import InputError
-from mmproscale.utils.image_inputs import find_images, image_ids, result_names
+from mmproscale.utils.image_inputs import expand_inputs, find_images, image_ids, result_names
 
 
 @pytest.fixture
@@ -60,3 +61,28 @@ def test_ids_are_the_names_where_these_are_numbers():
     assert image_ids(["000000439180", "000000142238"]) == [439180, 142238]
     assert image_ids(["1", "01"]) == [1, 2]
     assert image_ids(["frame", "7"]) == [1, 2]
+
+
+def test_inputs_of_a_command_line(tmp_path):
+    for name in ("a.jpg", "b.png", "clip.MP4"):
+        (tmp_path / name).touch()
+    (tmp_path / "list.txt").write_text(f"{tmp_path}/b.png\n\n  {tmp_path}/a.jpg \n")
+    images, videos = expand_inputs([f"@{tmp_path}/list.txt", str(tmp_path / "*.jpg"), "0"])
+    assert images == [tmp_path / "b.png", tmp_path / "a.jpg"], "each once"
+    assert videos == [0]
+    assert expand_inputs([f"{tmp_path}/clip.MP4"]) == ([], [f"{tmp_path}/clip.MP4"])
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("@none.txt", "list none.txt cannot be read"),
+        ("@empty.txt", "list empty.txt names no image"),
+        ("clip.avi", "clip.avi not found: name a video"),
+    ],
+)
+def test_inputs_that_are_not_there(tmp_path, monkeypatch, source, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").touch()
+    with pytest.raises(InputError, match=re.escape(text)):
+        expand_inputs([source])

@@ -17,7 +17,9 @@ def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("folder", metavar="DIR", help="folder of labelme's files")
     classes = parser.add_mutually_exclusive_group(required=True)
-    classes.add_argument("--things", nargs="*", metavar="LABEL", help="all others are stuff")
+    classes.add_argument(
+        "--things", nargs="*", metavar="LABEL", help="labels of things; all other labels are stuff"
+    )
     classes.add_argument(
         "--classes", metavar="FILE", help="class file as for from_maps.py; its names are labels"
     )

@@ -15,7 +15,9 @@ from mmproscale.cli.conversion import add_output_options, destination_of, write_
 def parse_args() -> Namespace:
     """Return the command line's options."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=Path, required=True, metavar="DIR", help="images")
+    parser.add_argument(
+        "--images", type=Path, required=True, metavar="DIR", help="folder of the images"
+    )
     parser.add_argument(
         "--semantic", type=Path, required=True, metavar="DIR", help="a class id for each pixel"
     )
@@ -33,7 +35,12 @@ def parse_args() -> Namespace:
         help='JSON list of {"id": 1, "name": "road", "isthing": 0, "color": [128, 64, 128]}',
     )
     parser.add_argument(
-        "--ignore", type=int, nargs="*", default=[255], metavar="ID", help="void; default: 255"
+        "--ignore",
+        type=int,
+        nargs="*",
+        default=[255],
+        metavar="ID",
+        help="class ids that are void; default: 255",
     )
     for option in ("--semantic-suffix", "--instance-suffix"):
         parser.add_argument(

@@ -14,10 +14,16 @@ def parse_args() -> Namespace:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("panoptic", nargs="+", type=Path, help="one or more panoptic_SPLIT.json")
     parser.add_argument(
-        "--seg", type=Path, metavar="DIR", help="folder of its PNGs; default: the JSON's name"
+        "--seg",
+        type=Path,
+        metavar="DIR",
+        help="folder of the PNGs; default: the JSON's path without .json",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="default: instances_SPLIT.json next to it"
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="file to write; default: instances_SPLIT.json next to the JSON",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
     args = parser.parse_args()

@@ -6,9 +6,6 @@ backbone = dict(
     depths=[2, 2, 18, 2],
     num_heads=[4, 8, 16, 32],
     window_size=12,
-    init_cfg=dict(
-        checkpoint="https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
-        "swin_base_patch4_window12_384_22k.pth"
-    ),
+    init_cfg=dict(checkpoint=_base_.official_weights + "swin_base_patch4_window12_384_22k.pth"),
 )
 backbone_channels = [128, 256, 512, 1024]

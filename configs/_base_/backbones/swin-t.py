@@ -1,4 +1,5 @@
 # Swin-T, pretrained on ImageNet-1k. A model takes both variables, and drops its ResNet.
+official_weights = "https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
 backbone = dict(
     _delete_=True,
     type="mmdet.SwinTransformer",
@@ -13,9 +14,7 @@ backbone = dict(
     out_indices=(0, 1, 2, 3),
     convert_weights=True,  # from the names of the official release
     init_cfg=dict(
-        type="Pretrained",
-        checkpoint="https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
-        "swin_tiny_patch4_window7_224.pth",
+        type="Pretrained", checkpoint=official_weights + "swin_tiny_patch4_window7_224.pth"
     ),
 )
 backbone_channels = [96, 192, 384, 768]

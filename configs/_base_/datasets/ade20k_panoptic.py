@@ -25,23 +25,18 @@ test_size = dict(type="Resize", scale=(2560, 640), keep_ratio=True)
 test_pipeline = [_base_.load_image, test_size, _base_.pack_image]
 
 files = dict(type="mmproscale.PanopticDataset", data_root=data_root, hint=hint)
+train = dict(
+    ann_file="ade20k_panoptic_train.json",
+    data_prefix=dict(img="images/training/", seg="ade20k_panoptic_train/"),
+)
+val = dict(
+    ann_file="ade20k_panoptic_val.json",
+    data_prefix=dict(img="images/validation/", seg="ade20k_panoptic_val/"),
+)
 train_dataloader = dict(
-    dataset=dict(
-        files,
-        ann_file="ade20k_panoptic_train.json",
-        data_prefix=dict(img="images/training/", seg="ade20k_panoptic_train/"),
-        filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(files, **train, filter_cfg=dict(filter_empty_gt=True), pipeline=train_pipeline)
 )
-val_dataloader = dict(
-    dataset=dict(
-        files,
-        ann_file="ade20k_panoptic_val.json",
-        data_prefix=dict(img="images/validation/", seg="ade20k_panoptic_val/"),
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(dataset=dict(files, **val, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(
     type="mmproscale.UniversalSegMetric",
@@ -57,4 +52,4 @@ model_settings = dict(
     panoptic_head=dict(classes, loss_cls=dict(class_weight=class_weight)),
     panoptic_fusion_head=classes,
 )
-del test_size, files, classes, class_weight
+del test_size, files, train, val, classes, class_weight

@@ -30,20 +30,10 @@ test_pipeline = [
 ]
 
 files = dict(type="mmproscale.ADE20KSemanticDataset", data_root=data_root, hint=hint)
-train_dataloader = dict(
-    dataset=dict(
-        files,
-        data_prefix=dict(img_path="images/training", seg_map_path="annotations/training"),
-        pipeline=train_pipeline,
-    )
-)
-val_dataloader = dict(
-    dataset=dict(
-        files,
-        data_prefix=dict(img_path="images/validation", seg_map_path="annotations/validation"),
-        pipeline=test_pipeline,
-    )
-)
+train = dict(img_path="images/training", seg_map_path="annotations/training")
+val = dict(img_path="images/validation", seg_map_path="annotations/validation")
+train_dataloader = dict(dataset=dict(files, data_prefix=train, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(files, data_prefix=val, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
 test_evaluator = val_evaluator
@@ -51,5 +41,5 @@ test_evaluator = val_evaluator
 segmentor = dict(
     data_preprocessor=dict(size=crop_size), test_cfg=dict(crop_size=crop_size, stride=(341, 341))
 )
-decode_head = dict(num_classes=num_classes, loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]))
-del files
+head = dict(num_classes=num_classes, loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]))
+del files, train, val

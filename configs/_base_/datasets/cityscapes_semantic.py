@@ -34,20 +34,10 @@ test_pipeline = [
 ]
 
 files = dict(type="mmproscale.CityscapesSemanticDataset", data_root=data_root, hint=hint)
-train_dataloader = dict(
-    dataset=dict(
-        files,
-        data_prefix=dict(img_path="leftImg8bit/train", seg_map_path="gtFine/train"),
-        pipeline=train_pipeline,
-    )
-)
-val_dataloader = dict(
-    dataset=dict(
-        files,
-        data_prefix=dict(img_path="leftImg8bit/val", seg_map_path="gtFine/val"),
-        pipeline=test_pipeline,
-    )
-)
+train = dict(img_path="leftImg8bit/train", seg_map_path="gtFine/train")
+val = dict(img_path="leftImg8bit/val", seg_map_path="gtFine/val")
+train_dataloader = dict(dataset=dict(files, data_prefix=train, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(files, data_prefix=val, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])
 test_evaluator = val_evaluator
@@ -55,5 +45,5 @@ test_evaluator = val_evaluator
 segmentor = dict(
     data_preprocessor=dict(size=crop_size), test_cfg=dict(crop_size=crop_size, stride=(341, 683))
 )
-decode_head = dict(num_classes=num_classes, loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]))
-del files
+head = dict(num_classes=num_classes, loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]))
+del files, train, val

@@ -22,28 +22,17 @@ test_size = dict(type="Resize", scale=(1333, 800), keep_ratio=True)
 test_pipeline = [_base_.load_image, test_size, _base_.pack_image]
 
 files = dict(type="mmproscale.InstanceDataset", data_root=data_root)
+train = dict(ann_file="annotations/instances_train2017.json", data_prefix=dict(img="train2017/"))
+val = dict(ann_file="annotations/instances_val2017.json", data_prefix=dict(img="val2017/"))
 train_dataloader = dict(
     sampler=dict(type="DefaultSampler"),
     batch_sampler=dict(type="AspectRatioBatchSampler"),
-    dataset=dict(
-        files,
-        ann_file="annotations/instances_train2017.json",
-        data_prefix=dict(img="train2017/"),
-        filter_cfg=dict(filter_empty_gt=False),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(files, **train, filter_cfg=dict(filter_empty_gt=False), pipeline=train_pipeline),
 )
-val_dataloader = dict(
-    dataset=dict(
-        files,
-        ann_file="annotations/instances_val2017.json",
-        data_prefix=dict(img="val2017/"),
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(dataset=dict(files, **val, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(
     type="CocoMetric", ann_file=data_root + "annotations/instances_val2017.json", metric="bbox"
 )
 test_evaluator = val_evaluator
-del test_size, files, resize, resize_to_crop, crop
+del test_size, files, train, val, resize, resize_to_crop, crop

@@ -16,25 +16,22 @@ test_size = dict(type="Resize", scale=(1333, 800), keep_ratio=True)
 test_pipeline = [_base_.load_image, test_size, _base_.pack_image]
 
 files = dict(type="mmproscale.PanopticDataset", data_root=data_root)
+train = dict(
+    ann_file="annotations/panoptic_train2017.json",
+    data_prefix=dict(img="train2017/", seg="annotations/panoptic_train2017/"),
+)
+val = dict(
+    ann_file="annotations/panoptic_val2017.json",
+    data_prefix=dict(img="val2017/", seg="annotations/panoptic_val2017/"),
+)
 train_dataloader = dict(
     sampler=dict(type="DefaultSampler"),
     batch_sampler=dict(type="AspectRatioBatchSampler"),
     dataset=dict(
-        files,
-        ann_file="annotations/panoptic_train2017.json",
-        data_prefix=dict(img="train2017/", seg="annotations/panoptic_train2017/"),
-        filter_cfg=dict(filter_empty_gt=True, min_size=32),
-        pipeline=train_pipeline,
+        files, **train, filter_cfg=dict(filter_empty_gt=True, min_size=32), pipeline=train_pipeline
     ),
 )
-val_dataloader = dict(
-    dataset=dict(
-        files,
-        ann_file="annotations/panoptic_val2017.json",
-        data_prefix=dict(img="val2017/", seg="annotations/panoptic_val2017/"),
-        pipeline=test_pipeline,
-    ),
-)
+val_dataloader = dict(dataset=dict(files, **val, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(
     type="mmproscale.UniversalSegMetric",
@@ -50,4 +47,4 @@ model_settings = dict(
     panoptic_head=dict(classes, loss_cls=dict(class_weight=class_weight)),
     panoptic_fusion_head=classes,
 )
-del test_size, files, classes, class_weight
+del test_size, files, train, val, classes, class_weight

@@ -10,25 +10,14 @@ train_pipeline = [_base_.load_image, load_boxes, _base_.flip, resize, _base_.pac
 test_pipeline = [_base_.load_image, resize, _base_.pack_image]
 
 files = dict(type="mmproscale.InstanceDataset", data_root=data_root, hint=hint)
+train = dict(ann_file="annotations/instances_train.json", data_prefix=dict(img="train/"))
+val = dict(ann_file="annotations/instances_val.json", data_prefix=dict(img="val/"))
 train_dataloader = dict(
     num_workers=1,
-    dataset=dict(
-        files,
-        ann_file="annotations/instances_train.json",
-        data_prefix=dict(img="train/"),
-        filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(files, **train, filter_cfg=dict(filter_empty_gt=True), pipeline=train_pipeline),
 )
 val_dataloader = dict(
-    batch_size=8,
-    num_workers=1,
-    dataset=dict(
-        files,
-        ann_file="annotations/instances_val.json",
-        data_prefix=dict(img="val/"),
-        pipeline=test_pipeline,
-    ),
+    batch_size=8, num_workers=1, dataset=dict(files, **val, pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(
@@ -36,4 +25,4 @@ val_evaluator = dict(
 )
 test_evaluator = val_evaluator
 model_settings = dict(bbox_head=dict(num_classes=4))
-del load_boxes, files, resize
+del load_boxes, files, train, val, resize

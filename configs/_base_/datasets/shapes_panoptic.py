@@ -10,26 +10,21 @@ test_size = dict(type="Resize", scale=(128, 128), keep_ratio=True)
 test_pipeline = [_base_.load_image, test_size, _base_.pack_image]
 
 files = dict(type="mmproscale.PanopticDataset", data_root=data_root, hint=hint)
+train = dict(
+    ann_file="annotations/panoptic_train.json",
+    data_prefix=dict(img="train/", seg="annotations/panoptic_train/"),
+)
+val = dict(
+    ann_file="annotations/panoptic_val.json",
+    data_prefix=dict(img="val/", seg="annotations/panoptic_val/"),
+)
 train_dataloader = dict(
     batch_size=4,
     num_workers=1,
-    dataset=dict(
-        files,
-        ann_file="annotations/panoptic_train.json",
-        data_prefix=dict(img="train/", seg="annotations/panoptic_train/"),
-        filter_cfg=dict(filter_empty_gt=True),
-        pipeline=train_pipeline,
-    ),
+    dataset=dict(files, **train, filter_cfg=dict(filter_empty_gt=True), pipeline=train_pipeline),
 )
 val_dataloader = dict(
-    batch_size=8,
-    num_workers=1,
-    dataset=dict(
-        files,
-        ann_file="annotations/panoptic_val.json",
-        data_prefix=dict(img="val/", seg="annotations/panoptic_val/"),
-        pipeline=test_pipeline,
-    ),
+    batch_size=8, num_workers=1, dataset=dict(files, **val, pipeline=test_pipeline)
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(
@@ -45,4 +40,4 @@ model_settings = dict(
     panoptic_head=dict(classes, loss_cls=dict(class_weight=class_weight)),
     panoptic_fusion_head=classes,
 )
-del load_panoptic, test_size, files, classes, class_weight
+del load_panoptic, test_size, files, train, val, classes, class_weight

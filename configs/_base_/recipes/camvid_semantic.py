@@ -32,5 +32,5 @@ test_evaluator = dict(val_evaluator)
 segmentor = dict(
     data_preprocessor=dict(size=crop_size), test_cfg=dict(crop_size=crop_size, stride=(128, 171))
 )
-decode_head = dict(num_classes=num_classes, loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]))
+head = dict(num_classes=num_classes, loss_cls=dict(class_weight=[1.0] * num_classes + [0.1]))
 default_hooks = dict(checkpoint=dict(interval=500, max_keep_ckpts=1))

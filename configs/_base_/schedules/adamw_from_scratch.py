@@ -10,6 +10,7 @@ optim_wrapper = dict(
             "query_feat": no_decay,
             "level_embed": no_decay,
             "level_encoding": no_decay,
+            "relative_position_bias_table": no_decay,  # Swin
         },
         norm_decay_mult=0.0,
     ),

@@ -3,17 +3,12 @@
 _base_ = "./detr_adamw.py"
 epoch = 3697  # iterations: 118,287 images
 max_iters = 50 * epoch
-milestones = [40 * epoch]
 slow = dict(lr_mult=0.1)
 optim_wrapper = dict(
     optimizer=dict(lr=2e-4),
     paramwise_cfg=dict(custom_keys={"sampling_offsets": slow, "reference_points": slow}),
 )
-param_scheduler = [
-    dict(
-        type="MultiStepLR", begin=0, end=max_iters, by_epoch=False, milestones=milestones, gamma=0.1
-    )
-]
+param_scheduler = [dict(_base_.fall, end=max_iters, milestones=[40 * epoch])]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=epoch)
 auto_scale_lr = dict(base_batch_size=32)
-del epoch, max_iters, milestones, slow
+del epoch, max_iters, slow

@@ -6,3 +6,4 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=0.1, norm_type=2),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=16)
+fall = dict(type="MultiStepLR", begin=0, by_epoch=False, gamma=0.1)

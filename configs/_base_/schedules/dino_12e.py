@@ -2,11 +2,6 @@
 _base_ = "./detr_adamw.py"
 epoch = 7393  # iterations: 118,287 images
 max_iters = 12 * epoch
-milestones = [11 * epoch]
-param_scheduler = [
-    dict(
-        type="MultiStepLR", begin=0, end=max_iters, by_epoch=False, milestones=milestones, gamma=0.1
-    )
-]
+param_scheduler = [dict(_base_.fall, end=max_iters, milestones=[11 * epoch])]
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=epoch)
-del epoch, max_iters, milestones
+del epoch, max_iters

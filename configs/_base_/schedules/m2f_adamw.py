@@ -1,5 +1,5 @@
 # Mask2Former's optimizer: the pretrained backbone learns at a tenth of the rate, and neither norms
-# nor embeddings decay. A schedule adds how long it runs and how the rate falls.
+# nor embeddings decay. A schedule adds its length and takes one of the falls of the rate.
 no_decay = dict(lr_mult=1.0, decay_mult=0.0)
 # A custom key overrules norm_decay_mult, and the longest in a parameter's name counts. So these,
 # for norms and position tables, are longer than "backbone", and are in no name of a head.
@@ -30,4 +30,6 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=0.01, norm_type=2),
 )
 auto_scale_lr = dict(enable=False, base_batch_size=16)
+polynomial = dict(type="PolyLR", power=0.9, eta_min=0.0, begin=0, by_epoch=False)
+two_falls = dict(type="MultiStepLR", begin=0, by_epoch=False, gamma=0.1)
 del no_decay, backbone_no_decay

@@ -2,8 +2,6 @@
 # own code and in mmseg's configs.
 _base_ = "./m2f_adamw.py"
 max_iters = 90000
-param_scheduler = dict(
-    type="PolyLR", power=0.9, eta_min=0.0, begin=0, end=max_iters, by_epoch=False
-)
+param_scheduler = dict(_base_.polynomial, end=max_iters)
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=5000)
 del max_iters

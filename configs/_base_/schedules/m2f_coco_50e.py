@@ -2,14 +2,11 @@
 _base_ = "./m2f_adamw.py"
 max_iters = 368750
 interval = 5000
-milestones = [327778, 355092]
-param_scheduler = dict(
-    type="MultiStepLR", begin=0, end=max_iters, by_epoch=False, milestones=milestones, gamma=0.1
-)
+param_scheduler = dict(_base_.two_falls, end=max_iters, milestones=[327778, 355092])
 train_cfg = dict(
     type="IterBasedTrainLoop",
     max_iters=max_iters,
     val_interval=interval,
     dynamic_intervals=[(max_iters // interval * interval + 1, max_iters)],
 )
-del max_iters, interval, milestones
+del max_iters, interval

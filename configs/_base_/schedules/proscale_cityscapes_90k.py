@@ -2,9 +2,6 @@
 # PRO-SCALE's paper has it; Mask2Former's own code lets it fall as a polynomial.
 _base_ = "./m2f_adamw.py"
 max_iters = 90000
-milestones = [81000, 85500]
-param_scheduler = dict(
-    type="MultiStepLR", begin=0, end=max_iters, by_epoch=False, milestones=milestones, gamma=0.1
-)
+param_scheduler = dict(_base_.two_falls, end=max_iters, milestones=[81000, 85500])
 train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=5000)
-del max_iters, milestones
+del max_iters

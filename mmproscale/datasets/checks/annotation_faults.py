@@ -28,7 +28,7 @@ class RepeatedValues:
     """Finder of values that occur twice in a list: one for each list and key.
 
     Args:
-        kind: the fault's.
+        kind: kind of the fault.
         what: ends the message: 'two {what}'.
         note: whether a repeated value is only worth a note.
     """
@@ -92,8 +92,8 @@ def image_reference_faults(value: Any, known: Mapping, file: str, field: str) ->
     Args:
         value: the id.
         known: image id -> anything, of every image.
-        file: the annotation file's name.
-        field: the id's place in it.
+        file: name of the annotation file.
+        field: place of the id in the file.
     """
     if not is_image_id(value):
         yield from _image_id(value, file, field)
@@ -135,11 +135,11 @@ def box_faults(
     """Yield the fault of a box: type, NaN or infinite, inverted, empty, outside the image.
 
     Args:
-        box: what should be [x, y, width, height] in pixels.
-        width: the image's, in pixels.
-        height: the image's, in pixels.
-        file: the annotation file's name.
-        field: the box's place in it.
+        box: the value, which should be [x, y, width, height] in pixels.
+        width: width of the image in pixels.
+        height: height of the image in pixels.
+        file: name of the annotation file.
+        field: place of the box in the file.
         empty_is_note: whether a box below a pixel is only worth a note.
     """
     if not isinstance(box, list) or len(box) != 4 or not all(is_number(side) for side in box):
@@ -197,8 +197,8 @@ def category_reference_faults(
     Args:
         value: the id.
         known: category id -> anything.
-        file: the annotation file's name.
-        field: the id's place in it.
+        file: name of the annotation file.
+        field: place of the id in the file.
         owner: names what has the category, e.g. 'segment 7 of 'a.jpg''.
     """
     if not is_int(value):

@@ -25,7 +25,8 @@ def order_categories(categories: Sequence[dict], path: str) -> list[dict]:
         path: the annotation file's name, for messages.
 
     Raises:
-        InputError: there are none or too many, a key is missing, an id or name is there twice.
+        InputError: there are no categories or too many, a key is missing, two categories have the
+            same id or name.
     """
     refuse(category_faults(categories, path))
     return sorted(categories, key=lambda category: not category["isthing"])

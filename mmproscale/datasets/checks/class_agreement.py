@@ -37,9 +37,9 @@ def class_count_faults(
 
     Args:
         found: the file's number of classes, or its numbers of thing and of stuff classes.
-        wanted: the model's.
+        wanted: the numbers of the model, in the same form.
         file: the annotation file.
-        key: the model's part that states its number, e.g. 'model.panoptic_head'.
+        key: config key that states the model's number, e.g. 'model.panoptic_head'.
     """
     if found == wanted:
         return
@@ -54,11 +54,11 @@ def class_count_faults(
 
 
 def stated_class_faults(stated: Mapping, found: Mapping, path: str) -> Iterator[Fault]:
-    """Yield faults of the class names that a config states: as sets they must be the file's.
+    """Yield faults of the class names that a config states: they must be the file's names.
 
     Args:
         stated: the config's metainfo, of which `CLASS_KEYS` are compared.
-        found: what `class_metainfo` made of the file.
+        found: result of `class_metainfo` for the file.
         path: the annotation file's name, for messages.
     """
     for key in CLASS_KEYS:
@@ -88,8 +88,8 @@ def unknown_class_faults(
 
     Args:
         stated: the names that the config states.
-        categories: the file's.
-        file: its name.
+        categories: categories of the file.
+        file: name of the file.
     """
     known = {category.get("name") for category in categories}
     unknown = [name for name in stated if name not in known]

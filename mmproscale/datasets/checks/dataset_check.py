@@ -31,7 +31,7 @@ WRONG_FORMAT = {"instances-not-panoptic", "panoptic-not-instances"}
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """Files of a dataset, and its user's expectations of them.
+    """Files of a dataset, and the requirements that they must meet.
 
     Args:
         ann_file: the JSON.
@@ -41,7 +41,7 @@ class DatasetFiles:
         need_annotations: False to accept images without ground truth.
         name: the dataset's name; empty for the JSON's.
         metainfo: names that a config states, as (key, names): 'classes', 'thing_classes', ...
-        things_first: whether the reader puts things first itself; mmdet's does not.
+        things_first: whether the reader puts things first itself; mmdet's reader does not.
         scored: whether a metric needs every image's panoptic ground truth.
         model_classes: the numbers of thing and stuff classes that the config states of its model.
         box_classes: the number of classes that the config states of its detector.
@@ -98,7 +98,7 @@ def compare_datasets(files: Sequence[DatasetFiles], reports: Sequence[DatasetRep
 
     Args:
         files: the datasets, the training set first.
-        reports: those that `check_dataset` made of them.
+        reports: results of `check_dataset` for these datasets.
     """
     first = next((place for place, report in enumerate(reports) if report.classes), None)
     if first is None:

@@ -23,7 +23,7 @@ class DatasetReport:
     """Collection of a dataset's faults, with the text of the first of each kind, and counts.
 
     Args:
-        name: the dataset's name: its annotation file, and where a config uses it.
+        name: name of the dataset: the annotation file, and its place in the config if there is one.
         limit: number of faults kept for each kind.
     """
 
@@ -101,8 +101,8 @@ def count_content(content: dict, panoptic: bool) -> dict[str, Any]:
     """Count what a COCO file lists: images, segments or instances, objects of each class.
 
     Args:
-        content: the parsed file, whose three lists are there; other faults don't matter.
-        panoptic: whether it lists segments, else instances.
+        content: the parsed file; it must have its three lists, and may have other faults.
+        panoptic: True if the file lists segments, False if it lists instances.
     """
     annotations, what = content["annotations"], "segments" if panoptic else "instances"
     lists = [a.get("segments_info") for a in annotations] if panoptic else [annotations]

@@ -36,10 +36,10 @@ class ImageTask:
 
     Args:
         img_path: the image; None to leave out an image that is known to be missing.
-        height: the JSON's, in pixels.
-        width: the JSON's, in pixels.
+        height: height in the JSON, in pixels.
+        width: width in the JSON, in pixels.
         png_path: the panoptic PNG, if there is one to read.
-        segments: its segments; `area` and `bbox` are compared where they are there.
+        segments: segments of the image; `area` and `bbox` are compared if they are present.
         ann_file: the JSON, for messages about `objects`.
         objects: instances: the place of each in the JSON, and its dict.
     """
@@ -100,7 +100,7 @@ def _turn_notes(path: str, is_square: bool) -> Iterator[Fault]:
         return
     if turn != UPRIGHT and (is_square or turn not in SIDEWAYS):
         problem = f"(image) has EXIF orientation {turn}: training turns it upright"
-        action = "see that its annotations fit it so, or store the pixels upright"
+        action = "check that the annotations fit the upright image, or store its pixels upright"
         yield Fault("image-turned", path, "", problem, action, note=True)
 
 
@@ -115,7 +115,7 @@ def check_images(tasks: Iterable[ImageTask], workers: int = 1) -> Iterator[Image
     """Yield the findings of each image, in the order of `tasks`.
 
     Args:
-        tasks: the images; of an iterator only a few are held at a time.
+        tasks: the images; an iterator is read a few at a time.
         workers: number of processes; 1 checks in this process.
 
     Raises:

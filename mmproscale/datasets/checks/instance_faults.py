@@ -38,8 +38,8 @@ def instance_faults(
     """Yield all faults of an instance file that show without drawing a mask.
 
     Args:
-        content: the parsed file, whose three lists are there (see `list_faults`).
-        file: its name.
+        content: the parsed file, which has its three lists (see `list_faults`).
+        file: name of the file.
         need_annotations: whether there must be an instance, as for training.
     """
     if any("segments_info" in annotation for annotation in content["annotations"][:1]):
@@ -96,11 +96,12 @@ def mask_faults(
     """Yield faults of an annotation's `segmentation`, or of its area and box compared with it.
 
     Args:
-        annotation: its other keys are sound; `bbox` and `area` are compared where they are there.
-        height: the image's, in pixels.
-        width: the image's, in pixels.
-        file: the annotation file's name.
-        record: the annotation's place in it.
+        annotation: the annotation, whose other keys are sound; `bbox` and `area` are compared if
+            present.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        file: name of the annotation file.
+        record: place of the annotation in the file.
     """
     faults = list(_mask_form(annotation, height, width, file, record))
     yield from faults or _against_mask(annotation, height, width, file, record)

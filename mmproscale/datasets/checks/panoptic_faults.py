@@ -33,7 +33,7 @@ def panoptic_faults(
 
     Args:
         content: the parsed file.
-        file: its name.
+        file: name of the file.
         need_annotations: False to accept images without ground truth (a test set).
     """
     yield from category_faults(content["categories"], file)

@@ -32,7 +32,7 @@ def map_segments(ids: np.ndarray, segment_ids: Sequence[int]) -> SegmentMap:
     """Find the segment of every pixel.
 
     Args:
-        ids: (H, W), every pixel's; 0 for void.
+        ids: (H, W) id of each pixel; 0 for void.
         segment_ids: distinct ids above 0.
     """
     known = np.array([0, *segment_ids], ids.dtype)
@@ -53,7 +53,7 @@ def segment_faults(
     """Yield faults between a PNG and its image's segments: ids on one side only, areas, boxes.
 
     Args:
-        ids: (H, W), every pixel's.
+        ids: (H, W) id of each pixel.
         found: `map_segments` of `ids`.
         segments: dicts with `id`; `area` and `bbox` (x, y, w, h) are compared where they are there.
         path: the PNG's name.

@@ -25,6 +25,7 @@ from mmproscale.utils.atomic_files import (
     atomic_write_text,
     ensure_writable_dir,
 )
+from mmproscale.utils.child_processes import stand_apart
 
 Progress = Callable[[str, int, int], None]
 
@@ -162,7 +163,7 @@ def _map(function: Callable, sources: Sequence, workers: int) -> Iterator:
     if workers == 1 or len(sources) < 2:
         yield from map(function, sources)
         return
-    pool = ProcessPoolExecutor(min(workers, len(sources)), _start_method())
+    pool = ProcessPoolExecutor(min(workers, len(sources)), _start_method(), stand_apart)
     try:
         for pending in [pool.submit(function, source) for source in sources]:
             yield pending.result()

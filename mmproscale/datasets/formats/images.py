@@ -17,7 +17,7 @@ SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return the Exif orientation of an image that Pillow opened, 1 to 8; 1 where it has none."""
+    """Return the Exif orientation, 1 to 8, of an image that Pillow opened; by default 1."""
     # Pillow would read all pixels of a PNG to look for Exif, which cameras do not write there.
     value = None if image.format == "PNG" else image.getexif().get(ExifTags.Base.Orientation)
     return value if value is not None and value in range(1, 9) else UPRIGHT
@@ -63,7 +63,7 @@ def unreadable(what: str, path: str, error: Exception | None = None) -> Fault:
     Args:
         what: 'image', 'png' or 'map'; begins the name of the fault's kind.
         path: the file.
-        error: what reading it raised, if anything.
+        error: error raised when the file was read, or None.
     """
     kind = "missing" if isinstance(error, FileNotFoundError) else "unreadable"
     reason = getattr(error, "strerror", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path as osp
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,10 @@ def encode_png(id_map: np.ndarray) -> bytes:
 
 
 def segments_of(
-    sem_seg: np.ndarray, categories: Sequence[dict[str, Any]], ignore_index: int | None = None
+    sem_seg: np.ndarray,
+    categories: Sequence[dict[str, Any]],
+    ignore_index: int | None = None,
+    scores: Mapping[int, float] | None = None,
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Split mmdet's panoptic map into COCO segments.
 
@@ -122,14 +125,15 @@ def segments_of(
             classes (which mmdet's fusion heads write) or ``ignore_index``.
         categories: in the order of labels, things first, as ``order_categories`` gives them.
         ignore_index: another label that means void.
+        scores: scores of values of ``sem_seg``, in 0..1.
 
     Returns:
         The id map, (H, W) int32 with 0 for void and segments numbered from 1, and one dict for
         each segment: ``id``, ``label``, ``category_id``, ``isthing``, ``iscrowd`` (0), ``area`` in
-        pixels, ``bbox`` as x, y, width, height in pixels.
+        pixels, ``bbox`` as x, y, width, height in pixels, and ``score`` where there is one.
 
     Raises:
-        InputError: a label that no category has: the model knows more classes than the data.
+        InputError: a label that no category has: the model has more classes than the data.
     """
     values, inverse = np.unique(sem_seg, return_inverse=True)
     labels = labels_of(values, len(categories), ignore_index)
@@ -137,7 +141,11 @@ def segments_of(
     # Ids are numbered again: label 0 without an instance would otherwise be written as void.
     ids = np.where(is_void, VOID, np.cumsum(~is_void)).astype(np.int32)
     id_map = ids[inverse.reshape(sem_seg.shape)]
-    return id_map, _segment_infos(id_map, labels[~is_void], categories)
+    segments = _segment_infos(id_map, labels[~is_void], categories)
+    for segment, value in zip(segments, values[~is_void].tolist(), strict=True):
+        if scores and value in scores:
+            segment["score"] = scores[value]
+    return id_map, segments
 
 
 def labels_of(values: np.ndarray, num_classes: int, ignore_index: int | None = None) -> np.ndarray:
@@ -150,7 +158,7 @@ def labels_of(values: np.ndarray, num_classes: int, ignore_index: int | None = N
         ignore_index: another label that means void.
 
     Raises:
-        InputError: a label is above those: the model knows more classes than the data.
+        InputError: a label is not among these: the model has more classes than the data.
     """
     labels = values % INSTANCE_OFFSET
     is_void = (labels == num_classes) | (values < 0)

@@ -1,7 +1,7 @@
 """Base of our COCO datasets: refuses missing files, and datasets without an image to train on."""
 
 import os.path as osp
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, NamedTuple
 
 from mmdet.datasets import CocoDataset
@@ -17,7 +17,7 @@ class Folder(NamedTuple):
     """Folder of a dataset.
 
     Attributes:
-        item_key: an item's key of the path of its file.
+        item_key: key of an item that holds the path of its file.
         what: name of one file in messages.
         content: name of all files in messages.
         for_tests: whether testing needs the folder.
@@ -33,8 +33,8 @@ class LocalCocoDataset(CocoDataset):
     """mmdet's COCO dataset, which refuses missing files by name (on local disks).
 
     Args:
-        hint: the way to get the data, for the message that `data_root` does not exist.
-        kwargs: those of mmdet's class.
+        hint: advice on getting the data, printed if `data_root` does not exist.
+        kwargs: arguments of mmdet's class.
 
     Raises:
         InputError: the root, a folder, the annotation file or a file that it names is missing; the
@@ -57,45 +57,46 @@ class LocalCocoDataset(CocoDataset):
         self._relative = dict(self.data_prefix, ann_file=self.ann_file)
         super()._join_prefix()
 
-    def filter_data(self) -> list[dict]:
-        """Return the images to train on: those that `filter_cfg` does not drop.
+    def filter_data(self) -> Sequence[dict]:
+        """Return the images to train on, without those that `filter_cfg` drops.
 
         Raises:
             InputError: no image is left.
         """
         if not self.data_list:
-            raise InputError(f"'{self.ann_file}' has no image: name a file that has some (ann_file)")
+            raise InputError(f"'{self.ann_file}' has no image: name another ann_file")
         if self.test_mode:
             return self.data_list
         config = self.filter_cfg or {}
         min_size, drop_empty = config.get("min_size", 0), config.get("filter_empty_gt", False)
-        kept = [
+        kept = self._items_to_train_on(min_size, drop_empty)
+        if not kept:
+            raise InputError(
+                f"'{self.ann_file}' has no image to train on: none of {len(self.data_list)} "
+                f"is annotated and at least {min_size} pixels wide and high (filter_cfg.min_size)"
+            )
+        return kept
+
+    def _items_to_train_on(self, min_size: int, drop_empty: bool) -> Sequence[dict]:
+        """Return the items with ground truth whose images are at least `min_size` pixels wide."""
+        return [
             item
             for item in self.data_list
             if self._is_trained_on(item, drop_empty)
             and min(item["width"], item["height"]) >= min_size
         ]
-        if not kept:
-            raise InputError(
-                f"'{self.ann_file}' has no image to train on: of {len(self.data_list)} none is "
-                f"annotated and at least {min_size} pixels wide and high (filter_cfg.min_size)"
-            )
-        return kept
 
     def _is_trained_on(self, item: dict, drop_empty: bool) -> bool:
         """Tell whether an item has ground truth, and with `drop_empty` whether it has objects."""
         raise NotImplementedError
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self) -> Sequence[dict]:
         """Read the annotation file and set `metainfo` and `cat2label`; return an item per image."""
         self._check_root()
         need = not self.test_mode
         content = read_coco_json(self.ann_file, need, self.backend_args, self.MEND)
         refuse(self.FIND_FAULTS(content, self.ann_file, need))
-        used = self._used_categories(content["categories"])
-        self._metainfo.update(class_metainfo(used))
-        self.cat_ids = [category["id"] for category in used]
-        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+        self._set_classes(content["categories"])
         annotations: dict = {image["id"]: [] for image in content["images"]}
         for place, annotation in enumerate(content["annotations"]):
             annotations[annotation["image_id"]].append((place, annotation))
@@ -106,8 +107,14 @@ class LocalCocoDataset(CocoDataset):
         self._check_files(data_list)
         return data_list
 
+    def _set_classes(self, categories: list[dict]) -> None:
+        used = self._used_categories(categories)
+        self._metainfo.update(class_metainfo(used))
+        self.cat_ids = [category["id"] for category in used]
+        self.cat2label = {cat_id: label for label, cat_id in enumerate(self.cat_ids)}
+
     def _used_categories(self, categories: list[dict]) -> list[dict]:
-        """Return those that are classes, in the order of labels and with `isthing`."""
+        """Return the categories that are classes, in the order of labels and with `isthing`."""
         raise NotImplementedError
 
     def _check_root(self) -> None:
@@ -130,12 +137,16 @@ class LocalCocoDataset(CocoDataset):
                 + (f", or {self._hint}" if self._hint else "")
             )
 
-    def _check_files(self, data_list: list[dict]) -> None:
+    def _check_files(self, data_list: Sequence[dict]) -> None:
         """Refuse missing files that the items name."""
         for key, (item_key, what, _, _) in self.FOLDERS.items():
             folder = self.data_prefix.get(key)
             if not folder or not is_local(folder, self.backend_args):
                 continue
-            paths = (item[item_key] for item in data_list if item[item_key] is not None)
-            names = (path[len(folder) :].lstrip("/") for path in paths)
+            names = self._file_names(data_list, folder, item_key)
             refuse(missing_files(folder, names, what, self.ann_file))
+
+    def _file_names(self, data_list: Sequence[dict], folder: str, item_key: str) -> Iterable[str]:
+        """Return the names of files in a folder, which the items name by paths."""
+        paths = (item[item_key] for item in data_list if item[item_key] is not None)
+        return (path[len(folder) :].lstrip("/") for path in paths)

@@ -26,8 +26,8 @@ class InstanceDataset(LocalCocoDataset):
     `LoadInstances` can check the mask.
 
     Args:
-        hint: the way to get the data, for the message that `data_root` does not exist.
-        kwargs: those of `CocoDataset`; `data_prefix` is dict(img=...).
+        hint: advice on getting the data, printed if `data_root` does not exist.
+        kwargs: arguments of `CocoDataset`; `data_prefix` is dict(img=...).
 
     Raises:
         InputError: the root, a folder, the annotation file or an image is missing; the annotation

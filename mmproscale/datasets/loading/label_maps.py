@@ -31,8 +31,9 @@ class SemanticDataset(BaseSegDataset):
     Items also have `num_classes`, which `LoadLabelMap` compares with the labels.
 
     Args:
-        hint: the way to get the data, for the message that `data_root` does not exist.
-        kwargs: those of `BaseSegDataset`; `data_prefix` is dict(img_path=..., seg_map_path=...).
+        hint: advice on getting the data, printed if `data_root` does not exist.
+        kwargs: arguments of `BaseSegDataset`; `data_prefix` is dict(img_path=...,
+            seg_map_path=...).
 
     Raises:
         InputError: the root, a folder, the list of names, an image or a label map is missing; there
@@ -44,7 +45,7 @@ class SemanticDataset(BaseSegDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Return mmseg's list of a dict for each image; check its folders and files."""
+        """Return mmseg's list with a dict for each image; check folders and files."""
         classes = self._metainfo.get("classes")
         if not classes:
             raise InputError("metainfo.classes is not set: name the classes in the order of labels")

@@ -49,7 +49,7 @@ class LoadPanoptic(LoadPanopticAnnotations):
 
     Raises:
         InputError: the PNG is missing, unreadable, not 8-bit RGB or of another size than the image;
-            it and `segments_info` differ in ids, or in `area` and `bbox` where these are stated.
+            the PNG and `segments_info` differ in ids, or in a stated `area` or `bbox`.
     """
 
     def _load_masks_and_semantic_segs(self, results: dict) -> None:
@@ -109,7 +109,7 @@ class LoadInstances(LoadAnnotations):
     (N, H, W) of the item's N instances. `LoadImage` comes before it.
 
     Args:
-        kwargs: those of `LoadAnnotations`.
+        kwargs: arguments of `LoadAnnotations`.
 
     Raises:
         InputError: a mask is not sound, or differs grossly from its `area` or box.

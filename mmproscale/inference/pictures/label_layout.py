@@ -24,9 +24,12 @@ class PlacedLabel:
 
 
 def label_texts(
-    segments: Sequence[dict[str, Any]], categories: Sequence[dict[str, Any]]
+    segments: Sequence[dict[str, Any]], categories: Sequence[dict[str, Any]], scores: bool = False
 ) -> dict[int, str]:
-    """Return the text of each segment id: its class, numbered where a thing class has several."""
+    """Return the text of each segment id: its class, numbered where a thing class has several.
+
+    With ``scores`` the score follows where a segment has one.
+    """
     by_id = {category["id"]: category for category in categories}
     totals: dict[int, int] = {}
     for segment in segments:
@@ -38,6 +41,7 @@ def label_texts(
         counts[category["id"]] = number = counts.get(category["id"], 0) + 1
         numbered = category.get("isthing", 1) and totals[category["id"]] > 1
         text = f"{category['name']} {number}" if numbered else category["name"]
+        text += f" {segment['score']:.2f}" if scores and "score" in segment else ""
         texts[segment["id"]] = f"{text} (crowd)" if segment.get("iscrowd") else text
     return texts
 

@@ -27,15 +27,19 @@ def draw_panoptic(
     segments: Sequence[dict[str, Any]],
     categories: Sequence[dict[str, Any]],
     short_side: int = 480,
+    scores: bool = False,
+    void: float = 1 / 3,
 ) -> np.ndarray:
-    """Draw segments, predicted or true, over a photograph: shades, boundaries and labels.
+    """Draw segments, predicted or true, over a photograph: shades, contours and labels.
 
     Args:
         image: (H, W, 3) RGB uint8.
-        id_map: (H, W) segment ids, 0 for void; void shows the photograph in dark grey.
+        id_map: (H, W) segment ids, 0 for void, which shows the photograph in grey.
         segments: Each with ``id`` and ``category_id``; the label also says ``iscrowd``.
         categories: Each with ``id``, ``name``, ``isthing``, and ``color`` if it has one.
         short_side: Smaller images are enlarged to this many pixels on their short side.
+        scores: Write the scores of segments that have one into their labels.
+        void: Brightness of void, in 0..1.
 
     Returns:
         (H', W', 3) RGB uint8.
@@ -48,8 +52,8 @@ def draw_panoptic(
     photo = enlarge(image, short_side)
     size = photo.shape[1], photo.shape[0]
     ids = cv2.resize(id_map.astype(np.int32), size, interpolation=cv2.INTER_NEAREST)
-    picture = _blend(photo, ids, segments, categories)
-    return _write_labels(picture, ids, segments, categories)
+    picture = _blend(photo, ids, segments, categories, void)
+    return _write_labels(picture, ids, segments, categories, scores)
 
 
 def panoptic_picture(
@@ -57,6 +61,8 @@ def panoptic_picture(
     panels: Sequence[Panel],
     categories: Sequence[dict[str, Any]],
     short_side: int = 480,
+    scores: bool = False,
+    void: float = 1 / 3,
 ) -> np.ndarray:
     """Draw the photograph and panoptic results side by side, with a legend.
 
@@ -65,13 +71,16 @@ def panoptic_picture(
         panels: For example ``[("prediction", id_map, segments), ("ground truth", ...)]``.
         categories: As for :func:`draw_panoptic`.
         short_side: As for :func:`draw_panoptic`.
+        scores: As for :func:`draw_panoptic`.
+        void: As for :func:`draw_panoptic`.
 
     Returns:
         (H', W', 3) RGB uint8.
     """
     pictures = [("image", enlarge(image, short_side))]
     for title, id_map, segments in panels:
-        pictures.append((title, draw_panoptic(image, id_map, segments, categories, short_side)))
+        options = (categories, short_side, scores, void)
+        pictures.append((title, draw_panoptic(image, id_map, segments, *options)))
     font = load_font(max(14, round(0.035 * min(pictures[0][1].shape[:2]))))
     row = _join([_with_title(picture, title, font) for title, picture in pictures])
     present = {s["category_id"] for _, _, segments in panels for s in segments}
@@ -79,11 +88,18 @@ def panoptic_picture(
     return np.vstack([row, _legend(in_legend, class_colors(categories), row.shape[1], font)])
 
 
-def enlarge(image: np.ndarray, short_side: int) -> np.ndarray:
-    """Enlarge an image (H, W, 3) until its short side has ``short_side`` pixels; never shrink."""
+def enlarge(image: np.ndarray, short_side: int, long_side: int = 4096) -> np.ndarray:
+    """Resize an image (H, W, 3) for a picture, to sizes between two limits.
+
+    Args:
+        image: The image.
+        short_side: An image with a shorter short side is enlarged to this many pixels.
+        long_side: An image whose long side is longer after that is shrunk to this many pixels.
+    """
     factor = max(1.0, short_side / min(image.shape[:2]))
-    size = round(image.shape[1] * factor), round(image.shape[0] * factor)
-    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    factor = min(factor, long_side / max(image.shape[:2]))
+    size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA)
 
 
 def _blend(
@@ -91,19 +107,23 @@ def _blend(
     ids: np.ndarray,
     segments: Sequence[dict[str, Any]],
     categories: Sequence[dict[str, Any]],
+    void: float,
 ) -> np.ndarray:
-    """Colour the segments, darken void, draw boundaries (white outside a dark line)."""
+    """Colour the segments, darken void, and draw boundaries: a white line around things only."""
     # Grey under the colour: the hues of the photograph would change the shades.
     grey = cv2.cvtColor(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     base = cv2.addWeighted(photo, 0.4, grey, 0.6, 0)
     colors = paint(ids, segment_colors(segments, categories))
     picture = cv2.addWeighted(colors, _OPACITY, base, 1 - _OPACITY, 0)
     known = np.isin(ids, [segment["id"] for segment in segments])
-    picture[~known] = grey[~known] // 3
+    picture[~known] = grey[~known] * void
     width = max(1, round(min(ids.shape) / 400))
-    edge = _boundaries(ids)
-    picture[_thicken(edge, width + 2)] = (30, 30, 30)
-    picture[_thicken(edge, width)] = (255, 255, 255)
+    picture[_thicken(_boundaries(ids), width)] = (30, 30, 30)
+    kinds = {category["id"]: category.get("isthing", 1) for category in categories}
+    things = [segment["id"] for segment in segments if kinds[segment["category_id"]]]
+    contours = _boundaries(np.where(np.isin(ids, things), ids, 0))
+    picture[_thicken(contours, width + 2)] = (30, 30, 30)
+    picture[_thicken(contours, width)] = (255, 255, 255)
     return picture
 
 
@@ -125,6 +145,7 @@ def _write_labels(
     ids: np.ndarray,
     segments: Sequence[dict[str, Any]],
     categories: Sequence[dict[str, Any]],
+    scores: bool,
 ) -> np.ndarray:
     """Write each segment's label in white on a dark box, tinted along its left side."""
     font = load_font(max(12, round(0.027 * min(ids.shape))))
@@ -134,7 +155,7 @@ def _write_labels(
         return round(font.getlength(text)) + 3 * margin, round(1.2 * font.size) + margin
 
     colors = segment_colors(segments, categories)
-    labels = place_labels(ids, segments, label_texts(segments, categories), measure)
+    labels = place_labels(ids, segments, label_texts(segments, categories, scores), measure)
     canvas = Image.fromarray(picture)
     draw = ImageDraw.Draw(canvas)
     for label in labels:

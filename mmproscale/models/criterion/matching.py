@@ -51,15 +51,26 @@ def match(
     # One transfer for all images and layers.
     on_cpu = torch.cat([cost.flatten() for cost in per_image]).cpu()
     if not on_cpu.isfinite().all():
-        raise FloatingPointError(
-            "a matching cost is not finite: the model's outputs contain infinity or NaN (lower the "
-            "learning rate, clip gradients, or look for a broken image)"
-        )
+        raise FloatingPointError(_fault(predictions, targets, costs, num_points))
     parts = on_cpu.split([cost.numel() for cost in per_image])
     pairs = [_assign(part.view(cost.shape)) for part, cost in zip(parts, per_image, strict=True)]
     on_device = torch.cat(pairs, dim=2).to(predictions.class_logits.device)
     matched = on_device.split([pair.shape[2] for pair in pairs], dim=2)
     return [(queries, segments) for queries, segments in matched]
+
+
+def _fault(
+    predictions: QueryPredictions,
+    targets: Sequence[Targets],
+    costs: Sequence[MatchCost],
+    num_points: int,
+) -> str:
+    """Name the first cost that is not finite."""
+    for cost in costs:
+        for image, truth in enumerate(targets):
+            if not _image_costs(predictions, image, truth, [cost], num_points).isfinite().all():
+                return f"the matching cost {type(cost).__name__} is not finite"
+    return "a matching cost is not finite"
 
 
 def _image_costs(

@@ -17,6 +17,7 @@ from mmdet.models import DETR, DINO, DetectionTransformer
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from mmproscale.models.detectors.batch_independence import BatchIndependent
 from mmproscale.models.detectors.early_exit_model import EarlyExitModel, Samples, record_exits
 from mmproscale.models.encoders.dense_encoder import MAP_STRIDE, DenseEncoder
 from mmproscale.models.encoders.exit_gate import EarlyExits, mean_over_tokens
@@ -26,7 +27,7 @@ from mmproscale.registry import MODELS
 Inputs = dict[str, Any]
 
 
-class EarlyExitDetector(EarlyExits, EarlyExitModel, DetectionTransformer):
+class EarlyExitDetector(EarlyExits, BatchIndependent, EarlyExitModel, DetectionTransformer):
     """Mixin of a detection transformer in which each image leaves the encoder at its own exit.
 
     The class that it is mixed into has the ``strides`` of its maps, high resolution first, an

@@ -1,7 +1,7 @@
 """mmdet's Deformable DETR, DINO and DDQ with a scheduled encoder.
 
-PRO-SCALE's supplement (Table T1) grows DINO's tokens, Lite-DETR updates the finest ones seldom.
-Arguments, names of weights, losses and results are mmdet's.
+PRO-SCALE's supplement (Table T1) grows DINO's tokens; Lite-DETR updates the finest tokens rarely.
+Arguments, names of weights, losses and results are as in mmdet.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from mmdet.models import DDQDETR, DINO, DeformableDETR
 from torch import Tensor
 
 from mmproscale.errors import InputError
+from mmproscale.models.criterion.crowded_assigner import CrowdedAssigner
 from mmproscale.models.detectors.early_exit_detector import EarlyExitDetector, Inputs
 from mmproscale.models.encoders.scheduled_encoder import (
     Levels,
@@ -41,11 +42,11 @@ class ScheduledEncoderMixin(EarlyExitDetector):
 
     Args:
         encoder: ``dict(schedule=..., layer_cfg=...)``; ``num_layers`` instead of ``schedule`` gives
-            stock's encoder, in which every layer updates and reads every level.
+            mmdet's encoder, in which every layer updates and reads every level.
         strides: Stride of each of the neck's maps, high resolution first; by default 8, 16, 32 and
             so on.
         recalibration: Config of TRC, ``dict(type='TRC')``; None without TRC.
-        args, arguments: mmdet's and :class:`EarlyExitDetector`'s.
+        args, arguments: Arguments of mmdet's detector and of :class:`EarlyExitDetector`.
 
     Raises:
         InputError: An invalid schedule, or one with a level that has no map; both ``num_layers``
@@ -184,7 +185,12 @@ class ScheduledDINO(ScheduledEncoderMixin, DINO):
 
 @MODELS.register_module()
 class ScheduledDDQDETR(ScheduledEncoderMixin, DDQDETR):
-    """mmdet's ``DDQDETR`` with a scheduled encoder."""
+    """mmdet's ``DDQDETR`` with a scheduled encoder; it takes more objects than queries."""
+
+    def __init__(self, *args, **arguments) -> None:
+        super().__init__(*args, **arguments)
+        dense = self.bbox_head.aux_loss_for_dense
+        dense.assigner = CrowdedAssigner(topk=dense.assigner.topk)
 
 
 def _stock_layer_cfg(layer_cfg: Mapping) -> dict:

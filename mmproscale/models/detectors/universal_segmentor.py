@@ -8,12 +8,13 @@ from mmdet.models import Mask2Former
 from torch import Tensor
 
 from mmproscale.models.criterion import QueryPredictions
+from mmproscale.models.detectors.batch_independence import BatchIndependent
 from mmproscale.models.detectors.early_exit_model import EarlyExitModel, Samples, record_exits
 from mmproscale.registry import MODELS
 
 
 @MODELS.register_module()
-class UniversalSegmentor(EarlyExitModel, Mask2Former):
+class UniversalSegmentor(BatchIndependent, EarlyExitModel, Mask2Former):
     """Segmentor to use instead of mmdet's ``Mask2Former``, with our head and fusion head.
 
     Panoptic, instance and semantic results come from one forward pass, and only the masks that a

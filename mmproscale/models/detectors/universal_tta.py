@@ -11,6 +11,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmproscale.errors import InputError
+from mmproscale.models.detectors.batch_independence import predict_by_size
 from mmproscale.models.detectors.universal_segmentor import UniversalSegmentor
 from mmproscale.models.fusion.fusion_head import check_numbers
 from mmproscale.models.fusion.view_merging import ViewPlace, merge_views
@@ -22,7 +23,7 @@ class UniversalTTA(BaseTTAModel):
     """Test-time augmentation that merges the queries of all views to one set and fuses it once.
 
     Use it with ``tools/test.py --tta``, ours or mmdet's, where mmdet's needs
-    ``tta_model=dict(type="mmproscale.UniversalTTA")``. Each view's images are padded as one batch.
+    ``tta_model=dict(type="mmproscale.UniversalTTA")``. Each view is padded to its own size.
 
     Args:
         module: A ``UniversalSegmentor`` or its config.
@@ -51,7 +52,8 @@ class UniversalTTA(BaseTTAModel):
             InputError: A view's metainfo lacks ``flip``.
         """
         views = [dict(zip(data, view, strict=True)) for view in zip(*data.values(), strict=True)]
-        samples = [self._predict_view(self.module.data_preprocessor(v, False)) for v in views]
+        preprocess = self.module.data_preprocessor
+        samples = [predict_by_size(preprocess, self._predict_view, view) for view in views]
         return self.merge_preds(list(zip(*samples, strict=True)))
 
     def merge_preds(

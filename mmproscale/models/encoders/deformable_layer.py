@@ -1,7 +1,7 @@
 """Encoder layer in which the tokens of some levels read the tokens of some levels.
 
 This is Deformable DETR's layer as Mask2Former uses it: x = LN(x + MSDA(x + position, keys)), then
-x = LN(x + FFN(x)). Weights, names and initialisation are mmdet's, so its checkpoints load.
+x = LN(x + FFN(x)). Weights, names and initialisation are as in mmdet, so mmdet's checkpoints load.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
     ) -> Tensor:
         """Return the updated queries (B, Q, C).
 
-        Arguments are those of :meth:`DeformableAttention.forward`, and one more.
+        Arguments are those of :meth:`DeformableAttention.forward`, and ``feedforwards``.
 
         Args:
             feedforwards: (index, number of tokens) for each of the queries' levels in order: index

@@ -132,7 +132,7 @@ class EarlyExits:
         return self.exit_gate is not None and self.exit is None
 
     def image_exits(self, images: int, features: Callable[[], Tensor]) -> tuple[int, ...]:
-        """Return the exit of each image: in training the last one, else the forced or the gate's.
+        """Return the exit of each image: the last in training, otherwise the forced or chosen exit.
 
         Args:
             images: Number of images B.
@@ -156,7 +156,7 @@ class EarlyExits:
 
 
 def choose_exits(schedule: Schedule, exits: Sequence[int] | None, gated: bool) -> tuple[int, ...]:
-    """Return the exits of a pixel decoder or detector, ascending: those given, or the schedule's.
+    """Return the exits of a model, ascending: the given exits, or those of the schedule.
 
     Raises:
         InputError: The schedule does not have an exit; a gate has a single exit.

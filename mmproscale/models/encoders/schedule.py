@@ -1,7 +1,7 @@
 """Schedules of encoders: the levels that each layer updates, and the levels that they read.
 
 Sources: PRO-SCALE section 3.1 (growing tokens), Mask2Former (all levels in all layers), Lite-DETR
-(coarse levels often, the finest seldom), ECO-M2F section 3 (exits). Levels are named by their
+(coarse levels often, the finest rarely), ECO-M2F section 3 (exits). Levels are named by their
 stride and listed from low resolution to high. This module does not import torch: a schedule is
 checked, priced and printed without a model.
 """
@@ -77,7 +77,9 @@ class Stage:
                 f"stage {self}: feedforwards must name levels among the queries, each once"
             )
         if set(own) == set(self.queries):
-            raise InputError(f"stage {self}: feedforwards leave no level for the layer's own one")
+            raise InputError(
+                f"stage {self}: feedforwards leave no level to the layer's feed-forward"
+            )
 
     def feedforward_index(self, stride: int) -> int:
         """Return the index of a level's feed-forward: 0 is the layer's, k the k-th separate one."""
@@ -113,7 +115,9 @@ class Schedule:
             raise InputError(f"schedule {self} has no layers")
         unfilled = sorted({k for s in self.stages for k in s.keys} - set(self.strides))
         if unfilled:
-            raise InputError(f"schedule {self} reads level {_join(unfilled)}, which nothing fills")
+            raise InputError(
+                f"schedule {self} reads level {_join(unfilled)}, which no stage updates"
+            )
         if type(self.tail) is not int or not 0 <= self.tail < self.num_layers:
             raise InputError(
                 f"schedule {self}: tail={self.tail!r} must be 0 to {self.num_layers - 1} layers"

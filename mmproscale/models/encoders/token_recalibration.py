@@ -88,7 +88,7 @@ def build_recalibration(
         return None
     if len(schedule.strides) == 1:
         raise InputError(
-            f"schedule {schedule} has one level, and TRC recalibrates coarser ones: set "
+            f"schedule {schedule} has one level, and TRC needs a coarser level: set "
             "recalibration=None"
         )
     return build_part(config, embed_dims=embed_dims)

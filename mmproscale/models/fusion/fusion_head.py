@@ -36,6 +36,9 @@ class UniversalFusionHead(MaskFormerFusionHead):
     ) -> list[dict]:
         """Return each image's results, as mmdet: ``pan_results``, ``ins_results``, ``sem_results``.
 
+        The metainfo of ``pan_results`` has the segments' scores, as
+        :class:`~mmproscale.models.fusion.panoptic.PanopticMap`.
+
         Args:
             mask_cls_results: (B, Q, classes + 1) logits of any precision; fusion is in fp32.
             mask_pred_results: (B, Q, h, w) logits of the padded images, of any size and precision.
@@ -60,7 +63,8 @@ class UniversalFusionHead(MaskFormerFusionHead):
             thresholds = ("object_mask_thr", "iou_thr", "filter_low_score")
             options = {key: config[key] for key in thresholds if key in config}
             panoptic = panoptic_map(classes, masks, frame, self.num_things_classes, **options)
-            results["pan_results"] = PixelData(sem_seg=panoptic[None])
+            scores = dict(segment_values=panoptic.segment_values, segment_scores=panoptic.scores)
+            results["pan_results"] = PixelData(metainfo=scores, sem_seg=panoptic.values[None])
         if config.get("instance_on", False):
             most = config.get("max_per_image", 100)
             results["ins_results"] = instances(classes, masks, frame, self.num_things_classes, most)

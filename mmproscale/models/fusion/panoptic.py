@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from mmdet.evaluation.functional import INSTANCE_OFFSET
 from torch import Tensor
 
 from mmproscale.models.fusion.image_frame import ImageFrame
+
+
+class PanopticMap(NamedTuple):
+    """Panoptic result of one image.
+
+    Attributes:
+        values: (H, W) int32: label + INSTANCE_OFFSET * number of the thing, from 1 on; void is the
+            number of classes.
+        segment_values: (N,) int32, the value of each query that was kept; void where it lost its
+            pixels. Queries of one stuff class share a value.
+        scores: (N,) fp32 in 0..1, the class probability of each of those queries.
+    """
+
+    values: Tensor
+    segment_values: Tensor
+    scores: Tensor
 
 
 @torch.no_grad()  # a map of labels has no gradient
@@ -18,7 +36,7 @@ def panoptic_map(
     object_mask_thr: float = 0.8,
     iou_thr: float = 0.8,
     filter_low_score: bool = False,
-) -> Tensor:
+) -> PanopticMap:
     """Assign each pixel to the query with the highest score times mask probability.
 
     Args:
@@ -29,17 +47,14 @@ def panoptic_map(
         object_mask_thr: Queries with at most this score are dropped.
         iou_thr: A segment that keeps less than this share of its mask is void.
         filter_low_score: Make pixels outside the winner's own mask void, as the authors' fusion.
-
-    Returns:
-        (H, W) int32: label + INSTANCE_OFFSET * number of the thing, from 1 on; void is the number
-        of classes.
     """
     void = class_logits.shape[-1] - 1
     scores, labels = class_logits.float().softmax(-1).max(-1)
     kept = ((labels != void) & (scores > object_mask_thr)).nonzero().flatten()
-    if len(kept) == 0:
-        return torch.full(frame.output, void, dtype=torch.int32, device=masks.device)
     scores, labels = scores[kept], labels[kept]
+    if len(kept) == 0:
+        nothing = torch.full(frame.output, void, dtype=torch.int32, device=masks.device)
+        return PanopticMap(nothing, labels.int(), scores)
     winners, inside, mask_areas = _compete(masks[kept], scores, frame)
     areas = torch.bincount(winners.flatten(), minlength=len(kept))
     share = areas.double() / mask_areas
@@ -49,7 +64,9 @@ def panoptic_map(
     values = torch.where(things, labels + INSTANCE_OFFSET * number, labels)
     values = values.where(alive, labels.new_tensor(void)).int()
     result = values[winners]
-    return result.where(inside, values.new_tensor(void)) if filter_low_score else result
+    if filter_low_score:
+        result = result.where(inside, values.new_tensor(void))
+    return PanopticMap(result, values, scores)
 
 
 def _compete(masks: Tensor, scores: Tensor, frame: ImageFrame) -> tuple[Tensor, Tensor, Tensor]:

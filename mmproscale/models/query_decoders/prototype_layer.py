@@ -24,7 +24,8 @@ class PrototypeAttentionLayer(Mask2FormerTransformerDecoderLayer):
     Args:
         norm_order: Place of the norms of self-attention and feed-forward: ``'post'``, after the
             residual sum, as in Mask2Former, or ``'pre'``, before the attention or feed-forward.
-        arguments: mmdet's; ``cross_attn_cfg`` has those of :class:`PrototypeAttention`.
+        arguments: Arguments of mmdet's layer; ``cross_attn_cfg`` has those of
+            :class:`PrototypeAttention`.
 
     Raises:
         InputError: ``norm_order`` is unknown; ``cross_attn_cfg`` has a ``dropout``.

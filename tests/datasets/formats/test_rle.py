@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from pycocotools import mask as pycocotools_mask
 
-from mmproscale.datasets.formats.rle import encode_mask, encode_masks, mask_fields, with_text_counts
+from mmproscale.datasets.formats.rle import (
+    encode_mask,
+    encode_masks,
+    mask_fields,
+    rle_of_runs,
+    runs_of,
+    with_text_counts,
+)
 
 
 @pytest.fixture
@@ -39,3 +46,10 @@ def test_text_counts_survive_json(masks):
     assert pycocotools_mask.decode(read["segmentation"]).tolist() == masks[0].astype(int).tolist()
     assert {key: read[key] for key in ("id", "area")} == {"id": 4, "area": annotation["area"]}
     assert isinstance(annotation["segmentation"]["counts"], bytes), "the argument stays as it is"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_runs_of_parts_give_the_mask_of_the_whole(seed):
+    mask = np.random.default_rng(seed).random((13, 17)) < 0.1 + 0.2 * seed
+    parts = [runs_of(mask[:9], (0, 0), 13), runs_of(mask[5:], (5, 0), 13)]  # they overlap
+    assert rle_of_runs(np.concatenate(parts, axis=1), mask.shape) == encode_mask(mask)

@@ -59,7 +59,7 @@ def test_no_image_large_enough(tmp_path):
 def test_no_image_at_all(tmp_path, test_mode):
     content = write_tiny(tmp_path)
     write_json(tmp_path, content | dict(images=[], annotations=[]))
-    with expect_line("panoptic.json' has no image: name a file that has some"):
+    with expect_line("panoptic.json' has no image: name another ann_file"):
         build(tmp_path, test_mode=test_mode)
 
 

@@ -81,7 +81,7 @@ REFUSED = [
         dict(type="stages", stages=[dict(FULL, feedforwards=[dict(levels=4, channels=9)])]),
     ),
     (
-        "no level for the layer's own",
+        "no level to the layer's feed-forward",
         dict(type="stages", stages=[dict(queries=8, keys=8, feedforwards=[OWN])]),
     ),
     (

@@ -57,14 +57,14 @@ def test_a_thousand_cases_equal_the_plain_definition(start):
         classes, masks, frame, things, _ = random_case(seed)
         frame = ImageFrame(frame.padded, frame.image, tuple(min(n, 9) for n in frame.output))
         arguments = (things, 0.3, 0.4, seed % 2 == 0)
-        found = panoptic_map(classes, masks, frame, *arguments)
+        found = panoptic_map(classes, masks, frame, *arguments).values
         assert torch.equal(found, plain_panoptic(classes, masks, frame, *arguments)), seed
         check_segments(found, classes.shape[1] - 1, things)
 
 
 def test_without_a_sure_query_all_is_void():
     classes = torch.zeros(5, 4)
-    panoptic = panoptic_map(classes, torch.randn(5, 2, 3), FRAME, num_things=2)
+    panoptic = panoptic_map(classes, torch.randn(5, 2, 3), FRAME, num_things=2).values
     assert panoptic.dtype == torch.int32 and panoptic.unique().tolist() == [3]
 
 
@@ -75,9 +75,9 @@ def test_more_queries_than_sixteen_bits_count():
     masks = torch.full((queries, 2, 2), -5.0)
     masks[-1] = 5.0
     frame = ImageFrame((8, 8), (8, 8), (8, 8))
-    assert panoptic_map(classes, masks, frame, 1).unique().tolist() == [INSTANCE_OFFSET]
+    assert panoptic_map(classes, masks, frame, 1).values.unique().tolist() == [INSTANCE_OFFSET]
     masks[0] = 5.0
-    found = panoptic_map(classes, masks, frame, 1, iou_thr=0.0, object_mask_thr=0.0)
+    found = panoptic_map(classes, masks, frame, 1, iou_thr=0.0, object_mask_thr=0.0).values
     assert found.unique().tolist() == [INSTANCE_OFFSET], "of equals the first wins"
 
 
@@ -95,5 +95,5 @@ def test_only_surviving_masks_are_resized(monkeypatch):
 
 
 def test_without_queries_all_is_void():
-    panoptic = panoptic_map(torch.zeros(0, 4), torch.zeros(0, 2, 3), FRAME, 2)
+    panoptic = panoptic_map(torch.zeros(0, 4), torch.zeros(0, 2, 3), FRAME, 2).values
     assert panoptic.unique().tolist() == [3]

@@ -1,0 +1,22 @@
+"""mmseg's segmentor, whose results do not depend on the batch."""
+
+from __future__ import annotations
+
+from mmseg.models.segmentors import EncoderDecoder as MMSegEncoderDecoder
+from torch import Tensor
+
+from mmproscale.models.detectors.batch_independence import BatchIndependent
+
+
+class SemanticSegmentor(BatchIndependent, MMSegEncoderDecoder):
+    """Segmentor to use instead of mmseg's ``EncoderDecoder``, with its arguments and weights.
+
+    A test batch may have images of several sizes, which mmseg's class refuses.
+    """
+
+    def inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Return class scores (B, classes, H, W) of images (B, 3, H, W), whole or by crops."""
+        # mmseg warns of original sizes that differ. It resizes later, by the data samples.
+        original = batch_img_metas[0]["ori_shape"]
+        metas = [dict(metainfo, ori_shape=original) for metainfo in batch_img_metas]
+        return super().inference(inputs, metas)

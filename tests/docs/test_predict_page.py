@@ -1,0 +1,56 @@
+"""The page on prediction: its Python lines run, and its options are those of the command."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import MODELS, init_default_scope
+
+from mmproscale.utils.config import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "predict.md").read_text()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Return a folder with the files that the page's lines name."""
+    init_default_scope("mmdet")
+    model = MODELS.build(load_config("proscale_m2f_r18_shapes").model)
+    torch.save({"state_dict": model.state_dict(), "meta": {}}, tmp_path / "weights.pth")
+    photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "street.jpg"), photo)
+    return tmp_path
+
+
+def test_the_lines_run_and_end_in_a_picture(folder):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert any(line.startswith("Result(street: 128x96") for line in ran.stdout.splitlines())
+    assert cv2.imread(str(folder / "segments.png")).shape[0] >= 480
+    written = {path.name for path in (folder / "out").iterdir()}
+    assert written == {"street.jpg", "street.panoptic.png", "street.json"}
+
+
+def test_every_option_of_the_command_exists():
+    command = (ROOT / "tools" / "predict.py").read_text()
+    options = set(re.findall(r"`(--[\w-]+)", PAGE.split("## On the command line")[1]))
+    options -= {"--config", "--json"}  # those of doctor
+    assert options >= {"--batch", "--resume", "--shard", "--tile"}
+    missing = {option for option in options if f'"{option}"' not in command}
+    assert not missing

@@ -1,0 +1,81 @@
+"""Images from files, memory and videos."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mmproscale.errors import InputError
+from mmproscale.inference.image_sources import in_memory, input_images, is_many
+
+RGB = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+BGR = RGB[..., ::-1]
+ALPHA = np.concatenate([RGB, RGB[..., :1]], axis=2)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [RGB, ALPHA, Image.fromarray(RGB), torch.tensor(RGB).permute(2, 0, 1)],
+    ids=["array", "with alpha", "Pillow", "tensor"],
+)
+def test_images_in_memory_have_the_same_pixels(image):
+    assert (in_memory(image) == BGR).all()
+
+
+def test_floats_grey_and_bgr():
+    assert (in_memory(torch.tensor(RGB).permute(2, 0, 1) / 255) == BGR).all()
+    assert (in_memory(BGR, bgr=True) == BGR).all()
+    assert (in_memory(RGB[..., 0]) == RGB[..., :1]).all()
+
+
+def test_a_pillow_image_is_turned_as_its_exif_says():
+    sideways = Image.fromarray(RGB)
+    sideways.getexif()[274] = 6  # a quarter turn
+    assert (in_memory(sideways) == np.rot90(BGR, -1)).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "text"),
+    [
+        (RGB / 255, "an image array of float64"),
+        (RGB[None], r"shape \(1, 8, 12, 3\)"),
+        (np.zeros((0, 4, 3), np.uint8), "uint8"),
+        (torch.tensor(RGB), r"tensor of shape \(8, 12, 3\): give \(3, H, W\)"),
+        (torch.full((3, 4, 4), -2.0), "values from -2 to -2"),
+        ({"img": RGB}, "an image of type dict"),
+    ],
+)
+def test_other_things_are_refused(image, text):
+    with pytest.raises(InputError, match=text):
+        in_memory(image)
+
+
+def test_a_list_keeps_its_order_and_names(tmp_path):
+    cv2.imwrite(str(tmp_path / "b.png"), BGR)
+    found = list(input_images([RGB, tmp_path / "b.png", Image.fromarray(RGB)]))
+    assert [image.name for image in found] == ["image-000000", "b", "image-000002"]
+    with pytest.raises(InputError, match=r"c\.png not found"):
+        list(input_images([tmp_path / "c.png"]))
+
+
+def test_frames_of_a_video(tmp_path):
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
+    for level in (0, 100, 200):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    frames = list(input_images(path))
+    assert [frame.name for frame in frames] == [f"clip-00000{i}" for i in range(3)]
+    assert [round(float(frame.pixels.mean())) for frame in frames] == pytest.approx(
+        [0, 100, 200], abs=3
+    )
+    assert is_many(path) and not is_many(RGB)
+
+
+def test_a_video_without_frames_is_named(tmp_path):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    with pytest.raises(InputError, match=r"empty\.mp4 has no frame"):
+        list(input_images(tmp_path / "empty.mp4"))
+    with pytest.raises(InputError, match="an address"):
+        list(input_images("rtsp://camera/stream"))
