@@ -7,6 +7,7 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
+from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
@@ -48,6 +49,12 @@ METRICS = Registry(
 )
 HOOKS = Registry(
     "hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.training"]
+)
+MODEL_WRAPPERS = Registry(
+    "model_wrapper",
+    parent=MMENGINE_MODEL_WRAPPERS,
+    scope="mmproscale",
+    locations=["mmproscale.training.parallel"],
 )
 LOOPS = Registry(
     "loop", parent=MMENGINE_LOOPS, scope="mmproscale", locations=["mmproscale.training"]

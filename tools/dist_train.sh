@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Train on several GPUs of one or more machines: tools/dist_train.sh CONFIG GPUS [OPTIONS OF train.py]
-# NNODES, NODE_RANK, MASTER_ADDR and PORT as in mmdet.
+# Train by several processes: tools/dist_train.sh CONFIG PROCESSES [OPTIONS OF train.py]
+# One process for each GPU, or any number on CPUs. For several machines NNODES, NODE_RANK, MASTER_ADDR
+# and PORT, as in mmdet.
 set -euo pipefail
 if [ $# -lt 2 ]; then
-    echo "usage: $0 CONFIG GPUS [OPTIONS OF train.py]" >&2
+    echo "usage: $0 CONFIG PROCESSES [OPTIONS OF train.py]" >&2
     exit 2
 fi
-exec "${PYTHON:-python}" -m torch.distributed.run \
+tools="$(dirname "$0")"
+exec "${PYTHON:-python}" "$tools/launch.py" \
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" ${PORT:+--master_port="$PORT"} \
     --nproc_per_node="$2" \
-    "$(dirname "$0")/train.py" "$1" --launcher pytorch "${@:3}"
+    "$tools/train.py" "$1" --launcher pytorch "${@:3}"

@@ -23,9 +23,9 @@ from mmproscale.checkpoints.weights_file import check_suffix, header_of
 from mmproscale.cli.command_line import (
     MixedParser,
     add_cfg_options,
+    add_launcher,
     add_model,
     command_line,
-    joined_processes,
     own_device,
 )
 from mmproscale.early_exit.dataset_quality import BOX_IOUS
@@ -44,6 +44,8 @@ from mmproscale.early_exit.trade_off import (
 from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null
+from mmproscale.utils.processes import join_processes, launcher_of
+from mmproscale.utils.processors import PATIENCE
 from mmproscale.utils.progress import bars_by_name
 from mmproscale.utils.stop_signals import keeping
 from mmproscale.utils.terminal_table import terminal_table
@@ -80,6 +82,7 @@ def add_derive(parser: argparse.ArgumentParser) -> None:
         "--restart", action="store_true", help="remove the files of an earlier run and start again"
     )
     add_cfg_options(parser)
+    add_launcher(parser)
 
 
 def add_fit(parser: argparse.ArgumentParser) -> None:
@@ -171,9 +174,11 @@ def derive(args: argparse.Namespace) -> None:
     from mmproscale.early_exit import derivation
 
     config = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    # Processes exchange only short messages, and one may finish hours before another.
+    join_processes(launcher_of(args.launcher), "gloo", PATIENCE)
     device = choose_device(args.device or own_device())
     kept = "finished parts are kept, and the same command continues after them"
-    with joined_processes(), bars_by_name() as bar, keeping(kept):
+    with bars_by_name() as bar, keeping(kept):
         derivation.derive(
             config,
             args.checkpoint,

@@ -8,15 +8,20 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from mmengine.config import DictAction
 
 from mmproscale.errors import InputError
 from mmproscale.utils.config import TOOLS
-from mmproscale.utils.processors import PATIENCE
+from mmproscale.utils.processes import (
+    LAUNCHED,
+    LOST,
+    leave_processes,
+    lost_process,
+    reports_first,
+)
 from mmproscale.utils.stop_signals import Stopped, arrived, leave_at_once, stoppable
 
 ANY_CONFIG = "config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py"
@@ -28,6 +33,8 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
     """Decorate a tool's ``main``: whatever ends it early is one line on stderr and an exit status.
 
     An InputError is ``error: MESSAGE`` and status 2. SIGTERM and Ctrl-C have status 143 and 130.
+    Where another process of the run was lost, the status is ``LOST``, and tools/launch.py says
+    which one it was. Of several processes one prints the line.
     """
 
     @functools.wraps(main)
@@ -41,20 +48,30 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
                 status = stop.status
                 _say(str(stop))
             except Exception as error:
-                message = _input_error(error)
+                message, status = _message_and_status(error)
                 if message is None:
                     raise
-                status = 2
-                _say(f"error: {message}")
+                if status != LOST or LAUNCHED not in os.environ:
+                    _say(f"error: {message}")
         if status:
             sys.exit(status)
+        leave_processes()
 
     return wrapped
 
 
+def _message_and_status(error: Exception) -> tuple[str | None, int]:
+    """Return the line and the exit status of an error; no line for a bug."""
+    if (message := _input_error(error)) is not None:
+        return message, 2
+    if (connection := lost_process(error)) is not None:
+        return f"another process of this run was lost ({connection})", LOST
+    return None, 1
+
+
 def _say(line: str) -> None:
     """Print one line on stderr for all processes."""
-    if os.environ.get("RANK", "0") == "0":
+    if reports_first():
         print(line, file=sys.stderr)
 
 
@@ -203,21 +220,6 @@ def positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return number
-
-
-@contextmanager
-def joined_processes() -> Iterator[None]:
-    """Join the processes that torchrun started, if it did; they communicate by CPU, over gloo."""
-    from torch import distributed  # takes seconds, and most commands' --help needs no torch
-
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1 or distributed.is_initialized():
-        yield
-        return
-    distributed.init_process_group("gloo", timeout=PATIENCE)
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
 
 
 def own_device() -> str | None:

@@ -16,7 +16,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from mmproscale.checkpoints.any_source import load_model_weights
-from mmproscale.checkpoints.model_config import load_config_for
+from mmproscale.checkpoints.model_config import is_checkpoint, load_config_for
 from mmproscale.datasets.formats.panoptic_png import segments_of
 from mmproscale.datasets.formats.rle import encode_masks
 from mmproscale.errors import InputError
@@ -68,7 +68,7 @@ class Predictor:
     def __init__(
         self,
         config: str | Path | Config | None,
-        checkpoint: str | Path,
+        checkpoint: str | Path | None = None,
         device: str | None = None,
         kinds: Sequence[str] | None = None,
         views: ImageViews | None = None,
@@ -77,6 +77,8 @@ class Predictor:
         overlap: int = 128,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        if checkpoint is None:
+            config, checkpoint = None, _only_checkpoint(config)
         self.tiling = None if tile is None else Tiling(tile, overlap)
         self.device = choose_device(device)
         if isinstance(config, Config):
@@ -249,6 +251,14 @@ class Predictor:
         rgb = np.ascontiguousarray(image.pixels[..., ::-1])
         result = Result(rgb, image.name, image.path, self.categories, **found)
         return result.above(self.least_score)
+
+
+def _only_checkpoint(given: str | Path | Config | None) -> str | Path:
+    """Return the only argument of a predictor, which must be a checkpoint."""
+    if isinstance(given, (str, Path)) and is_checkpoint(str(given)):
+        return given
+    named = given.filename if isinstance(given, Config) else given
+    raise InputError(f"{named} is a config: give a checkpoint after it")
 
 
 def segments_in(

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, find_latest_checkpoint
 from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mmproscale.checkpoints.any_source import convert_checkpoint
 from mmproscale.checkpoints.model_match import check_any_match, check_same_model, drop_class_layer
@@ -29,7 +30,8 @@ class CheckpointMatchHook(Hook):
     mmengine would warn about another model's checkpoint and continue with random weights. A run
     that tests or resumes needs a checkpoint of the same model. Fine-tuning needs at least one
     parameter of it, and leaves out a class layer for another number of classes. Differences are
-    logged. Weights of other packages are converted first.
+    logged. Weights of other packages are converted first. A model that FSDP has sharded has other
+    shapes, and FSDP checks them itself.
     """
 
     priority = "VERY_HIGH"
@@ -40,6 +42,8 @@ class CheckpointMatchHook(Hook):
         Raises:
             InputError: The checkpoint belongs to another model, or no training can resume from it.
         """
+        if isinstance(runner.model, FullyShardedDataParallel):
+            return
         source = runner._load_from or find_latest_checkpoint(runner.work_dir)
         # The training loop is built before a checkpoint is loaded, but never for a test.
         fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
@@ -147,6 +148,11 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
         """Add the random states, but not to the best checkpoint, which is for inference."""
+        weights = checkpoint["state_dict"]
+        for name, tensor in weights.items():
+            if type(tensor) is torch.Tensor and tensor.__dict__:
+                # FSDP notes attributes on tensors, and a file with these is more than data.
+                weights[name] = tensor.detach()
         if self._random_states is not None:
             checkpoint[RANDOM_STATES] = self._random_states
 

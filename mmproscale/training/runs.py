@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 from mmengine.config import Config
@@ -20,8 +21,10 @@ from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
 from mmproscale.evaluation.mean_iou import keep_class_figures
 from mmproscale.inference.result_kinds import give_kinds
+from mmproscale.training.parallel import train_on_cpus
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null
+from mmproscale.utils.processes import join_processes, launcher_of
 from mmproscale.utils.registered import is_type, registered_class
 from mmproscale.version import __version__
 
@@ -45,21 +48,36 @@ LOOPS_BY_STOCK = {
 def set_up_run(
     config: Config, config_path: str | os.PathLike, work_dir: str | None, launcher: str = "none"
 ) -> None:
-    """Set a config's work dir and launcher.
+    """Set a config's work dir, and join the processes that a launcher has started.
+
+    They communicate over the config's backend (``env_cfg.dist_cfg``) on GPUs, over gloo on CPUs.
 
     Args:
         config: Changed in place.
         config_path: The config's file; it names the default work dir, ``work_dirs/NAME``.
         work_dir: The work dir, or None for the config's own or the default.
+        launcher: What started the processes; torchrun is found without it.
 
     Raises:
-        InputError: The work dir can't be written; a launcher is given and there is no GPU.
+        InputError: The work dir can't be written; the launcher did not start this process.
     """
-    if launcher != "none" and get_device() == "cpu":
-        raise InputError(f"--launcher {launcher} needs GPUs, and PyTorch finds none here")
+    config.launcher = launcher_of(launcher)
+    if config.launcher != "none":
+        _join(config)
     default = config.get("work_dir") or str(Path("work_dirs") / Path(config_path).stem)
     config.work_dir = str(ensure_writable_dir(work_dir or default))
-    config.launcher = launcher
+
+
+def _join(config: Config) -> None:
+    if get_device() == "cpu":
+        train_on_cpus(config)
+    options = config.get("env_cfg", {}).get("dist_cfg", {})
+    patience = options.get("timeout")
+    join_processes(
+        config.launcher,
+        options.get("backend", "nccl"),
+        None if patience is None else timedelta(seconds=patience),
+    )
 
 
 def use_amp(config: Config) -> None:
@@ -92,7 +110,15 @@ def resume(config: Config, checkpoint: str, changed_schedule: str) -> None:
         config: Changed in place.
         checkpoint: The file, or ``'auto'`` for the latest one in the work dir.
         changed_schedule: ``'apply'`` or ``'refuse'``, as for `ResumeHook`.
+
+    Raises:
+        InputError: The config trains by FSDP.
     """
+    if "FSDP" in (config.get("strategy") or {}).get("type", ""):
+        raise InputError(
+            "--resume: mmengine cannot load the state of an optimizer that FSDP has sharded; start "
+            "a new run from the weights by load_from=CHECKPOINT"
+        )
     config.resume = True
     config.load_from = None if checkpoint == "auto" else checkpoint
     name, scope = "mmproscale.ResumeHook", config.get("default_scope")

@@ -1,7 +1,5 @@
 """Error lines, shared options and joined processes of the command lines."""
 
-import os
-import socket
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -15,10 +13,10 @@ from mmproscale.cli.command_line import (
     add_model,
     at_least,
     command_line,
-    joined_processes,
     own_device,
 )
 from mmproscale.errors import InputError
+from mmproscale.utils.processes import LAUNCHED, LOST
 
 WORKER = "Caught InputError in DataLoader worker process 0.\nTraceback: ...\n"
 
@@ -55,6 +53,17 @@ def test_only_one_process_prints_it(monkeypatch, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("launched", [True, False])
+def test_a_lost_process_is_told_once(launched, monkeypatch, capsys):
+    monkeypatch.setattr("mmproscale.cli.command_line.lost_process", lambda error: "closed")
+    if launched:
+        monkeypatch.setenv(LAUNCHED, "1")
+    with pytest.raises(SystemExit) as stop:
+        raise_error(RuntimeError("closed"))()
+    assert stop.value.code == LOST
+    assert capsys.readouterr().err.startswith("" if launched else "error: another process of")
+
+
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(KeyError):
         raise_error(KeyError("a bug"))()
@@ -87,37 +96,6 @@ def test_bad_options_are_named(parser, words, message, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(words)
     assert message in capsys.readouterr().err
-
-
-SUM_OF_PROCESSES = """
-import torch
-from mmproscale.cli.command_line import joined_processes
-with joined_processes():
-    total = torch.ones(1)
-    torch.distributed.all_reduce(total)
-    assert total == 2, total
-assert not torch.distributed.is_initialized()
-"""
-
-
-@pytest.mark.slow
-def test_processes_of_torchrun_are_joined_and_parted():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    meeting = dict(MASTER_ADDR="localhost", MASTER_PORT=str(port), WORLD_SIZE="2")
-    command = [sys.executable, "-c", SUM_OF_PROCESSES]
-    processes = [
-        subprocess.Popen(command, env={**os.environ, **meeting, "RANK": str(rank)})
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=240) for process in processes] == [0, 0]
-
-
-def test_a_single_process_joins_nothing(monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined_processes():
-        assert not torch.distributed.is_initialized()
 
 
 def test_the_gpu_is_that_of_the_local_rank(monkeypatch):

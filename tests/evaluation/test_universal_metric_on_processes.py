@@ -1,10 +1,11 @@
 """Any number of processes gives the same figures; a lost image is an error on each of them."""
 
 import pytest
-from helpers.evaluating_processes import deal, evaluate_on
+from helpers.evaluating_processes import deal, evaluate_on, evaluate_others_on
 from helpers.tiny_universal import write_universal
 
 SIZES = (0, 1, 2, 7, 50)
+WORLDS = (2, 3, 4)
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +19,14 @@ def answers(ann_file, tmp_path_factory):
     folder = tmp_path_factory.mktemp("processes")
     metric = dict(ann_file=str(ann_file), kinds=["panoptic", "semantic", "instance"])
     found = {}
-    for world in (1, 2, 3):
+    for world in (1, *WORLDS):
         jobs = [
             dict(size=size, dealt=deal(size, world) if size else [[]] * world) for size in SIZES
         ]
         if world > 1:
             lost, twice = deal(7, world), deal(7, world)
             lost[1].pop(1)
-            twice[1].insert(0, twice[0][1])
+            twice[1].insert(1, twice[0][1])
             jobs += [dict(size=7, dealt=lost), dict(size=7, dealt=twice)]
         prefix = dict(outfile_prefix=str(folder / f"kept{world}"), per_image=True)
         found[world] = evaluate_on(world, folder / str(world), jobs, metric | prefix)
@@ -33,7 +34,7 @@ def answers(ann_file, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", WORLDS)
 def test_figures_are_those_of_one_process(answers, world):
     (alone,) = answers[1]
     for rank, answer in enumerate(answers[world]):
@@ -46,7 +47,7 @@ def test_figures_are_those_of_one_process(answers, world):
     assert set(main[0]["figures"].values()) == {None}, "no images, no figures"
 
 
-@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize("world", WORLDS)
 def test_lost_and_doubled_images_are_named_on_every_process(answers, world):
     for answer in answers[world]:
         gone = deal(7, world)[1][1]
@@ -58,6 +59,16 @@ def test_lost_and_doubled_images_are_named_on_every_process(answers, world):
 def test_the_kept_predictions_are_those_of_one_process(ann_file, answers, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp()
     kept = {p.name: p.read_text() for p in folder.glob("processes*/kept*.json")}
-    assert len(kept) == 6
+    assert len(kept) == 8
     for ending in ("panoptic.json", "per_image.json"):
-        assert len({kept[f"kept{world}.{ending}"] for world in (1, 2, 3)}) == 1
+        assert len({kept[f"kept{world}.{ending}"] for world in (1, *WORLDS)}) == 1
+
+
+@pytest.mark.slow
+def test_other_metrics_figures_are_those_of_one_process(tmp_path):
+    sizes = list(SIZES[1:])
+    (alone,) = evaluate_others_on(1, tmp_path / "1", sizes)
+    for world in WORLDS:
+        assert evaluate_others_on(world, tmp_path / str(world), sizes) == [alone] * world
+    assert {"encoder/GFLOPs", "mIoU", "coco/bbox_mAP"} <= alone[-1].keys()
+    assert len({figures["coco/bbox_mAP"] for figures in alone}) > 1

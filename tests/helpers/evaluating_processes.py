@@ -1,11 +1,11 @@
 """Evaluate on several processes, which take images as DefaultSampler deals them out."""
 
-import json
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 120
+from helpers.gloo import on_processes
+
+EXITS = (2, 3, 4)
 
 
 def evaluate_on(
@@ -22,20 +22,7 @@ def evaluate_on(
     Returns:
         For each process, for each job, a dict with ``figures`` and ``report``, or ``error``.
     """
-    # The server imports what is slow once; workers are forked from it.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mmproscale.evaluation"])
-    folder.mkdir()
-    workers = [
-        context.Process(target=_work, args=(rank, world, folder, jobs, metric))
-        for rank in range(world)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(PATIENCE)
-        worker.kill()
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(world)]
+    return on_processes(world, folder, _answers, jobs, metric, preload=["mmproscale.evaluation"])
 
 
 def deal(size: int, world: int) -> list[list[int]]:
@@ -45,20 +32,10 @@ def deal(size: int, world: int) -> list[list[int]]:
     return [order[rank::world] for rank in range(world)]
 
 
-def _work(rank: int, world: int, folder: Path, jobs: list[dict], metric: dict) -> None:
-    import torch
-
-    import mmproscale  # noqa: F401
+def _answers(rank: int, jobs: list[dict], metric: dict) -> list[dict]:
     from mmproscale.evaluation import UniversalSegMetric
 
-    torch.set_num_threads(1)
-    address = f"file://{folder}/meeting"
-    torch.distributed.init_process_group("gloo", address, rank=rank, world_size=world)
-    answers = [
-        _answer(UniversalSegMetric(**metric), job["dealt"][rank], job["size"]) for job in jobs
-    ]
-    (folder / f"{rank}.json").write_text(json.dumps(answers))
-    torch.distributed.destroy_process_group()
+    return [_answer(UniversalSegMetric(**metric), job["dealt"][rank], job["size"]) for job in jobs]
 
 
 def _answer(metric: Any, numbers: list[int], size: int) -> dict:
@@ -73,3 +50,77 @@ def _answer(metric: Any, numbers: list[int], size: int) -> dict:
         return {"figures": nan_to_null(metric.evaluate(size)), "report": nan_to_null(metric.report)}
     except InputError as error:
         return {"error": str(error)}
+
+
+def evaluate_others_on(world: int, folder: Path, sizes: list[int]) -> list[list[dict[str, float]]]:
+    """Return the figures of the configs' other metrics by process and size."""
+    return on_processes(world, folder, _figures_of_others, str(folder), sizes)
+
+
+def _figures_of_others(rank: int, folder: str, sizes: list[int]) -> list[dict[str, float]]:
+    import os
+
+    from mmengine.dataset import DefaultSampler
+
+    os.chdir(folder)  # mmengine exchanges results by files
+    figures = []
+    for size in sizes:
+        numbers = list(DefaultSampler(range(size), shuffle=False))
+        metrics = (build() for build in (_exits, _labels, _boxes))
+        figures.append({k: v for m in metrics for k, v in _score(m, numbers, size).items()})
+    return figures
+
+
+def _score(metric: Any, numbers: list[int], size: int) -> dict[str, float]:
+    metric.dataset_meta = dict(classes=("a", "b", "c"))
+    for number in numbers:
+        metric.process(None, [_prediction(number)])
+    return {key: float(value) for key, value in metric.evaluate(size).items()}
+
+
+def _exits() -> Any:
+    from helpers.tiny_eco import CONFIG
+
+    from mmproscale.evaluation.encoder_exits import EncoderExitMetric
+    from mmproscale.utils.config import load_config
+
+    return EncoderExitMetric(load_config(CONFIG).model)
+
+
+def _labels() -> Any:
+    from mmseg.evaluation import IoUMetric
+
+    return IoUMetric()
+
+
+def _boxes() -> Any:
+    from mmdet.evaluation import CocoMetric
+
+    return CocoMetric(metric="bbox")
+
+
+def _prediction(number: int) -> dict[str, Any]:
+    """A sample of all three metrics; every third one's boxes are wrong."""
+    import torch
+
+    random = torch.Generator().manual_seed(number)
+    corners = torch.rand(3, 2, generator=random) * 20
+    boxes = torch.cat([corners, corners + 10], 1)
+    labels = torch.randint(3, (3,), generator=random)
+    truth = [
+        dict(bbox=box.tolist(), bbox_label=int(label), ignore_flag=0)
+        for box, label in zip(boxes, labels, strict=True)
+    ]
+    maps = torch.randint(3, (2, 1, 8, 8), generator=random)
+    scores = torch.rand(3, generator=random)
+    found = boxes + (5 if number % 3 == 0 else 1)
+    return dict(
+        img_id=number,
+        ori_shape=(32, 32),
+        instances=truth,
+        pred_instances=dict(bboxes=found, labels=labels, scores=scores),
+        gt_sem_seg=dict(data=maps[0]),
+        pred_sem_seg=dict(data=maps[1]),
+        encoder_exit=EXITS[number % 3],
+        batch_input_shape=(64, 64),
+    )

@@ -1,14 +1,12 @@
 """Every family, and every option that leaves a part unused, trained by two processes."""
 
-import json
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from helpers.gloo import on_processes
 from torch import nn
 
-PATIENCE = 900
 STEPS = 2
 SAMPLED = dict(type="mmproscale.MultiExitLoss", exits="sample")
 ALL = dict(type="mmproscale.MultiExitLoss")
@@ -61,25 +59,14 @@ def cases() -> dict[str, Callable[[], nn.Module]]:
 
 def train_all(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """Train every case on two processes; return for each what the processes saw."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mmproscale.models.heads", "mmproscale.models.detectors"])
-    workers = [context.Process(target=_work, args=(rank, folder)) for rank in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(PATIENCE)
-        worker.kill()
-    first, second = (json.loads((folder / f"{rank}.json").read_text()) for rank in range(2))
+    preload = ["mmproscale.models.heads", "mmproscale.models.detectors"]
+    first, second = on_processes(2, folder, _train_cases, preload=preload)
     return {name: [first[name], second[name]] for name in first}
 
 
-def _work(rank: int, folder: Path) -> None:
+def _train_cases(rank: int) -> dict[str, dict[str, Any]]:
     import torch
 
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", f"file://{folder}/meeting", rank=rank, world_size=2
-    )
     seen = {}
     for name, build in cases().items():
         torch.manual_seed(0)
@@ -87,22 +74,27 @@ def _work(rank: int, folder: Path) -> None:
             seen[name] = _train(build(), rank)
         except Exception as failure:
             seen[name] = dict(unused=[], error=repr(failure), weights=[], changed=False)
-        (folder / f"{rank}.json").write_text(json.dumps(seen))
-    torch.distributed.destroy_process_group()
+        if seen[name]["error"]:  # the processes are out of step
+            break
+    return seen
 
 
 def _train(model: nn.Module, rank: int) -> dict[str, Any]:
-    """Take two steps as mmengine's loop does."""
+    """Take two steps as mmengine's loop does; in the second one process has no objects."""
     from helpers.families import inputs_of
-    from mmengine.model import MMDistributedDataParallel
     from mmengine.optim import build_optim_wrapper
 
+    from mmproscale.training.parallel import CPUDistributedDataParallel
+
     config = dict(type="OptimWrapper", optimizer=dict(type="AdamW", lr=1e-4))
-    parallel, wrapper = MMDistributedDataParallel(model.train()), build_optim_wrapper(model, config)
+    parallel = CPUDistributedDataParallel(model.train())
+    wrapper = build_optim_wrapper(model, config)
     before, unused, error = _weights(model), set(), ""
     try:
         for step in range(STEPS):
             images, samples = inputs_of(model, seed=10 * rank + step)
+            if (rank, step) == (1, 1):
+                remove_objects(samples)
             with wrapper.optim_context(parallel):
                 losses = parallel(images, samples, mode="loss")
             total, _ = model.parse_losses(losses)
@@ -114,6 +106,16 @@ def _train(model: nn.Module, rank: int) -> dict[str, Any]:
         error = str(failure)
     after = _weights(model)
     return dict(unused=sorted(unused), error=error, weights=after, changed=after != before)
+
+
+def remove_objects(samples: list[Any]) -> None:
+    """Leave no object and no stuff in data samples; a semantic map becomes void."""
+    for sample in samples:
+        if "gt_instances" in sample:
+            sample.gt_instances = sample.gt_instances[:0]
+        if "gt_sem_seg" in sample:
+            for labels in sample.gt_sem_seg.values():
+                labels.fill_(255)
 
 
 def _weights(model: nn.Module) -> list[float]:

@@ -11,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import METRICS
 
 import mmproscale.training  # noqa: F401
-from mmproscale.cli.command_line import joined_processes
+from mmproscale.utils.processes import join_processes, launcher_of
 
 DEFAULTS = dict(steps=1000, workers=0, pause=0.02, resume=False, val_interval=None, epochs=None)
 
@@ -80,6 +80,6 @@ def train(work_dir: str, options: str) -> None:
         train_cfg["val_interval"] = given["val_interval"]
         settings |= {"val_dataloader": loader(0), "val_cfg": {}, "val_evaluator": {"type": "Zero"}}
     torch.manual_seed(0)
-    with joined_processes():
-        toy_runner(Path(work_dir), given["steps"], **settings).train()
+    join_processes(launcher_of("none"), "gloo")
+    toy_runner(Path(work_dir), given["steps"], **settings).train()
     print("after training", flush=True)

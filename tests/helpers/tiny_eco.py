@@ -1,9 +1,9 @@
 """A small model with exits and a gate, images for it, and processes that run step B."""
 
-import multiprocessing
 from pathlib import Path
 
 import torch
+from helpers.gloo import on_processes
 from mmengine.registry import init_default_scope
 
 from mmproscale.datasets.conversion.panoptic_to_instances import convert_to_instances
@@ -13,7 +13,6 @@ from mmproscale.utils.config import load_config
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "eco_m2f_r18_shapes.py"
 IMAGES, PART = 10, 4
-PATIENCE = 200
 
 
 def options(shapes: Path) -> dict:
@@ -65,33 +64,16 @@ def derive_once(shapes: Path, checkpoint: Path, out: Path, **settings) -> None:
 
 def derive_on(world: int, shapes: Path, checkpoint: Path, out: Path) -> list[str]:
     """Run step B on several processes; return the InputError of each, or an empty text."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mmproscale.early_exit.derivation"])
     said = out.parent / f"said_{out.stem}"
-    said.mkdir()
-    workers = [
-        context.Process(target=_work, args=(rank, world, said, (shapes, checkpoint, out)))
-        for rank in range(world)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(PATIENCE)
-        worker.kill()
-    return [(said / str(rank)).read_text() for rank in range(world)]
+    preload = ["mmproscale.early_exit.derivation"]
+    return on_processes(world, said, _derive, shapes, checkpoint, out, preload=preload)
 
 
-def _work(rank: int, world: int, said: Path, arguments: tuple) -> None:
-    import mmproscale  # noqa: F401
+def _derive(rank: int, *arguments: Path) -> str:
     from mmproscale.errors import InputError
 
-    torch.set_num_threads(1)
-    address = f"file://{said}/meeting"
-    torch.distributed.init_process_group("gloo", address, rank=rank, world_size=world)
     try:
         derive_once(*arguments)
-        text = ""
     except InputError as error:
-        text = str(error)
-    (said / str(rank)).write_text(text)
-    torch.distributed.destroy_process_group()
+        return str(error)
+    return ""

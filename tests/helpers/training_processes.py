@@ -1,37 +1,14 @@
 """Step A with one drawn exit on several processes, as DistributedDataParallel trains it."""
 
-import json
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 240
+from helpers.gloo import on_processes
 
 
 def train_on(world: int, folder: Path, steps: int) -> list[dict[str, Any]]:
     """What each process saw: exits drawn, losses, and a sum of weights before and after."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mmproscale.models.heads"])
-    workers = [
-        context.Process(target=_work, args=(rank, world, folder, steps)) for rank in range(world)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(PATIENCE)
-        worker.kill()
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(world)]
-
-
-def _work(rank: int, world: int, folder: Path, steps: int) -> None:
-    import torch
-
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", f"file://{folder}/meeting", rank=rank, world_size=world
-    )
-    (folder / f"{rank}.json").write_text(json.dumps(_train(rank, steps)))
-    torch.distributed.destroy_process_group()
+    return on_processes(world, folder, _train, steps, preload=["mmproscale.models.heads"])
 
 
 def _train(rank: int, steps: int) -> dict[str, Any]:

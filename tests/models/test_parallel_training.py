@@ -8,7 +8,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    return train_all(tmp_path_factory.mktemp("processes"))
+    return train_all(tmp_path_factory.mktemp("processes") / "run")
 
 
 @pytest.mark.parametrize("case", cases())

@@ -290,9 +290,10 @@ def test_a_dict_is_no_options_value(run_tool):
         assert status == 2 and f"give each of its keys as {DECODER}.norm_cfg.NAME=VALUE" in error
 
 
-def test_a_launcher_without_gpus(refused, shapes, no_gpu):
+def test_a_launcher_that_did_not_start_the_process(refused, shapes, monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
     line = refused("train.py", CONFIG, "--launcher", "pytorch", options=[f"data_root={shapes}"])
-    assert "--launcher pytorch needs GPUs" in line
+    assert "RANK is not set: start the processes by tools/dist_train.sh" in line
 
 
 def test_predictions_that_cannot_be_kept_are_refused_before_the_evaluation(

@@ -1,6 +1,7 @@
 """Options of the command line in a config, and the Runner of a config with the checks it needs."""
 
 import json
+from datetime import timedelta
 
 import pytest
 from helpers.toy_training import ToyDataset, ToyModel, toy_runner
@@ -121,10 +122,24 @@ def test_the_work_dir_is_the_options_then_the_configs_then_the_configs_name(tmp_
         assert (tmp_path / expected).is_dir()
 
 
-def test_a_gpu_is_needed_where_one_is_asked_for(monkeypatch, tmp_path):
+@pytest.mark.parametrize(("device", "backend"), [("cpu", "gloo"), ("cuda", "nccl")])
+def test_processes_are_joined_over_the_devices_backend(device, backend, monkeypatch, tmp_path):
+    joined = []
+    monkeypatch.setattr("mmproscale.training.runs.get_device", lambda: device)
+    monkeypatch.setattr("mmproscale.training.runs.join_processes", lambda *a: joined.append(a))
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    config = Config(dict(env_cfg=dict(dist_cfg=dict(backend="nccl", timeout=60))))
+    set_up_run(config, "a.py", str(tmp_path), "slurm")
+    assert joined == [("slurm", backend, timedelta(seconds=60))]
+    set_up_run(config, "a.py", str(tmp_path))
+    assert config.launcher == "none" and len(joined) == 1
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    set_up_run(config, "a.py", str(tmp_path))
+    assert config.launcher == "pytorch" and len(joined) == 2
+
+
+def test_a_gpu_is_needed_where_one_is_asked_for(monkeypatch):
     monkeypatch.setattr("mmproscale.training.runs.get_device", lambda: "cpu")
-    with pytest.raises(InputError, match="--launcher pytorch needs GPUs"):
-        set_up_run(Config(), "a.py", str(tmp_path), "pytorch")
     config = Config(dict(optim_wrapper=dict(type="OptimWrapper")))
     with pytest.raises(InputError, match="--amp needs a GPU"):
         use_amp(config)

@@ -14,6 +14,7 @@ from helpers.stopped_commands import NAME, STATUS, Command, children_of, process
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 
+LAUNCH = Path(__file__).resolve().parents[2] / "tools" / "launch.py"
 # Fifty by hand: STOPS=50 pytest tests/training/test_stop_hook.py
 STOPS = int(os.environ.get("STOPS", "5"))
 
@@ -126,15 +127,18 @@ def test_training_is_stopped_at_random_moments(tmp_path):
     assert faults == []
 
 
-def test_processes_of_torchrun_save_once_and_leave_together(tmp_path):
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "--no-python"]
+@pytest.mark.parametrize("launcher", [["-m", "torch.distributed.run"], [str(LAUNCH)]])
+def test_processes_of_torchrun_save_once_and_leave_together(tmp_path, launcher):
     options = [str(tmp_path), json.dumps({"workers": 1})]
-    command = Command(*launch, sys.executable, "-c", TRAINING, *options)
+    start = [*launcher, "--nproc-per-node=2", "--no-python", sys.executable, "-c", TRAINING]
+    command = Command(*start, *options)
     command.wait_for("step 3")
     command.stop(signal.SIGTERM, group=False)
-    _, error = command.end()
+    status, error = command.end()
     step = saved_step(tmp_path)
-    said = [line for line in error.splitlines() if line.startswith("stopped by")]
-    assert said == [
+    line = (
         f"stopped by SIGTERM: {tmp_path}/iter_{step}.pth is saved, and --resume continues from it"
-    ]
+    )
+    assert [said for said in error.splitlines() if said.startswith("stopped by")] == [line]
+    if launcher == [str(LAUNCH)]:
+        assert status == 143 and error.endswith(f"{line}\n")

@@ -41,7 +41,7 @@ class LocalCocoDataset(CocoDataset):
 
     Raises:
         InputError: the root, a folder, the annotation file or a file that it names is missing; the
-            annotation file is not COCO; there is no image to train on.
+            annotation file is not COCO; there is no image, or none to train on.
     """
 
     data_prefix: dict
@@ -67,6 +67,8 @@ class LocalCocoDataset(CocoDataset):
         Raises:
             InputError: no image is left.
         """
+        if not self.data_list:
+            raise InputError(f"'{self.ann_file}' has no image: name another ann_file")
         if self.test_mode:
             return self.data_list
         config = self.filter_cfg or {}

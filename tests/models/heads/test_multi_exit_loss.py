@@ -153,7 +153,7 @@ def test_the_gate_stays_as_it_is_while_all_else_learns():
 
 
 def test_two_processes_draw_the_same_exit_and_learn_the_same(tmp_path):
-    first, second = train_on(2, tmp_path, steps=6)
+    first, second = train_on(2, tmp_path / "run", steps=6)
     assert first["exits"] == second["exits"] and len(set(first["exits"])) > 1
     assert first["losses"] != second["losses"], "they have seen other images"
     assert first["weights"] == second["weights"] != first["weights_before"]
