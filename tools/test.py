@@ -30,6 +30,7 @@ from mmproscale.training.runs import (
     score_kinds,
     set_up_run,
 )
+from mmproscale.utils.config import require_keys
 
 
 def parse_args() -> argparse.Namespace:
@@ -67,6 +68,7 @@ def main() -> None:
     views = views_from_options(args)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     config = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")
     set_up_run(config, config.filename, args.work_dir, args.launcher)
     config.load_from = args.checkpoint
     if args.instances and "instance" not in (args.kinds or ()):

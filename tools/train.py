@@ -12,7 +12,7 @@ from mmproscale.training.runs import (
     set_up_run,
     use_amp,
 )
-from mmproscale.utils.config import load_config
+from mmproscale.utils.config import load_config, require_keys
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,6 +49,7 @@ def main() -> None:
     args = parse_args()
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
+    require_keys(config, "model", "train_dataloader", "train_cfg", "optim_wrapper")
     set_up_run(config, args.config, args.work_dir, args.launcher)
     if args.amp:
         use_amp(config)

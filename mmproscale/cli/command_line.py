@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import argparse
 import functools
+import logging
 import os
+import platform
 import re
 import sys
+import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGPIPE
+from typing import Any
 
 from mmengine.config import DictAction
 
+from mmproscale.cli.foreign_errors import describe_foreign
+from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
 from mmproscale.utils.config import TOOLS
 from mmproscale.utils.processes import (
@@ -23,8 +30,11 @@ from mmproscale.utils.processes import (
     reports_first,
 )
 from mmproscale.utils.stop_signals import Stopped, arrived, leave_at_once, stoppable
+from mmproscale.version import __version__
 
 ANY_CONFIG = "config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py"
+TRACEBACK = "MMPROSCALE_TRACEBACK"
+"""Variable of the environment that adds the traceback to every error."""
 _BUILDING = re.compile(r"class `\w+` in \S+\.py: ")
 _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
 
@@ -32,24 +42,33 @@ _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
 def command_line(main: Callable[[], None]) -> Callable[[], None]:
     """Decorate a tool's ``main``: whatever ends it early is one line on stderr and an exit status.
 
-    An InputError is ``error: MESSAGE`` and status 2. SIGTERM and Ctrl-C have status 143 and 130.
-    Where another process of the run was lost, the status is ``LOST``, and tools/launch.py says
-    which one it was. Of several processes one prints the line.
+    What a user can mend is ``error: MESSAGE`` and status 2. SIGTERM and Ctrl-C have status 143 and
+    130. Where another process of the run was lost, the status is ``LOST``, and tools/launch.py says
+    which one it was. Of several processes one prints the line. A bug keeps its traceback, and a
+    last line says how to report it.
     """
 
     @functools.wraps(main)
     def wrapped() -> None:
         status = 0
+        logging.raiseExceptions = False  # a log that can't be written prints no tracebacks
         with stoppable():
             try:
                 main()
+                sys.stdout.flush()
             except Stopped as stop:
                 arrived()
                 status = stop.status
                 _say(str(stop))
+            except BrokenPipeError:  # e.g. of `| head`; nobody reads on
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+                status = 128 + SIGPIPE
             except Exception as error:
                 message, status = _message_and_status(error)
+                if TRACEBACK in os.environ:
+                    traceback.print_exception(error)
                 if message is None:
+                    _report_after_traceback()
                     raise
                 if status != LOST or LAUNCHED not in os.environ:
                     _say(f"error: {message}")
@@ -66,7 +85,25 @@ def _message_and_status(error: Exception) -> tuple[str | None, int]:
         return message, 2
     if (connection := lost_process(error)) is not None:
         return f"another process of this run was lost ({connection})", LOST
+    if (message := describe_foreign(error)) is not None:
+        return message, 2
     return None, 1
+
+
+def _report_after_traceback() -> None:
+    """Have the interpreter add a line to the traceback that it is about to print."""
+    show = sys.excepthook
+
+    def show_and_say(*error: Any) -> None:
+        show(*error)
+        versions = f"{describe_stack()}; Python {platform.python_version()}"
+        _say(
+            f"error: mmproscale {__version__} ({versions}) has a bug, unless your own code has: "
+            "please report these lines, the command and the output of `mmproscale doctor --json` "
+            "in the issue tracker of its repository"
+        )
+
+    sys.excepthook = show_and_say
 
 
 def _say(line: str) -> None:

@@ -27,6 +27,7 @@ from mmproscale.inference.results import Instances, Result, Segment
 from mmproscale.inference.tile_merging import merge_tiles
 from mmproscale.inference.tiles import Tiling
 from mmproscale.models.encoders.exit_gate import EarlyExits
+from mmproscale.utils.config import require_keys
 
 MAX_PIXELS = 50_000_000
 
@@ -85,6 +86,7 @@ class Predictor:
             cfg = copy.deepcopy(config)
         else:
             cfg = load_config_for(config, checkpoint)
+        require_keys(cfg, "model")
         if views:
             check_averageable(cfg)
         self.kinds = tuple(kinds or kinds_of(cfg))
@@ -314,8 +316,10 @@ def choose_device(name: str | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"device '{name}' is unknown: use cpu or cuda") from error
+        if device.type != "cuda":
+            torch.zeros(1, device=device).item()  # PyTorch knows devices that compute nothing here
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise InputError(f"device '{name}' is unknown or not here: use cpu or cuda") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         count = torch.cuda.device_count()
         raise InputError(f"device '{name}' is not there ({count} GPUs found): use cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import re
@@ -233,13 +234,21 @@ def build_runner(config: Config) -> Runner:
     AtomicCheckpointHook, and stock's training loops by those whose data are resumed exactly.
 
     Raises:
-        InputError: The config names an unknown type, or arguments that a type does not take.
+        InputError: The config names an unknown type, or arguments that a type does not take; the
+            disk of its work dir is full.
     """
     _add_hooks(config)
     _replace_loop(config)
     try:
         own = "runner_type" in config
         runner = RUNNERS.build(config) if own else Runner.from_cfg(config)
+    except OSError as error:
+        if error.filename or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise InputError(
+            f"{config.work_dir} cannot be written: {error.strerror}; free space, or give another "
+            "--work-dir"
+        ) from error
     except (KeyError, TypeError) as error:
         # A KeyError puts its message in quotes.
         message = " ".join(str(error.args[0] if error.args else error).split())

@@ -18,6 +18,19 @@ from mmproscale.errors import InputError
 MIM_FOLDER = Path(__file__).resolve().parents[1] / ".mim"
 CONFIGS = (MIM_FOLDER / "configs").resolve()
 TOOLS = (MIM_FOLDER / "tools").resolve()
+# Keys whose value is a dict, where they have one.
+DICTS = (
+    *("model", "train_dataloader", "val_dataloader", "test_dataloader"),
+    *(
+        "train_cfg",
+        "val_cfg",
+        "test_cfg",
+        "optim_wrapper",
+        "default_hooks",
+        "env_cfg",
+        "randomness",
+    ),
+)
 # Keys that Runner.from_cfg reads in addition to Runner's own arguments.
 MORE_KEYS = ("auto_scale_lr", "compile", "find_unused_parameters", "runner_type", "sync_bn")
 # Packages whose module has another name.
@@ -83,7 +96,7 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
         config = Config.fromfile(file)
     except ImportError as error:
         raise InputError(f"config {path} {_import_problem(error)}") from error
-    except Exception as error:  # a config is a program and may raise anything
+    except (Exception, SystemExit) as error:  # a config is a program and may raise anything
         raise InputError(f"config {path} can't be read: {_one_line(error)}") from error
     merge_options(config, options or {}, path)
     return config
@@ -103,6 +116,36 @@ def merge_options(config: Config, options: Mapping[str, Any], path: str | os.Pat
         config.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(f"--cfg-options do not fit {path}: {_one_line(error)}") from error
+    _check_forms(config, path)
+
+
+def require_keys(config: Config, *keys: str) -> None:
+    """Check that a config has a value of each of these keys.
+
+    Raises:
+        InputError: One is missing or None.
+    """
+    for key in keys:
+        if config.get(key) is None:
+            raise InputError(
+                f"config {config.filename} has no {key}, which is needed here: add it, or name a "
+                "config that has it"
+            )
+
+
+def _check_forms(config: Config, path: str | os.PathLike) -> None:
+    """Refuse another value where only a dict can be."""
+    values = {key: config.get(key) for key in DICTS}
+    hooks, custom = values["default_hooks"], config.get("custom_hooks")
+    if isinstance(hooks, Mapping):
+        values |= {f"default_hooks.{name}": hook for name, hook in hooks.items()}
+    if isinstance(custom, (list, tuple)):
+        values |= {f"custom_hooks.{place}": hook for place, hook in enumerate(custom)}
+    elif custom is not None:
+        raise InputError(f"config {path}: custom_hooks={custom!r}: expected a list of dicts")
+    for key, value in values.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise InputError(f"config {path}: {key}={value!r}: expected a dict")
 
 
 def _import_problem(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Error lines, shared options and joined processes of the command lines."""
 
+import os
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -17,6 +18,7 @@ from mmproscale.cli.command_line import (
 )
 from mmproscale.errors import InputError
 from mmproscale.utils.processes import LAUNCHED, LOST
+from mmproscale.version import __version__
 
 WORKER = "Caught InputError in DataLoader worker process 0.\nTraceback: ...\n"
 
@@ -64,9 +66,57 @@ def test_a_lost_process_is_told_once(launched, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("" if launched else "error: another process of")
 
 
-def test_a_bug_keeps_its_traceback():
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     with pytest.raises(KeyError):
         raise_error(KeyError("a bug"))()
+
+
+COMMAND = """
+from mmproscale.cli.command_line import command_line
+@command_line
+def main():
+    {work}
+main()
+"""
+
+
+def run(work: str, **variables: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", COMMAND.format(work=work)]
+    return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True)
+
+
+def test_the_last_line_of_a_bug_says_how_to_report_it():
+    done = run("{}['a bug']")
+    *_, error, last = done.stderr.splitlines()
+    assert done.returncode == 1 and error == "KeyError: 'a bug'"
+    for part in (
+        f"mmproscale {__version__} (",
+        "mmengine 0.",
+        "torch ",
+        "Python 3.",
+        "doctor --json",
+    ):
+        assert part in last
+    assert "://" not in last and last.startswith("error: ")
+
+
+def test_a_traceback_of_bad_input_can_be_asked_for():
+    work = "open('nowhere/a.json')"
+    line = "error: nowhere/a.json: No such file or directory\n"
+    assert run(work).stderr == line
+    with_calls = run(work, MMPROSCALE_TRACEBACK="1")
+    assert with_calls.stderr.startswith("Traceback") and with_calls.stderr.endswith(line)
+    assert with_calls.returncode == 2
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly():
+    command = [sys.executable, "-c", COMMAND.format(work="print('a line\\n' * 100_000)")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from mmdet.utils import reduce_mean
@@ -15,6 +16,7 @@ from mmproscale.models.criterion.points import sample, uncertain_points
 from mmproscale.models.criterion.row_losses import row_losses
 from mmproscale.models.criterion.targets import QueryPredictions, Targets
 from mmproscale.utils.constants import constant
+from mmproscale.utils.faults import is_int
 
 Match = tuple[Tensor, Tensor]
 
@@ -34,7 +36,7 @@ class MaskCriterion:
         importance_ratio: Share of the points that lie where the mask is least certain.
 
     Raises:
-        InputError: An invalid ratio.
+        InputError: An invalid number of points, class weight or ratio.
     """
 
     loss_cls: nn.Module
@@ -47,6 +49,11 @@ class MaskCriterion:
     importance_ratio: float = 0.75
 
     def __post_init__(self) -> None:
+        if not is_int(self.num_points) or self.num_points < 1:
+            raise InputError(f"train_cfg.num_points={self.num_points!r}: expected 1 or more")
+        weights = self.class_weight or ()
+        if not all(isinstance(weight, Real) for weight in weights):
+            raise InputError(f"loss_cls.class_weight={weights!r}: expected a list of numbers")
         if self.oversample_ratio < 1 or not 0 <= self.importance_ratio <= 1:
             raise InputError(
                 f"train_cfg has oversample_ratio={self.oversample_ratio} and "

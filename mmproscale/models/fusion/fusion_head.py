@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any
 
 import torch
 from mmdet.models.seg_heads.panoptic_fusion_heads import MaskFormerFusionHead
@@ -10,11 +12,13 @@ from mmdet.structures import DetDataSample
 from mmengine.structures import PixelData
 from torch import Tensor
 
+from mmproscale.errors import InputError
 from mmproscale.models.fusion.image_frame import ImageFrame
 from mmproscale.models.fusion.instance import instances
 from mmproscale.models.fusion.panoptic import panoptic_map
 from mmproscale.models.fusion.semantic import semantic_map
 from mmproscale.registry import MODELS
+from mmproscale.utils.faults import is_number
 
 
 @MODELS.register_module()
@@ -24,7 +28,19 @@ class UniversalFusionHead(MaskFormerFusionHead):
     Arguments and other results are the same. ``test_cfg`` switches results on (``panoptic_on``, by
     default True, ``instance_on``, ``semantic_on``) and has the thresholds: ``object_mask_thr``
     (0.8), ``iou_thr`` (0.8), ``filter_low_score`` (False), ``max_per_image`` (100).
+
+    Raises:
+        InputError: ``test_cfg`` is not a dict, or a threshold in it is not a number.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.test_cfg, (Mapping, NoneType)):
+            raise InputError(f"model.test_cfg={self.test_cfg!r}: expected a dict")
+        for key in ("object_mask_thr", "iou_thr", "max_per_image"):
+            value = (self.test_cfg or {}).get(key, 0)
+            if not is_number(value):
+                raise InputError(f"model.test_cfg.{key}={value!r}: expected a number")
 
     def predict(
         self,

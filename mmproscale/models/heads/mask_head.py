@@ -44,8 +44,8 @@ class MaskHead(Mask2FormerHead):
             None for the losses after all layers.
 
     Raises:
-        InputError: A ``train_cfg`` whose assigner has no ``match_costs``; numbers of levels that
-            differ; an ``exit_loss`` with a pixel decoder that has at most one exit.
+        InputError: No query; a ``train_cfg`` whose assigner has no ``match_costs``; numbers of
+            levels that differ; an ``exit_loss`` with a pixel decoder that has at most one exit.
     """
 
     class_weight: Sequence[float] | None
@@ -70,6 +70,8 @@ class MaskHead(Mask2FormerHead):
             num_transformer_feat_level=num_transformer_feat_level,
             **kwargs,
         )
+        if self.num_queries < 1:
+            raise InputError(f"num_queries={self.num_queries}: expected 1 or more")
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.num_transformer_decoder_layers = self.transformer_decoder.num_layers
         self._is_own_decoder = isinstance(self.pixel_decoder, PixelDecoder)
