@@ -90,11 +90,11 @@ def reports_first() -> bool:
 
 
 def lost_process(error: BaseException | None) -> str | None:
-    """Return the message of a connection that failed, if an error or one of its causes is that."""
+    """Return what a connection says that failed, if an error or one of its causes is that."""
     while error is not None:
         message = " ".join(str(error).split())
         if isinstance(error, RuntimeError) and _joined() and _is_of_connection(error, message):
-            return message
+            return re.sub(r"^\[\S+\] ", "", message).partition(". ")[0]
         error = error.__cause__ or error.__context__
     return None
 
