@@ -69,7 +69,7 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
     def __init__(self, module: nn.Module, device_ids: Any = None, **options: Any) -> None:
         for part in module.modules():
             if type(part) is nn.SyncBatchNorm:
-                part.__class__ = CPUSyncBatchNorm
+                part.__class__ = CPUSyncBatchNorm  # type: ignore[assignment]
         super().__init__(module=module, **options)
 
 
