@@ -18,7 +18,16 @@ from pathlib import Path
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line, own_device
+from mmproscale.checkpoints.model_config import load_config_for
+from mmproscale.checkpoints.weights_file import check_suffix, header_of
+from mmproscale.cli.command_line import (
+    MixedParser,
+    add_cfg_options,
+    add_launcher,
+    add_model,
+    command_line,
+    own_device,
+)
 from mmproscale.early_exit.dataset_quality import BOX_IOUS
 from mmproscale.early_exit.derived_file import read_table
 from mmproscale.early_exit.derived_table import split
@@ -34,7 +43,6 @@ from mmproscale.early_exit.trade_off import (
 )
 from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
-from mmproscale.utils.config import load_config
 from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.processes import join_processes, launcher_of
 from mmproscale.utils.processors import PATIENCE
@@ -49,7 +57,7 @@ def parse_args() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=MixedParser)
     add_derive(commands.add_parser("derive", help="step B: write the derived file of a model"))
     add_fit(commands.add_parser("fit", help="step C: fit a gate and write it into a checkpoint"))
     add_curve(commands.add_parser("curve", help="show cost and quality of gates of many betas"))
@@ -58,8 +66,7 @@ def parse_args() -> argparse.Namespace:
 
 def add_derive(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=derive)
-    parser.add_argument("config", metavar="CONFIG", help="config file of a model with an exit gate")
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="checkpoint of step A")
+    add_model(parser, "config file of a model with an exit gate", "checkpoint of step A")
     parser.add_argument(
         "--out", required=True, metavar="FILE", help="derived file to write, e.g. derived.parquet"
     )
@@ -95,7 +102,9 @@ def add_fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", required=True, metavar="IN", help="the checkpoint that `derive` was given"
     )
-    parser.add_argument("--out", required=True, metavar="OUT", help="the checkpoint to write")
+    parser.add_argument(
+        "--out", required=True, metavar="OUT", help="file to write: .safetensors or .pth"
+    )
 
 
 def add_curve(parser: argparse.ArgumentParser) -> None:
@@ -164,7 +173,7 @@ def derive(args: argparse.Namespace) -> None:
 
     from mmproscale.early_exit import derivation
 
-    config = load_config(args.config, args.cfg_options)
+    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
     # Processes exchange only short messages, and one may finish hours before another.
     join_processes(launcher_of(args.launcher), "gloo", PATIENCE)
     device = choose_device(args.device or own_device())
@@ -184,6 +193,7 @@ def derive(args: argparse.Namespace) -> None:
 
 
 def fit(args: argparse.Namespace) -> None:
+    check_suffix(args.out)
     sweep = prepare(args)
     origin = sweep.fitting.origin
     checkpoint = load_same_model(args.checkpoint, origin, args.derived)
@@ -199,7 +209,8 @@ def fit(args: argparse.Namespace) -> None:
     settings = dict(beta=beta, loss=args.loss, max_layers=args.max_layers, budget=args.budget)
     settings |= dict(held_out=args.held_out, seed=args.seed)
     settings |= dict(gmacs=point.gmacs, quality=point.quality)
-    write_gate(checkpoint, origin, gate, Path(args.out), settings)
+    header = header_of(args.checkpoint, checkpoint.get("meta") or {})
+    write_gate(checkpoint, origin, gate, Path(args.out), settings, header)
     print(f"written: {args.out}")
 
 

@@ -7,7 +7,20 @@ from collections.abc import Iterable
 from itertools import chain
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
-from mmproscale.cli.command_line import add_cfg_options, at_least, command_line, positive
+from mmproscale.checkpoints.model_config import (
+    building_for,
+    config_in_header,
+    is_checkpoint,
+    load_config_for,
+)
+from mmproscale.cli.command_line import (
+    MixedParser,
+    add_cfg_options,
+    add_model,
+    at_least,
+    command_line,
+    positive,
+)
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, views_from_options
 from mmproscale.utils.image_inputs import expand_inputs, image_ids, result_names
@@ -19,9 +32,8 @@ SOME_FAILED = 3
 
 
 def parse_args() -> Namespace:
-    parser = ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="config file that the checkpoint was trained with")
-    parser.add_argument("checkpoint", help="checkpoint file")
+    parser = MixedParser(description=__doc__)
+    add_model(parser, "config that the checkpoint was trained with")
     parser.add_argument(
         "images",
         nargs="+",
@@ -48,7 +60,11 @@ def parse_args() -> Namespace:
     add_scale_options(parser)
     add_view_options(parser)
     add_cfg_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if is_checkpoint(args.config):  # argparse takes the first of several words for the config
+        args.images.insert(0, args.checkpoint)
+        args.config, args.checkpoint = None, args.config
+    return args
 
 
 def add_scale_options(parser: ArgumentParser) -> None:
@@ -95,6 +111,8 @@ def shard(text: str) -> tuple[int, int]:
 def main() -> None:
     args = parse_args()
     views = views_from_options(args)
+    if args.config is None:
+        config_in_header(args.checkpoint)
     paths, videos = expand_inputs(args.images)
     if videos and args.shard != (1, 1):
         raise InputError(f"--shard is for images, not for a video ({videos[0]})")
@@ -110,14 +128,14 @@ def main() -> None:
         still_images,
     )
     from mmproscale.inference.predictor import Predictor
-    from mmproscale.utils.config import load_config
 
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = load_config_for(args.config, args.checkpoint, args.cfg_options)
     options = (args.score_thr, args.tile, args.overlap)
     most = int(args.max_megapixels * 1e6)
-    predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views, *options, most)
+    with building_for(args.checkpoint, args.config):
+        predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views, *options, most)
     settings = {
-        "config": str(args.config),
+        "config": str(args.config or cfg.filename),
         "checkpoint": str(args.checkpoint),
         "options": [str(views), *options],
     }

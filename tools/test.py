@@ -11,7 +11,14 @@ import os
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line
+from mmproscale.checkpoints.model_config import building_for, load_config_for
+from mmproscale.cli.command_line import (
+    MixedParser,
+    add_cfg_options,
+    add_launcher,
+    add_model,
+    command_line,
+)
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, average_over, views_from_options
 from mmproscale.training.runs import (
@@ -23,13 +30,11 @@ from mmproscale.training.runs import (
     score_kinds,
     set_up_run,
 )
-from mmproscale.utils.config import load_config
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Evaluate a checkpoint")
-    parser.add_argument("config", help="config file, or the name of a config of mmproscale")
-    parser.add_argument("checkpoint", help="checkpoint file")
+    parser = MixedParser(description="Evaluate a checkpoint")
+    add_model(parser, "config file, or the name of a config of mmproscale")
     parser.add_argument("--work-dir", help="folder for the log and the metrics")
     parser.add_argument(
         "--out",
@@ -61,8 +66,8 @@ def main() -> None:
     args = parse_args()
     views = views_from_options(args)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    config = load_config(args.config, args.cfg_options)
-    set_up_run(config, args.config, args.work_dir, args.launcher)
+    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    set_up_run(config, config.filename, args.work_dir, args.launcher)
     config.load_from = args.checkpoint
     if args.instances and "instance" not in (args.kinds or ()):
         raise InputError("--instances is for AP: add --kinds panoptic semantic instance")
@@ -78,7 +83,9 @@ def main() -> None:
         average_over(config, views)
     else:
         report_exits(config)
-    evaluate_and_report(build_runner(config), Path(config.work_dir) / "metrics.json")
+    with building_for(args.checkpoint, args.config):
+        runner = build_runner(config)
+    evaluate_and_report(runner, Path(config.work_dir) / "metrics.json")
 
 
 if __name__ == "__main__":

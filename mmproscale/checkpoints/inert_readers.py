@@ -59,6 +59,8 @@ class ArrayReader:
         if self.state is None or not isinstance(self.state[2], DtypeReader):
             raise NotDataError("a numpy array without a type")
         _, shape, dtype, is_fortran, raw = self.state
+        if isinstance(raw, str):  # written by Python 2
+            raw = raw.encode("latin1")
         values = np.frombuffer(raw, dtype.restore()).copy()
         return values.reshape(shape, order="F" if is_fortran else "C")
 

@@ -1,6 +1,7 @@
 """Loaders that replace mmengine's, for resume, load_from, init_cfg and test alike.
 
-A local file is read as it is. A file behind an address is first fetched to torch's cache.
+A local file is read as it is. A file behind an address is first fetched to torch's cache, one of
+the Hugging Face hub to the hub's.
 """
 
 import json
@@ -15,7 +16,7 @@ import mmengine
 import torch
 from mmengine.dist import barrier, get_local_rank
 
-from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.checkpoints.hub import SCHEME
 from mmproscale.checkpoints.weight_check import check_types
 from mmproscale.errors import InputError
 
@@ -29,6 +30,7 @@ def install(module: Any) -> None:
     """Register our loaders in ``mmengine.runner.checkpoint``, given as ``module``."""
     register = module.CheckpointLoader.register_scheme
     register("", load_from_local, force=True)
+    register(SCHEME, load_from_hub, force=True)
     register(("http://", "https://"), load_from_http, force=True)
     register(("modelzoo://", "torchvision://"), load_from_torchvision, force=True)
     # mmengine's loaders below look up an address, then call this name in their module.
@@ -43,6 +45,11 @@ def install(module: Any) -> None:
 
 def load_from_local(filename: str, map_location: Any = None) -> dict:
     """Read a file. mmengine's log takes the name of the backend from this function's name."""
+    return _read(filename, map_location)
+
+
+def load_from_hub(filename: str, map_location: Any = None) -> dict:
+    """Read weights of the Hugging Face hub, `hf://OWNER/NAME`."""
     return _read(filename, map_location)
 
 
@@ -109,9 +116,12 @@ _last_read: str | Path = "the weights"
 
 
 def _read(file: str | Path, map_location: Any) -> dict:
+    # Imports mmdet, which imports the module that these loaders are put into.
+    from mmproscale.checkpoints.any_source import load_source
+
     global _last_read
     _last_read = file
-    return load_checkpoint(file, map_location)
+    return load_source(file, map_location)
 
 
 def _with_type_check(load_state_dict: Callable[..., None]) -> Callable[..., None]:

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
-from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
+from mmproscale.checkpoints.read_checkpoint import state_dict_of
 from mmproscale.checkpoints.weight_check import check_types
 from mmproscale.errors import InputError
 
@@ -117,18 +116,6 @@ def drop_class_layer(model: nn.Module, checkpoint: dict, source: str | Path) -> 
         f"{source} was trained for {_classes_of_file(checkpoint, theirs)}, this model has {own}: "
         f"its class layer ({layer}*) is left out and starts untrained"
     )
-
-
-def load_model_weights(model: nn.Module, path: str | Path, map_location: Any = None) -> dict:
-    """Load a checkpoint of the same model into it, and return the checkpoint.
-
-    Raises:
-        InputError: The file cannot be read, or is a checkpoint of another model.
-    """
-    checkpoint = load_checkpoint(path, map_location)
-    check_same_model(model, checkpoint, path)
-    model.load_state_dict(state_dict_of(checkpoint), strict=False)
-    return checkpoint
 
 
 def _check_class_count(

@@ -12,7 +12,9 @@ from torch import serialization
 from mmproscale.checkpoints.inert_readers import ALLOWED, NotDataError
 from mmproscale.checkpoints.pickle_check import ZIP_MAGIC, check_pickles
 from mmproscale.checkpoints.plain_content import plain_copy
+from mmproscale.checkpoints.plain_pickle import read_plain_pickle
 from mmproscale.checkpoints.weight_check import check_metadata, check_weights
+from mmproscale.checkpoints.weights_header import check_header, read_header
 from mmproscale.errors import InputError
 
 # torch before 1.6 starts its files with this pickled number.
@@ -25,16 +27,18 @@ def load_checkpoint(path: str | Path, map_location: Any = None) -> dict:
     """Read a checkpoint: tensors and plain data.
 
     Args:
-        path: A file of `torch.save` (new or old format) or of safetensors.
+        path: A file of `torch.save` (new or old format) or of safetensors, with or without our
+            header, whose classes are then under 'meta'.
         map_location: As in `torch.load`; None for the CPU.
 
     Returns:
         The file's dict. Weights under 'model' are also under 'state_dict'.
 
     Raises:
-        InputError: The file is absent, truncated or no checkpoint, or it holds code.
+        InputError: The file is absent, truncated or no checkpoint, it holds code, or the header
+            of a safetensors file of ours is wrong.
     """
-    return _as_checkpoint(load_content(path, map_location), Path(os.path.expanduser(path)))
+    return as_checkpoint(load_content(path, map_location), Path(os.path.expanduser(path)))
 
 
 def load_content(path: str | Path, map_location: Any = None) -> Any:
@@ -46,7 +50,7 @@ def load_content(path: str | Path, map_location: Any = None) -> Any:
     file = _existing_file(path)
     location = "cpu" if map_location is None else map_location
     if file.suffix == ".safetensors":
-        return {"state_dict": _read_safetensors(file), "meta": {}}
+        return _read_safetensors(file)
     _check_format(file)
     return _read_torch(file, location)
 
@@ -68,16 +72,13 @@ def _existing_file(path: str | Path) -> Path:
 
 def _check_format(file: Path) -> None:
     start = _first_bytes(file)
-    if start.startswith((ZIP_MAGIC, _LEGACY_MAGIC)):
+    if start.startswith((ZIP_MAGIC, _LEGACY_MAGIC, _PICKLE_OPCODE)):
         return
     if not start:
         raise InputError(f"{file} is empty: it was probably cut off when it was written")
-    if start.startswith(_PICKLE_OPCODE):
-        raise InputError(
-            f"{file} is a plain pickle (detectron2's .pkl, for one), which can run code when it is "
-            "read; refused. Convert it to a file of torch.save"
-        )
-    raise InputError(f"{file} is not a checkpoint: neither torch.save nor safetensors wrote it")
+    raise InputError(
+        f"{file} is not a checkpoint: torch.save, safetensors and pickle did not write it"
+    )
 
 
 def _first_bytes(file: Path) -> bytes:
@@ -88,8 +89,14 @@ def _first_bytes(file: Path) -> bytes:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
 
 
+def _is_plain_pickle(file: Path) -> bool:
+    return not _first_bytes(file).startswith((ZIP_MAGIC, _LEGACY_MAGIC))
+
+
 def _read_torch(file: Path, location: Any) -> Any:
     try:
+        if _is_plain_pickle(file):
+            return read_plain_pickle(file)
         check_pickles(file)
         with _only_our_allow_list():
             return plain_copy(torch.load(file, map_location=location, weights_only=True))
@@ -115,17 +122,22 @@ def _only_our_allow_list() -> Iterator[None]:
         serialization.add_safe_globals(others)
 
 
-def _read_safetensors(file: Path) -> dict[str, torch.Tensor]:
-    from safetensors import SafetensorError
+def _read_safetensors(file: Path) -> dict[str, Any]:
     from safetensors.torch import load_file
 
-    try:
-        return load_file(file, device="cpu")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file} is truncated or damaged and cannot be read: {error}") from error
+    header = read_header(file)
+    weights = load_file(file, device="cpu")
+    if header is not None:
+        check_header(header, weights, file)
+    return {"state_dict": weights, "meta": header.meta if header else {}}
 
 
-def _as_checkpoint(content: Any, file: Path) -> dict:
+def as_checkpoint(content: Any, file: Path) -> dict:
+    """Return a file's content as `load_checkpoint` does.
+
+    Raises:
+        InputError: It is not a checkpoint.
+    """
     if not isinstance(content, dict) or not content:
         raise InputError(
             f"{file} is not a checkpoint: it holds a {type(content).__name__}, no weights"

@@ -98,6 +98,38 @@ def make_parser(description: str | None) -> ArgumentParser:
     )
 
 
+class MixedParser(ArgumentParser):
+    """Parser whose options may stand between positional arguments, also if one is optional."""
+
+    _is_inside = False
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse options first and then the positional arguments, all at once."""
+        if self._is_inside:  # parse_known_intermixed_args calls this method
+            return super().parse_known_args(args, namespace)
+        self._is_inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inside = False
+
+
+def add_model(parser: MixedParser, config: str, checkpoint: str = "checkpoint") -> None:
+    """Add the arguments CONFIG, which may be left out, and CHECKPOINT, with their help."""
+    parser.add_argument(
+        "config",
+        nargs="?",
+        metavar="CONFIG",
+        help=f"{config}; a .safetensors file written by mmproscale needs none",
+    )
+    parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help=f"{checkpoint}: a file, also of other packages, or hf://OWNER/NAME of the Hugging "
+        "Face hub",
+    )
+
+
 class KeyValueAction(DictAction):
     """mmengine's action for options, with messages for values that it can't parse."""
 

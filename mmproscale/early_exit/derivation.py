@@ -17,7 +17,7 @@ from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.registry import init_default_scope
 from torch.utils.data import DataLoader, Subset
 
-from mmproscale.checkpoints.model_match import load_model_weights
+from mmproscale.checkpoints.any_source import load_model_weights
 from mmproscale.checkpoints.read_checkpoint import state_dict_of
 from mmproscale.cost.model_cost import Network, model_cost
 from mmproscale.cost.model_parts import exit_holder
@@ -122,7 +122,7 @@ def load_gated_model(
         give_kinds(config, [kind])
     model = MODELS.build(config.model)
     check_gated(model)
-    content = load_model_weights(model, checkpoint)
+    content = load_model_weights(model, checkpoint, config)
     check_class_counts(model, dataset)
     learned = ((content.get("meta") or {}).get("dataset_meta") or {}).get("classes")
     check_class_names(dataset, learned and tuple(learned), str(checkpoint))

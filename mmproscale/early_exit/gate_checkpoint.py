@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from mmproscale.checkpoints.any_source import FOREIGN, load_source
 from mmproscale.checkpoints.model_match import REBUILT
-from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
+from mmproscale.checkpoints.read_checkpoint import state_dict_of
+from mmproscale.checkpoints.weights_file import save_weights
+from mmproscale.checkpoints.weights_header import WeightsHeader, hash_weights
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.gate_fitting import FittedGate
 from mmproscale.errors import InputError
-from mmproscale.utils.atomic_files import atomic_path
+from mmproscale.utils.json_values import nan_to_null
 
 
 def fingerprint(weights: Mapping[str, Tensor], gate: str) -> str:
@@ -29,14 +32,13 @@ def fingerprint(weights: Mapping[str, Tensor], gate: str) -> str:
             a model rebuilds by itself.
         gate: Name of the gate's linear layer.
     """
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        if name.startswith(f"{gate}.") or name.endswith(REBUILT):
-            continue
-        weight = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
-        digest.update(weight.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return hash_weights(
+        {
+            name: weight
+            for name, weight in weights.items()
+            if not name.startswith(f"{gate}.") and not name.endswith(REBUILT)
+        }
+    )
 
 
 def load_same_model(path: str | Path, origin: Origin, derived: str | Path) -> dict[str, Any]:
@@ -50,7 +52,9 @@ def load_same_model(path: str | Path, origin: Origin, derived: str | Path) -> di
     Raises:
         InputError: The checkpoint can't be read, or belongs to another model.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_source(path)
+    if FOREIGN in checkpoint:
+        raise InputError(f"{path} is another package's: convert it first, by tools/convert.py")
     if fingerprint(state_dict_of(checkpoint), origin.gate) != origin.fingerprint:
         raise InputError(
             f"{path} is another model than {derived} was derived from (config {origin.config}): "
@@ -83,6 +87,7 @@ def write_gate(
     gate: FittedGate,
     out: Path,
     settings: Mapping[str, Any],
+    header: WeightsHeader,
 ) -> None:
     """Write a checkpoint's weights with another gate and without optimiser state.
 
@@ -94,6 +99,7 @@ def write_gate(
         gate: The new gate.
         out: The file.
         settings: Settings and results of the fit, kept as ``meta['early_exit']``.
+        header: The checkpoint's header.
 
     Raises:
         InputError: The file can't be written.
@@ -101,6 +107,5 @@ def write_gate(
     weights = dict(state_dict_of(checkpoint))
     weights[f"{origin.gate}.weight"] = torch.from_numpy(gate.weight)
     weights[f"{origin.gate}.bias"] = torch.from_numpy(gate.bias)
-    meta = dict(checkpoint.get("meta") or {}) | {"early_exit": dict(settings)}
-    with atomic_path(out) as temporary:
-        torch.save({"meta": meta, "state_dict": weights}, temporary)
+    header = replace(header, early_exit=nan_to_null(dict(settings)))
+    save_weights(out, weights, header, checkpoint.get("meta"))

@@ -15,7 +15,8 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
-from mmproscale.checkpoints.model_match import load_model_weights
+from mmproscale.checkpoints.any_source import load_model_weights
+from mmproscale.checkpoints.model_config import is_checkpoint, load_config_for
 from mmproscale.datasets.formats.panoptic_png import segments_of
 from mmproscale.datasets.formats.rle import encode_masks
 from mmproscale.errors import InputError
@@ -26,7 +27,6 @@ from mmproscale.inference.results import Instances, Result, Segment
 from mmproscale.inference.tile_merging import merge_tiles
 from mmproscale.inference.tiles import Tiling
 from mmproscale.models.encoders.exit_gate import EarlyExits
-from mmproscale.utils.config import load_config
 
 MAX_PIXELS = 50_000_000
 
@@ -38,7 +38,8 @@ class Predictor:
 
     Args:
         config: A config file, the name of one of the package's, or a config from
-            :func:`mmproscale.utils.config.load_config`.
+            :func:`mmproscale.utils.config.load_config`; None for the one in
+            the checkpoint's header.
         checkpoint: A checkpoint of that config's model.
         device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
         kinds: Some of ``'panoptic'``, ``'semantic'`` and ``'instance'``, all from one forward
@@ -66,8 +67,8 @@ class Predictor:
 
     def __init__(
         self,
-        config: str | Path | Config,
-        checkpoint: str | Path,
+        config: str | Path | Config | None,
+        checkpoint: str | Path | None = None,
         device: str | None = None,
         kinds: Sequence[str] | None = None,
         views: ImageViews | None = None,
@@ -76,9 +77,14 @@ class Predictor:
         overlap: int = 128,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        if checkpoint is None:
+            config, checkpoint = None, _only_checkpoint(config)
         self.tiling = None if tile is None else Tiling(tile, overlap)
         self.device = choose_device(device)
-        cfg = copy.deepcopy(config) if isinstance(config, Config) else load_config(config)
+        if isinstance(config, Config):
+            cfg = copy.deepcopy(config)
+        else:
+            cfg = load_config_for(config, checkpoint)
         if views:
             check_averageable(cfg)
         self.kinds = tuple(kinds or kinds_of(cfg))
@@ -86,7 +92,7 @@ class Predictor:
         self._check_kind(cfg)
         init_default_scope(cfg.get("default_scope", "mmdet"))
         self.model = MODELS.build(cfg.model)
-        meta = load_model_weights(self.model, checkpoint).get("meta") or {}
+        meta = load_model_weights(self.model, checkpoint, cfg).get("meta") or {}
         self.model.to(self.device).eval()
         self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
         self.least_score, self.max_pixels = least_score, max_pixels
@@ -245,6 +251,14 @@ class Predictor:
         rgb = np.ascontiguousarray(image.pixels[..., ::-1])
         result = Result(rgb, image.name, image.path, self.categories, **found)
         return result.above(self.least_score)
+
+
+def _only_checkpoint(given: str | Path | Config | None) -> str | Path:
+    """Return the only argument of a predictor, which must be a checkpoint."""
+    if isinstance(given, (str, Path)) and is_checkpoint(str(given)):
+        return given
+    named = given.filename if isinstance(given, Config) else given
+    raise InputError(f"{named} is a config: give a checkpoint after it")
 
 
 def segments_in(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from mmproscale.checkpoints.any_source import convert_checkpoint, load_source
 from mmproscale.checkpoints.model_match import check_any_match
-from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 from mmproscale.cost.model_cost import Network, build_network
 from mmproscale.errors import InputError
 from mmproscale.own_data.dataset_facts import Facts
@@ -137,9 +137,11 @@ def check_starting_weights(base: BaseConfig, source: str, facts: Facts) -> None:
     """
     if "://" in source:
         return
-    if not Path(source).is_file():
+    if not Path(source).exists():
         raise InputError(f"--load-from {source} is not a file: name a checkpoint")
-    match = check_any_match(base.network(facts).model, load_checkpoint(source), source)
+    model, checkpoint = base.network(facts).model, load_source(source)
+    convert_checkpoint(model, checkpoint, source, partial=True)
+    match = check_any_match(model, checkpoint, source)
     missing = next((name for name in match.missing if name.startswith("backbone.")), None)
     if missing:
         raise InputError(

@@ -8,8 +8,10 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, find_latest_checkpoin
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 
+from mmproscale.checkpoints.any_source import convert_checkpoint
 from mmproscale.checkpoints.model_match import check_any_match, check_same_model, drop_class_layer
 from mmproscale.checkpoints.training_state import check_training_state
+from mmproscale.checkpoints.weights_header import class_facts
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
 
@@ -28,7 +30,8 @@ class CheckpointMatchHook(Hook):
     mmengine would warn about another model's checkpoint and continue with random weights. A run
     that tests or resumes needs a checkpoint of the same model. Fine-tuning needs at least one
     parameter of it, and leaves out a class layer for another number of classes. Differences are
-    logged. A model that FSDP has sharded has other shapes, and FSDP checks them itself.
+    logged. Weights of other packages are converted first. A model that FSDP has sharded has other
+    shapes, and FSDP checks them itself.
     """
 
     priority = "VERY_HIGH"
@@ -45,6 +48,11 @@ class CheckpointMatchHook(Hook):
         # The training loop is built before a checkpoint is loaded, but never for a test.
         fine_tuning = isinstance(runner._train_loop, BaseLoop) and not runner._resume
         model = unwrapped(runner.model)
+        names = _classes_of_run(runner)
+        for line in convert_checkpoint(
+            model, checkpoint, str(source), runner.cfg, names, partial=fine_tuning
+        ):
+            runner.logger.info(line)
         if not fine_tuning:
             check_same_model(model, checkpoint, source)
             if runner._resume and isinstance(runner._train_loop, BaseLoop):
@@ -57,6 +65,14 @@ class CheckpointMatchHook(Hook):
             runner.logger.warning(left_out)
         if differences := check_any_match(model, checkpoint, source).differences:
             runner.logger.warning(f"Fine-tuning from {source}: {differences}")
+
+
+def _classes_of_run(runner) -> list[str] | None:
+    """Return the classes of the training set, or of the set to test on; None if unknown."""
+    loops = (runner._train_loop, runner._val_loop, runner._test_loop)
+    built = next((loop for loop in loops if isinstance(loop, BaseLoop)), None)
+    dataset = getattr(getattr(built, "dataloader", None), "dataset", None)
+    return class_facts(getattr(dataset, "metainfo", None)).get("classes")
 
 
 def _check_progress(loop: BaseLoop, meta: dict, source: str) -> None:

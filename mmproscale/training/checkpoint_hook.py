@@ -12,6 +12,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import find_latest_checkpoint
 
+from mmproscale.checkpoints.weights_file import export_weights
 from mmproscale.registry import HOOKS
 from mmproscale.training.kept_checkpoints import OUTDATED, drop_foreign_files, left_behind
 from mmproscale.training.resume_hook import RANDOM_STATES, training_random_state
@@ -22,6 +23,7 @@ from mmproscale.utils.atomic_files import (
     sweep_temporary_files,
 )
 
+WEIGHTS_FILE = "weights.safetensors"
 _BACKEND = "mmproscale_atomic_local"
 _BETWEEN_EPOCHS = "iter_{}.pth"
 
@@ -82,7 +84,9 @@ class AtomicCheckpointHook(CheckpointHook):
     Stock first removes the oldest checkpoint or the previous best, then writes the new one in place
     and points `last_checkpoint` to it. This hook writes to a temporary file, renames it, points
     `last_checkpoint` to it in the same way, and then removes. A checkpoint from which a run resumes
-    holds the random states of all processes.
+    holds the random states of all processes. After training the weights of the best checkpoint
+    (with `save_best`) or else of the last one are in `weights.safetensors`, whose header makes a
+    config unnecessary.
     """
 
     backend_args: dict | None
@@ -113,6 +117,18 @@ class AtomicCheckpointHook(CheckpointHook):
             ensure_writable_dir(self.out_dir)
             self._sweep(runner)
         self.file_backend = DeferredRemovals(self.file_backend)
+
+    def after_train(self, runner) -> None:
+        """Publish as stock does, and write the weights of the best or last checkpoint for use."""
+        super().after_train(runner)
+        if self.backend_args != {"backend": _BACKEND} or not is_main_process():
+            return
+        source = getattr(self, "best_ckpt_path", None) or self.last_ckpt
+        if source is not None and osp.isfile(source):
+            out = osp.join(self.out_dir, WEIGHTS_FILE)
+            header = export_weights(source, out, runner.cfg)
+            note = f" (to be used with its config: {header.reason})" if header.reason else ""
+            runner.logger.info(f"The weights of {source} are in {out}{note}")
 
     def _sweep(self, runner) -> None:
         swept = sweep_temporary_files(self.out_dir)

@@ -85,7 +85,17 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
         raise InputError(f"config {path} {_import_problem(error)}") from error
     except Exception as error:  # a config is a program and may raise anything
         raise InputError(f"config {path} can't be read: {_one_line(error)}") from error
-    options = dict(options or {})
+    merge_options(config, options or {}, path)
+    return config
+
+
+def merge_options(config: Config, options: Mapping[str, Any], path: str | os.PathLike) -> None:
+    """Merge options into a config, as :func:`load_config` describes; ``path`` is its name.
+
+    Raises:
+        InputError: The config does not know an option; ``data_root`` is given and it has none.
+    """
+    options = dict(options)
     _check_keys(config, options, path)
     if "data_root" in options:
         _move_data_root(config, str(options.pop("data_root")), path)
@@ -93,7 +103,6 @@ def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = Non
         config.merge_from_dict(options)
     except (KeyError, TypeError, IndexError) as error:
         raise InputError(f"--cfg-options do not fit {path}: {_one_line(error)}") from error
-    return config
 
 
 def _import_problem(error: BaseException) -> str:

@@ -18,7 +18,7 @@ from helpers.toy_training import ToyModel, toy_runner
 from helpers.tried_files import Tally, outcome, tree_of
 from mmengine.model import BaseModule
 
-from mmproscale.checkpoints.model_match import load_model_weights
+from mmproscale.checkpoints.any_source import load_model_weights
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 from mmproscale.early_exit.derived_file import read_table
 

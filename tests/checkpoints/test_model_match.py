@@ -9,7 +9,6 @@ from mmproscale.checkpoints.model_match import (
     check_same_model,
     compare_weights,
     drop_class_layer,
-    load_model_weights,
 )
 from mmproscale.cost.model_cost import build_network
 from mmproscale.errors import InputError
@@ -39,16 +38,6 @@ def refusal(model: nn.Module, checkpoint: dict) -> str:
         check_same_model(model, checkpoint, "a.pth")
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def test_its_own_weights_load(tmp_path):
-    source, target = Network(), Network()
-    torch.save(checkpoint_of(source), tmp_path / "a.pth")
-    load_model_weights(target, tmp_path / "a.pth")
-    for ours, theirs in zip(
-        target.state_dict().values(), source.state_dict().values(), strict=True
-    ):
-        assert torch.equal(ours, theirs)
 
 
 def test_names_what_is_missing_and_what_is_too_much():

@@ -6,7 +6,7 @@ from helpers.checkpoint_files import WEIGHTS, refusal, saved
 from helpers.toy_training import ToyModel
 from mmengine.runner import load_checkpoint
 
-from mmproscale.checkpoints.model_match import load_model_weights
+from mmproscale.checkpoints.any_source import load_model_weights
 from mmproscale.checkpoints.weight_check import check_types, check_weights, fits_exactly, is_finite
 from mmproscale.errors import InputError
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from mmproscale.cli.command_line import (
+    MixedParser,
     add_cfg_options,
+    add_model,
     at_least,
     command_line,
     own_device,
@@ -109,3 +111,23 @@ def test_the_gpu_is_that_of_the_local_rank(monkeypatch):
 def test_help_needs_no_torch():
     code = "import sys, mmproscale.cli.console; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "config", "checkpoint"),
+    [
+        ("c k", "c", "k"),
+        ("k", None, "k"),
+        ("c --tta k", "c", "k"),
+        ("--scales 1 2 --tta k", None, "k"),
+        ("c k --scales 1 2", "c", "k"),
+    ],
+)
+def test_options_may_stand_between_config_and_checkpoint(words, config, checkpoint):
+    parser = ArgumentParser()
+    command = parser.add_subparsers(parser_class=MixedParser).add_parser("derive")
+    add_model(command, "a config", "a checkpoint")
+    command.add_argument("--tta", action="store_true")
+    command.add_argument("--scales", nargs="*")
+    args = parser.parse_args(["derive", *words.split()])
+    assert (args.config, args.checkpoint) == (config, checkpoint)

@@ -12,7 +12,7 @@ from mmengine.hub import get_config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
 
-from mmproscale.checkpoints.model_match import load_model_weights
+from mmproscale.checkpoints.any_source import load_model_weights
 from mmproscale.models.encoders.schedule import build_schedule
 from mmproscale.utils.config import load_config
 

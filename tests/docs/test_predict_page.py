@@ -12,25 +12,32 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
+from mmproscale.checkpoints.weights_file import save_weights
+from mmproscale.checkpoints.weights_header import make_header
 from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "predict.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
     """Return a folder with the files that the page's lines name."""
     init_default_scope("mmdet")
-    model = MODELS.build(load_config("proscale_m2f_r18_shapes").model)
+    config = load_config("proscale_m2f_r18_shapes")
+    model = MODELS.build(config.model)
     torch.save({"state_dict": model.state_dict(), "meta": {}}, tmp_path / "weights.pth")
+    header = make_header(config, None)
+    save_weights(tmp_path / "weights.safetensors", model.state_dict(), header)
     photo = np.random.default_rng(0).integers(0, 255, (96, 128, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "street.jpg"), photo)
     return tmp_path
 
 
-def test_the_lines_run_and_end_in_a_picture(folder):
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+@pytest.mark.parametrize("page", [README, PAGE], ids=["README", "predict.md"])
+def test_the_lines_run_and_end_in_a_picture(folder, page):
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.S)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ran = subprocess.run(
         [sys.executable, "-c", code],
@@ -41,7 +48,7 @@ def test_the_lines_run_and_end_in_a_picture(folder):
         timeout=300,
     )
     assert ran.returncode == 0, ran.stderr
-    assert any(line.startswith("Result(street: 128x96") for line in ran.stdout.splitlines())
+    assert page != PAGE or "Result(street: 128x96" in ran.stdout
     assert cv2.imread(str(folder / "segments.png")).shape[0] >= 480
     written = {path.name for path in (folder / "out").iterdir()}
     assert written == {"street.jpg", "street.panoptic.png", "street.json"}

@@ -6,6 +6,7 @@ import torch
 from helpers.derived_tables import CHANNELS, EXITS, GATE, origin
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.checkpoints.weights_header import WeightsHeader
 from mmproscale.early_exit.gate_checkpoint import (
     fingerprint,
     gate_of,
@@ -62,7 +63,7 @@ def test_all_weights_but_the_gates_change_the_fingerprint():
 
 def test_writing_a_gate_changes_no_other_weight(checkpoint, tmp_path):
     loaded = load_same_model(checkpoint, own_origin(), "derived.parquet")
-    write_gate(loaded, own_origin(), NEW, tmp_path / "out.pth", dict(beta=0.01))
+    write_gate(loaded, own_origin(), NEW, tmp_path / "out.pth", dict(beta=0.01), WeightsHeader())
     written = load_checkpoint(tmp_path / "out.pth")
     assert written["meta"]["epoch"] == 3 and written["meta"]["early_exit"] == {"beta": 0.01}
     assert "optimizer" not in written

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,3 +55,11 @@ def processes() -> dict[int, int]:
 
 def children_of(command: Command) -> set[int]:
     return {one for one, parent in processes().items() if parent == command.process.pid}
+
+
+def left(children: set[int]) -> set[int]:
+    """Return those of a dead parent's children that run on for more than a moment."""
+    deadline = time.monotonic() + 5
+    while children & processes().keys() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return children & processes().keys()

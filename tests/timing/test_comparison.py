@@ -98,3 +98,10 @@ def test_the_asked_candidate_runs_once_after_its_tiny_call(capsys):
     assert answer_memory([case_of([]), case_of(log)], options("--memory-of", "1", "second"))
     assert log == ["tiny second", "second"]
     assert float(capsys.readouterr().out) >= 0
+
+
+def test_a_candidate_may_measure_its_memory_itself(capsys):
+    prepared = Prepared(run=pytest.fail, warm_up=pytest.fail, memory=lambda: 12.5)
+    case = Case("a case", {}, {"only": lambda: prepared})
+    assert answer_memory([case], options("--memory-of", "0", "only"))
+    assert float(capsys.readouterr().out) == 12.5

@@ -91,6 +91,7 @@ def test_predicts_boxes_and_pictures(run_tool, coco, config, tmp_path):
         "detections.json",
         "images.json",
         "pictures",
+        "results.jsonl",
     ]
     known = json.loads((tmp_path / "out/images.json").read_text())
     assert [c["id"] for c in known["categories"]] == [c["id"] for c in CATEGORIES]
@@ -105,14 +106,25 @@ def test_predicts_boxes_and_pictures(run_tool, coco, config, tmp_path):
         assert min(Image.open(picture).size) == 480
 
 
-def test_boxes_that_are_no_numbers_are_one_line(run_tool, coco, config, tmp_path):
+@pytest.mark.parametrize(
+    ("part", "value", "text"),
+    [
+        ("level_embed", float("nan"), "weights of state_dict are not finite (first: level_embed)"),
+        ("reg_branches", 3e38, "boxes or scores that are not finite"),  # infinite in the model
+    ],
+)
+def test_numbers_that_are_not_finite_are_one_line(
+    run_tool, coco, config, tmp_path, part, value, text
+):
     save_checkpoint(config, tmp_path / "weights.pth")
     saved = torch.load(tmp_path / "weights.pth")
-    saved["state_dict"]["level_embed"].fill_(float("nan"))
+    for key, weight in saved["state_dict"].items():
+        if part in key:
+            weight.fill_(value)
     torch.save(saved, tmp_path / "weights.pth")
     arguments = (config, tmp_path / "weights.pth", coco / "val2017", "--out", tmp_path / "out")
     status, _, error = run_tool("predict.py", *arguments)
-    assert status == 2 and "boxes or scores that are not finite" in error
+    assert status == 2 and text in error
 
 
 def test_what_a_detector_has_not_is_one_line(run_tool, coco, config, tmp_path):

@@ -15,8 +15,12 @@ from helpers.tiny_eco import (
     write_shapes,
 )
 
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.checkpoints.weights_file import save_weights
+from mmproscale.checkpoints.weights_header import make_header, read_header
 from mmproscale.early_exit.derived_file import read_table, write_rows
 from mmproscale.early_exit.gate_checkpoint import fingerprint
+from mmproscale.utils.config import load_config
 
 KEYS = ("num_workers", "persistent_workers")
 
@@ -45,11 +49,14 @@ def fit_arguments(step_c, *more):
 
 def test_derive_fit_and_test(run_tool, tmp_path):
     shapes = write_shapes(tmp_path / "shapes")
-    checkpoint = write_checkpoint(tmp_path / "step_a.pth")
-    derived, gated = tmp_path / "derived.parquet", tmp_path / "gated.pth"
+    config = load_config(CONFIG)
+    trained = load_checkpoint(write_checkpoint(tmp_path / "step_a.pth"))["state_dict"]
+    checkpoint = tmp_path / "step_a.safetensors"
+    save_weights(checkpoint, trained, make_header(config, None))
+    derived, gated = tmp_path / "derived.parquet", tmp_path / "gated.safetensors"
     settings = [f"{key}={value}" for key, value in options(shapes).items()]
     status, out, error = run_tool(
-        "eco.py", "derive", CONFIG, checkpoint, "--out", derived, "--cfg-options", *settings
+        "eco.py", "derive", checkpoint, "--out", derived, "--cfg-options", *settings
     )
     assert status == 0, error
     assert f"written: {derived}" in out and "ETA" in error
@@ -58,8 +65,9 @@ def test_derive_fit_and_test(run_tool, tmp_path):
     status, out, error = run_tool("eco.py", *arguments, "--held-out", 0)
     assert status == 0, error
     work_dir = tmp_path / "test"
+    assert read_header(gated).early_exit["beta"] == 0.01
     status, _, error = run_tool(
-        "test.py", CONFIG, gated, "--work-dir", work_dir, "--cfg-options", *settings
+        "test.py", gated, "--work-dir", work_dir, "--cfg-options", *settings
     )
     assert status == 0, error
     assert json.loads((work_dir / "metrics.json").read_text())["early_exit"]

@@ -1,14 +1,26 @@
-"""tools/predict.py: images that can't be read are reported after all others are written."""
+"""tools/predict.py: bad images, files with a header, and names of the Hugging Face hub."""
 
 import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.hub_models import NAMES, hub_model, our_config
+from helpers.loopback_hub import CARD, address_of, served, use_hub
+from helpers.own_data import checked_data, make_choices
 from mmengine.registry import MODELS, init_default_scope
 
-from mmproscale.utils.config import load_config
+from mmproscale.checkpoints.weights_file import save_weights
+from mmproscale.checkpoints.weights_header import make_header, read_header
+from mmproscale.own_data.config_text import new_config_text
+from mmproscale.utils.config import CONFIGS, load_config
+
+OURS = (*NAMES[1::2], *NAMES[::2])
 
 
 @pytest.fixture
@@ -47,6 +59,119 @@ def test_a_single_bad_image_is_reported_by_its_own_error(run_tool, config, check
     assert status == 2 and output == ""
     assert "bad.png" in error and "images failed" not in error
     assert not (tmp_path / "out" / "panoptic.json").exists()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    cv2.imwrite(str(tmp_path / "photo.png"), np.full((60, 90, 3), 128, np.uint8))
+    return tmp_path / "photo.png"
+
+
+def write_own_model(tmp_path, **changes):
+    """Write random weights of a model of a config for own data, with their header."""
+    path = tmp_path / "mine.py"
+    chosen = make_choices(checked_data("panoptic", tmp_path), "proscale_m2f_r18")
+    path.write_text(new_config_text(chosen, path))
+    own = load_config(path)
+    init_default_scope("mmdet")
+    header = make_header(
+        own,
+        {
+            "classes": ["cow", "dog", "sky"],
+            "thing_classes": ["cow", "dog"],
+            "stuff_classes": ["sky"],
+        },
+    )
+    header = replace(header, config=replace(header.config, **changes))
+    save_weights(tmp_path / "mine.safetensors", MODELS.build(own.model), header)
+    path.unlink()
+    return tmp_path / "mine.safetensors"
+
+
+def test_a_file_with_a_header_needs_no_config(run_tool, photo, tmp_path):
+    weights = write_own_model(tmp_path)
+    cv2.imwrite(str(tmp_path / "other.png"), np.full((50, 70, 3), 28, np.uint8))
+    arguments = (weights, photo, tmp_path / "other.png", "--out", tmp_path / "out")
+    status, output, error = run_tool("predict.py", *arguments, "--device", "cpu")
+    assert status == 0 and "2 images are in" in output, error
+    content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert [category["name"] for category in content["categories"]] == ["cow", "dog", "sky"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.backbone.depth": "deep"}, "changes of the config do not fit"),
+        ({"model.panoptic_head.num_queries": 7}, "is not a checkpoint of this model"),
+    ],
+)
+def test_a_header_that_lies_is_one_line(run_tool, photo, tmp_path, changes, message):
+    weights = write_own_model(tmp_path)
+    header = read_header(weights)
+    weights = write_own_model(tmp_path, changes=header.config.changes | changes)
+    arguments = (weights, photo, "--out", tmp_path / "out", "--device", "cpu")
+    status, output, error = run_tool("predict.py", *arguments)
+    assert status == 2 and output == "" and message in error, error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_without_a_header_the_config_is_asked_for(run_tool, config, checkpoint, photo, tmp_path):
+    for words, message in [
+        ((checkpoint, photo), f"{checkpoint} does not say which config it needs"),
+        ((config, checkpoint), f"{config} is a config: name a checkpoint after it"),
+    ]:
+        status, output, error = run_tool("predict.py", *words, "--out", tmp_path / "out")
+        assert status == 2 and output == "" and message in error
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A hub with a Mask2Former of transformers, and the config of one of ours like it."""
+    pytest.importorskip("transformers")
+    (tmp_path / "repository").mkdir()
+    hub_model().float().save_pretrained(tmp_path / "repository")
+    (tmp_path / "repository" / "README.md").write_text(CARD)
+    config = our_config()
+    config.train_dataloader.dataset.metainfo = {"classes": OURS}
+    config.dump(tmp_path / "tiny.py")
+    with served({"owner/tiny": tmp_path / "repository"}) as server:
+        yield server
+
+
+def test_a_name_of_the_hub_through_hf_endpoint(hub, photo, tmp_path):
+    words = [tmp_path / "tiny.py", "hf://owner/tiny", photo, "--out", tmp_path / "out"]
+    cache = {"HF_ENDPOINT": address_of(hub), "HF_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, CONFIGS.parent / "tools/predict.py", *words],
+        env=os.environ | cache,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0 and "1 images are in" in done.stdout, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[:2] == ["hf://owner/tiny: licence 'other'", "hf://owner/tiny is converted"]
+    content = json.loads((tmp_path / "out" / "panoptic.json").read_text())
+    assert [category["name"] for category in content["categories"]] == list(OURS)
+
+
+@pytest.mark.parametrize(
+    ("name", "with_config", "message"),
+    [
+        ("owner/none", True, "hf://owner/none: the hub has no such model"),
+        ("owner/tiny", False, "hf://owner/tiny does not say which config it needs"),
+        ("owner/tiny", True, "does not fit the config's model: queries: 12 in the file, 24"),
+    ],
+)
+def test_names_of_the_hub_that_do_not_fit(
+    hub, run_tool, photo, config, tmp_path, monkeypatch, name, with_config, message
+):
+    use_hub(address_of(hub), tmp_path / "cache", monkeypatch)
+    words = [*([config] if with_config else []), f"hf://{name}", photo]
+    status, _, error = run_tool("predict.py", *words, "--out", tmp_path / "out")
+    last = error.splitlines()[-1]
+    assert status == 2 and last.startswith("error: ") and message in last
+    assert "--partial" not in last
 
 
 def test_lists_shards_and_resume(run_tool, config, checkpoint, tmp_path):

@@ -95,6 +95,12 @@ def test_train_resume_test_and_predict(shapes, run_tool, tmp_path):
     status, _, error = run_tool("test.py", CONFIG, checkpoint, *views, *options(shapes))
     assert status == 0, error
     assert json.loads((tmp_path / "one" / "metrics.json").read_text()) == report
+    weights = work_dir / "weights.safetensors"
+    status, _, error = run_tool(
+        "test.py", weights, "--work-dir", tmp_path / "header", *options(shapes)
+    )
+    assert status == 0, error
+    assert json.loads((tmp_path / "header" / "metrics.json").read_text()) == report
     (table,) = (tmp_path / "test").glob("*/*.log")
     assert "disc (things)" in table.read_text()
 
@@ -102,7 +108,7 @@ def test_train_resume_test_and_predict(shapes, run_tool, tmp_path):
         "predict.py", CONFIG, checkpoint, shapes / "val", "--out", tmp_path / "out"
     )
     assert status == 0, error
-    assert "4 of 4 images" in output
+    assert "4 images are in" in output
     status, _, error = run_tool(
         "predict.py", CONFIG, checkpoint, shapes / "val", "--out", tmp_path / "averaged", "--tta"
     )

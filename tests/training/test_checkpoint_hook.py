@@ -161,6 +161,34 @@ def test_an_unwritable_folder_is_said_before_training(tmp_path):
     assert runner.iter == 0
 
 
+def test_the_averaged_weights_are_written_for_use(tmp_path):
+    average = {"type": "EMAHook", "momentum": 0.5, "priority": "NORMAL"}
+    runner = toy_runner(
+        tmp_path,
+        checkpoint={"type": "mmproscale.AtomicCheckpointHook", "by_epoch": False, "interval": 2},
+        custom_hooks=[average],
+    )
+    runner.train()
+    written = load_checkpoint(tmp_path / "weights.safetensors")
+    last = load_checkpoint(tmp_path / "iter_4.pth")
+    for name, weight in last["state_dict"].items():
+        assert torch.equal(written["state_dict"][name], weight)
+    assert not torch.equal(written["state_dict"]["linear.weight"], runner.model.linear.weight)
+    assert written["meta"]["dataset_meta"]["classes"] == ["a", "b"]
+
+
+def test_the_best_weights_are_written_for_use(tmp_path):
+    runner = runner_of(tmp_path, save_best="acc", rule="less")
+    runner.train()
+    (best,) = tmp_path.glob("best_acc_*.pth")
+    assert best.name == "best_acc_iter_2.pth"
+    written = load_checkpoint(tmp_path / "weights.safetensors")["state_dict"]
+    assert torch.equal(
+        written["linear.weight"], load_checkpoint(best)["state_dict"]["linear.weight"]
+    )
+    assert not torch.equal(written["linear.weight"], runner.model.linear.weight)
+
+
 def resumed_elsewhere(tmp_path, monkeypatch, change=lambda info: None):
     """Train in one folder, resume with its checkpoint in another, and return the other's info."""
     runner_of(tmp_path / "first", save_best="acc").train()

@@ -1,3 +1,3 @@
 # ResNet-50, pretrained by DINO without labels. Make the file from the published one:
-# python tools/convert_backbone.py dino FILE weights/dino_r50.pth
+# python tools/convert.py FILE weights/dino_r50.pth
 backbone = dict(init_cfg=dict(checkpoint="weights/dino_r50.pth"))

@@ -25,7 +25,7 @@ from mmproscale.utils.atomic_files import (
     atomic_write_text,
     ensure_writable_dir,
 )
-from mmproscale.utils.child_processes import stand_apart
+from mmproscale.utils.child_processes import stand_apart, start_fork_server
 
 Progress = Callable[[str, int, int], None]
 
@@ -184,6 +184,7 @@ def _start_method() -> multiprocessing.context.BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
+    start_fork_server()
     return context
 
 

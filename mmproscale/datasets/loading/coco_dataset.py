@@ -1,5 +1,8 @@
 """Base of our COCO datasets: refuses missing files, and datasets without an image to train on."""
 
+import functools
+import gc
+import os
 import os.path as osp
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar, NamedTuple
@@ -50,6 +53,7 @@ class LocalCocoDataset(CocoDataset):
 
     def __init__(self, *args, hint: str = "", **kwargs) -> None:
         self._hint = hint
+        _keep_memory_of_workers_shared()
         super().__init__(*args, **kwargs)
 
     def _join_prefix(self) -> None:
@@ -150,3 +154,13 @@ class LocalCocoDataset(CocoDataset):
         """Return the names of files in a folder, which the items name by paths."""
         paths = (item[item_key] for item in data_list if item[item_key] is not None)
         return (path[len(folder) :].lstrip("/") for path in paths)
+
+
+@functools.cache
+def _keep_memory_of_workers_shared() -> None:
+    """Have processes that are forked from now on exempt their parent's objects from collection.
+
+    The garbage collector writes into every object that it visits. So each worker of a data loader
+    would get its own copy of the parent's memory, more than 100 MiB.
+    """
+    os.register_at_fork(after_in_child=gc.freeze)

@@ -1,7 +1,10 @@
 """Base of our COCO datasets: missing and broken files are refused in one line."""
 
+import gc
+
 import pytest
 from helpers.tiny_panoptic import build, write_json, write_tiny
+from torch.utils.data import DataLoader
 
 from mmproscale.errors import InputError
 
@@ -92,3 +95,13 @@ def test_unset_folder_names_its_key(tmp_path, prefix):
     write_tiny(tmp_path)
     with expect_line(r"data_prefix\.", "is not set"):
         build(tmp_path, data_prefix=prefix)
+
+
+def test_workers_leave_their_parents_objects_to_it(tmp_path):
+    """The garbage collector would write into the memory that they share."""
+    write_tiny(tmp_path)
+    dataset = build(tmp_path, pipeline=[lambda item: gc.get_freeze_count()])
+    workers = DataLoader(
+        dataset, None, num_workers=1, multiprocessing_context="fork", collate_fn=int
+    )
+    assert min(workers) > 10_000 and gc.get_freeze_count() == 0

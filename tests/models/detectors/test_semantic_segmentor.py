@@ -1,24 +1,55 @@
-"""Segmentor with mmseg's arguments, whose test batches may have images of several sizes."""
+"""mmseg's segmentor with test batches of several sizes: its results are mmseg's, image by image."""
 
+import logging
+
+import pytest
 import torch
-from mmengine.registry import MODELS, init_default_scope
-from mmseg.models.segmentors import EncoderDecoder as MMSegEncoderDecoder
-from mmseg.models.segmentors import encoder_decoder
+from helpers.mixed_batches import SLIDE, batch, build
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from mmseg.models import EncoderDecoder
+from mmseg.structures import SegDataSample
 
-from mmproscale.utils.config import load_config
+from mmproscale.models.detectors.semantic_segmentor import SemanticSegmentor
 
 
-def test_images_of_two_sizes_are_no_fault_and_give_no_warning(configs, monkeypatch):
-    """mmseg warns where the original sizes of a batch differ."""
-    init_default_scope("mmseg")
-    model = MODELS.build(load_config(configs / "m2f_r18_camvid-semantic.py").model).eval()
-    metas = [dict(ori_shape=shape, img_shape=(64, 64)) for shape in ((64, 64), (90, 80))]
-    for meta in metas:
-        meta.update(pad_shape=(64, 64), padding_size=[0, 0, 0, 0], batch_input_shape=(64, 64))
-    warned = []
-    monkeypatch.setattr(encoder_decoder, "print_log", lambda text, *_, **__: warned.append(text))
-    with torch.no_grad():
-        scores = model.inference(torch.zeros(2, 3, 64, 64), metas)
-        MMSegEncoderDecoder.inference(model, torch.zeros(2, 3, 64, 64), metas)
-    assert warned == ["Image shapes are different in the batch."], "by mmseg's own method only"
-    assert scores.shape == (2, 11, 64, 64) and torch.allclose(scores[0], scores[1])
+@pytest.fixture(scope="module")
+def model():
+    return build("M2F semantic")
+
+
+def test_its_type_builds_it_with_mmsegs_arguments(model):
+    assert type(model) is SemanticSegmentor and isinstance(model, EncoderDecoder)
+    assert callable(MODELS.get("mmproscale.SemanticSegmentor"))
+
+
+@pytest.mark.parametrize("mode", ["whole", "slide"])
+@torch.no_grad()
+def test_an_image_has_mmsegs_result(model, mode, monkeypatch):
+    for key, value in SLIDE.items():
+        monkeypatch.setitem(model.test_cfg, key.removeprefix("test_cfg."), value)
+    monkeypatch.setitem(model.test_cfg, "mode", mode)
+    for image, found in enumerate(model.test_step(batch(range(4), SegDataSample))):
+        data = model.data_preprocessor(batch([image], SegDataSample), False)
+        (expected,) = EncoderDecoder.predict(model, **data)
+        assert found.pred_sem_seg.shape == expected.pred_sem_seg.shape
+        torch.testing.assert_close(found.seg_logits.data, expected.seg_logits.data)
+
+
+def test_an_unknown_mode_is_refused_as_by_mmseg(model, monkeypatch):
+    monkeypatch.setitem(model.test_cfg, "mode", "whale")
+    with pytest.raises(AssertionError, match="test mode"):
+        model.test_step(batch([0], SegDataSample))
+
+
+@torch.no_grad()
+def test_original_sizes_may_differ_without_a_warning(model, caplog):
+    """Images 1 and 3 have one padded size."""
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    model.test_step(batch([1, 3], SegDataSample))
+    assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+    with pytest.raises(AssertionError, match="image size in a batch"):
+        BaseModel.test_step(model, batch([1, 3], SegDataSample))
+    logger.removeHandler(caplog.handler)

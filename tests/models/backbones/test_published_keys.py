@@ -12,16 +12,12 @@ from mmdet.models.layers.transformer.utils import PatchMerging
 from mmengine.config import ConfigDict
 from torch import nn
 
-from mmproscale.checkpoints.backbone_keys import (
-    RESNET_RULES,
-    SOURCES,
-    SWIN_RULES,
-    convert_backbone,
-    convert_keys,
-    merge_channel_major,
-)
+from mmproscale.checkpoints.foreign import SOURCES, convert_weights, recognise
+from mmproscale.checkpoints.foreign.reading import tensors_of
 from mmproscale.checkpoints.model_match import compare_weights
 from mmproscale.errors import InputError
+from mmproscale.models.backbones.published_keys import RESNET, SWIN
+from mmproscale.utils.key_rules import map_keys, merge_channel_major
 
 SWIN_T = partial(SwinTransformer, embed_dims=96, depths=(2, 2, 6, 2), num_heads=(3, 6, 12, 24))
 SMALL_SWIN = partial(
@@ -97,8 +93,13 @@ def dino(model: nn.Module, prefix: str = "module.") -> dict:
     return {"student": student | head, "teacher": teacher | head, "optimizer": {}, "epoch": 800}
 
 
-def convert(name: str, content: dict) -> dict:
-    return convert_backbone(content, SOURCES[name], "a.pth")
+def convert(name: str, content: dict, prefix: str = "backbone.") -> dict:
+    weights = tensors_of(content)
+    assert recognise(weights) == name
+    return {
+        key.removeprefix(prefix): value
+        for key, value in convert_weights(weights, name, None, source="a.pth").weights.items()
+    }
 
 
 def initialised(build: Callable[..., nn.Module], weights: dict, folder, **options) -> nn.Module:
@@ -121,19 +122,18 @@ def assert_same_outputs(ours: nn.Module, theirs: nn.Module, size: int) -> None:
             assert torch.equal(a, b)
 
 
-def refusal(name: str, content: object) -> str:
+def refusal(name: str, content: dict) -> str:
     with pytest.raises(InputError) as caught:
-        convert(name, content)
+        convert_weights(tensors_of(content), name, None, source="a.pth")
     text = str(caught.value)
-    title, example = SOURCES[name].title, SOURCES[name].example
-    assert text.startswith(f"a.pth is not a {title}, with keys such as {example}: ")
+    assert text.startswith(f"a.pth ({SOURCES[name].title}) does not fit this kind of backbone: ")
     assert "\n" not in text
     return text
 
 
 def test_moby_swin_t(tmp_path):
     source = backbone(SWIN_T)
-    weights = convert("moby", moby(source))
+    weights = convert("moby", moby(source), prefix="")
     bare = {key.removeprefix("backbone."): value for key, value in weights.items()}
     match = compare_weights(source, bare)
     assert set(match.missing) == set(FRESH) and not match.unexpected and not match.reshaped
@@ -144,12 +144,12 @@ def test_moby_swin_t(tmp_path):
 def test_swin_as_published_for_classification(tmp_path):
     source = backbone(SMALL_SWIN)
     weights = official_swin(source) | {"head.weight": torch.zeros(1000, 16)}
-    model = initialised(SMALL_SWIN, convert("swin", {"model": weights}), tmp_path)
+    model = initialised(SMALL_SWIN, convert("swin", {"model": weights}, prefix=""), tmp_path)
     assert_same_outputs(model, source, size=36)
 
 
 def test_converting_a_second_time_does_not_pass_for_loading(tmp_path):
-    weights = convert("moby", moby(backbone(SMALL_SWIN)))
+    weights = convert("moby", moby(backbone(SMALL_SWIN)), prefix="")
     with pytest.raises(KeyError, match="relative_position_bias_table"):
         initialised(SMALL_SWIN, weights, tmp_path, convert_weights=True)
 
@@ -157,17 +157,15 @@ def test_converting_a_second_time_does_not_pass_for_loading(tmp_path):
 @pytest.mark.parametrize("prefix", ["module.", ""])
 def test_dino_resnet_50_takes_the_teacher(tmp_path, prefix):
     source = backbone(RESNET_50)
-    weights = convert("dino", dino(source, prefix))
+    weights = convert("dino-self-supervised", dino(source, prefix))
     assert compare_weights(source, weights).differences == ""
     assert_same_outputs(initialised(RESNET_50, weights, tmp_path), source, size=64)
 
 
-@pytest.mark.parametrize(
-    "name, rest", [("dino", {}), ("torchvision", {"fc.weight": torch.zeros(1)})]
-)
-def test_resnet_as_a_plain_state_dict(name, rest):
+@pytest.mark.parametrize("rest", [{}, {"fc.weight": torch.zeros(1)}], ids=["dino", "torchvision"])
+def test_resnet_as_a_plain_state_dict(rest):
     source = backbone(partial(ResNet, depth=18))
-    weights = convert(name, source.state_dict() | rest)
+    weights = convert("torchvision", source.state_dict() | rest)
     assert compare_weights(source, weights).differences == ""
     assert all(torch.equal(value, source.state_dict()[key]) for key, value in weights.items())
 
@@ -175,7 +173,7 @@ def test_resnet_as_a_plain_state_dict(name, rest):
 def test_swin_comes_out_as_by_mmdets_own_conversion():
     official = official_swin(backbone(SMALL_SWIN))
     theirs = swin_converter(official)
-    ours = convert("swin", {"model": official})
+    ours = convert("swin", {"model": official}, prefix="")
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items())
 
 
@@ -211,77 +209,55 @@ def test_position_index_that_mmdet_builds_is_the_official_one():
 
 @pytest.mark.parametrize(
     "rules, theirs",
-    [(SWIN_RULES, official_swin), (RESNET_RULES, lambda model: model.state_dict())],
+    [(SWIN, official_swin), (RESNET, lambda model: model.state_dict())],
     ids=["swin", "resnet"],
 )
 def test_every_rule_is_used(rules, theirs):
-    model = backbone(SMALL_SWIN if rules is SWIN_RULES else RESNET_50)
+    model = backbone(SMALL_SWIN if rules is SWIN else RESNET_50)
     for rule in rules:
         others = [other for other in rules if other is not rule]
-        assert set(convert_keys(theirs(model), others).unknown) > set(
-            convert_keys(theirs(model), rules).unknown
+        assert set(map_keys(theirs(model), others).unknown) > set(
+            map_keys(theirs(model), rules).unknown
         ), rule
 
 
 def test_every_pattern_of_what_is_left_out_is_used():
     files = {
-        "moby": moby(backbone(SMALL_SWIN))["model"] | {"encoder.head.weight": torch.zeros(1)},
-        "dino": dino(backbone(RESNET_50))["teacher"],
+        "moby": moby(backbone(SMALL_SWIN))["model"]
+        | {"encoder.head.weight": torch.zeros(1), "encoder.x.num_batches_tracked": torch.zeros(1)},
+        "dino-self-supervised": dino(backbone(RESNET_50), "")["teacher"]
+        | {"layers.0.relative_position_index": torch.zeros(1), "a.attn_mask": torch.zeros(1)},
     }
     for name, weights in files.items():
-        keys = [re.sub(r"^(module\.|backbone\.|encoder\.)+", "", key) for key in weights]
-        for pattern in SOURCES[name].rest:
-            assert any(re.fullmatch(pattern, key) for key in keys), pattern
+        for pattern in SOURCES[name].dropped:
+            assert any(re.fullmatch(pattern, key) for key in weights), pattern
 
 
-def test_swin_as_detectron2_names_it(shared):
-    lines = (shared / "goldens/keys/swint_backbone.txt").read_text().splitlines()
-    keys = [line.split()[0].removeprefix("backbone.") for line in lines if line.strip()]
-    converted = convert_keys({key: torch.zeros(4) for key in keys}, SWIN_RULES)
-    assert not converted.missing
-    # Norms of the outputs, and the buffer that is rebuilt.
-    rest = [key for key in converted.unknown if not key.endswith("relative_position_index")]
-    assert sorted(rest) == sorted(FRESH)
-
-
-def test_a_file_of_another_source():
-    swin, resnet = moby(backbone(SMALL_SWIN)), backbone(RESNET_50)
-    assert "it holds 318 keys (conv1.weight, bn1.weight" in refusal("moby", resnet.state_dict())
-    assert "it holds 3 keys (model, epoch, max_accuracy)" in refusal("dino", swin)
-    assert "(patch_embed.proj.weight, " in refusal("moby", {"model": official_swin_of(swin)})
-    assert "1 unknown keys (first: fc.weight)" in refusal(
-        "dino", resnet.state_dict() | {"fc.weight": torch.zeros(1)}
-    )
-
-
-def official_swin_of(content: dict) -> dict:
-    encoder = [key for key in content["model"] if key.startswith("encoder.")]
-    return {key.removeprefix("encoder."): content["model"][key] for key in encoder}
-
-
-def test_a_vision_transformer():
+def test_a_vision_transformer_is_unknown():
     names = ["cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.norm1.weight"]
-    weights = {name: torch.zeros(1) for name in names}
-    assert "it holds 4 keys (cls_token, pos_embed, patch_embed.proj.weight, ...)" in refusal(
-        "dino", weights
-    )
-    encoder = {f"encoder.{name}": value for name, value in weights.items()}
-    assert "3 unknown keys (first: cls_token)" in refusal("moby", {"model": encoder})
+    assert recognise({name: torch.zeros(1) for name in names}) is None
+
+
+def test_a_weight_too_many():
+    content = dino(backbone(RESNET_50))
+    content["teacher"]["module.backbone.attnpool.weight"] = torch.zeros(1)
+    found = refusal("dino-self-supervised", content)
+    assert "1 left over (backbone.attnpool.weight)" in found
 
 
 def test_a_swin_with_batch_norm_before_its_mlps():
     content = moby(backbone(SMALL_SWIN))
     for key in [key for key in content["model"] if ".norm2." in key]:
         del content["model"][key]
-    assert "6 missing (first: layers.0.blocks.0.norm2.weight)" in refusal("moby", content)
+    assert "3 missing (backbone.stages.0.blocks.0.norm2.weight, " in refusal("moby", content)
 
 
 def test_a_part_of_a_backbone():
-    stem = {"conv1.weight": torch.zeros(1)}
-    assert "missing (first: bn1.weight)" in refusal("torchvision", stem)
+    stem = {"conv1.weight": torch.zeros(1), "layer1.0.conv1.weight": torch.zeros(1)}
+    assert "missing (backbone.bn1.weight, " in refusal("torchvision", stem)
 
 
-@pytest.mark.parametrize("name", SOURCES)
-@pytest.mark.parametrize("content", [[1], {}, {"model": 1}, {"teacher": [1]}, torch.zeros(1)])
-def test_what_holds_no_weights(name, content):
-    assert "it holds " in refusal(name, content)
+def test_a_projection_without_its_bias():
+    content = moby(backbone(SMALL_SWIN))
+    del content["model"]["encoder.layers.0.blocks.1.mlp.fc1.bias"]
+    assert "1 missing (backbone.stages.0.blocks.1.ffn.layers.0.0.bias)" in refusal("moby", content)

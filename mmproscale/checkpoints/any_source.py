@@ -1,0 +1,140 @@
+"""Weights from any source for a model: files of ours, files of other packages, and hub names.
+
+Weights of other packages are recognised by their keys, and converted when it is known for which
+model.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from torch import nn
+
+from mmproscale.checkpoints.foreign import SOURCES, ForeignFile, convert_weights
+from mmproscale.checkpoints.foreign.class_lists import config_metainfo
+from mmproscale.checkpoints.foreign.for_config import differences_of_file
+from mmproscale.checkpoints.foreign.reading import foreign_of, load_folder, tensors_of
+from mmproscale.checkpoints.foreign.sources import recognise
+from mmproscale.checkpoints.hub import local_file
+from mmproscale.checkpoints.model_match import check_same_model
+from mmproscale.checkpoints.read_checkpoint import as_checkpoint, load_content, state_dict_of
+from mmproscale.errors import InputError
+
+FOREIGN = "foreign"
+OURS = "mmdet"
+
+
+def load_source(source: str | os.PathLike, map_location: Any = None) -> dict:
+    """Read a checkpoint of ours, weights of another package, or those of a hub name.
+
+    Args:
+        source: A file, a folder of transformers, or a hub name (see :func:`local_file`).
+        map_location: As in ``torch.load``; None for the CPU.
+
+    Returns:
+        The checkpoint. Weights of another package have its keys, and what is known about them is
+        under ``FOREIGN`` until :func:`convert_checkpoint` converts them.
+
+    Raises:
+        InputError: It can't be found or read, or holds code or no weights.
+    """
+    file = local_file(source)
+    content = load_folder(file) if file.is_dir() else load_content(file, map_location)
+    if recognise(tensors_of(content)) in (None, OURS):
+        return as_checkpoint(content, file)
+    foreign = foreign_of(content, file)
+    return {"state_dict": foreign.weights, "meta": {}, FOREIGN: foreign}
+
+
+def load_model_weights(
+    model: nn.Module, source: str | os.PathLike, config: Config | None = None
+) -> dict:
+    """Load weights of the same model into it, and return the checkpoint.
+
+    Args:
+        model: The model.
+        source: As for :func:`load_source`.
+        config: The model's config, which names its classes, for weights of another package.
+
+    Raises:
+        InputError: The source cannot be read, or is a checkpoint of another model.
+    """
+    checkpoint = load_source(source)
+    meta = {} if config is None else config_metainfo(config)
+    lines = convert_checkpoint(model, checkpoint, os.fspath(source), config, meta.get("classes"))
+    if lines:
+        print(*lines, sep="\n", file=sys.stderr)
+        checkpoint["meta"] = {"dataset_meta": meta} if meta else checkpoint["meta"]
+    check_same_model(model, checkpoint, os.fspath(source))
+    model.load_state_dict(state_dict_of(checkpoint), strict=False)
+    return checkpoint
+
+
+def convert_checkpoint(
+    model: nn.Module,
+    checkpoint: dict,
+    source: str,
+    config: Config | None = None,
+    classes: Sequence[str] | None = None,
+    partial: bool = False,
+) -> list[str]:
+    """Convert a checkpoint's weights if they are another package's.
+
+    Args:
+        model: The model that they are for.
+        checkpoint: As :func:`load_source` returns it; changed in place.
+        source: Its name, for messages.
+        config: The model's config, where it is known.
+        classes: The model's classes by label, where they are known.
+        partial: Accept a part of the model, such as all but its class layer, to fine-tune from.
+
+    Returns:
+        Lines that say what was converted; none for a checkpoint of ours.
+
+    Raises:
+        InputError: The weights do not fit, or the config must state something else for them.
+    """
+    foreign: ForeignFile | None = checkpoint.pop(FOREIGN, None)
+    if foreign is None:
+        return []
+    assert foreign.kind is not None
+    table = SOURCES[foreign.kind]
+    try:
+        result = convert_weights(
+            foreign.weights,
+            foreign.kind,
+            model.state_dict(),
+            found_classes=foreign.classes,
+            wanted_classes=classes,
+            partial=partial or table.is_backbone,
+            source=source,
+        )
+    except InputError as error:  # its last advice is an option of tools/convert.py only
+        raise InputError(str(error).partition(", or --partial")[0]) from error
+    if config is not None and "model" in config and not table.is_backbone:
+        problems = [*differences_of_file(foreign, config), *_unmet(config.model, result.settings)]
+        if problems and not partial:
+            raise InputError(f"{source} does not fit the config: {problems[0]}")
+        result.notes += problems
+    checkpoint["state_dict"] = result.weights
+    # Things and stuff of a panoptic model stand in an order that the source does not know.
+    names = foreign.classes or ()
+    if names and None not in names and not hasattr(model, "panoptic_head"):
+        checkpoint["meta"]["dataset_meta"] = {"classes": names}
+    return [f"{source} is converted", *(f"  {line}" for line in result.lines())]
+
+
+def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return one line if a config's model lacks settings with which it computes as the source."""
+    unmet = []
+    for key, value in settings.items():
+        found: Any = model
+        for part in key.split("."):
+            found = found.get(part) if isinstance(found, Mapping) else None
+        if found != value:
+            unmet.append(f"model.{key}={value}")
+    return [f"it computes otherwise: add --cfg-options {' '.join(unmet)}"] if unmet else []

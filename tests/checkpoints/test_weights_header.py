@@ -1,0 +1,134 @@
+"""Header of safetensors files: written, read again, and refused where it is wrong."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from mmproscale.checkpoints.weights_header import (
+    KEY,
+    WeightsHeader,
+    check_header,
+    class_facts,
+    hash_weights,
+    make_header,
+    one_line,
+    read_header,
+)
+from mmproscale.errors import InputError
+from mmproscale.utils.config import load_config
+from mmproscale.utils.shipped_config import ShippedConfig
+
+META = {
+    "CLASSES": ("cow", "sky"),
+    "thing_classes": ["cow"],
+    "stuff_classes": ["sky"],
+    "PALETTE": [(1, 2, 3), np.array([4, 5, 6])],
+    "categories": [{"id": np.int64(7), "name": "cow"}, {"id": 9, "name": "sky"}],
+    "license": "secret",
+}
+
+
+def written(tmp_path, **changes):
+    """Write a file whose header has some other items."""
+    content = asdict(make_header(load_config("m2f_r50_coco"), META)) | changes
+    return _file(tmp_path, json.dumps(content))
+
+
+def _file(tmp_path, text):
+    save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors", {KEY: text})
+    return tmp_path / "a.safetensors"
+
+
+def test_a_header_comes_back(tmp_path):
+    config = load_config("m2f_r50_coco", {"model.panoptic_head.num_queries": 50})
+    header = make_header(config, META)
+    save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors", header.metadata())
+    assert read_header(tmp_path / "a.safetensors") == header
+    change = {"model.panoptic_head.num_queries": 50}
+    assert header.config == ShippedConfig("m2f_r50_coco", change)
+    assert header.meta["dataset_meta"] == {
+        "classes": ["cow", "sky"],
+        "thing_classes": ["cow"],
+        "stuff_classes": ["sky"],
+        "palette": [[1, 2, 3], [4, 5, 6]],
+        "categories": [{"id": 7, "name": "cow"}, {"id": 9, "name": "sky"}],
+    }
+
+
+def test_colors_of_other_classes_are_left_out():
+    assert class_facts({"classes": ("a",), "palette": [[1, 2, 3]] * 133}) == {"classes": ["a"]}
+    assert class_facts(None) == {}
+
+
+def test_a_config_that_can_not_be_described_leaves_a_reason():
+    config = load_config("m2f_r50_coco")
+    config.model.backbone.type = "mine.Backbone"
+    header = make_header(config, None)
+    assert header.config is None and "model.backbone.type" in header.reason
+
+
+def test_files_of_others_have_no_header(tmp_path):
+    save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors", {"format": "pt"})
+    assert read_header(tmp_path / "a.safetensors") is None
+
+
+CONFIG = {"name": "m2f_r50_coco", "changes": {}, "removed": []}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"code": "import os"},
+        {"config": "m2f_r50_coco"},
+        {"config": CONFIG | {"name": ["m2f"]}},
+        {"config": CONFIG | {"changes": [1]}},
+        {"config": CONFIG | {"removed": [1]}},
+        {"config": {"name": "m2f_r50_coco"}},
+        {"sha256": 3},
+        {"early_exit": []},
+        {"dataset_meta": []},
+        {"dataset_meta": {"other": 1}},
+        {"dataset_meta": {"classes": "cow"}},
+        {"dataset_meta": {"classes": ["cow"], "palette": [[1, 2, 3], [1, 2, 3]]}},
+        {"dataset_meta": {"classes": ["cow"], "palette": [[1, 2, 300]]}},
+        {"dataset_meta": {"classes": ["cow"], "palette": [[1, 2]]}},
+        {"dataset_meta": {"classes": ["cow"], "categories": [{"name": "cow"}]}},
+        {"dataset_meta": {"classes": ["cow"], "categories": [{"id": "1"}]}},
+    ],
+)
+def test_a_wrong_header_is_refused_in_one_line(tmp_path, changes):
+    file = written(tmp_path, **changes)
+    with pytest.raises(InputError) as caught:
+        read_header(file)
+    assert str(caught.value).startswith(str(file)) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "[" * 100_000])
+def test_text_that_is_no_header_is_refused(tmp_path, text):
+    with pytest.raises(InputError, match="has a header that mmproscale did not write"):
+        read_header(_file(tmp_path, text))
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{")
+    with pytest.raises(InputError, match="truncated or damaged"):
+        read_header(tmp_path / "a.safetensors")
+
+
+def test_the_hash_is_of_names_types_shapes_and_bytes():
+    weights = {"a": torch.ones(2, 3), "b": torch.tensor(1.0).bfloat16(), "c": torch.ones(0)}
+    own = hash_weights(weights)
+    assert hash_weights(dict(reversed(weights.items()))) == own
+    others = {"a": torch.ones(3, 2)}, {"a": torch.ones(2, 3).int()}, {"a": torch.zeros(2, 3)}
+    assert all(hash_weights(weights | other) != own for other in others)
+    check_header(WeightsHeader(sha256=own), weights, "x.safetensors")
+    with pytest.raises(InputError, match=r"x\.safetensors does not hold the weights"):
+        check_header(WeightsHeader(sha256=own), weights | {"d": torch.ones(1)}, "x.safetensors")
+
+
+def test_text_from_a_file_is_shown_in_one_short_line():
+    assert one_line("a\nb " + "c" * 300) == "a b " + "c" * 196
