@@ -1,5 +1,6 @@
 """Error lines, shared options and joined processes of the command lines."""
 
+import signal
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -17,6 +18,7 @@ from mmproscale.cli.command_line import (
 )
 from mmproscale.errors import InputError
 from mmproscale.utils.processes import LAUNCHED, LOST
+from mmproscale.utils.stop_signals import Stopped
 
 WORKER = "Caught InputError in DataLoader worker process 0.\nTraceback: ...\n"
 
@@ -62,6 +64,14 @@ def test_a_lost_process_is_told_once(launched, monkeypatch, capsys):
         raise_error(RuntimeError("closed"))()
     assert stop.value.code == LOST
     assert capsys.readouterr().err.startswith("" if launched else "error: another process of")
+
+
+def test_a_stop_that_a_library_has_replaced_is_a_stop(capsys):
+    stop = Stopped(signal.SIGTERM, "all is kept")
+    with pytest.raises(SystemExit) as leaving:
+        raise_error(SyntaxError("could not format"), cause=stop)()
+    assert leaving.value.code == 143
+    assert capsys.readouterr().err == "stopped by SIGTERM: all is kept\n"
 
 
 def test_a_bug_keeps_its_traceback():
