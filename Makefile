@@ -10,13 +10,13 @@ COMPILED := .venv-compiled/bin/python
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ONEDL_STAMP := $(ONEDL)/.installed
-REQUIREMENTS := setup.py requirements.txt $(wildcard requirements/*.txt) requirements/install.sh
+REQUIREMENTS := setup.py requirements.txt $(filter-out requirements/constraints-%,$(wildcard requirements/*.txt)) requirements/install.sh
 PYTHON ?=
 TESTS ?=
 # Models in tests are small: two processes of one thread take half the time of one process of two.
 PYTEST := -m pytest -n 2 --dist worksteal
 
-.PHONY: install install-onedl demo test test-fast test-onedl test-compiled lint bench clean
+.PHONY: install install-onedl demo test test-fast test-onedl test-compiled lint bench constraints clean
 
 install: $(STAMP)
 
@@ -66,6 +66,11 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/gate_fitting.py --rounds 3 --warm-up 0
 	$(BIN)/python benchmarks/annotation_loading.py --rounds 3 --warm-up 0
 	$(BIN)/python benchmarks/page.py
+
+# The versions of both environments, for pip install -c.
+constraints: $(STAMP) $(ONEDL_STAMP)
+	$(BIN)/python requirements/pin.py requirements/openmmlab.txt > requirements/constraints-openmmlab.txt
+	$(ONEDL)/bin/python requirements/pin.py requirements/onedl.txt > requirements/constraints-onedl.txt
 
 clean:
 	rm -rf $(VENV) $(ONEDL) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

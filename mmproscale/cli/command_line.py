@@ -14,7 +14,7 @@ from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGPIPE
-from typing import Any
+from typing import Any, TypeVar
 
 from mmengine.config import DictAction
 
@@ -36,6 +36,7 @@ ANY_CONFIG = "config file, or name of a config of mmproscale or of a package: mm
 TRACEBACK = "MMPROSCALE_TRACEBACK"
 """Variable of the environment that adds the traceback to every error."""
 _BUILDING = re.compile(r"class `\w+` in \S+\.py: ")
+_Error = TypeVar("_Error", bound=BaseException)
 _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
 
 
@@ -56,22 +57,19 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
             try:
                 main()
                 sys.stdout.flush()
-            except Stopped as stop:
-                arrived()
-                status = stop.status
-                _say(str(stop))
             except BrokenPipeError:  # e.g. of `| head`; nobody reads on
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
                 status = 128 + SIGPIPE
-            except Exception as error:
-                message, status = _message_and_status(error)
-                if TRACEBACK in os.environ:
-                    traceback.print_exception(error)
-                if message is None:
+            except (Exception, Stopped) as error:
+                line, status = _line_and_status(error)
+                if line is None:
                     _report_after_traceback()
                     raise
+                arrived()
+                if TRACEBACK in os.environ:
+                    traceback.print_exception(error)
                 if status != LOST or LAUNCHED not in os.environ:
-                    _say(f"error: {message}")
+                    _say(line)
         if status:
             sys.exit(status)
         leave_processes()
@@ -79,15 +77,26 @@ def command_line(main: Callable[[], None]) -> Callable[[], None]:
     return wrapped
 
 
-def _message_and_status(error: Exception) -> tuple[str | None, int]:
+def _line_and_status(error: BaseException) -> tuple[str | None, int]:
     """Return the line and the exit status of an error; no line for a bug."""
+    if isinstance(error, Stopped):
+        return str(error), error.status
     if (message := _input_error(error)) is not None:
-        return message, 2
+        return f"error: {message}", 2
+    if (stop := _cause(error, Stopped)) is not None:  # mmengine makes other errors of any exception
+        return str(stop), stop.status
     if (connection := lost_process(error)) is not None:
-        return f"another process of this run was lost ({connection})", LOST
+        return f"error: another process of this run was lost ({connection})", LOST
     if (message := describe_foreign(error)) is not None:
-        return message, 2
+        return f"error: {message}", 2
     return None, 1
+
+
+def _cause(error: BaseException | None, kind: type[_Error]) -> _Error | None:
+    """Return the last error of a kind among ``error`` and its causes, if there is one."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _report_after_traceback() -> None:
@@ -112,17 +121,15 @@ def _say(line: str) -> None:
         print(line, file=sys.stderr)
 
 
-def _input_error(error: BaseException | None) -> str | None:
+def _input_error(error: BaseException) -> str | None:
     """Return the message of the last InputError among ``error`` and its causes, if there is one.
 
     From a data loader's worker, the message is the worker's whole traceback, and its last line
     counts. The prefix that mmengine adds to errors of constructors is left out.
     """
-    while error is not None and not isinstance(error, InputError):
-        error = error.__cause__ or error.__context__
-    if error is None:
+    if (found := _cause(error, InputError)) is None:
         return None
-    message = str(error).strip().splitlines()[-1].rpartition(f"{_QUALIFIED}: ")[2]
+    message = str(found).strip().splitlines()[-1].rpartition(f"{_QUALIFIED}: ")[2]
     return _BUILDING.sub("", message)
 
 

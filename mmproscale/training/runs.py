@@ -25,7 +25,7 @@ from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.training.parallel import train_on_cpus
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null
-from mmproscale.utils.processes import join_processes, launcher_of
+from mmproscale.utils.processes import join_processes, launcher_of, take_gpu
 from mmproscale.utils.registered import is_type, registered_class
 from mmproscale.version import __version__
 
@@ -60,7 +60,8 @@ def set_up_run(
         launcher: What started the processes; torchrun is found without it.
 
     Raises:
-        InputError: The work dir can't be written; the launcher did not start this process.
+        InputError: The work dir can't be written; the launcher did not start this process, or
+            there is no GPU for it.
     """
     config.launcher = launcher_of(launcher)
     if config.launcher != "none":
@@ -70,7 +71,10 @@ def set_up_run(
 
 
 def _join(config: Config) -> None:
-    if get_device() == "cpu":
+    device = get_device()
+    if device not in ("cpu", "cuda"):
+        return  # mmengine knows the backends of other devices, and joins later
+    if device == "cpu":
         train_on_cpus(config)
     options = config.get("env_cfg", {}).get("dist_cfg", {})
     patience = options.get("timeout")
@@ -79,6 +83,8 @@ def _join(config: Config) -> None:
         options.get("backend", "nccl"),
         None if patience is None else timedelta(seconds=patience),
     )
+    if device == "cuda":
+        take_gpu()
 
 
 def use_amp(config: Config) -> None:

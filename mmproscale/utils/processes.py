@@ -51,21 +51,35 @@ def join_processes(launcher: str, backend: str, timeout: timedelta | None = None
 
     Args:
         launcher: ``'none'``, ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``.
-        backend: ``'nccl'`` for GPUs: the process takes that of its local rank. ``'gloo'`` for CPUs.
+        backend: ``'nccl'`` for GPUs, ``'gloo'`` for CPUs.
         timeout: Longest wait for another process; None for torch's default.
 
     Raises:
-        InputError: The launcher did not start this process; there is no GPU for it.
+        InputError: The launcher did not start this process.
     """
     from torch import distributed  # takes seconds, and an error line needs no torch
 
     if launcher == "none" or distributed.is_initialized():
         return
     _name_as_torch(launcher)
-    if backend == "nccl":
-        _take_gpu(int(os.environ["LOCAL_RANK"]))
-    # Without a GPU named, NCCL guesses it at its first barrier, and warns.
     distributed.init_process_group(backend, timeout=timeout)
+
+
+def take_gpu() -> None:
+    """Have a process use the GPU of its local rank.
+
+    Raises:
+        InputError: There is no GPU for it.
+    """
+    import torch
+
+    local_rank = int(os.environ["LOCAL_RANK"])
+    if local_rank >= (found := torch.cuda.device_count()):
+        raise InputError(
+            f"process {local_rank} of this machine has no GPU: it has {found}, and each process "
+            "takes one; start fewer processes"
+        )
+    torch.cuda.set_device(local_rank)
 
 
 def leave_processes() -> None:
@@ -90,11 +104,11 @@ def reports_first() -> bool:
 
 
 def lost_process(error: BaseException | None) -> str | None:
-    """Return the message of a connection that failed, if an error or one of its causes is that."""
+    """Return what a connection says that failed, if an error or one of its causes is that."""
     while error is not None:
         message = " ".join(str(error).split())
         if isinstance(error, RuntimeError) and _joined() and _is_of_connection(error, message):
-            return message
+            return re.sub(r"^\[\S+\] ", "", message).partition(". ")[0]
         error = error.__cause__ or error.__context__
     return None
 
@@ -135,14 +149,3 @@ def _name_as_torch(launcher: str) -> None:
 def _first_host(nodes: str) -> str:
     command = ["scontrol", "show", "hostnames", nodes]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
-
-
-def _take_gpu(local_rank: int) -> None:
-    import torch
-
-    if local_rank >= (found := torch.cuda.device_count()):
-        raise InputError(
-            f"process {local_rank} of this machine has no GPU: it has {found}, and each process "
-            "takes one; start fewer processes"
-        )
-    torch.cuda.set_device(local_rank)

@@ -1,6 +1,7 @@
 """Error lines, shared options and joined processes of the command lines."""
 
 import os
+import signal
 import subprocess
 import sys
 from argparse import ArgumentParser
@@ -18,6 +19,7 @@ from mmproscale.cli.command_line import (
 )
 from mmproscale.errors import InputError
 from mmproscale.utils.processes import LAUNCHED, LOST
+from mmproscale.utils.stop_signals import Stopped
 from mmproscale.version import __version__
 
 WORKER = "Caught InputError in DataLoader worker process 0.\nTraceback: ...\n"
@@ -64,6 +66,22 @@ def test_a_lost_process_is_told_once(launched, monkeypatch, capsys):
         raise_error(RuntimeError("closed"))()
     assert stop.value.code == LOST
     assert capsys.readouterr().err.startswith("" if launched else "error: another process of")
+
+
+def test_a_stop_that_a_library_has_replaced_is_a_stop(capsys):
+    stop = Stopped(signal.SIGTERM, "all is kept")
+    with pytest.raises(SystemExit) as leaving:
+        raise_error(SyntaxError("could not format"), cause=stop)()
+    assert leaving.value.code == 143
+    assert capsys.readouterr().err == "stopped by SIGTERM: all is kept\n"
+
+
+def test_a_stop_while_an_error_was_handled_is_a_stop(capsys):
+    stop = Stopped(signal.SIGINT)
+    stop.__context__ = InputError("an image that is left out")
+    with pytest.raises(SystemExit) as leaving:
+        raise_error(stop)()
+    assert leaving.value.code == 130 and capsys.readouterr().err == "stopped by Ctrl-C\n"
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

@@ -127,6 +127,7 @@ def test_processes_are_joined_over_the_devices_backend(device, backend, monkeypa
     joined = []
     monkeypatch.setattr("mmproscale.training.runs.get_device", lambda: device)
     monkeypatch.setattr("mmproscale.training.runs.join_processes", lambda *a: joined.append(a))
+    monkeypatch.setattr("mmproscale.training.runs.take_gpu", lambda: None)
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     config = Config(dict(env_cfg=dict(dist_cfg=dict(backend="nccl", timeout=60))))
     set_up_run(config, "a.py", str(tmp_path), "slurm")

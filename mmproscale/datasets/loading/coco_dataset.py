@@ -67,9 +67,9 @@ class LocalCocoDataset(CocoDataset):
         Raises:
             InputError: no image is left.
         """
-        if not self.data_list:
-            raise InputError(f"'{self.ann_file}' has no image: name another ann_file")
         if self.test_mode:
+            if not self.data_list:
+                raise InputError(f"'{self.ann_file}' has no image: name another ann_file")
             return self.data_list
         config = self.filter_cfg or {}
         min_size, drop_empty = config.get("min_size", 0), config.get("filter_empty_gt", False)
