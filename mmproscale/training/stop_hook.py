@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from mmengine.dist import is_distributed
 from mmengine.hooks import EMAHook, Hook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import distributed
 
@@ -21,8 +22,9 @@ from mmproscale.utils.stop_signals import Stopped, stop_requested, stops_deferre
 class StopHook(Hook):
     """Hook that saves and leaves after the step during which a signal came.
 
-    All processes leave after the same step if a signal reached any of them. In a validation, where
-    the weights do not change, each process leaves after its current batch.
+    While gradients are accumulated, that is the step that changes the weights. All processes leave
+    after the same step if a signal reached any of them. In a validation, where the weights do not
+    change, each process leaves after its current batch.
     """
 
     priority = "LOWEST"
@@ -53,6 +55,9 @@ class StopHook(Hook):
         Raises:
             Stopped: After the checkpoint has been saved.
         """
+        wrapper = runner.optim_wrapper
+        if isinstance(wrapper, OptimWrapper) and not wrapper.should_update():
+            return  # the gradients so far would not be saved
         if number := self._signal_of_any():
             self._leave(runner, number, runner.iter + 1)
 

@@ -13,7 +13,9 @@ from mmengine.registry import METRICS
 import mmproscale.training  # noqa: F401
 from mmproscale.utils.processes import join_processes, launcher_of
 
-DEFAULTS = dict(steps=1000, workers=0, pause=0.02, resume=False, val_interval=None, epochs=None)
+DEFAULTS = dict(
+    steps=1000, workers=0, pause=0.02, resume=False, accumulate=1, val_interval=None, epochs=None
+)
 
 
 class Narrator(Hook):
@@ -71,6 +73,11 @@ def train(work_dir: str, options: str) -> None:
             {"type": "mmproscale.StopHook"},
         ],
         "train_dataloader": loader(given["workers"]),
+        "optim_wrapper": {
+            "type": "OptimWrapper",
+            "optimizer": {"type": "AdamW", "lr": 1e-3},
+            "accumulative_counts": given["accumulate"],
+        },
         "train_cfg": train_cfg,
         "param_scheduler": SCHEDULERS[:2],
         "resume": given["resume"],

@@ -160,6 +160,44 @@ def test_a_schedule_or_an_option_that_cannot_be(refused, shapes, option, parts):
         assert part in line
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (
+            "train_dataloader.batch_size=0",
+            "can't build dataloader: ValueError: batch_size should be",
+        ),
+        (
+            "train_dataloader.dataset.pipeline=3",
+            "can't build mmproscale.PanopticDataset: TypeError",
+        ),
+        ("train_dataloader=None", "has no train_dataloader, which is needed here"),
+        ("train_cfg.max_iters=x", "can't build mmproscale.ResumableIterLoop: ValueError: invalid"),
+        ("train_cfg.val_interval=0", "has a value that does not fit: ZeroDivisionError"),
+        ("optim_wrapper.optimizer.lr=-1", "can't build AdamW: ValueError: Invalid learning rate"),
+        ("optim_wrapper.clip_grad.max_norm=x", "has a value that does not fit: ValueError: could"),
+        (
+            "default_hooks.checkpoint.interval=x",
+            "has a value that does not fit: TypeError: '>' not",
+        ),
+        ("default_hooks.checkpoint=3", "default_hooks.checkpoint=3: expected a dict"),
+        ("model=3", "model=3: expected a dict"),
+        ("model.backbone.depth=17", "can't build ResNet: KeyError: invalid depth 17 for resnet"),
+        ("model.panoptic_head.num_queries=0", "num_queries=0: expected 1 or more"),
+        (
+            "model.panoptic_head.loss_cls.class_weight=x",
+            "loss_cls.class_weight='x': expected a list",
+        ),
+        ("model.train_cfg.num_points=0", "train_cfg.num_points=0: expected 1 or more"),
+        ("model.test_cfg.iou_thr=x", "model.test_cfg.iou_thr='x': expected a number"),
+        ("model.data_preprocessor.pad_size_divisor=0", "does not fit: ZeroDivisionError: division"),
+    ],
+)
+def test_a_value_of_the_config_that_cannot_be(refused, shapes, option, said):
+    init = [] if option == "model=3" else ["model.backbone.init_cfg=None"]
+    assert said in train(refused, shapes, *init, option)
+
+
 def test_work_dir_that_cannot_be_written(refused, shapes, tmp_path):
     (tmp_path / "file").write_text("")
     assert "file/run" in train(refused, shapes, work_dir=tmp_path / "file" / "run")

@@ -79,6 +79,13 @@ def test_a_stopped_and_resumed_run_equals_an_unbroken_one(tmp_path, moment):
             assert torch.equal(weight, found[part][name]), (part, name)
 
 
+def test_gradients_that_are_accumulated_are_used_before_the_run_leaves(tmp_path):
+    command = training(tmp_path, accumulate=4, pause=0.2)
+    command.wait_for("step 5")
+    command.stop(signal.SIGTERM)
+    assert command.end()[0] == 143 and saved_step(tmp_path) % 4 == 0
+
+
 def test_a_run_that_counts_epochs_says_what_it_repeats(tmp_path):
     command = training(tmp_path, epochs=100)
     command.wait_for("step 11")  # eight make an epoch

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mmproscale.errors import InputError
-from mmproscale.utils.config import CONFIGS, find_config, load_config
+from mmproscale.utils.config import CONFIGS, find_config, load_config, require_keys
 
 
 class Without:
@@ -17,6 +17,31 @@ class Without:
     def find_spec(self, fullname, path=None, target=None):
         if fullname == self.package:
             raise ModuleNotFoundError(f"No module named '{fullname}'", name=fullname)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("raise SystemExit(3)", "can't be read: SystemExit: 3"),
+        ("model = 3", "model=3: expected a dict"),
+        ("default_hooks = dict(logger=[])", r"default_hooks.logger=\[\]: expected a dict"),
+        ("custom_hooks = dict(type='A')", "custom_hooks={'type': 'A'}: expected a list of dicts"),
+        ("custom_hooks = ['A']", "custom_hooks.0='A': expected a dict"),
+    ],
+)
+def test_a_config_of_another_form_is_refused(text, said, tmp_path):
+    (tmp_path / "mine.py").write_text(text + "\n")
+    with pytest.raises(InputError, match=f"mine.py:? {said}"):
+        load_config(tmp_path / "mine.py")
+
+
+def test_keys_that_a_command_needs_are_named(tmp_path):
+    (tmp_path / "mine.py").write_text("model = dict(type='A')\ntrain_cfg = None\n")
+    config = load_config(tmp_path / "mine.py")
+    require_keys(config, "model")
+    for key in ("train_cfg", "train_dataloader"):
+        with pytest.raises(InputError, match=f"mine.py has no {key}, which is needed here"):
+            require_keys(config, "model", key)
 
 
 @pytest.mark.parametrize(
