@@ -1,5 +1,6 @@
 """Every test runs with compat in place, and where the reference data is absent says so."""
 
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,10 @@ import torch
 from helpers.running_tools import run_tool  # noqa: F401  (a fixture)
 
 import mmproscale  # noqa: F401
+
+# A background job of a shell ignores Ctrl-C, and so would the commands that tests stop by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
