@@ -13,9 +13,8 @@ from mmengine.registry import METRICS
 import mmproscale.training  # noqa: F401
 from mmproscale.utils.processes import join_processes, launcher_of
 
-DEFAULTS = dict(
-    steps=1000, workers=0, pause=0.02, resume=False, accumulate=1, val_interval=None, epochs=None
-)
+DEFAULTS = dict(steps=1000, workers=0, pause=0.02, resume=False, accumulate=1)
+DEFAULTS |= dict(val_interval=None, epochs=None)
 
 
 class Narrator(Hook):

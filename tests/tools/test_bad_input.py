@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -182,7 +183,10 @@ def test_a_schedule_or_an_option_that_cannot_be(refused, shapes, option, parts):
         ),
         ("default_hooks.checkpoint=3", "default_hooks.checkpoint=3: expected a dict"),
         ("model=3", "model=3: expected a dict"),
-        ("model.backbone.depth=17", "can't build ResNet: KeyError: invalid depth 17 for resnet"),
+        (
+            "model.backbone.depth=17",
+            "can't build mmdet.ResNet: KeyError: invalid depth 17 for resnet",
+        ),
         ("model.panoptic_head.num_queries=0", "num_queries=0: expected 1 or more"),
         (
             "model.panoptic_head.loss_cls.class_weight=x",
@@ -196,6 +200,16 @@ def test_a_schedule_or_an_option_that_cannot_be(refused, shapes, option, parts):
 def test_a_value_of_the_config_that_cannot_be(refused, shapes, option, said):
     init = [] if option == "model=3" else ["model.backbone.init_cfg=None"]
     assert said in train(refused, shapes, *init, option)
+
+
+def test_a_full_disk_at_the_start_is_one_line(refused, shapes, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))  # less than the config takes
+    try:
+        line = train(refused, shapes, "model.backbone.init_cfg=None")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert line.startswith("error: run cannot be written: File too large; free space")
 
 
 def test_work_dir_that_cannot_be_written(refused, shapes, tmp_path):
