@@ -169,7 +169,7 @@ def _must_end(frame: FrameType) -> bool:
     name, module = frame.f_code.co_name, frame.f_globals.get("__name__")
     return (
         name in ("__del__", "_launch")
-        or module in ("weakref", "_weakrefset")
+        or module in ("weakref", "_weakrefset", "multiprocessing.util")
         or (name == "cb" and frame.f_code.co_filename.startswith("<frozen importlib"))
         or (name == "__init__" and module == "torch.utils.data.dataloader")
     )
