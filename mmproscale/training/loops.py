@@ -45,8 +45,17 @@ class ResumableIterLoop(IterBasedTrainLoop):
         """Train; the steps by which the stock loop advances its data do nothing here."""
         share_seed(self.runner, self.batches)
         self.batches.skip = self._iter
-        self.dataloader_iterator = chain(repeat(None, self._iter), self.dataloader_iterator)
+        self.dataloader_iterator = _Batches(repeat(None, self._iter), self.dataloader_iterator)
         return super().run()
+
+
+class _Batches(chain):
+    """Iterators in turn; the first one holds the steps by which a stock loop skips data."""
+
+    def skip_iter(self, num_iters: int) -> None:
+        """Skip batches, as the maintained fork's loop asks its iterator to do."""
+        for _ in range(num_iters):
+            next(self)
 
 
 @LOOPS.register_module()
