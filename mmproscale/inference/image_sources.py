@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from mmproscale.datasets.formats.images import range_notes
 from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError
 from mmproscale.utils.image_inputs import find_images, is_video, result_names
@@ -158,7 +160,10 @@ def read_image(image: InputImage) -> np.ndarray:
     """
     if image.pixels is not None:
         return image.pixels
-    return LoadImage()({"img_path": str(image.path)})["img"]
+    pixels = LoadImage()({"img_path": str(image.path)})["img"]
+    for note in range_notes(str(image.path), pixels):
+        warnings.warn(str(note), stacklevel=2)
+    return pixels
 
 
 def in_memory(image: Any, bgr: bool = False) -> np.ndarray:

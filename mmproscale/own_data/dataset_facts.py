@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.checks.categories import order_categories
+from mmproscale.datasets.checks.categories import MAX_CLASSES, order_categories
 from mmproscale.datasets.checks.class_agreement import label_faults
 from mmproscale.datasets.checks.dataset_check import DatasetFiles, Progress, check_dataset
 from mmproscale.datasets.checks.dataset_report import DatasetReport
 from mmproscale.datasets.conversion.source_files import read_pixels
+from mmproscale.datasets.conversion.summary import few
 from mmproscale.datasets.formats.images import image_faults
 from mmproscale.datasets.loading.transforms import IGNORE_LABEL
 from mmproscale.errors import InputError
@@ -31,6 +32,9 @@ from mmproscale.own_data.layouts import (
 from mmproscale.utils.faults import refuse
 
 Size = tuple[int, int]
+LARGE_VOID = 1 / 3
+"""Share of the pixels from which on void is worth a warning."""
+VOID_NAMES = ("background", "_background_", "void", "unlabeled", "unlabelled", "ignore", "none")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Facts:
         train_images: Number of images to train on.
         val_images: Number of images to validate on.
         size: (width, height), the medians of the training images.
+        warnings: Lines on labels that may mean something else than they should.
     """
 
     kind: str
@@ -55,6 +60,7 @@ class Facts:
     train_images: int
     val_images: int
     size: Size
+    warnings: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -76,14 +82,14 @@ class SplitMaps:
         endings: Endings of images and maps.
         names: Names of the images, without ending, relative to their folder.
         sizes: (width, height) of each image.
-        labels: Labels that occur in each map, without 255.
+        labels: Label -> number of its pixels, of each map.
     """
 
     files: SplitFiles
     endings: PairEndings
     names: tuple[str, ...]
     sizes: tuple[Size, ...]
-    labels: tuple[frozenset[int], ...]
+    labels: tuple[dict[int, int], ...]
 
     def part(self, indices: Sequence[int], names: Path) -> SplitMaps:
         """Return some of the images, which the file ``names`` lists."""
@@ -103,12 +109,12 @@ def check_coco_files(kind: str, files: SplitFiles, workers: int, progress: Progr
         InputError: The split has a fault, or instances without a mask; names the first fault.
     """
     seg = None if files.seg is None else str(files.seg)
-    wanted = DatasetFiles(str(files.ann), str(files.img), seg, panoptic=kind == PANOPTIC)
+    is_panoptic = kind == PANOPTIC
+    wanted = DatasetFiles(
+        str(files.ann), str(files.img), seg, is_panoptic, need_masks=None if is_panoptic else True
+    )
     report = check_dataset(wanted, limit=1, workers=workers, progress=progress)
     _refuse(report, wanted)
-    unmasked = report.notes.get("mask-missing")
-    if kind == INSTANCE and unmasked and unmasked.count == report.counts["instances"]:
-        raise InputError(f"'{files.ann}' has boxes and no mask: segmentation needs masks")
 
 
 def _refuse(report: DatasetReport, files: DatasetFiles) -> None:
@@ -147,14 +153,30 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
     annotated = annotated_images(train)
     things = sum(bool(category["isthing"]) for category in ordered)
     labels = tuple(category["name"] for category in ordered)
+    counts = tuple(occurrences[category["id"]] for category in ordered)
+    crowds = Counter(_category_ids(kind, train["annotations"], crowd=True))
+    warnings = [
+        f"class '{c['name']}' occurs as crowd only ({crowds[c['id']]}): set iscrowd to 0 if these "
+        "are single objects"
+        for c in ordered
+        if crowds[c["id"]] and not occurrences[c["id"]]
+    ]
+    absent = [c["name"] for c in ordered if not crowds[c["id"]] and not occurrences[c["id"]]]
+    if absent:
+        how = "remove them from 'things' in the config" if kind == INSTANCE else "remove them"
+        warnings.append(
+            f"{len(absent)} of {len(ordered)} classes occur nowhere in '{names[0]}': {few(absent)}; "
+            f"to leave them out, {how}"
+        )
     return Facts(
         kind=kind,
         things=labels[:things],
         stuff=labels[things:],
-        counts=tuple(occurrences[category["id"]] for category in ordered),
+        counts=counts,
         train_images=len(annotated),
         val_images=len(val["images"]),
         size=_median_size([(image["width"], image["height"]) for image in annotated]),
+        warnings=tuple(warnings),
     )
 
 
@@ -176,10 +198,11 @@ def _ordered(kind: str, categories: list[dict], name: str) -> list[dict]:
     return [category | dict(isthing=1) for category in categories]
 
 
-def _category_ids(kind: str, annotations: list[dict]) -> list[int]:
-    if kind == INSTANCE:
-        return [annotation["category_id"] for annotation in annotations]
-    return [s["category_id"] for annotation in annotations for s in annotation["segments_info"]]
+def _category_ids(kind: str, annotations: list[dict], crowd: bool = False) -> list[int]:
+    """Return the category of each object, or of each crowd."""
+    lists = [annotations] if kind == INSTANCE else [a["segments_info"] for a in annotations]
+    objects = (entry for entries in lists for entry in entries)
+    return [o["category_id"] for o in objects if bool(o.get("iscrowd")) == crowd]
 
 
 def read_maps(files: SplitFiles, workers: int, progress: Progress) -> SplitMaps:
@@ -209,15 +232,15 @@ def _read_pairs(images: list[Path], maps: list[Path], workers: int) -> Iterator:
         yield from pool.map(_read_pair, images, maps, chunksize=8)
 
 
-def _read_pair(image: Path, path: Path) -> tuple[Size, frozenset[int]]:
+def _read_pair(image: Path, path: Path) -> tuple[Size, dict[int, int]]:
     labels = read_pixels(path, "label map")
-    if labels.ndim != 2 or labels.dtype not in (np.uint8, bool):
+    if labels.ndim != 2 or labels.dtype != np.uint8:
         form = f"{labels.dtype} of shape {labels.shape}"
         raise InputError(f"label map '{path}' is {form}: write labels as a grey PNG of 8 bits")
     height, width = labels.shape
     refuse(image_faults(str(image), (height, width)))
-    found = frozenset(np.unique(labels).tolist()) - {IGNORE_LABEL}
-    return (width, height), found
+    values, pixels = np.unique(labels, return_counts=True)
+    return (width, height), dict(zip(values.tolist(), pixels.tolist(), strict=True))
 
 
 def semantic_facts(
@@ -236,6 +259,10 @@ def semantic_facts(
     """
     first = int(zero_is_void)
     classes = names or _numbered_classes(train, first)
+    if len(classes) > MAX_CLASSES - first:
+        raise InputError(
+            f"{len(classes)} classes: maps of 8 bits hold {MAX_CLASSES - first} and void"
+        )
     for maps in (train, val):
         _check_labels(maps, len(classes), first)
     return Facts(
@@ -249,12 +276,42 @@ def semantic_facts(
         train_images=len(train.names),
         val_images=len(val.names),
         size=_median_size(train.sizes),
+        warnings=tuple(_label_warnings(train, classes, first)),
     )
+
+
+def _label_warnings(train: SplitMaps, classes: tuple[str, ...], first: int) -> Iterator[str]:
+    """Yield lines on classes that no map has, on void that is large, and on shifted names."""
+    pixels: Counter[int] = Counter()
+    for found in train.labels:
+        pixels.update(found)
+    absent = [name for label, name in enumerate(classes, first) if not pixels[label]]
+    if absent:
+        yield (
+            f"{len(absent)} of {len(classes)} classes occur in no map of '{train.files.ann}': "
+            f"{few(absent)}"
+        )
+    for value in (IGNORE_LABEL, *range(first)):
+        share = pixels[value] / pixels.total()
+        if share >= LARGE_VOID:
+            yield f"label {value} covers {share:.0%} of the pixels, which are void: not learned"
+    looks_void = classes[0].lower() in VOID_NAMES
+    if first and (looks_void or classes[-1] in absent):
+        yield (
+            f"--zero-is-void gives label 1 the first name, '{classes[0]}', and label "
+            f"{len(classes)} the last, '{classes[-1]}' ({pixels[len(classes)]} pixels): if the list "
+            "of names begins with that of label 0, remove it there"
+        )
+    elif looks_void and pixels[0]:
+        yield (
+            f"label 0 is the class '{classes[0]}' ({pixels[0] / pixels.total():.0%} of the pixels), "
+            "which is learned and scored: --zero-is-void makes it void, without its name in the list"
+        )
 
 
 def _numbered_classes(train: SplitMaps, first: int) -> tuple[str, ...]:
     """Name the classes by the labels that occur."""
-    found = sorted(frozenset().union(*train.labels) - set(range(first)))
+    found = sorted(set().union(*train.labels) - {IGNORE_LABEL, *range(first)})
     if len(found) < 2 or len(found) * 2 < found[-1] + 1:
         listed = ", ".join(map(str, found[:8])) + ", ..." * (len(found) > 8)
         raise InputError(
@@ -266,7 +323,7 @@ def _numbered_classes(train: SplitMaps, first: int) -> tuple[str, ...]:
 
 def _check_labels(maps: SplitMaps, classes: int, first: int) -> None:
     for name, found in zip(maps.names, maps.labels, strict=True):
-        beyond = sorted(label for label in found if label - first >= classes)
+        beyond = sorted(n for n in found if n - first >= classes and n != IGNORE_LABEL)
         if not beyond:
             continue
         path = maps.files.ann / f"{name}{maps.endings.map}"

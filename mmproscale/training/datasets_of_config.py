@@ -93,9 +93,18 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
         seg=prefix.get("seg") if panoptic else None,
         panoptic=panoptic,
         need_annotations=not built.test_mode,
+        need_masks=None if panoptic else _loads_masks(dataset.get("pipeline")),
         metainfo=() if stock else _stated_names(built.metainfo),
         things_first=not stock,
     )
+
+
+def _loads_masks(pipeline: Any) -> bool | None:
+    """Tell whether a pipeline loads masks; None where it loads no ground truth."""
+    loaders = [step for step in pipeline or () if "LoadInstances" in str(step.get("type"))]
+    loaders += [step for step in pipeline or () if "LoadAnnotations" in str(step.get("type"))]
+    masks = (step.get("with_mask", "LoadInstances" in str(step["type"])) for step in loaders)
+    return any(masks) if loaders else None
 
 
 def _model_classes(config: Config) -> tuple[int, int] | None:

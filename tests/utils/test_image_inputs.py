@@ -76,7 +76,7 @@ def test_inputs_of_a_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("@none.txt", "list none.txt cannot be read"),
+        ("@none.txt", "'none.txt' cannot be read"),
         ("@empty.txt", "list empty.txt names no image"),
         ("clip.avi", "clip.avi not found: name a video"),
     ],

@@ -22,7 +22,7 @@ def is_sound(columns: PanopticColumns) -> bool:
     False means only that the file's entries must be checked one by one.
     """
     return (
-        not any(category_faults(columns.categories, ""))
+        all(fault.note for fault in category_faults(columns.categories, ""))
         and _are_images_sound(columns)
         and _are_annotations_sound(columns)
         and _are_segments_sound(columns)
@@ -54,6 +54,7 @@ def _are_segments_sound(columns: PanopticColumns) -> bool:
         and np.isin(columns.segment_categories, known).all()
         and (columns.areas > 0).all()
         and ((crowds == 0) | (crowds == 1)).all()
+        and not crowds.all()
         and _are_boxes_inside(columns, owners)
     )
 

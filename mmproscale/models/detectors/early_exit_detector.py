@@ -106,6 +106,21 @@ class EarlyExitDetector(EarlyExits, BatchIndependent, EarlyExitModel, DetectionT
         losses_at = partial(self._losses_at, feats, batch_data_samples)
         return self.exit_loss(self.exits, self.encoder, losses_at)
 
+    def forward_decoder(self, **inputs) -> Inputs:
+        """Run mmdet's decoder, and take no more results of an image than there are candidates.
+
+        Args:
+            inputs: Arguments of mmdet's method.
+        """
+        decoded = super().forward_decoder(**inputs)
+        config = self.bbox_head.test_cfg
+        if config and "max_per_img" in config:
+            self._most_results = getattr(self, "_most_results", config["max_per_img"])
+            classes = self.bbox_head.num_classes if self.bbox_head.loss_cls.use_sigmoid else 1
+            candidates = decoded["hidden_states"][-1].shape[1] * classes
+            config["max_per_img"] = min(self._most_results, candidates)
+        return decoded
+
     def results_of(self, decoded: Inputs, batch_data_samples: Samples) -> Sequence[Any]:
         """Return each image's boxes, as :meth:`EarlyExitModel.results_of`."""
         return self.bbox_head.predict(**decoded, batch_data_samples=batch_data_samples)

@@ -44,7 +44,7 @@ def drop_all_segments(content):
         (put_one_image_twice, "annotations-of-one-image", ("two annotations", "is 0")),
         (put_segment_id, "segment-id-range", ("16777216", "use 1 to 16777215")),
         (drop_segments_info, "annotation-key-missing", ("segments_info", "of image 0")),
-        (drop_all_segments, "no-segment", ("no image with a segment", "2 images")),
+        (drop_all_segments, "no-segment", ("no object", "2 images")),
     ],
 )
 def test_one_fault_names_its_place(tmp_path, spoil, kind, parts):

@@ -109,7 +109,7 @@ def _no_images(files):
         (_no_class, ("_label.png", "300", "--ignore")),
         (_ignored_class, ("--ignore 255",)),
         (_no_map, ("instance map", "sub/9.png", "does not exist")),
-        (_two_of_a_name, ("two images", "'10'")),
+        (_two_of_a_name, ("several images", "'10'")),
         (_no_images, ("no image in", "images")),
     ],
 )
