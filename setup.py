@@ -74,6 +74,7 @@ setup(
         "onedl-mmpretrain": ["onedl-mmpretrain==1.3.6"],
         "dev": [
             "fvcore",
+            "hypothesis",
             "import-linter",
             "mypy",
             "pytest",

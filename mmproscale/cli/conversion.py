@@ -86,11 +86,11 @@ def print_summary(path: Path, summary: Summary) -> None:
 @contextmanager
 def listed_faults(limit: int = 20) -> Iterator[None]:
     """Print the faults of a conversion, one a line, where there are several."""
-    from mmproscale.datasets.conversion.output import SourceFaults
+    from mmproscale.datasets.conversion.output import SourcesError
 
     try:
         yield
-    except SourceFaults as error:
+    except SourcesError as error:
         if len(error.messages) == 1:
             raise
         for message in error.messages[:limit]:

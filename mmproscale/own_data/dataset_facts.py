@@ -163,9 +163,10 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
     ]
     absent = [c["name"] for c in ordered if not crowds[c["id"]] and not occurrences[c["id"]]]
     if absent:
+        file = names[0]
         how = "remove them from 'things' in the config" if kind == INSTANCE else "remove them"
         warnings.append(
-            f"{len(absent)} of {len(ordered)} classes occur nowhere in '{names[0]}': {few(absent)}; "
+            f"{len(absent)} of {len(ordered)} classes occur nowhere in '{file}': {few(absent)}; "
             f"to leave them out, {how}"
         )
     return Facts(
@@ -297,15 +298,17 @@ def _label_warnings(train: SplitMaps, classes: tuple[str, ...], first: int) -> I
             yield f"label {value} covers {share:.0%} of the pixels, which are void: not learned"
     looks_void = classes[0].lower() in VOID_NAMES
     if first and (looks_void or classes[-1] in absent):
+        last = len(classes)
         yield (
-            f"--zero-is-void gives label 1 the first name, '{classes[0]}', and label "
-            f"{len(classes)} the last, '{classes[-1]}' ({pixels[len(classes)]} pixels): if the list "
-            "of names begins with that of label 0, remove it there"
+            f"--zero-is-void gives label 1 the first name, '{classes[0]}', and label {last} the "
+            f"last, '{classes[-1]}' ({pixels[last]} pixels): if the list of names begins with that "
+            "of label 0, remove it there"
         )
-    elif looks_void and pixels[0]:
+    elif looks_void and pixels[0] and "background" not in classes[0].lower():
+        share = pixels[0] / pixels.total()
         yield (
-            f"label 0 is the class '{classes[0]}' ({pixels[0] / pixels.total():.0%} of the pixels), "
-            "which is learned and scored: --zero-is-void makes it void, without its name in the list"
+            f"label 0 is the class '{classes[0]}' ({share:.0%} of the pixels) "
+            "and is learned: --zero-is-void makes it void, without its name in the list"
         )
 
 

@@ -240,7 +240,7 @@ def _maps_of(image: Path, img: Path, ann: Path) -> list[Path]:
 
 
 def pair_endings(files: SplitFiles) -> PairEndings:
-    """Derive the endings of images and maps: the one end that turns every image's name into a map's.
+    """Derive the endings of images and maps: one end turns each image's name into its map's.
 
     Raises:
         InputError: There is no image; the images have several endings; maps are missing, or each

@@ -17,7 +17,7 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy import ndimage
 
-from mmproscale.datasets.checks.annotation_faults import BOX_TOLERANCE, first_by_id, path_faults
+from mmproscale.datasets.checks.annotation_faults import BOX_TOLERANCE, first_by_id, is_image_id, path_faults
 from mmproscale.datasets.checks.dataset_check import DatasetFiles
 from mmproscale.datasets.checks.instance_faults import mask_form_faults
 from mmproscale.datasets.checks.lenient_instances import RULES, drawn, is_box, numbered
@@ -106,7 +106,7 @@ def _apply(rule: Repair, entries: list[Entry], context: Context) -> tuple[list[E
     mended, changed = [], []
     for place, entry in enumerate(entries):
         result = rule.mend(entry, context)
-        if result is not entry and result != entry:
+        if result is not entry and repr(result) != repr(entry):  # 3 is equal to 3.0
             changed.append(f"{rule.entries}[{place}]")
         if result is not None:
             mended.append(result)
@@ -163,9 +163,9 @@ def _reference(key: str) -> Callable[[Entry, Context], Entry]:
     def mend(entry: Entry, context: Context) -> Entry:
         known = context.images if key == "image_id" else context.categories
         value = entry.get(key)
-        if isinstance(value, (list, dict)) or value in known:
+        if is_image_id(value) and value in known:
             return entry
-        other = next((i for i in (str(value), _whole(value)) if i in known), None)
+        other = next((i for i in (_whole(value), str(value)) if i in known), None)
         return entry if other is None else entry | {key: other}
 
     return mend
@@ -220,9 +220,9 @@ def _measures(entry: Entry, context: Context) -> Entry | None:
 def _if_different(entry: Entry, values: Entry) -> Entry:
     """Take computed values only where the file's differ by more than a pixel of drawing."""
     box, area = entry.get("bbox"), entry.get("area")
-    if is_box(box) and np.allclose(box, values["bbox"], atol=BOX_TOLERANCE) and is_finite(area):
-        if 0.5 * area <= values["area"] <= 2 * area:
-            return entry
+    is_near = is_box(box) and np.allclose(box, values["bbox"], atol=BOX_TOLERANCE)
+    if is_near and is_finite(area) and 0.5 * area <= values["area"] <= 2 * area:
+        return entry
     return entry | values
 
 

@@ -76,7 +76,7 @@ def read_labelme(folder: str | Path) -> list[LabelmeFile]:
     """Read the files of a folder and its subfolders, sorted by name; hidden ones are no data.
 
     Raises:
-        SourceFaults: Some are not labelme files or have no image.
+        SourcesError: Some are not labelme files or have no image.
         InputError: There is no file.
     """
     paths = sorted(visible(Path(folder).rglob("*.json"), Path(folder)))
@@ -292,7 +292,7 @@ def _shape_rle(file: LabelmeFile, index: int, height: int, width: int) -> dict[s
         raise InputError(f"{where}: unknown type {kind!r}; known: {', '.join(FEWEST_POINTS)}")
     if len(points) < FEWEST_POINTS[kind]:
         return "of too few points"
-    if kind == "circle" and len(points) != 2 or kind == "mask" and len(points) != 2:
+    if kind in ("circle", "mask") and len(points) != 2:
         raise InputError(f"{where}: 'points' is {excerpt(points)}, expected two pairs of numbers")
     if kind == "mask":
         mask = rle_tools.encode(np.asfortranarray(_mask(shape, points, height, width, where)))

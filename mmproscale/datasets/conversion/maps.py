@@ -78,7 +78,7 @@ def prepare_maps(
     stems = [str(Path(name).with_suffix("")) for name in names]
     if double := [stem for stem, count in Counter(stems).items() if count > 1]:
         raise InputError(
-            f"several images of '{folders.images}' are called {few(double)}: rename all but one each"
+            f"several images of '{folders.images}' are called {few(double)}: rename all but one"
         )
     sources = list(zip(image_ids(stems), names, strict=True))
     isthing = {category["id"]: bool(category["isthing"]) for category in categories}

@@ -18,7 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
-from mmproscale.datasets.conversion.summary import Counts, Summary
+from mmproscale.datasets.conversion.summary import NO_COUNTS, Counts, Summary
 from mmproscale.datasets.formats.panoptic_png import VOID, encode_png
 from mmproscale.errors import InputError
 from mmproscale.utils.atomic_files import (
@@ -54,7 +54,7 @@ class PanopticImage:
     ids: np.ndarray
     meaning: Mapping[int, tuple[int, int]]
     picture: Path | bytes | None = None
-    counts: Counts = Counts()
+    counts: Counts = NO_COUNTS
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def write_dataset(
         progress: Called as (name, images done, images in all).
 
     Raises:
-        SourceFaults: Sources have faults, or no source has a segment.
+        SourcesError: Sources have faults, or no source has a segment.
         InputError: There is no source, a file cannot be written, or a process was killed.
     """
     sources, destination = conversion.sources, conversion.destination
@@ -131,16 +131,16 @@ def write_dataset(
             if progress is not None:
                 progress(destination.json_path.stem, done, len(sources))
         if faults:
-            raise SourceFaults(faults)
+            raise SourcesError(faults)
         found = panoptic_faults(summary.content, str(destination.json_path))
         if faults := [f"[{fault.kind}] {fault}" for fault in found]:
-            raise SourceFaults(faults)
+            raise SourcesError(faults)
         destination.json_path.unlink(missing_ok=True)
     atomic_write_text(destination.json_path, json.dumps(summary.content))
     return summary
 
 
-class SourceFaults(InputError):
+class SourcesError(InputError):
     """Faults of the sources of a conversion, of which nothing was written.
 
     Args:
@@ -155,27 +155,27 @@ class SourceFaults(InputError):
     @classmethod
     def of(cls, error: InputError) -> list[str]:
         """Return the lines of an error."""
-        return error.messages if isinstance(error, SourceFaults) else [str(error)]
+        return error.messages if isinstance(error, SourcesError) else [str(error)]
 
     def __reduce__(self) -> tuple[type, tuple[list[str]]]:
         """Let processes hand the error to their parent."""
-        return SourceFaults, (self.messages,)
+        return SourcesError, (self.messages,)
 
 
 def each(function: Callable[[T], R], entries: Iterable[T]) -> list[R]:
     """Return a function's results, or raise the faults of all entries at once.
 
     Raises:
-        SourceFaults: The function raised InputError for some entries.
+        SourcesError: The function raised InputError for some entries.
     """
     results, faults = [], []
     for entry in entries:
         try:
             results.append(function(entry))
         except InputError as error:
-            faults += SourceFaults.of(error)
+            faults += SourcesError.of(error)
     if faults:
-        raise SourceFaults(faults)
+        raise SourcesError(faults)
     return results
 
 
@@ -190,7 +190,7 @@ def _write_one(
     try:
         made = convert(source)
     except InputError as error:
-        return SourceFaults.of(error)
+        return SourcesError.of(error)
     if copies is not None and images is not None:
         _copy(made.picture, copies / made.file_name, images / made.file_name)
     atomic_write_bytes(pngs / made.png_name, encode_png(made.ids))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
-from mmproscale.datasets.conversion.output import Progress, SourceFaults, each
+from mmproscale.datasets.conversion.output import Progress, SourcesError, each
 from mmproscale.datasets.conversion.summary import Counts, Summary
 from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.datasets.formats.images import size_faults
@@ -52,12 +52,12 @@ def convert_to_instances(
         progress: Called as (name, images done, images in all).
 
     Raises:
-        SourceFaults: The JSON has faults, or PNGs cannot be read or have another size.
+        SourcesError: The JSON has faults, or PNGs cannot be read or have another size.
     """
     content = read_coco_json(str(panoptic_json))
     found = (f for f in panoptic_faults(content, str(panoptic_json)) if not f.note)
     if faults := [f"[{fault.kind}] {fault}" for fault in found]:
-        raise SourceFaults(faults)
+        raise SourcesError(faults)
     categories = [category for category in content["categories"] if category["isthing"]]
     things = {category["id"] for category in categories}
     images = {image["id"]: image for image in content["images"]}

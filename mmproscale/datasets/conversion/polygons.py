@@ -15,7 +15,7 @@ from mmproscale.datasets.conversion.output import (
     Conversion,
     Destination,
     PanopticImage,
-    SourceFaults,
+    SourcesError,
 )
 from mmproscale.datasets.conversion.painting import Region, paint, polygons_to_rle
 from mmproscale.datasets.conversion.source_files import checked_categories
@@ -134,7 +134,7 @@ def _read_checked(
     found = instance_faults(content, str(path), images is None, need_masks=True)
     faults = [fault for fault in found if _is_read(fault) and not fault.note]
     if faults:
-        raise SourceFaults([f"[{fault.kind}] {fault}" for fault in faults])
+        raise SourcesError([f"[{fault.kind}] {fault}" for fault in faults])
     return content, [f"note: {len(n)} [{kind}], first: {n[0]}" for kind, n in by_kind.items()]
 
 

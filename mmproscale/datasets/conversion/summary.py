@@ -25,6 +25,9 @@ class Counts:
     crowds: int = 0
 
 
+NO_COUNTS = Counts()
+
+
 class Summary:
     """Content of a split's JSON, and the numbers that a person should see.
 
@@ -94,8 +97,8 @@ class Summary:
         for category_id in crowds.keys() - single:
             count, name = crowds[category_id], names[category_id]
             yield (
-                f"warning: class '{name}' occurs as crowd only ({count} segments), so it is neither "
-                "learned nor scored: if these are single objects, iscrowd must be 0"
+                f"warning: class '{name}' occurs as crowd only ({count} segments), so it is not "
+                "learned: set iscrowd to 0 if these are single objects"
             )
         for value, pixels in self.void_values.items():
             if pixels * 3 >= self.pixels:

@@ -13,7 +13,7 @@ from mmproscale.datasets.conversion.output import (
     Conversion,
     Destination,
     PanopticImage,
-    SourceFaults,
+    SourcesError,
     describe_segments,
     write_dataset,
 )
@@ -78,7 +78,7 @@ def test_a_fault_leaves_everything_as_it_was(tmp_path, faults):
     old.png_folder.mkdir()
     for path in (old.json_path, old.png_folder / "1.png"):
         path.write_text("old")
-    with pytest.raises(InputError, match="image 2|disk full"):
+    with pytest.raises(InputError, match=r"image 2|disk full"):
         write_dataset(Conversion([1, 2, 3], convert, CATEGORIES, old))
     assert {old.json_path.read_text(), (old.png_folder / "1.png").read_text()} == {"old"}
     new = Destination(tmp_path / "new/png", tmp_path / "new/copies")
@@ -89,10 +89,10 @@ def test_a_fault_leaves_everything_as_it_was(tmp_path, faults):
 
 def test_all_faults_are_reported_at_once(tmp_path):
     def convert(number):
-        raise SourceFaults([f"image {number} has a fault", f"image {number} has another"])
+        raise SourcesError([f"image {number} has a fault", f"image {number} has another"])
 
     conversion = Conversion([1, 2], convert, CATEGORIES, Destination(tmp_path / "png"))
-    with pytest.raises(SourceFaults, match="image 1 has a fault; 3 more faults") as caught:
+    with pytest.raises(SourcesError, match="image 1 has a fault; 3 more faults") as caught:
         write_dataset(conversion)
     assert len(caught.value.messages) == 4
     assert pickle.loads(pickle.dumps(caught.value)).messages == caught.value.messages
@@ -102,7 +102,7 @@ def test_what_the_check_would_refuse_is_not_written(tmp_path):
     def convert(number):
         return replace(converted(number), file_name=f"../{number}.jpg")
 
-    with pytest.raises(SourceFaults, match=r"path-leaves-folder.*; 1 more faults"):
+    with pytest.raises(SourcesError, match=r"path-leaves-folder.*; 1 more faults"):
         write_dataset(Conversion([1, 2], convert, CATEGORIES, Destination(tmp_path / "png")))
     assert not list(tmp_path.iterdir())
 
