@@ -151,8 +151,18 @@ def drawn(outline: Any, size: Size) -> dict[str, Any] | None:
 
 RULES = (
     Rule("", "segmentation", _without_mask, ""),
-    Rule("polygon-flat", "segmentation", _flat, "is {}, one polygon without a list around it"),
-    Rule("polygon-sliver", "segmentation", _slivers, "{} has parts of fewer than 3 points"),
+    Rule(
+        "polygon-flat",
+        "segmentation",
+        _flat,
+        "is {}, one polygon without a list around it: it is read as one",
+    ),
+    Rule(
+        "polygon-sliver",
+        "segmentation",
+        _slivers,
+        "{} has parts of fewer than 3 points, which are left out",
+    ),
     Rule("", "iscrowd", _crowd_flag, ""),
     Rule("box-clipped", "bbox", _clipped, "is {}, partly outside its image: it is clipped"),
     Rule("", "area", _computed, ""),

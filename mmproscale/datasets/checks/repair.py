@@ -17,7 +17,12 @@ import numpy as np
 from pycocotools import mask as mask_utils
 from scipy import ndimage
 
-from mmproscale.datasets.checks.annotation_faults import BOX_TOLERANCE, first_by_id, is_image_id, path_faults
+from mmproscale.datasets.checks.annotation_faults import (
+    BOX_TOLERANCE,
+    first_by_id,
+    is_image_id,
+    path_faults,
+)
 from mmproscale.datasets.checks.dataset_check import DatasetFiles
 from mmproscale.datasets.checks.instance_faults import mask_form_faults
 from mmproscale.datasets.checks.lenient_instances import RULES, drawn, is_box, numbered

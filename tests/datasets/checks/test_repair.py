@@ -12,7 +12,6 @@ from mmproscale.datasets.checks.dataset_check import DatasetFiles, check_dataset
 from mmproscale.datasets.checks.repair import repair_dataset
 from mmproscale.errors import InputError
 
-
 X, Y, W, H = BOX
 MASK, SQUARE = "segmentation", [X, Y, X + W, Y, X + W, Y + H, X, Y + H]
 
