@@ -30,6 +30,7 @@ from mmproscale.utils.atomic_files import (
 from mmproscale.utils.child_processes import stand_apart, start_fork_server
 
 Progress = Callable[[str, int, int], None]
+MOST_NOTES = 5  # of the result, that are repeated to a person
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -132,9 +133,10 @@ def write_dataset(
                 progress(destination.json_path.stem, done, len(sources))
         if faults:
             raise SourcesError(faults)
-        found = panoptic_faults(summary.content, str(destination.json_path))
-        if faults := [f"[{fault.kind}] {fault}" for fault in found]:
+        found = list(panoptic_faults(summary.content, str(destination.json_path)))
+        if faults := [f"[{fault.kind}] {fault}" for fault in found if not fault.note]:
             raise SourcesError(faults)
+        summary.notes = [*summary.notes, *(f"note: {note}" for note in found[:MOST_NOTES])]
         destination.json_path.unlink(missing_ok=True)
     atomic_write_text(destination.json_path, json.dumps(summary.content))
     return summary

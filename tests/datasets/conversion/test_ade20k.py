@@ -108,3 +108,10 @@ def test_a_fault_is_one_line_and_leaves_no_json(root, run_tool, spoil, parts):
 def test_a_folder_without_ade20k_is_refused(tmp_path, run_tool):
     status, _, err = run_tool("datasets/ade20k.py", tmp_path)
     assert status == 2 and "images/training" in err and err.count("\n") == 1
+
+
+def test_a_missing_folder_of_maps_says_where_it_is_got(root, run_tool):
+    (root / "annotations_instance").rename(root / "elsewhere")
+    status, _, err = run_tool("datasets/ade20k.py", root, "--workers", 1)
+    assert status == 2 and "annotations_instance/training' does not exist" in err
+    assert "annotations_instance.tar" in err
