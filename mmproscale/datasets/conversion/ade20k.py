@@ -19,6 +19,7 @@ from mmdet.datasets.ade20k import ADE20KInstanceDataset, ADE20KSegDataset
 
 from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
 from mmproscale.datasets.conversion.source_files import read_map_pair
+from mmproscale.datasets.conversion.summary import Counts
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
 from mmproscale.utils.image_inputs import visible
@@ -99,7 +100,14 @@ def _convert(path: Path, root: Path, folder: str) -> PanopticImage:
     ids = _segment_ids(classes, semantic, instances, instance)
     present = np.flatnonzero(np.bincount(ids.ravel())).tolist()
     meaning = {segment_id: (segment_id % PER_INSTANCE, 0) for segment_id in present}
-    return PanopticImage(path.stem, path.name, f"{path.stem}.png", ids, meaning)
+    drawn = {category_id for category_id, _ in meaning.values()}
+    lost = [
+        ("in the semantic map only, without an instance", f"'{semantic}', {category['name']}")
+        for category in ade20k_categories()
+        if category["isthing"] and category["id"] not in drawn and category["id"] in classes
+    ]
+    counts = Counts(len(present) - (VOID in present), lost)
+    return PanopticImage(path.stem, path.name, f"{path.stem}.png", ids, meaning, None, counts)
 
 
 def _segment_ids(

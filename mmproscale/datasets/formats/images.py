@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 from mmproscale.utils.faults import Fault
 
 UPRIGHT = 1
+SENSOR_BITS = (8, 10, 12, 14, 16)
 SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
 
@@ -67,7 +68,8 @@ def range_notes(path: str, image: np.ndarray) -> Iterator[Fault]:
     if stored is None or stored.dtype != np.uint16:
         return
     top = int(stored.max(initial=0))
-    part = 65536 // (top + 1)
+    bits = next(bits for bits in SENSOR_BITS if top < 2**bits)
+    part = 2 ** (16 - bits)
     problem = f"(image) has 16 bits and uses 1/{part} of their range (highest value {top}), so it"
     problem += f" is read with values up to {image.max(initial=0)} of 255"
     action = f"multiply its values by {part}, or store 8 bits"

@@ -77,3 +77,27 @@ def test_only_swapped_sides_suggest_exif():
 def test_the_systems_reason_is_stated():
     fault = unreadable("map", "/maps/a.png", PermissionError(13, "Permission denied"))
     assert fault.kind == "map-unreadable" and "(Permission denied)" in fault.problem
+
+
+@pytest.mark.parametrize(("top", "part"), [(4095, 16), (1882, 16), (1000, 64), (9000, 4), (200, 256)])
+def test_16_bits_that_are_hardly_used_are_noted(tmp_path, top, part):
+    values = np.full((4, 6), top // 2, np.uint16)
+    values[0, 0] = top
+    Image.fromarray(values).save(tmp_path / "a.png")
+    (note,) = image_faults(str(tmp_path / "a.png"), (4, 6))
+    assert note.note and note.kind == "image-dark-16-bit"
+    assert f"uses 1/{part} of their range (highest value {top})" in note.problem
+
+
+@pytest.mark.parametrize(("top", "dtype"), [(60000, np.uint16), (20, np.uint8)])
+def test_other_dark_images_are_not_noted(tmp_path, top, dtype):
+    Image.fromarray(np.full((4, 6), top, dtype)).save(tmp_path / "a.png")
+    assert not list(image_faults(str(tmp_path / "a.png"), (4, 6)))
+
+
+@pytest.mark.parametrize(("dtype", "words"), [(np.float32, "32-bit float"), (np.int32, "32-bit whole")])
+def test_values_that_opencv_can_not_read_are_named(tmp_path, dtype, words):
+    Image.fromarray(np.ones((4, 6), dtype)).save(tmp_path / "a.tif")
+    faults = list(image_faults(str(tmp_path / "a.tif"), (4, 6)))
+    if dtype == np.float32 or faults:
+        assert faults[0].kind == "image-unreadable" and words in faults[0].problem
