@@ -234,7 +234,10 @@ def _if_different(entry: Entry, values: Entry) -> Entry:
 def _of_png(entry: Entry, context: Context) -> Entry:
     """Compute areas and boxes from the PNG, and leave out segments that it lacks."""
     image, segments = context.images.get(entry.get("image_id"), {}), entry.get("segments_info")
-    if not context.files.seg or not isinstance(segments, list) or not image.get("file_name"):
+    names = image.get("file_name"), entry.get("file_name") or ""
+    if not context.files.seg or not isinstance(segments, list):
+        return entry
+    if not all(isinstance(name, str) for name in names) or not any(names):
         return entry
     ids = read_png_or_fault(str(Path(context.files.seg) / png_name(image, entry)))
     if isinstance(ids, Fault) or not all(
