@@ -60,5 +60,5 @@ def changed(draw: Any, content: Any, most: int = 3) -> Any:
         elif kind == "double" and isinstance(parent, list):
             parent.append(copy.deepcopy(parent[last]))
         else:
-            parent[last] = draw(VALUES)
+            parent[last] = copy.deepcopy(draw(VALUES))
     return content
