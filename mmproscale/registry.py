@@ -62,7 +62,7 @@ LOOPS = Registry(
 
 
 def build_part(config: Mapping, **defaults: object) -> Any:
-    """Build a part of a model by its plain name (``TRC``), whatever the config's default scope.
+    """Build a part of a model by its plain name (``TRC``), in any default scope.
 
     Raises:
         InputError: The config has no type.

@@ -30,11 +30,11 @@ _NAMES = (
     "*.bin",
     "*.pkl",
 )
-_BESIDE = ("config.json", "README.md")
+_COMPANIONS = ("config.json", "README.md")
 
 
 def local_file(source: str | os.PathLike) -> Path:
-    """Return a local file or folder as it is, and a hub name's weights as they lie in the cache.
+    """Return the path of weights: a local path as it is, or a hub name's files in the cache.
 
     Args:
         source: A path, or ``hf://OWNER/NAME``, ``hf://OWNER/NAME@REVISION`` or
@@ -62,10 +62,10 @@ def _fetch(source: str) -> Path:
     chosen = choose_file(names, wanted, source)
     file = get(chosen)
     folder = PurePosixPath(chosen).parent
-    beside = {name: str(folder / name) for name in _BESIDE if str(folder / name) in names}
-    found = {name: get(path) for name, path in beside.items()}
+    paths = {name: str(folder / name) for name in _COMPANIONS}
+    companions = {name: get(path) for name, path in paths.items() if path in names}
     if os.environ.get("RANK", "0") == "0":  # once for all processes of torchrun
-        print(f"{source}: licence {licence_of(found.get('README.md'))}", file=sys.stderr)
+        print(f"{source}: licence {licence_of(companions.get('README.md'))}", file=sys.stderr)
     if not chosen.endswith(".index.json"):
         return file
     for name in names:

@@ -37,7 +37,7 @@ def load_config_for(
         options: Dotted key -> value, merged into the config.
 
     Raises:
-        InputError: The config can't be read, or there is none, or several fit; it does not know an
+        InputError: The config can't be read; no config fits, or several do; it does not know an
             option.
     """
     if config is not None:

@@ -1,7 +1,7 @@
 """Reading of plain pickles, such as detectron2's .pkl, as dicts, lists, numbers, text and arrays.
 
-Python's unpickler calls whatever a file names. Ours knows the few names that NumPy writes, each
-bound to a reader of `inert_readers`, and refuses every other one.
+Python's unpickler calls everything that a file names. Ours knows only the few names that NumPy
+writes, each bound to a reader of `inert_readers`, and refuses all others.
 """
 
 import pickle

@@ -20,7 +20,7 @@ _FRACTIONS = (".weight", ".bias", ".running_mean", ".running_var")
 # RT-DETR's published files hold its anchors, infinite outside the image.
 _MAY_BE_INFINITE = ("anchors",)
 _OVERLAP = 4
-"""How often the views of a file's storages may read each byte on average."""
+"""Most views that may share a byte of a file's storages, averaged over the bytes."""
 
 
 def check_weights(weights: Any, source: str | Path, key: str = "state_dict") -> None:
@@ -32,7 +32,7 @@ def check_weights(weights: Any, source: str | Path, key: str = "state_dict") -> 
         key: The weights' key in the file, for the message.
 
     Raises:
-        InputError: A weight is none; names the file and the weight.
+        InputError: An entry is not such a tensor; the message names the file and the entry.
     """
     if not isinstance(weights, dict):
         raise InputError(f"{source}: {key} is a {type(weights).__name__}, not a dict of weights")

@@ -33,7 +33,7 @@ MAX_PIXELS = 50_000_000
 
 
 class Predictor:
-    """Trained model that predicts images, alone or in batches.
+    """Trained model that predicts images, one or several at a time.
 
     Call it with a source of images, e.g. ``model("street.jpg")``: see :meth:`__call__`.
 

@@ -99,7 +99,7 @@ class FiniteNumbersHook(Hook):
                 if "loss" in name and not math.isfinite(value)
             ]
             if wrong:
-                # The total comes first, and says nothing beside a term.
+                # The total comes first; a term tells more, if one is wrong.
                 raise self._error(_first(wrong[1:] or wrong))
             return total, terms
 

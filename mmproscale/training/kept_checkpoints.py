@@ -1,7 +1,7 @@
 """Checkpoints in a run's folder that the run may remove: its own, beyond the number to keep.
 
 A checkpoint states which files its run kept. A run that resumes from it in another folder, or from
-a file of somebody else, must leave those files alone.
+a file of somebody else, must not remove those files.
 """
 
 from __future__ import annotations

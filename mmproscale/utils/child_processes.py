@@ -1,4 +1,4 @@
-"""Child processes that their parent alone ends."""
+"""Child processes that only their parent ends."""
 
 import ctypes
 import os

@@ -93,7 +93,7 @@ class KeyRule:
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """Names of the numbers in the rule; a parameter's name is none of them."""
+        """Names of the numbers in the rule, without the parameter's name, ``p``."""
         return tuple(name for name in re.findall(r"{(\w)}", self.ours) if name != "p")
 
     def under(self, theirs: str, ours: str) -> KeyRule:

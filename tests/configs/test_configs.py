@@ -75,7 +75,7 @@ def is_semantic(path: Path) -> bool:
 
 
 def head_of(path: Path) -> str:
-    """Where a config's model has its mask head: mmdet's place, or mmseg's."""
+    """Return the key of the mask head in a config's model: mmdet's key or mmseg's."""
     return "decode_head" if is_semantic(path) else "panoptic_head"
 
 

@@ -1,4 +1,4 @@
-"""Costs of models: the papers' figures, by part, whatever computes them."""
+"""Costs of models, by part: the papers' figures, with every operator."""
 
 import copy
 

@@ -52,7 +52,7 @@ QUERY_DECODER = [
 
 
 class Goldens:
-    """What the file holds, with weights by our names."""
+    """Content of the file of goldens, with weights by our names."""
 
     def __init__(self, shared: Path) -> None:
         self._data = np.load(shared / "goldens/pem_official.npz")

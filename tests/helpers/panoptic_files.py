@@ -1,4 +1,4 @@
-"""What a panoptic dataset on disk says, read again without the package's own code."""
+"""Reading of a panoptic dataset on disk without the package's own code."""
 
 import json
 import random

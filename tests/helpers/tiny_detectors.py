@@ -1,4 +1,4 @@
-"""mmdet's Deformable DETR, DINO and DDQ by their own configs, but small, and ours beside them."""
+"""Small models of mmdet's configs of Deformable DETR, DINO and DDQ, and the same models of ours."""
 
 import torch
 from mmdet.registry import MODELS

@@ -17,7 +17,7 @@ from mmproscale.utils import atomic_files
 
 
 class CrashError(Exception):
-    """What the tests raise in the middle of a write."""
+    """Error that the tests raise in the middle of a write."""
 
 
 @METRICS.register_module()

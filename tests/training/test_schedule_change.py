@@ -17,7 +17,7 @@ PLATEAU = dict(type="ReduceOnPlateauLR", monitor="loss")
 
 
 class Run:
-    """What the schedule needs of a runner."""
+    """Parts of a runner that a schedule uses."""
 
     def __init__(self, schedulers, lr=0.1, decay=0.01, max_iters=40, loop=IterBasedTrainLoop):
         weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(3)]

@@ -140,5 +140,5 @@ def _quiet_worker() -> None:
 
 
 def default_workers(limit: int = 8) -> int:
-    """As many processes as this one may use cores, at most `limit`."""
+    """Return the number of cores that this process may use, at most `limit`."""
     return min(limit, usable_cores())

@@ -1,4 +1,4 @@
-"""Exits and their gate: the authors' figures, and an image in a batch as if it were alone."""
+"""Exits and their gate: the authors' figures, and results that do not depend on the batch."""
 
 import copy
 
