@@ -1,4 +1,4 @@
-"""Convert weights between this package and others, and say what became of every key."""
+"""Convert weights between this package and others, and report what was done with every key."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -130,7 +130,7 @@ def export(args, file) -> None:
 
 
 def configured(name: str, change=None):
-    """Return a config, after a change of it, and what the change returns."""
+    """Return a config after a change, and the result of the change."""
     from mmproscale.cost.random_model import load_any_config
 
     config = load_any_config(name)
@@ -146,12 +146,12 @@ def state_dict_of(config) -> dict:
 
 
 def source_meta(file) -> dict:
-    """Return what a file says about its source."""
+    """Return the metadata that records a file's source."""
     return {"source": file.kind, "file": file.path.name, "mmproscale": mmproscale.__version__}
 
 
 def save(out: Path, weights: dict, meta: dict | None) -> None:
-    """Write weights, with their meta in a .pth; without one, as detectron2 does."""
+    """Write weights, with their meta in a .pth; without meta, in detectron2's form."""
     import torch
     from safetensors.torch import save_file
 

@@ -127,9 +127,10 @@ def _library(source: str) -> ModuleType:
 def _listing(
     hub: ModuleType, source: str, repository: str, revision: str | None
 ) -> tuple[list[str], Callable[[str], Path]]:
-    """Return a repository's files, or without a network those in the cache, and a function.
+    """Return the names of a repository's files, and a function that fetches one of them.
 
-    The function returns the local path of one of these files, and fetches it first if need be.
+    Without a network, the names are those of the files in the cache. The function returns the local
+    path; it fetches only a file that is not in the cache.
 
     Raises:
         InputError: There is no such repository or revision, or nothing is in the cache.

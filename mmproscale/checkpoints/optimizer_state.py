@@ -82,7 +82,7 @@ def _check_options(options: dict, own: Mapping[str, Any], where: str) -> None:
 
 
 def _may_replace(value: Any, own: Any) -> bool:
-    """Tell whether a value may replace the optimiser's own: flags must agree, numbers be finite."""
+    """Tell whether a value may replace the optimiser's: flags agree, and numbers are finite."""
     if isinstance(own, (bool, str, type(None))):
         return type(value) is type(own) and value == own
     if isinstance(own, (tuple, list)):
@@ -103,7 +103,7 @@ def _is_number(value: Any, below_zero: bool = False) -> bool:
 def _kept_state(
     optimizer: Optimizer, parameter: Tensor, group: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return state such as the optimiser keeps of a parameter, from a step with zeros."""
+    """Return the state that the optimiser keeps of a parameter, from a step with zero gradients."""
     probe = torch.nn.Parameter(torch.zeros_like(parameter))
     probe.grad = torch.zeros_like(parameter)
     twin = copy.copy(optimizer)

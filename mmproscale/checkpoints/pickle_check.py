@@ -253,7 +253,8 @@ def check_pickles(file: Path) -> None:
 def _read_archive(file: Path) -> tuple[bytes, dict[str, int]]:
     """Return the pickle of an archive, and the bytes of each of its records.
 
-    The archive must have one reading: Python's module and torch's reader are two programs.
+    Python's module and torch's reader must find the same content in the archive, so other forms
+    than that of torch.save are refused.
     """
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()

@@ -94,7 +94,7 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
         raise NotDataError("a reference to an object outside the file")
 
     def load_build(self) -> None:
-        """Set the state of a reader; that of dicts, classes and functions stays as it is.
+        """Set the state of a reader, and drop the state of a dict.
 
         Raises:
             NotDataError: The object has no state that is data.

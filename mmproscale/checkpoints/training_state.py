@@ -1,6 +1,6 @@
 """Check of a training's state in a checkpoint, before a run resumes from it.
 
-mmengine takes this state up as it is: counters, logs, paths of files to remove, and attributes of
+mmengine does not check this state: counters, logs, paths of files to remove, and attributes of
 schedulers.
 """
 
@@ -99,7 +99,7 @@ def _check_hub(hub: Any) -> None:
 
 
 def _info_fault(key: str, value: Any) -> str | None:
-    """Return the form that the information under a key must have, if it has another."""
+    """Return the fault of the information under a key; None if it has the expected form."""
     if key in ("iter", "epoch", "max_iters", "max_epochs"):
         return None if is_int(value) and value >= 0 else "no number from 0"
     if key.startswith("best_score"):
@@ -186,7 +186,7 @@ def _has_form(value: Any, own: Any) -> bool:
 
 
 def _check_average(checkpoint: dict, source: str | Path, model: nn.Module) -> None:
-    """Check the averaged weights of EMA, if there are any: they are the model's, too."""
+    """Check the averaged weights of EMA, if there are any, in the same way as the model's."""
     average = checkpoint.get("ema_state_dict")
     if average is None:
         return

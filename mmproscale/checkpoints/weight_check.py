@@ -110,7 +110,7 @@ def check_types(own: Mapping[str, Any], weights: Mapping[str, Any], source: str 
 
 
 def fits_exactly(weight: Tensor, dtype: torch.dtype) -> bool:
-    """Tell whether a cast to a type keeps every value, and integers integers."""
+    """Tell whether a cast to a type keeps every value, and keeps integers as integers."""
     kinds_fit = weight.is_floating_point() == dtype.is_floating_point
     if not kinds_fit or weight.dtype not in FLOATS + COUNTS:
         return False

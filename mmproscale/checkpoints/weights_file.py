@@ -1,4 +1,4 @@
-"""Files of weights for use: safetensors with a header, or a file of torch.save."""
+"""Files of weights for prediction: safetensors with a header, or a file of torch.save."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def save_weights(
     header: WeightsHeader,
     meta: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write weights, whole or not at all; the name's ending says in which form.
+    """Write a whole file of weights or none; the ending of its name decides its form.
 
     Args:
         path: A name that ends in ``.safetensors``, or in ``.pth``, whose ``meta`` has the classes.

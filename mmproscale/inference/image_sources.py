@@ -1,4 +1,4 @@
-"""Images from wherever a caller has them: files, arrays, Pillow, tensors, folders, videos."""
+"""Images from any source: files, arrays, Pillow, tensors, folders, videos."""
 
 from __future__ import annotations
 

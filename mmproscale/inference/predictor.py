@@ -188,7 +188,7 @@ class Predictor:
         """Number of encoder layers of every image; None for the gate's choice or the last exit.
 
         Raises:
-            InputError: The model's encoder has no exits, or not the one that is set.
+            InputError: The model's encoder has no exits, or lacks the exit that is set.
         """
         return self._early_exits().exit
 

@@ -98,7 +98,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Choose the backend, check that the folder can be written, and sweep it.
 
         Files that a resumed checkpoint names in other folders stay. Temporary files of killed
-        processes go, and checkpoints that a killed run did not come to remove.
+        processes go, and checkpoints that a killed run had not removed yet.
 
         Raises:
             InputError: The output folder cannot be written to.

@@ -50,7 +50,7 @@ def _is_own(path: Any, folder: str | Path, key: str) -> bool:
 def left_behind(
     folder: str | Path, template: str, info: Mapping[str, Any], resumed: str | Path
 ) -> list[Path]:
-    """Return the checkpoints that a killed run did not come to remove, or to name as its last.
+    """Return the checkpoints that a killed run had not yet removed, or not yet named as its last.
 
     Args:
         folder: The run's folder of checkpoints.

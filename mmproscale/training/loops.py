@@ -42,7 +42,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
         super().__init__(runner, loader, **options)
 
     def run(self) -> nn.Module:
-        """Train; the steps by which the stock loop advances its data do nothing here."""
+        """Train. The stock loop's calls that advance its data do nothing here."""
         share_seed(self.runner, self.batches)
         self.batches.skip = self._iter
         self.dataloader_iterator = _Batches(repeat(None, self._iter), self.dataloader_iterator)

@@ -1,4 +1,4 @@
-"""Batches that begin at any position of a sampler, with augmentation that depends on it only."""
+"""Batches that begin at any position of a sampler, which also seeds their augmentation."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PositionedBatches:
 
     @property
     def seed(self) -> int:
-        """Return the sampler's seed; of a sampler without seed, the run's."""
+        """Return the sampler's seed; for a sampler without one, the run's seed."""
         return getattr(self.batch_sampler.sampler, "seed", self._own_seed)
 
     @seed.setter

@@ -22,7 +22,7 @@ class ResumeHook(Hook):
     """Hook that restores random states, says what is resumed, and applies a changed schedule.
 
     Validation does not change the random state of training, so that a run that validates at other
-    times, or is resumed after a validation, continues alike.
+    times, or is resumed after a validation, continues in the same way.
 
     Args:
         changed_schedule: ``'apply'`` sets learning rate and schedulers as if the config had been

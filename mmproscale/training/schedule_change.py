@@ -15,7 +15,7 @@ from mmengine.optim.scheduler.param_scheduler import (
 )
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-# What changes while a scheduler runs, and how it was built.
+# Attributes that change while a scheduler runs, and those of its construction.
 _RUNNING = {"last_step", "_global_step", "_last_value", "verbose", "base_values"}
 
 
@@ -38,7 +38,7 @@ class ConfigSchedule:
         return isinstance(wrapper, OptimWrapper) and not isinstance(wrapper, OptimWrapperDict)
 
     def differences(self, checkpoint: Mapping[str, Any]) -> list[str]:
-        """Return what a checkpoint has otherwise, as ``NAME: OLD -> NEW``.
+        """Return the differences from a checkpoint, as ``NAME: OLD -> NEW``.
 
         Parts that the checkpoint lacks, or that have another form, are left out: whether a run can
         resume from it is checked elsewhere.
@@ -83,7 +83,7 @@ def _without_tensors(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a group's numbers; of a scheduled one, where it starts."""
+    """Return a group's numbers; for a scheduled number, its initial value."""
     scheduled = {key.removeprefix("initial_") for key in group if key.startswith("initial_")}
     return {
         key: value

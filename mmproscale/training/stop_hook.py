@@ -36,7 +36,7 @@ class StopHook(Hook):
         self._deferring = stops_deferred()
         self._deferring.__enter__()
         if is_distributed():
-            # Over the CPU, so that no step waits for the GPU.
+            # Processes agree by messages on the CPU, so that no step waits for the GPU.
             self._group = distributed.new_group(backend="gloo", timeout=PATIENCE)
 
     def after_train(self, runner: Runner) -> None:

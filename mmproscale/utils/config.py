@@ -18,7 +18,7 @@ from mmproscale.errors import InputError
 MIM_FOLDER = Path(__file__).resolve().parents[1] / ".mim"
 CONFIGS = (MIM_FOLDER / "configs").resolve()
 TOOLS = (MIM_FOLDER / "tools").resolve()
-# Keys whose value is a dict, where they have one.
+# Keys whose value, if there is one, is a dict.
 DICTS = (
     *("model", "train_dataloader", "val_dataloader", "test_dataloader"),
     *(

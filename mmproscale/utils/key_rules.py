@@ -93,7 +93,7 @@ class KeyRule:
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """Names of the numbers in the rule, without the parameter's name, ``p``."""
+        """Names of the numbers in the rule, without ``p``, the parameter's name."""
         return tuple(name for name in re.findall(r"{(\w)}", self.ours) if name != "p")
 
     def under(self, theirs: str, ours: str) -> KeyRule:
@@ -138,7 +138,7 @@ class Mapped:
 
 
 def map_keys(weights: Mapping[str, Tensor], rules: Iterable[KeyRule]) -> Mapped:
-    """Rename weights by a table, and join and reorder them where it says so.
+    """Rename weights by a table, and join and reorder them as it states.
 
     The first rule that knows a key counts.
     """

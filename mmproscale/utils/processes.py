@@ -83,7 +83,7 @@ def take_gpu() -> None:
 
 
 def leave_processes() -> None:
-    """Leave the processes that this one has joined, if it has."""
+    """Leave the other processes, if this process has joined them."""
     if (distributed := _joined()) is not None:
         distributed.destroy_process_group()
 
@@ -104,7 +104,7 @@ def reports_first() -> bool:
 
 
 def lost_process(error: BaseException | None) -> str | None:
-    """Return what a connection says that failed, if an error or one of its causes is that."""
+    """Return the message of a failed connection among an error and its causes, if there is one."""
     while error is not None:
         message = " ".join(str(error).split())
         if isinstance(error, RuntimeError) and _joined() and _is_of_connection(error, message):

@@ -134,7 +134,7 @@ def _mapped(weights: Mapping[str, Tensor], table: Source, result: Conversion) ->
     kept = {key: weights[own] for key, own in spelt.items() if key not in dropped}
     mapped = map_keys(kept, table.rules) if table.rules else _as_they_are(kept)
     result.dropped = tuple(spelt[key] for key in spelt if key in dropped)
-    # A key that another one already gave its place is left over, too.
+    # A key whose place another key has taken is left over, too.
     doubles = set(weights) - set(spelt.values())
     mapped.unknown = (*(spelt[key] for key in mapped.unknown), *sorted(doubles))
     mapped.origin = {
@@ -222,10 +222,10 @@ def _rename(mapped: Mapped, old: str, new: str) -> None:
 
 
 def _missing_of_rules(mapped: Mapped, rules: Sequence[KeyRule]) -> tuple[str, ...]:
-    """Return what layers of a backbone lack that other layers of the same kind have.
+    """Return the weights that a backbone's layers lack and other layers of the same kind have.
 
-    Where a rule has acted for one number of a stage or block, all rules with these placeholders
-    must have acted.
+    If one rule has a weight for a stage or block, all rules with the same placeholders must have
+    one.
     """
     present: dict[tuple[str, ...], set[tuple[tuple[str, str], ...]]] = defaultdict(set)
     parameters: dict[KeyRule, set[str]] = defaultdict(set)

@@ -37,7 +37,7 @@ def _side(pattern: str, axis: int, less: int = 0) -> Callable[[Shapes], int | No
 
 
 def _count(pattern: str) -> Callable[[Shapes], int | None]:
-    """Return the measure of how many numbers the pattern's group has among all keys."""
+    """Return the measure that counts the values of the pattern's group among all keys."""
     compiled = re.compile(pattern)
 
     def measure(shapes: Shapes) -> int | None:

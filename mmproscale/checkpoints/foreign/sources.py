@@ -58,7 +58,7 @@ class Source:
         return key
 
     def marks_of(self, keys: Iterable[str]) -> bool:
-        """Return whether keys bear all marks of the kind."""
+        """Return whether every mark of the kind matches a key."""
         keys = tuple(keys)
         return all(any(re.match(mark, key) for key in keys) for mark in self.marks)
 
@@ -188,7 +188,7 @@ SOURCES: Mapping[str, Source] = {
     "lite-detr": Source(
         title="Lite-DETR of its authors",
         marks=(r"transformer\.encoder\.layers\.\d+\.linear12\.", r"transformer\.enc_output\."),
-        # Of key-aware attention, which is off in the released models.
+        # Weights of key-aware attention, which is off in the released models.
         **_IDEA | {"dropped": (*_IDEA_DROPPED, r".+_attn\.query_proj\.\w+")},
     ),
     "idea-dino": Source(
