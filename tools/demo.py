@@ -8,7 +8,7 @@ import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
 from mmproscale.cli.command_line import add_cfg_options, command_line
 from mmproscale.cli.conversion import make_shapes_with_progress
 from mmproscale.datasets.shapes.generation import ShapesSpec
-from mmproscale.training.runs import build_runner, set_up_run
+from mmproscale.training.runs import build_runner, resume, set_up_run
 from mmproscale.utils.config import load_config
 
 NUM_PICTURES = 16
@@ -30,6 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a Shapes dataset of another size"
     )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the training of a demo that was stopped"
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -43,10 +46,12 @@ def main() -> None:
     make_shapes_with_progress(args.data, spec, args.overwrite)
     config = load_config(args.config, {"data_root": args.data, **args.cfg_options})
     set_up_run(config, args.config, args.out)
+    if args.resume:
+        resume(config, "auto", "apply")
     build_runner(config).train()
 
     checkpoint = (out / "last_checkpoint").read_text()
-    config.load_from = checkpoint
+    config.load_from, config.resume = checkpoint, False
     config.experiment_name = "evaluation"
     metrics = build_runner(config).test()
     pictures = draw_pictures(config, checkpoint, out / "pictures")

@@ -59,6 +59,20 @@ def test_a_list_keeps_its_order_and_names(tmp_path):
         list(input_images([tmp_path / "c.png"]))
 
 
+def test_a_missing_source_is_named_at_once():
+    for name in ("c.png", "c.mp4", "no_folder/*.jpg"):
+        with pytest.raises(InputError, match=name.replace("*", ".")):
+            input_images(name)
+
+
+def test_an_absent_webcam_is_one_line(capfd):
+    with pytest.raises(
+        InputError, match="webcam 99 can't be read: give the number of a connected camera"
+    ):
+        input_images(99)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_frames_of_a_video(tmp_path):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
