@@ -64,27 +64,17 @@ def main() -> None:
 
 def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
     """Draw image, prediction and ground truth of the first validation images side by side."""
-    from mmproscale.datasets.formats.panoptic_png import read_png
-    from mmproscale.inference.encoded_images import encode_jpg
-    from mmproscale.inference.pictures.panoptic_picture import panoptic_picture
+    from mmproscale.inference.pictures.panoptic_truth import PanopticTruth
     from mmproscale.inference.predictor import Segmenter
-    from mmproscale.utils.atomic_files import atomic_write_bytes, ensure_writable_dir
+    from mmproscale.utils.atomic_files import ensure_writable_dir
 
     ensure_writable_dir(folder)
     model = Segmenter(config, checkpoint)
-    truth = json.loads(Path(config.test_evaluator.ann_file).read_text())
+    truth = PanopticTruth(config.test_evaluator.ann_file, config.test_evaluator.seg_prefix)
     images = Path(config.data_root, config.test_dataloader.dataset.data_prefix.img)
-    for image, annotation in list(zip(truth["images"], truth["annotations"], strict=True))[
-        :NUM_PICTURES
-    ]:
-        result = model(images / image["file_name"])
-        png = Path(config.test_evaluator.seg_prefix, annotation["file_name"])
-        panels = [
-            result.panel(),
-            ("ground truth", read_png(png), annotation["segments_info"]),
-        ]
-        picture = panoptic_picture(result.image, panels, truth["categories"])
-        atomic_write_bytes(folder / f"{Path(image['file_name']).stem}.jpg", encode_jpg(picture))
+    for image in sorted(images.glob("*.jpg"))[:NUM_PICTURES]:
+        result = model(image)
+        result.plot(truth=truth.panel(result)).save(folder / image.name, quality=95)
     return folder
 
 

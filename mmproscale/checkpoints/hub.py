@@ -119,7 +119,7 @@ def _library(source: str) -> ModuleType:
     except ImportError as error:
         raise InputError(
             f"{source} needs huggingface_hub, which is not installed: `pip install "
-            "'mmproscale[hub]'`, or give a local file"
+            "huggingface_hub`, or give a local file"
         ) from error
     return huggingface_hub
 

@@ -195,6 +195,7 @@ class Result:
         least_score: float = 0.3,
         scores: bool = False,
         short_side: int = 480,
+        truth: Panel | None = None,
     ) -> Image:
         """Draw the result over the image.
 
@@ -203,6 +204,8 @@ class Result:
             least_score: Instances and boxes with a lower score are not drawn.
             scores: Write scores into the labels.
             short_side: Smaller images are enlarged to this many pixels on their short side.
+            truth: Panel of the ground truth, drawn at the right of segments; see
+                :class:`~mmproscale.inference.pictures.panoptic_truth.PanopticTruth`.
 
         Returns:
             A Pillow image; notebooks show it, ``numpy.asarray`` gives (H', W', 3) RGB uint8.
@@ -220,7 +223,7 @@ class Result:
         else:
             panel, void = self.panel(kind, least_score), 0.8 if kind == "instance" else 1 / 3
             options = (self.categories, short_side, scores, void)
-            picture = panoptic_picture(self.image, [panel], *options)
+            picture = panoptic_picture(self.image, [panel, truth] if truth else [panel], *options)
         return Image.fromarray(picture)
 
     def panel(self, kind: str = "panoptic", least_score: float = 0.3) -> Panel:
