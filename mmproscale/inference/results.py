@@ -321,7 +321,8 @@ class Result:
 
         Returns:
             The files: ``NAME.jpg``, ``NAME.panoptic.png`` in COCO's form, ``NAME.semantic.png``
-            with category ids, ``NAME.json`` with :meth:`to_coco` of each kind.
+            with category ids, ``NAME.json`` with :meth:`to_coco` of each kind, whose ``file_name``
+            is that of the PNG.
 
         Raises:
             InputError: The folder can't be written.
@@ -333,6 +334,8 @@ class Result:
         if self.semantic is not None:
             contents[".semantic.png"] = encode_category_png(self.category_map())
         found = {kind: self.to_coco(kind) for kind in self.kinds if kind != "semantic"}
+        if "panoptic" in found:
+            found["panoptic"]["file_name"] = f"{self.name}.panoptic.png"
         if found:
             contents[".json"] = (json.dumps(found) + "\n").encode()
         for suffix, content in contents.items():
@@ -342,8 +345,8 @@ class Result:
     def _kind(self, kind: str | None, without: str = "") -> str:
         kinds = [one for one in self.kinds if one != without]
         if not kinds or kind not in (None, *kinds):
-            wanted = f"no {kind}" if kind else "neither segments nor objects"
-            raise InputError(f"{self.name} has {wanted} result, only {', '.join(self.kinds)}")
+            wanted = f"no {kind} result" if kind else "neither segments nor objects"
+            raise InputError(f"{self.name} has {wanted}; it has: {', '.join(self.kinds)}")
         return kind or kinds[0]
 
     def __repr__(self) -> str:
