@@ -66,7 +66,7 @@ def compiled_mmcv(monkeypatch) -> None:
 
 @pytest.fixture
 def compiled_torchvision(monkeypatch) -> tuple[list[int], dict[str, ModuleType]]:
-    """The paddings with which a strict stand-in for torchvision's op is called, and its modules."""
+    """Return the paddings of all calls of a strict stand-in for torchvision's op, and its modules."""
     from helpers import compiled_ops
 
     from mmproscale.ops import deformable_convolution
@@ -90,7 +90,7 @@ def compiled_torchvision(monkeypatch) -> tuple[list[int], dict[str, ModuleType]]
 
 @pytest.fixture
 def embedding_bags(monkeypatch) -> list[int]:
-    """One entry for each forward pass of attention backend `torch`."""
+    """Return a list that gets one entry for each forward pass of attention backend `torch`."""
     from mmproscale.ops import embedding_bag_attention
 
     calls, forward = [], embedding_bag_attention.forward

@@ -62,7 +62,7 @@ MILLIONS = {  # of parameters, as published, without the classifier
 
 
 def leaves(condition=lambda name: True) -> list:
-    """The configs whose name fits; those with a backbone of mmpretrain skip without it."""
+    """Return the configs whose name fits; those with a backbone of mmpretrain skip without it."""
     return [
         pytest.param(path, marks=[NO_MMPRETRAIN] if "mvit" in path.stem else [], id=path.stem)
         for path in CONFIGS

@@ -72,7 +72,7 @@ def wheel(sdist, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory) -> Path:
-    """The ``bin`` of a new environment: the wheel, and below it what this one has installed.
+    """Return the ``bin`` of a new environment with the wheel and this environment's packages.
 
     A path file names this environment's packages; path files among those are not read, so that an
     editable mmproscale is not there.

@@ -23,7 +23,7 @@ def runner_of(folder, max_iters, resume=False, changed="apply", **options):
 
 @pytest.fixture
 def said(monkeypatch):
-    """The lines of the log."""
+    """Return the lines of the log."""
     lines = []
     monkeypatch.setattr(logging.Logger, "warning", lambda self, line, *a, **k: lines.append(line))
     monkeypatch.setattr(logging.Logger, "info", lambda self, line, *a, **k: lines.append(line))

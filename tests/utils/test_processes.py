@@ -25,7 +25,7 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def joined(monkeypatch):
-    """The processes that were joined, as (backend, rank, world size, first node)."""
+    """Return the processes that were joined, as (backend, rank, world size, first node)."""
     calls = []
     names = ("RANK", "WORLD_SIZE", "MASTER_ADDR")
     monkeypatch.setattr(

@@ -62,7 +62,7 @@ def official_order(value: torch.Tensor) -> torch.Tensor:
 
 
 def official_swin(model: nn.Module) -> dict:
-    """The weights of an mmdet Swin in the official repository's names and order."""
+    """Return the weights of an mmdet Swin in the official repository's names and order."""
     weights = {}
     for key, value in model.state_dict().items():
         if key in FRESH:

@@ -121,8 +121,10 @@ def test_the_same_view_twice_is_as_once(model, averaging, size):
 
 
 def test_the_mirror_image_gives_the_mirrored_result(model, averaging):
-    """Up to rounding, for an image without padding. With some the cells of masks lie otherwise,
-    and with more scales queries may be matched otherwise."""
+    """Test equality up to rounding, for an image without padding and at one scale.
+
+    With padding, masks have other cells, and with more scales queries may be matched differently.
+    """
     upright, mirrored = image(), np.ascontiguousarray(image()[:, ::-1])
     data = (batch(ImageViews(), source) for source in (upright, mirrored))
     (one,), (other,) = (results(averaging, views) for views in data)

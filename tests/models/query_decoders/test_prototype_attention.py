@@ -34,7 +34,7 @@ def inputs():
 
 
 def plainly(attention, queries, query_pos, memory, memory_pos, reads=None):
-    """The paper's equations, with all tokens' keys kept."""
+    """Compute attention by the paper's equations, and keep the keys of all tokens."""
     feature_map = (memory + memory_pos).transpose(1, 2).unflatten(2, SHAPE)
     features = attention.memory_conv(attention.memory_norm(feature_map))
     k = F.normalize(attention.memory_proj(features.flatten(2).transpose(1, 2)), dim=-1)
