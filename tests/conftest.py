@@ -66,7 +66,7 @@ def compiled_mmcv(monkeypatch) -> None:
 
 @pytest.fixture
 def compiled_torchvision(monkeypatch) -> tuple[list[int], dict[str, ModuleType]]:
-    """Return the paddings of all calls of a strict stand-in for torchvision's op, and its modules."""
+    """Return the paddings of all calls of a stand-in for torchvision's op, and its modules."""
     from helpers import compiled_ops
 
     from mmproscale.ops import deformable_convolution
