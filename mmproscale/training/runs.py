@@ -22,6 +22,7 @@ from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
 from mmproscale.evaluation.mean_iou import keep_class_figures
 from mmproscale.inference.result_kinds import give_kinds
+from mmproscale.models.config_keys import check_keys
 from mmproscale.training.parallel import train_on_cpus
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null
@@ -240,9 +241,10 @@ def build_runner(config: Config) -> Runner:
     AtomicCheckpointHook, and stock's training loops by those whose data are resumed exactly.
 
     Raises:
-        InputError: The config names an unknown type, or arguments that a type does not take; the
+        InputError: The config has a key that nothing reads, or an unknown type; the
             disk of its work dir is full.
     """
+    check_keys(config, config.filename)
     _add_hooks(config)
     _replace_loop(config)
     try:
