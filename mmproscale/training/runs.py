@@ -185,6 +185,25 @@ def score_kinds(config: Config, kinds: Sequence[str], instances_file: str | None
             metric.instances_file = instances_file
 
 
+def check_scorable(config: Config) -> None:
+    """Check that the annotation files of a config's test metrics have annotations.
+
+    Raises:
+        InputError: One has images only, as COCO's test sets do.
+    """
+    for evaluator in _evaluators(config):
+        file = Path(str(evaluator.get("ann_file") or ""))
+        try:
+            content = json.loads(file.read_bytes()) if file.suffix == ".json" else {}
+        except (OSError, ValueError):  # the metric says what is wrong with it
+            continue
+        if isinstance(content, dict) and content.get("images") and not content.get("annotations"):
+            raise InputError(
+                f"{file} has {len(content['images'])} images and no annotations, so there is "
+                "nothing to score: predict them with tools/predict.py"
+            )
+
+
 def list_classes(config: Config) -> None:
     """Have the metrics that print a table list every class in it."""
     for evaluator in _evaluators(config, UNIVERSAL, BOXES):
