@@ -26,6 +26,7 @@ from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
 from mmproscale.inference.results import Instances, Result, Segment
 from mmproscale.inference.tile_merging import merge_tiles
 from mmproscale.inference.tiles import Tiling
+from mmproscale.models.config_keys import check_keys
 from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.utils.config import require_keys
 
@@ -87,6 +88,7 @@ class Predictor:
         else:
             cfg = load_config_for(config, checkpoint)
         require_keys(cfg, "model")
+        check_keys(cfg, config or checkpoint)
         if views:
             check_averageable(cfg)
         self.kinds = tuple(kinds or kinds_of(cfg))
