@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from PIL import Image, ImageOps
 
 from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError
 from mmproscale.utils.image_inputs import find_images, is_video, result_names
+
+_MANY_PAGES = (".tif", ".tiff", ".gif", ".webp")  # files that can have several pages or frames
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,18 @@ def read_image(image: InputImage) -> np.ndarray:
     """
     if image.pixels is not None:
         return image.pixels
-    return LoadImage()({"img_path": str(image.path)})["img"]
+    pixels = LoadImage()({"img_path": str(image.path)})["img"]
+    if (pages := _pages(str(image.path))) > 1:
+        text = f"{image.path} has {pages} pages or frames: only the first is predicted"
+        print_log(text, logger="current", level=logging.WARNING)
+    return pixels
+
+
+def _pages(path: str) -> int:
+    if not path.lower().endswith(_MANY_PAGES):
+        return 1
+    with Image.open(path) as image:
+        return getattr(image, "n_frames", 1)
 
 
 def in_memory(image: Any, bgr: bool = False) -> np.ndarray:

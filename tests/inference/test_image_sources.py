@@ -7,7 +7,14 @@ import torch
 from PIL import Image
 
 from mmproscale.errors import InputError
-from mmproscale.inference.image_sources import in_memory, input_images, is_many
+from mmproscale.inference import image_sources
+from mmproscale.inference.image_sources import (
+    InputImage,
+    in_memory,
+    input_images,
+    is_many,
+    read_image,
+)
 
 RGB = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
 BGR = RGB[..., ::-1]
@@ -93,3 +100,17 @@ def test_a_video_without_frames_is_named(tmp_path):
         list(input_images(tmp_path / "empty.mp4"))
     with pytest.raises(InputError, match="an address"):
         list(input_images("rtsp://camera/stream"))
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.gif"])
+def test_the_first_of_several_pages_is_read_and_said(tmp_path, monkeypatch, name):
+    said = []
+    monkeypatch.setattr(image_sources, "print_log", lambda text, **options: said.append(text))
+    pages = [Image.new("RGB", (6, 4), color) for color in ("red", "blue", "green")]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    pixels = read_image(InputImage("a", tmp_path / name))
+    assert pixels.shape == (4, 6, 3) and (pixels[..., 2] > 200).all(), "the red page, as BGR"
+    assert len(said) == 1 and f"{name} has 3 pages or frames: only the first" in said[0]
+    pages[0].save(tmp_path / name)
+    read_image(InputImage("a", tmp_path / name))
+    assert len(said) == 1
