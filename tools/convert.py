@@ -72,8 +72,7 @@ def convert_model(args, file) -> None:
         fitting_config,
         known_kind,
     )
-    from mmproscale.checkpoints.weights_file import save_weights
-    from mmproscale.checkpoints.weights_header import make_header
+    from mmproscale.checkpoints.weights_file import make_header, save_weights
 
     kind = known_kind(file)
     name = args.config or fitting_config(file)

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmproscale.checkpoints.hub import SCHEME, local_file
-from mmproscale.checkpoints.weights_header import one_line, read_header
+from mmproscale.checkpoints.weights_file import one_line, read_header
 from mmproscale.errors import InputError
 from mmproscale.utils.config import find_config, load_config, merge_options
 from mmproscale.utils.shipped_config import NotPlainError, ShippedConfig, restore_config

@@ -14,7 +14,7 @@ from mmproscale.checkpoints.pickle_check import ZIP_MAGIC, check_pickles
 from mmproscale.checkpoints.plain_content import plain_copy
 from mmproscale.checkpoints.plain_pickle import read_plain_pickle
 from mmproscale.checkpoints.weight_check import check_metadata, check_weights
-from mmproscale.checkpoints.weights_header import check_header, read_header
+from mmproscale.checkpoints.weights_file import check_header, read_header
 from mmproscale.errors import InputError
 
 # torch before 1.6 starts its files with this pickled number.

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import find_latest_checkpoint
 
-from mmproscale.checkpoints.weights_file import export_weights
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
+from mmproscale.checkpoints.weights_file import make_header, save_weights
 from mmproscale.registry import HOOKS
 from mmproscale.training.kept_checkpoints import OUTDATED, drop_foreign_files, left_behind
-from mmproscale.training.resume_hook import RANDOM_STATES, training_random_state
+from mmproscale.training.resume_hook import RANDOM_STATES, training_random_states
 from mmproscale.utils.atomic_files import (
     atomic_write_bytes,
     atomic_write_text,
@@ -34,10 +35,6 @@ class AtomicLocalBackend(LocalBackend):
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes; at any time `filepath` is the old file or the whole new one."""
         atomic_write_bytes(filepath, obj)
-
-    def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
-        """Write text; at any time `filepath` is the old file or the whole new one."""
-        atomic_write_bytes(filepath, obj.encode(encoding))
 
 
 register_backend(_BACKEND, AtomicLocalBackend, force=True)
@@ -126,7 +123,9 @@ class AtomicCheckpointHook(CheckpointHook):
         source = getattr(self, "best_ckpt_path", None) or self.last_ckpt
         if source is not None and osp.isfile(source):
             out = osp.join(self.out_dir, WEIGHTS_FILE)
-            header = export_weights(source, out, runner.cfg)
+            content = load_checkpoint(source)
+            header = make_header(runner.cfg, (content.get("meta") or {}).get("dataset_meta"))
+            save_weights(out, state_dict_of(content), header)
             note = f" (to be used with its config: {header.reason})" if header.reason else ""
             runner.logger.info(f"The weights of {source} are in {out}{note}")
 
@@ -203,7 +202,7 @@ class AtomicCheckpointHook(CheckpointHook):
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         # The next start removes them if this run is killed before it does.
         runner.message_hub.update_info(OUTDATED, self.file_backend.waiting_names())
-        self._random_states = all_gather_object(training_random_state(runner))
+        self._random_states = training_random_states(runner)
         runner.save_checkpoint(
             self.out_dir,
             name,

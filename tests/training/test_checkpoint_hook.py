@@ -12,8 +12,10 @@ from mmengine.fileio import LocalBackend
 from mmengine.registry import METRICS
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.checkpoints.weights_file import read_header
 from mmproscale.errors import InputError
 from mmproscale.utils import atomic_files
+from mmproscale.utils.config import load_config
 
 
 class CrashError(Exception):
@@ -182,11 +184,19 @@ def test_the_best_weights_are_written_for_use(tmp_path):
     runner.train()
     (best,) = tmp_path.glob("best_acc_*.pth")
     assert best.name == "best_acc_iter_2.pth"
+    assert "inherits from no config" in read_header(tmp_path / "weights.safetensors").reason
     written = load_checkpoint(tmp_path / "weights.safetensors")["state_dict"]
     assert torch.equal(
         written["linear.weight"], load_checkpoint(best)["state_dict"]["linear.weight"]
     )
     assert not torch.equal(written["linear.weight"], runner.model.linear.weight)
+
+
+def test_the_header_of_the_weights_names_the_config(tmp_path):
+    runner = runner_of(tmp_path)
+    runner.cfg = load_config("m2f_r50_coco")
+    runner.train()
+    assert read_header(tmp_path / "weights.safetensors").config.name == "m2f_r50_coco"
 
 
 def resumed_elsewhere(tmp_path, monkeypatch, change=lambda info: None):
