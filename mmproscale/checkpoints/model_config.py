@@ -69,16 +69,8 @@ def building_for(checkpoint: str | os.PathLike, config: str | os.PathLike | None
     """
     try:
         yield
-    except (
-        ArithmeticError,
-        AssertionError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        if config is not None or isinstance(error, InputError):
+    except Exception as error:  # any value may be wrong
+        if config is not None or isinstance(error, (InputError, MemoryError, OSError)):
             raise
         raise InputError(
             f"{checkpoint} has a header whose changes of the config do not fit "

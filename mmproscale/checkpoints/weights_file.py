@@ -83,13 +83,18 @@ def make_header(config: Config | None, dataset_meta: Mapping[str, Any] | None) -
 
 def class_facts(dataset_meta: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the items of a dataset's metainfo that are about classes, as JSON has them."""
-    known = {str(key).lower(): value for key, value in (dataset_meta or {}).items()}
+    known = lower_keys(dataset_meta)
     count = len(known.get("classes") or ())
     for key in ("palette", "categories"):  # a config may have replaced only the classes
         if len(known.get(key) or ()) != count:
             known.pop(key, None)
     kept = {key: known[key] for key in (*CLASS_KEYS, *FLAGS) if known.get(key) is not None}
     return json.loads(json.dumps(kept, default=_plain))
+
+
+def lower_keys(dataset_meta: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a dataset's metainfo under lower-case keys: mmdet writes either case."""
+    return {str(key).lower(): value for key, value in (dataset_meta or {}).items()}
 
 
 def _plain(value: Any) -> Any:

@@ -14,7 +14,7 @@ from torch import distributed
 
 from mmproscale.registry import HOOKS
 from mmproscale.training.checkpoint_hook import AtomicCheckpointHook
-from mmproscale.utils.processors import PATIENCE
+from mmproscale.utils.processes import PATIENCE
 from mmproscale.utils.stop_signals import Stopped, stop_requested, stops_deferred
 
 

@@ -67,17 +67,9 @@ SWIN_HUGGING_FACE = (
 )
 """Swin in transformers: the names of its files first, then those that version 5 has in memory."""
 
-RESNET = modules(
-    (name, name)
-    for name in (
-        "conv1",
-        "bn1",
-        "layer{s}.{b}.conv{n}",
-        "layer{s}.{b}.bn{n}",
-        "layer{s}.{b}.downsample.0",
-        "layer{s}.{b}.downsample.1",
-    )
-)
+_BLOCK_PARTS = ("conv{n}", "bn{n}", "downsample.0", "downsample.1")
+_RESNET = ("conv1", "bn1", *(f"layer{{s}}.{{b}}.{part}" for part in _BLOCK_PARTS))
+RESNET = modules(dict(zip(_RESNET, _RESNET, strict=True)))
 """torchvision's ResNet: mmdet has the same names."""
 
 
