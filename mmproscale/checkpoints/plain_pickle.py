@@ -44,7 +44,6 @@ def _ordered_dict(pairs: Any = ()) -> OrderedDict:
 
 
 def _check_keys(keys: list[Any]) -> None:
-    """Refuse keys other than numbers and text: to hash nested tuples can take for ever."""
     for key in keys:
         if not isinstance(key, _KEYS):
             raise NotDataError(f"a {type(key).__name__} as a key")
@@ -93,6 +92,14 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
         """
         raise NotDataError("a reference to an object outside the file")
 
+    def check_keys(self, keys: list[Any]) -> None:
+        """Refuse keys other than numbers and text: to hash nested tuples can take for ever.
+
+        Raises:
+            NotDataError: A key is another one.
+        """
+        _check_keys(keys)
+
     def load_build(self) -> None:
         """Set the state of a reader; that of dicts, classes and functions stays as it is.
 
@@ -112,17 +119,17 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
         Raises:
             NotDataError: Its key is neither a number nor text.
         """
-        _check_keys(self.stack[-2:-1])
+        self.check_keys(self.stack[-2:-1])
         super().load_setitem()  # type: ignore[misc]
 
     def load_setitems(self) -> None:
         """Put items into a dict; errors as in `load_setitem`."""
-        _check_keys(self.stack[::2])
+        self.check_keys(self.stack[::2])
         super().load_setitems()  # type: ignore[misc]
 
     def load_dict(self) -> None:
         """Make a dict of items; errors as in `load_setitem`."""
-        _check_keys(self.stack[::2])
+        self.check_keys(self.stack[::2])
         super().load_dict()  # type: ignore[misc]
 
     dispatch |= {
