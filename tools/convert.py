@@ -40,7 +40,8 @@ def main() -> None:
     # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
     from dataclasses import replace
 
-    from mmproscale.checkpoints.foreign import SOURCES, read_foreign
+    from mmproscale.checkpoints.foreign.reading import read_foreign
+    from mmproscale.checkpoints.foreign.sources import SOURCES
 
     file = read_foreign(args.source)
     if args.kind is not None:
@@ -90,7 +91,8 @@ def convert_model(args, file) -> None:
 
 def convert_backbone(args, file) -> None:
     """Write a file for a backbone's `init_cfg`."""
-    from mmproscale.checkpoints.foreign import SOURCES, convert_weights
+    from mmproscale.checkpoints.foreign.conversion import convert_weights
+    from mmproscale.checkpoints.foreign.sources import SOURCES
 
     target = None
     if args.config:

@@ -14,11 +14,15 @@ from typing import Any
 from mmengine.config import Config
 from torch import nn
 
-from mmproscale.checkpoints.foreign import SOURCES, ForeignFile
 from mmproscale.checkpoints.foreign.class_lists import config_metainfo
 from mmproscale.checkpoints.foreign.for_config import convert_for_config
-from mmproscale.checkpoints.foreign.reading import foreign_of, load_folder, tensors_of
-from mmproscale.checkpoints.foreign.sources import recognise
+from mmproscale.checkpoints.foreign.reading import (
+    ForeignFile,
+    foreign_of,
+    load_folder,
+    tensors_of,
+)
+from mmproscale.checkpoints.foreign.sources import SOURCES, recognise
 from mmproscale.checkpoints.hub import local_file
 from mmproscale.checkpoints.model_match import check_same_model
 from mmproscale.checkpoints.read_checkpoint import as_checkpoint, load_content, state_dict_of

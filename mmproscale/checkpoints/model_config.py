@@ -106,8 +106,9 @@ def is_checkpoint(word: str | None) -> bool:
 
 def _fitting_config(checkpoint: str | os.PathLike, options: Mapping[str, Any]) -> Config:
     # Imports torch and mmdet, which a header does not need.
-    from mmproscale.checkpoints.foreign import SOURCES, read_foreign
     from mmproscale.checkpoints.foreign.for_config import apply_settings, fitting_configs
+    from mmproscale.checkpoints.foreign.reading import read_foreign
+    from mmproscale.checkpoints.foreign.sources import SOURCES
 
     file = read_foreign(local_file(checkpoint))
     # Models of ours can have the same weights and compute otherwise.

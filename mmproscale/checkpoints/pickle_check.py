@@ -61,7 +61,7 @@ _OPERATIONS = {
     *("APPEND", "APPENDS", "SETITEM", "SETITEMS"),
     *("FRAME", "MEMOIZE", "SHORT_BINUNICODE", "STACK_GLOBAL"),
 }
-_CODES = {op.name: ord(op.code) for op in pickletools.opcodes if op.name in _OPERATIONS}
+_CODES = {operation.name: ord(operation.code) for operation in pickletools.opcodes}
 
 
 class _Object:
@@ -102,9 +102,8 @@ class _Operations(dict):
         if self.count > MAX_OPERATIONS:
             raise NotDataError(f"pickles of more than {MAX_OPERATIONS:,} operations")
         if code not in self:
-            operation = pickletools.code2op.get(chr(code))
-            named = operation.name if operation else code
-            raise NotDataError(f"the pickle operation {named}, which torch.save does not write")
+            name = next((name for name, known in _CODES.items() if known == code), code)
+            raise NotDataError(f"the pickle operation {name}, which torch.save does not write")
         return super().__getitem__(code)
 
 
@@ -171,7 +170,7 @@ class _DryRun(PlainUnpickler):
         return _Object()
 
 
-_METHODS = {code: PlainUnpickler.dispatch[code] for code in _CODES.values()}
+_METHODS = {_CODES[name]: PlainUnpickler.dispatch[_CODES[name]] for name in _OPERATIONS}
 _METHODS[_CODES["BUILD"]] = _DryRun.load_build
 _METHODS[_CODES["NEWOBJ"]] = _METHODS[_CODES["REDUCE"]]
 

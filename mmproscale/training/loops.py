@@ -46,9 +46,7 @@ class ResumableIterLoop(IterBasedTrainLoop):
     dataloader_iterator: Any
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, **options: Any) -> None:
-        loader = built(runner, dataloader)
-        self.batches = EndlessBatches(loader.batch_sampler, runner.seed)
-        iterate_by(loader, self.batches)
+        loader, self.batches = positioned(runner, dataloader, EndlessBatches)
         start = loader._get_iterator
         # The stock loop starts the workers here, before it is known where they begin.
         loader._get_iterator = lambda: _later(start)  # type: ignore[assignment, return-value]
@@ -81,9 +79,7 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
     _first = 0
 
     def __init__(self, runner: Runner, dataloader: DataLoader | dict, **options: Any) -> None:
-        loader = built(runner, dataloader)
-        self.batches = PositionedBatches(loader.batch_sampler, runner.seed)
-        iterate_by(loader, self.batches)
+        loader, self.batches = positioned(runner, dataloader, PositionedBatches)
         super().__init__(runner, loader, **options)
 
     def run(self) -> nn.Module:
@@ -110,8 +106,10 @@ class ResumableEpochLoop(EpochBasedTrainLoop):
         super().run_iter(self._first + idx, data_batch)
 
 
-def built(runner: Runner, dataloader: DataLoader | dict) -> DataLoader:
-    """Build a loader as mmengine's loops do.
+def positioned(
+    runner: Runner, dataloader: DataLoader | dict, kind: type[PositionedBatches]
+) -> tuple[DataLoader, PositionedBatches]:
+    """Build a loader as mmengine's loops do, and the batches over which it iterates.
 
     Raises:
         InputError: It has no batch sampler.
@@ -123,7 +121,9 @@ def built(runner: Runner, dataloader: DataLoader | dict) -> DataLoader:
         loader = dataloader
     if loader.batch_sampler is None:
         raise InputError("train_dataloader.batch_size=None: training needs a batch size")
-    return loader
+    batches = kind(loader.batch_sampler, runner.seed)
+    iterate_by(loader, batches)
+    return loader, batches
 
 
 def share_seed(runner: Runner, batches: PositionedBatches) -> None:
