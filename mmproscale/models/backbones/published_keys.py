@@ -76,7 +76,7 @@ RESNET = modules(dict(zip(_RESNET, _RESNET, strict=True)))
 def _resnet(
     stem: str, stages: list[str], layers: list[str], conv: str, norm: str
 ) -> tuple[KeyRule, ...]:
-    """Return the table of a ResNet whose stages, layers, convolutions and norms have other names."""
+    """Return the table of a ResNet whose stages, layers and their parts have other names."""
     names = {f"{stem}{conv}": "conv1", f"{stem}{norm}": "bn1"}
     parts = {f"{layer}{conv}": f"conv{i}" for i, layer in enumerate(layers, 1)}
     parts |= {f"{layer}{norm}": f"bn{i}" for i, layer in enumerate(layers, 1)}
