@@ -74,6 +74,25 @@ class _Object:
         pass
 
 
+def _check_keys(keys: Iterable[Any]) -> None:
+    if any(map(_is_large, keys)):
+        raise NotDataError("a key of nested tuples")
+
+
+def _is_large(value: Any) -> bool:
+    """Tell whether a value has more values below it than `MAX_KEY`, shared ones repeated."""
+    waiting, count = [value], 0
+    while waiting:
+        part = waiting.pop()
+        parts = part.arguments if isinstance(part, _Object) else part
+        if isinstance(parts, (tuple, list)):
+            count += len(parts)
+            if count > MAX_KEY:
+                return True
+            waiting += parts
+    return False
+
+
 class _Name(str):
     """Name of a function or class in a pickle; a call of it gives a stand-in."""
 
@@ -117,6 +136,8 @@ class _DryRun(PlainUnpickler):
         operations: Those of all pickles of the file.
     """
 
+    check_keys = staticmethod(_check_keys)
+
     def __init__(
         self, stream: Any, room: int, records: dict[str, int] | None, operations: _Operations
     ) -> None:
@@ -131,15 +152,15 @@ class _DryRun(PlainUnpickler):
         Raises:
             NotDataError: It may not.
         """
-        return _allowed(f"{module}.{name}")
-
-    def check_keys(self, keys: list[Any]) -> None:
-        """Refuse keys that take long to hash.
-
-        Raises:
-            NotDataError: There is one.
-        """
-        _check_keys(keys)
+        path = f"{module}.{name}".replace("__builtin__.", "builtins.", 1)
+        for part, kind in _KINDS.items():
+            if path.startswith("torch.") and part in path:
+                raise NotDataError(kind)
+        if path not in ALLOWED and path not in _CALLED and not _is_storage_or_dtype(path):
+            # `os.system` is pickled under the module that implements it.
+            shown = path.replace("posix.", "os.", 1).replace("nt.", "os.", 1)
+            raise NotDataError(f"`{shown}`, which is not data")
+        return _Name(path)
 
     def load_build(self) -> None:
         """Drop the state of an object, in which torch may take a list for pairs of key and value.
@@ -173,37 +194,6 @@ class _DryRun(PlainUnpickler):
 _METHODS = {_CODES[name]: PlainUnpickler.dispatch[_CODES[name]] for name in _OPERATIONS}
 _METHODS[_CODES["BUILD"]] = _DryRun.load_build
 _METHODS[_CODES["NEWOBJ"]] = _METHODS[_CODES["REDUCE"]]
-
-
-def _check_keys(keys: Iterable[Any]) -> None:
-    if any(map(_is_large, keys)):
-        raise NotDataError("a key of nested tuples")
-
-
-def _is_large(value: Any) -> bool:
-    """Tell whether a value has more values below it than `MAX_KEY`, shared ones repeated."""
-    waiting, count = [value], 0
-    while waiting:
-        part = waiting.pop()
-        parts = part.arguments if isinstance(part, _Object) else part
-        if isinstance(parts, (tuple, list)):
-            count += len(parts)
-            if count > MAX_KEY:
-                return True
-            waiting += parts
-    return False
-
-
-def _allowed(name: str) -> _Name:
-    name = name.replace("__builtin__.", "builtins.", 1)
-    for part, kind in _KINDS.items():
-        if name.startswith("torch.") and part in name:
-            raise NotDataError(kind)
-    if name not in ALLOWED and name not in _CALLED and not _is_storage_or_dtype(name):
-        # `os.system` is pickled under the module that implements it.
-        shown = name.replace("posix.", "os.", 1).replace("nt.", "os.", 1)
-        raise NotDataError(f"`{shown}`, which is not data")
-    return _Name(name)
 
 
 def _is_storage_or_dtype(name: str) -> bool:

@@ -44,6 +44,7 @@ def _ordered_dict(pairs: Any = ()) -> OrderedDict:
 
 
 def _check_keys(keys: list[Any]) -> None:
+    """Refuse keys other than numbers and text: to hash nested tuples can take for ever."""
     for key in keys:
         if not isinstance(key, _KEYS):
             raise NotDataError(f"a {type(key).__name__} as a key")
@@ -64,6 +65,7 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
     """Unpickler that builds dicts, lists, numbers, text and NumPy arrays, and nothing else."""
 
     stack: list[Any]
+    check_keys = staticmethod(_check_keys)
     # Sets hash their items.
     dispatch: ClassVar[dict[int, Any]] = {
         code: load
@@ -91,14 +93,6 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
             NotDataError: Always.
         """
         raise NotDataError("a reference to an object outside the file")
-
-    def check_keys(self, keys: list[Any]) -> None:
-        """Refuse keys other than numbers and text: to hash nested tuples can take for ever.
-
-        Raises:
-            NotDataError: A key is another one.
-        """
-        _check_keys(keys)
 
     def load_build(self) -> None:
         """Set the state of a reader; that of dicts, classes and functions stays as it is.
