@@ -55,14 +55,14 @@ NUM_HEADS, NUM_GROUPS = 8, 32
 
 def apply_settings(config: Config, kind: str) -> dict[str, Any]:
     """Set, in a config's model, what makes it compute as a source does; return the options."""
-    settings = _settings(config, kind)
+    settings = {f"model.{key}": value for key, value in _settings(config, kind).items()}
     config.merge_from_dict(settings)
     return settings
 
 
 def _settings(config: Config, kind: str) -> dict[str, Any]:
     head = "decode_head." if "decode_head" in config.model else HEAD
-    return {f"model.{k.replace(HEAD, head)}": value for k, value in SOURCES[kind].settings.items()}
+    return {key.replace(HEAD, head): value for key, value in SOURCES[kind].settings.items()}
 
 
 def convert_for_config(
@@ -112,7 +112,7 @@ def convert_for_config(
 def _unmet(config: Config, kind: str) -> list[str]:
     """Return one line if a config lacks settings with which it computes as the source."""
     settings = _settings(config, kind).items()
-    unmet = [f"{key}={value}" for key, value in settings if _value(config, key) != value]
+    unmet = [f"model.{key}={v}" for key, v in settings if _value(config.model, key) != v]
     return [f"it computes otherwise: add --cfg-options {' '.join(unmet)}"] if unmet else []
 
 
