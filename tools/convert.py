@@ -40,7 +40,8 @@ def main() -> None:
     # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
     from dataclasses import replace
 
-    from mmproscale.checkpoints.foreign import SOURCES, read_foreign
+    from mmproscale.checkpoints.foreign.reading import read_foreign
+    from mmproscale.checkpoints.foreign.sources import SOURCES
 
     file = read_foreign(args.source)
     if args.kind is not None:
@@ -72,8 +73,7 @@ def convert_model(args, file) -> None:
         fitting_config,
         known_kind,
     )
-    from mmproscale.checkpoints.weights_file import save_weights
-    from mmproscale.checkpoints.weights_header import make_header
+    from mmproscale.checkpoints.weights_file import make_header, save_weights
 
     kind = known_kind(file)
     name = args.config or fitting_config(file)
@@ -91,7 +91,8 @@ def convert_model(args, file) -> None:
 
 def convert_backbone(args, file) -> None:
     """Write a file for a backbone's `init_cfg`."""
-    from mmproscale.checkpoints.foreign import SOURCES, convert_weights
+    from mmproscale.checkpoints.foreign.conversion import convert_weights
+    from mmproscale.checkpoints.foreign.sources import SOURCES
 
     target = None
     if args.config:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmproscale.checkpoints.read_checkpoint import state_dict_of
 from mmproscale.checkpoints.weight_check import check_types
+from mmproscale.checkpoints.weights_file import lower_keys
 from mmproscale.errors import InputError
 
 # Buffers that a model computes itself; a file may hold them or not.
@@ -159,7 +160,7 @@ def _class_layers_of_other_size(
 def _classes_of_file(checkpoint: dict, total: int) -> str:
     meta = checkpoint.get("meta", {})
     metainfo = meta.get("dataset_meta") if isinstance(meta, dict) else None
-    known = {str(key).lower(): value for key, value in (metainfo or {}).items()}
+    known = lower_keys(metainfo)
     things, stuff = known.get("thing_classes"), known.get("stuff_classes")
     if things is None or stuff is None or len(things) + len(stuff) != total:
         return f"{total} classes"

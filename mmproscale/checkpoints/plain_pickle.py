@@ -65,6 +65,7 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
     """Unpickler that builds dicts, lists, numbers, text and NumPy arrays, and nothing else."""
 
     stack: list[Any]
+    check_keys = staticmethod(_check_keys)
     # Sets hash their items.
     dispatch: ClassVar[dict[int, Any]] = {
         code: load
@@ -112,17 +113,17 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
         Raises:
             NotDataError: Its key is neither a number nor text.
         """
-        _check_keys(self.stack[-2:-1])
+        self.check_keys(self.stack[-2:-1])
         super().load_setitem()  # type: ignore[misc]
 
     def load_setitems(self) -> None:
         """Put items into a dict; errors as in `load_setitem`."""
-        _check_keys(self.stack[::2])
+        self.check_keys(self.stack[::2])
         super().load_setitems()  # type: ignore[misc]
 
     def load_dict(self) -> None:
         """Make a dict of items; errors as in `load_setitem`."""
-        _check_keys(self.stack[::2])
+        self.check_keys(self.stack[::2])
         super().load_dict()  # type: ignore[misc]
 
     dispatch |= {

@@ -6,7 +6,6 @@ schedulers.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 import numpy as np
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from torch import Tensor, nn
+from torch import nn
 
 from mmproscale.checkpoints.inert_readers import ANNEALING, NotDataError
 from mmproscale.checkpoints.model_match import check_same_model
-from mmproscale.checkpoints.optimizer_state import check_optimizer
+from mmproscale.checkpoints.optimizer_state import check_optimizer, is_number
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import excerpt, is_int
 
@@ -116,10 +115,8 @@ def _info_fault(key: str, value: Any) -> str | None:
 
 
 def _is_finite(value: Any) -> bool:
-    if isinstance(value, (Tensor, np.ndarray, np.generic)):
-        value = value.item() if math.prod(value.shape) == 1 else None
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    is_single = isinstance(value, (np.ndarray, np.generic)) and value.size == 1
+    return is_number(value.item() if is_single else value, below_zero=True)
 
 
 def _check_optimizers(state: Any, optimizer: OptimWrapper | OptimWrapperDict) -> None:

@@ -20,7 +20,7 @@ from mmproscale.ops.multi_scale_deformable_attention import (
     multi_scale_deformable_attention,
 )
 from mmproscale.utils.config import CONFIGS, load_config
-from mmproscale.utils.processors import usable_cores
+from mmproscale.utils.processes import usable_cores
 from mmproscale.version import __version__
 
 OPTIONAL = {

@@ -111,10 +111,15 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile("".join(pieces))
 
 
-def modules(names: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[KeyRule, ...]:
+def modules(names: Mapping[str, str]) -> tuple[KeyRule, ...]:
     """Return the rules of modules whose parameters have the same names on both sides."""
-    pairs = names.items() if isinstance(names, Mapping) else names
-    return tuple(KeyRule(f"{theirs}.{{p}}", f"{ours}.{{p}}") for theirs, ours in pairs)
+    return tuple(KeyRule(f"{theirs}.{{p}}", f"{ours}.{{p}}") for theirs, ours in names.items())
+
+
+def attention(theirs: str, ours: str) -> tuple[KeyRule, ...]:
+    """Return the rules of a torch.nn.MultiheadAttention, whose projections are merged already."""
+    joined = (KeyRule(f"{theirs}.in_proj_{p}", f"{ours}.in_proj_{p}") for p in ("weight", "bias"))
+    return (*joined, *modules({f"{theirs}.out_proj": f"{ours}.out_proj"}))
 
 
 def under(rules: Iterable[KeyRule], theirs: str, ours: str) -> tuple[KeyRule, ...]:

@@ -1,4 +1,4 @@
-"""Processes of one run: joining them, leaving them, and the loss of one of them."""
+"""Processes of one run: their cores, joining and leaving them, and the loss of one of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ LAUNCHED = "MMPROSCALE_LAUNCHED"
 """Variable that tools/launch.py sets: it reports a lost process itself."""
 LOST = 75
 """Exit status of a process that ends because another one was lost."""
+PATIENCE = timedelta(days=7)
+"""Longest wait for another process, which may finish hours later."""
 
 # What each launcher calls torch's variables.
 _VARIABLES = {
@@ -37,6 +39,12 @@ _CLOSED = re.compile(
     re.IGNORECASE,
 )
 _TRANSPORT = re.compile(r"gloo|nccl|recvValue|store|socket|peer", re.IGNORECASE)
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, which the machine may exceed."""
+    allowed = getattr(os, "sched_getaffinity", None)  # only Linux has it
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def launcher_of(given: str) -> str:

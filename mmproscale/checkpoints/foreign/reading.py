@@ -15,6 +15,7 @@ from mmproscale.checkpoints.foreign.class_lists import Names, hub_classes
 from mmproscale.checkpoints.foreign.sources import recognise
 from mmproscale.checkpoints.read_checkpoint import load_content
 from mmproscale.checkpoints.weight_check import check_weights
+from mmproscale.checkpoints.weights_file import lower_keys
 from mmproscale.errors import InputError
 
 # Files of a folder, best first, and the keys below which a file may hold its weights.
@@ -151,5 +152,5 @@ def _classes_of_meta(content: Any) -> Names | None:
     """Return the class names that mmengine stores in a checkpoint's metadata."""
     meta = content.get("meta") if isinstance(content, dict) else None
     metainfo = meta.get("dataset_meta") if isinstance(meta, dict) else None
-    known = {str(key).lower(): value for key, value in (metainfo or {}).items()}
-    return tuple(known["classes"]) if known.get("classes") else None
+    classes = lower_keys(metainfo).get("classes")
+    return tuple(classes) if classes else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from mmproscale.checkpoints.model_match import REBUILT, SHARED
 from mmproscale.models.backbones import published_keys as backbones
 from mmproscale.models.detectors import published_keys as detectors
 from mmproscale.models.pixel_decoders import published_keys as pixel_decoders
@@ -64,7 +65,7 @@ class Source:
 
 
 # Buffers that a model computes itself, and a criterion's.
-_REBUILT = (r".+\.num_batches_tracked", r".+\.relative_position_index", r".+\.attn_mask")
+_REBUILT = tuple(rf".+\.{name}" for name in (*REBUILT, "attn_mask"))
 _CRITERION = (r"criterion\..+",)
 _D2_STATISTICS = (r"pixel_mean", r"pixel_std")
 
@@ -240,8 +241,7 @@ SOURCES: Mapping[str, Source] = {
     "mmdet": Source(
         title="mmdet, mmseg or mmproscale",
         marks=(r"(panoptic_head|decode_head|bbox_head)\.",),
-        # mmdet's DDQ gives shared tensors second names in its first training step.
-        dropped=(*_REBUILT, r"decoder\.aux_reg_branches\..+"),
+        dropped=(*_REBUILT, f"{re.escape(SHARED)}.+"),
         prefixes=((r"^decode_head\.", HEAD),),
     ),
 }

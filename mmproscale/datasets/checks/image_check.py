@@ -23,7 +23,7 @@ from mmproscale.datasets.formats.images import (
 from mmproscale.datasets.formats.panoptic_png import read_png_or_fault
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import Fault
-from mmproscale.utils.processors import usable_cores
+from mmproscale.utils.processes import usable_cores
 
 # Images handed to each process at a time: this bounds the memory.
 AT_ONCE = 64

@@ -12,8 +12,9 @@ from mmdet.models.layers.transformer.utils import PatchMerging
 from mmengine.config import ConfigDict
 from torch import nn
 
-from mmproscale.checkpoints.foreign import SOURCES, convert_weights, recognise
+from mmproscale.checkpoints.foreign.conversion import convert_weights
 from mmproscale.checkpoints.foreign.reading import tensors_of
+from mmproscale.checkpoints.foreign.sources import SOURCES, recognise
 from mmproscale.checkpoints.model_match import compare_weights
 from mmproscale.errors import InputError
 from mmproscale.models.backbones.published_keys import RESNET, SWIN
