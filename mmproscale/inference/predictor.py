@@ -26,6 +26,7 @@ from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
 from mmproscale.inference.results import Instances, Result, Segment
 from mmproscale.inference.tile_merging import merge_tiles
 from mmproscale.inference.tiles import Tiling
+from mmproscale.models.config_keys import check_keys
 from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.utils.config import require_keys
 
@@ -33,7 +34,7 @@ MAX_PIXELS = 50_000_000
 
 
 class Predictor:
-    """Trained model that predicts images, alone or in batches.
+    """Trained model that predicts images, one or several at a time.
 
     Call it with a source of images, e.g. ``model("street.jpg")``: see :meth:`__call__`.
 
@@ -87,6 +88,7 @@ class Predictor:
         else:
             cfg = load_config_for(config, checkpoint)
         require_keys(cfg, "model")
+        check_keys(cfg, config or checkpoint)
         if views:
             check_averageable(cfg)
         self.kinds = tuple(kinds or kinds_of(cfg))
@@ -188,7 +190,7 @@ class Predictor:
         """Number of encoder layers of every image; None for the gate's choice or the last exit.
 
         Raises:
-            InputError: The model's encoder has no exits, or not the one that is set.
+            InputError: The model's encoder has no exits, or lacks the exit that is set.
         """
         return self._early_exits().exit
 

@@ -15,6 +15,7 @@ from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 # Some tools measure a box to the last pixel's near edge, some to its far one.
 BOX_TOLERANCE = 1.01
 MAX_CATEGORY_ID, MAX_SEMANTIC_ID = 2**31 - 1, 2**16 - 1
+MAX_SIDE = 10**6  # pixels of an image
 
 
 def missing_keys(
@@ -65,10 +66,18 @@ def image_list_faults(images: Sequence[Mapping], file: str) -> Iterator[Fault]:
         if "file_name" in image:
             yield from path_faults(image["file_name"], file, f"{record}.file_name")
         for key in ("height", "width"):
-            if key in image and not (is_int(image[key]) and image[key] > 0):
+            if key in image and not (is_int(image[key]) and 0 < image[key] <= MAX_SIDE):
                 problem = f"is {excerpt(image[key])}, not a number of pixels"
                 action = "use the image's size, a whole number above 0"
                 yield Fault("image-size-value", file, f"{record}.{key}", problem, action)
+
+
+def size_of(image: Mapping) -> tuple[int, int] | None:
+    """Return height and width of an entry of `images`; None where they are no numbers of pixels."""
+    height, width = image.get("height"), image.get("width")
+    if not is_int(height) or not is_int(width):
+        return None
+    return (height, width) if 0 < min(height, width) <= max(height, width) <= MAX_SIDE else None
 
 
 def is_image_id(value: Any) -> TypeGuard[int | str]:

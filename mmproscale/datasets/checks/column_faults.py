@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from mmproscale.datasets.checks.annotation_faults import BOX_TOLERANCE
+from mmproscale.datasets.checks.annotation_faults import BOX_TOLERANCE, MAX_SIDE
 from mmproscale.datasets.checks.categories import category_faults
 from mmproscale.datasets.formats.panoptic_columns import PanopticColumns
 from mmproscale.datasets.formats.panoptic_png import MAX_ID
@@ -30,7 +30,7 @@ def is_sound(columns: PanopticColumns) -> bool:
 
 
 def _are_images_sound(columns: PanopticColumns) -> bool:
-    sizes = bool((columns.sizes > 0).all())
+    sizes = bool(((columns.sizes > 0) & (columns.sizes <= MAX_SIDE)).all())
     return sizes and _is_unique(columns.image_ids) and _are_plain(columns.image_names)
 
 

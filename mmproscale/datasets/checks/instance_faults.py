@@ -23,6 +23,7 @@ from mmproscale.datasets.checks.annotation_faults import (
     is_image_id,
     missing_keys,
     no_object,
+    size_of,
 )
 from mmproscale.datasets.checks.categories import category_faults
 from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
@@ -89,8 +90,8 @@ def _values(
         yield from category_reference_faults(value, categories, file, field, owner)
     image = images.get(image_id, {}) if is_image_id(image_id) else {}
     # mmdet leaves out empty boxes and masks, and COCO itself has a few of these.
-    if is_int(image.get("width")) and is_int(image.get("height")):
-        width, height = image["width"], image["height"]
+    if size := size_of(image):
+        height, width = size
         if "bbox" in annotation:
             box, field = annotation["bbox"], f"{record}.bbox"
             yield from box_faults(box, width, height, file, field, empty_is_note=True)

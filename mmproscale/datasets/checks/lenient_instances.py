@@ -12,7 +12,12 @@ from typing import Any, NamedTuple, TypeGuard
 
 from pycocotools import mask as mask_utils
 
-from mmproscale.datasets.checks.annotation_faults import BOX_TOLERANCE, first_by_id, is_image_id
+from mmproscale.datasets.checks.annotation_faults import (
+    BOX_TOLERANCE,
+    first_by_id,
+    is_image_id,
+    size_of,
+)
 from mmproscale.datasets.checks.instance_faults import mask_form_faults
 from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 
@@ -65,8 +70,7 @@ def read_leniently(content: dict[str, Any], file: str) -> tuple[dict[str, Any], 
 def _size_of(annotation: Mapping, images: Mapping) -> Size:
     image_id = annotation.get("image_id")
     image = images.get(image_id, {}) if is_image_id(image_id) else {}
-    size = image.get("height"), image.get("width")
-    return size if all(is_int(side) and side > 0 for side in size) else None  # type: ignore
+    return size_of(image)
 
 
 def numbered(annotations: list[dict]) -> list[dict]:

@@ -20,6 +20,7 @@ from mmproscale.datasets.checks.annotation_faults import (
     missing_keys,
     no_object,
     path_faults,
+    size_of,
 )
 from mmproscale.datasets.checks.categories import category_faults
 from mmproscale.datasets.formats.panoptic_png import MAX_ID
@@ -130,9 +131,9 @@ def _segment_values(
         value, field = segment["category_id"], f"{record}.category_id"
         owner = partial(_segment_text, segment, image)
         yield from category_reference_faults(value, categories, file, field, owner)
-    if "bbox" in segment and is_int(image.get("width")) and is_int(image.get("height")):
-        size = image["width"], image["height"]
-        yield from box_faults(segment["bbox"], *size, file, f"{record}.bbox")
+    size = size_of(image)
+    if "bbox" in segment and size is not None:
+        yield from box_faults(segment["bbox"], *size[::-1], file, f"{record}.bbox")
     if "area" in segment:
         yield from area_faults(segment["area"], file, f"{record}.area")
     yield from crowd_faults(segment, file, record)

@@ -8,6 +8,7 @@ stays, and the check of the copy reports it.
 from __future__ import annotations
 
 import json
+import os.path as osp
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from mmproscale.datasets.checks.annotation_faults import (
     first_by_id,
     is_image_id,
     path_faults,
+    size_of,
 )
 from mmproscale.datasets.checks.dataset_check import DatasetFiles
 from mmproscale.datasets.checks.instance_faults import mask_form_faults
@@ -52,9 +54,9 @@ class Context:
 
     def size_of(self, annotation: Entry) -> tuple[int, int] | None:
         """Return height and width of an annotation's image, where they are known."""
-        image = self.images.get(annotation.get("image_id"), {})
-        size = image.get("height"), image.get("width")
-        return size if all(is_int(side) and side > 0 for side in size) else None  # type: ignore
+        image_id = annotation.get("image_id")
+        image = self.images.get(image_id, {}) if is_image_id(image_id) else {}
+        return size_of(image)
 
 
 class Repair(NamedTuple):
@@ -146,15 +148,16 @@ def _file_name(entry: Entry, context: Context) -> Entry:
         return entry
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     tails = ["/".join(parts[start:]) for start in range(len(parts))]
-    found = [tail for tail in tails if (Path(context.files.img) / tail).is_file()]
+    found = [tail for tail in tails if osp.isfile(osp.join(context.files.img, tail))]
     return entry | {"file_name": found[0] if found else "/".join(parts)}
 
 
 def _image_size(entry: Entry, context: Context) -> Entry:
-    if all(is_int(entry.get(key)) and entry[key] > 0 for key in ("height", "width")):
+    name = entry.get("file_name")
+    if size_of(entry) or not isinstance(name, str):
         return entry
-    path = Path(context.files.img) / str(entry.get("file_name", ""))
-    image = decode_image(path.read_bytes()) if path.is_file() else None
+    path = Path(context.files.img) / name
+    image = decode_image(path.read_bytes()) if osp.isfile(path) else None
     return (
         entry
         if image is None
@@ -233,7 +236,8 @@ def _if_different(entry: Entry, values: Entry) -> Entry:
 
 def _of_png(entry: Entry, context: Context) -> Entry:
     """Compute areas and boxes from the PNG, and leave out segments that it lacks."""
-    image, segments = context.images.get(entry.get("image_id"), {}), entry.get("segments_info")
+    image_id, segments = entry.get("image_id"), entry.get("segments_info")
+    image = context.images.get(image_id, {}) if is_image_id(image_id) else {}
     names = image.get("file_name"), entry.get("file_name") or ""
     if not context.files.seg or not isinstance(segments, list):
         return entry

@@ -11,6 +11,7 @@ import binascii
 import io
 import math
 import os
+import os.path as osp
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import partial
@@ -102,10 +103,10 @@ def _read(path: Path) -> LabelmeFile:
     name = content.get("imagePath") if has_data else field(content, "imagePath", str, where)
     # On Windows labelme writes backslashes.
     image = path.parent / str(name or "").replace("\\", "/")
-    image = image if image.is_file() else path.parent / image.name  # it was moved with the file
-    if not image.is_file() and not has_data:
+    image = image if osp.isfile(image) else path.parent / image.name  # it was moved with the file
+    if not osp.isfile(image) and not has_data:
         raise InputError(f"{where}: its imagePath '{name}' does not exist and it has no imageData")
-    return LabelmeFile(path, shapes, stated, image if image.is_file() else None)
+    return LabelmeFile(path, shapes, stated, image if osp.isfile(image) else None)
 
 
 def _kind(shape: dict[str, Any]) -> str:

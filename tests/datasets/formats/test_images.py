@@ -79,7 +79,9 @@ def test_the_systems_reason_is_stated():
     assert fault.kind == "map-unreadable" and "(Permission denied)" in fault.problem
 
 
-@pytest.mark.parametrize(("top", "part"), [(4095, 16), (1882, 16), (1000, 64), (9000, 4), (200, 256)])
+@pytest.mark.parametrize(
+    ("top", "part"), [(4095, 16), (1882, 16), (1000, 64), (9000, 4), (200, 256)]
+)
 def test_16_bits_that_are_hardly_used_are_noted(tmp_path, top, part):
     values = np.full((4, 6), top // 2, np.uint16)
     values[0, 0] = top
@@ -95,7 +97,9 @@ def test_other_dark_images_are_not_noted(tmp_path, top, dtype):
     assert not list(image_faults(str(tmp_path / "a.png"), (4, 6)))
 
 
-@pytest.mark.parametrize(("dtype", "words"), [(np.float32, "32-bit float"), (np.int32, "32-bit whole")])
+@pytest.mark.parametrize(
+    ("dtype", "words"), [(np.float32, "32-bit float"), (np.int32, "32-bit whole")]
+)
 def test_values_that_opencv_can_not_read_are_named(tmp_path, dtype, words):
     Image.fromarray(np.ones((4, 6), dtype)).save(tmp_path / "a.tif")
     faults = list(image_faults(str(tmp_path / "a.tif"), (4, 6)))
