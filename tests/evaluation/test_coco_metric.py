@@ -1,4 +1,4 @@
-"""CocoMetric: the truth itself scores 1.0, whatever ids and optional keys its file has."""
+"""CocoMetric: the truth itself scores 1.0 with any ids, and without optional keys."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What each tool writes, the next ones take: check, config, training, evaluation, prediction."""
+"""Round trips: check, config, training, evaluation and prediction take what each tool writes."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""Values of label maps are those of the file, whatever its bits."""
+"""Values of label maps are those of the file, for any number of bits."""
 
 import io
 import struct
