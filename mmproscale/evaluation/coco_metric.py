@@ -55,5 +55,5 @@ class CocoMetric(StockCocoMetric):
                 "annotated file; tools/predict.py needs none"
             )
         content, _ = read_leniently(content, ann_file)
-        refuse(instance_faults(content, ann_file, need_masks="segm" in self.metrics))
+        refuse(instance_faults(content, ann_file, True, need_masks="segm" in self.metrics))
         return content | {"annotations": numbered(content["annotations"])}

@@ -255,17 +255,21 @@ def pair_endings(files: SplitFiles) -> PairEndings:
             f"images in '{files.img}' end in {', '.join(endings)}: mmsegmentation reads one "
             "ending; convert or move the others"
         )
-    counts = Counter(
+    some = images[:: max(1, len(images) // 8)]  # each of these lists a folder
+    ends = {
         path.name[len(image.stem) :]
-        for image in images
+        for image in some
         for path in _maps_of(image, files.img, files.ann)
-    )
-    ends = [end for end, count in counts.items() if count == len(images)]
-    ends = [end for end in ends if end == ".png"] or ends
-    if len(ends) == 1:
-        return PairEndings(endings[0], ends[0])
-    if ends:
-        listed = ", ".join(ends)
+    }
+    stems = [image.relative_to(files.img).with_suffix("").as_posix() for image in images]
+    present = {path.relative_to(files.ann).as_posix() for path in files.ann.rglob("*")}
+    counts = Counter(end for end in ends for stem in stems if stem + end in present)
+    common = sorted(end for end, count in counts.items() if count == len(images))
+    common = [end for end in common if end == ".png"] or common
+    if len(common) == 1:
+        return PairEndings(endings[0], common[0])
+    if common:
+        listed = ", ".join(common)
         raise InputError(
             f"'{files.ann}' has several maps of each image, which end in {listed}; keep one of each"
         )

@@ -45,7 +45,7 @@ class DatasetFiles:
         name: the dataset's name; empty for the JSON's.
         metainfo: names that a config states, as (key, names): 'classes', 'thing_classes', ...
         things_first: whether the reader puts things first itself; mmdet's reader does not.
-        scored: whether a metric needs every image's panoptic ground truth.
+        scored: whether a metric of ours needs ground truth: of every image if it is panoptic.
         model_classes: the numbers of thing and stuff classes that the config states of its model.
         box_classes: the number of classes that the config states of its detector.
     """

@@ -1,30 +1,13 @@
 """Values of label maps are those of the file, for any number of bits."""
 
 import io
-import struct
-import zlib
 
 import numpy as np
 import pytest
+from helpers.few_bits import few_bits_png
 from PIL import Image
 
 from mmproscale.datasets.formats.label_values import label_values
-
-
-def png(values, bits: int, palette: bool = False) -> bytes:
-    """Write a PNG of 1, 2, 4 or 8 bits, which Pillow itself does not write."""
-    rows = [
-        b"\0" + np.packbits([int(b) for v in row for b in format(v, f"0{bits}b")]).tobytes()
-        for row in values
-    ]
-    head = struct.pack(">2I5B", len(values[0]), len(values), bits, 3 if palette else 0, 0, 0, 0)
-    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b"")]
-    if palette:
-        parts.insert(1, (b"PLTE", bytes(3 * 2**bits)))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in parts
-    )
 
 
 @pytest.mark.parametrize("palette", [False, True])
@@ -32,7 +15,7 @@ def png(values, bits: int, palette: bool = False) -> bytes:
 def test_values_of_few_bits_are_not_stretched(bits, palette):
     top = 2**bits - 1
     values = [[0, 1, top, top // 2] * 2, [top] * 8]
-    found = label_values(png(values, bits, palette))
+    found = label_values(few_bits_png(values, bits, palette))
     assert found.dtype == np.uint8 and found.tolist() == values
 
 
