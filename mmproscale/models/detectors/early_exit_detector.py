@@ -113,12 +113,12 @@ class EarlyExitDetector(EarlyExits, BatchIndependent, EarlyExitModel, DetectionT
             inputs: Arguments of mmdet's method.
         """
         decoded = super().forward_decoder(**inputs)
-        config = self.bbox_head.test_cfg
-        if config and "max_per_img" in config:
-            self._most_results = getattr(self, "_most_results", config["max_per_img"])
-            classes = self.bbox_head.num_classes if self.bbox_head.loss_cls.use_sigmoid else 1
+        stated, head = self.test_cfg, self.bbox_head
+        if stated and "max_per_img" in stated:
+            classes = head.num_classes if head.loss_cls.use_sigmoid else 1
             candidates = decoded["hidden_states"][-1].shape[1] * classes
-            config["max_per_img"] = min(self._most_results, candidates)
+            head.test_cfg = copy.copy(stated)
+            head.test_cfg["max_per_img"] = min(stated["max_per_img"], candidates)
         return decoded
 
     def results_of(self, decoded: Inputs, batch_data_samples: Samples) -> Sequence[Any]:
