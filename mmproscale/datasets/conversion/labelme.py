@@ -6,10 +6,7 @@ and the same ``group_id`` are one segment. As in labelme, labels that begin with
 and ``_background_``, are void: they erase the shapes that come before them in the file.
 """
 
-import base64
-import binascii
 import io
-import math
 import os
 import os.path as osp
 from collections.abc import Sequence, Set
@@ -22,24 +19,22 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle_tools
 
-from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage, each
-from mmproscale.datasets.conversion.painting import (
-    Region,
-    is_coordinate,
-    paint,
-    polygons_to_rle,
+from mmproscale.datasets.conversion.labelme_shapes import (
+    WITHOUT_AREA,
+    embedded_bytes,
+    kind_of,
+    shape_rle,
 )
+from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage, each
+from mmproscale.datasets.conversion.painting import Region, paint
 from mmproscale.datasets.conversion.source_files import field, image_size, with_colors
 from mmproscale.datasets.conversion.summary import Counts, few
 from mmproscale.datasets.formats.coco_json import read_json
 from mmproscale.datasets.formats.images import decode_image, size_faults
 from mmproscale.errors import InputError
-from mmproscale.utils.faults import excerpt, is_int, refuse
+from mmproscale.utils.faults import is_int, refuse
 from mmproscale.utils.image_inputs import image_ids, visible
 
-POLYGONS = frozenset({"polygon", "rotation", "oriented_rectangle", "quadrilateral"})
-FEWEST_POINTS = {"rectangle": 2, "circle": 2, "mask": 2} | dict.fromkeys(POLYGONS, 3)
-WITHOUT_AREA = frozenset({"line", "linestrip", "point", "points"})
 SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 
 
@@ -62,14 +57,14 @@ class LabelmeFile:
     def where(self, index: int) -> str:
         """Return the place of a shape, for messages."""
         shape = self.shapes[index]
-        return f"labelme file '{self.path}', {_kind(shape)} '{shape['label']}' (shape {index})"
+        return f"labelme file '{self.path}', {kind_of(shape)} '{shape['label']}' (shape {index})"
 
     def labels(self) -> set[str]:
         """Return the labels that may become classes."""
         return {
             shape["label"]
             for shape in self.shapes
-            if not _is_void(shape["label"]) and _kind(shape) not in WITHOUT_AREA
+            if not _is_void(shape["label"]) and kind_of(shape) not in WITHOUT_AREA
         }
 
 
@@ -107,10 +102,6 @@ def _read(path: Path) -> LabelmeFile:
     if not osp.isfile(image) and not has_data:
         raise InputError(f"{where}: its imagePath '{name}' does not exist and it has no imageData")
     return LabelmeFile(path, shapes, stated, image if osp.isfile(image) else None)
-
-
-def _kind(shape: dict[str, Any]) -> str:
-    return shape.get("shape_type") or "polygon"
 
 
 def _is_void(label: str) -> bool:
@@ -213,7 +204,7 @@ def _picture(file: LabelmeFile) -> tuple[Path | bytes, str, tuple[int, int]]:
             return file.image, file.image.suffix, on_disk.shape[:2]
     where, content = f"labelme file '{file.path}': imageData", read_json(file.path, "its name")
     if isinstance(content.get("imageData"), str):
-        data = _embedded_bytes(content["imageData"], where)
+        data = embedded_bytes(content["imageData"], where)
         embedded = decode_image(data)
         if embedded is None:
             raise InputError(f"{where} is not a readable image")
@@ -244,7 +235,8 @@ def _regions(
 
     Shapes of one group are one region.
     """
-    masks = each(partial(_shape_rle, file, height=height, width=width), range(len(file.shapes)))
+    places = [(shape, file.where(index)) for index, shape in enumerate(file.shapes)]
+    masks = each(lambda place: shape_rle(*place, height, width), places)
     left_out = [(m, file.where(i)) for i, m in enumerate(masks) if isinstance(m, str)]
     void = rle_tools.encode(np.zeros((height, width), np.uint8, order="F"))
     parts: dict[Any, list[tuple[dict, str]]] = {}
@@ -275,83 +267,3 @@ def _without(mask: dict[str, Any], void: dict[str, Any]) -> dict[str, Any]:
         return mask
     kept = rle_tools.decode(mask) & (1 - rle_tools.decode(void))
     return rle_tools.encode(np.asfortranarray(kept))
-
-
-def _shape_rle(file: LabelmeFile, index: int, height: int, width: int) -> dict[str, Any] | str:
-    """Return COCO's run-length code of a shape's mask, or the reason why it has no pixel."""
-    shape, where = file.shapes[index], file.where(index)
-    kind = _kind(shape)
-    if kind in WITHOUT_AREA:
-        return "points and lines"
-    points = field(shape, "points", list, where)
-    if not all(isinstance(point, list) and len(point) == 2 for point in points):
-        raise InputError(f"{where}: 'points' is not a list of pairs x, y")
-    values = [value for point in points for value in point]
-    if not all(map(is_coordinate, values)):
-        raise InputError(f"{where}: 'points' is {excerpt(points)}, not numbers of pixels")
-    if kind not in FEWEST_POINTS:
-        raise InputError(f"{where}: unknown type {kind!r}; known: {', '.join(FEWEST_POINTS)}")
-    if len(points) < FEWEST_POINTS[kind]:
-        return "of too few points"
-    if kind in ("circle", "mask") and len(points) != 2:
-        raise InputError(f"{where}: 'points' is {excerpt(points)}, expected two pairs of numbers")
-    if kind == "mask":
-        mask = rle_tools.encode(np.asfortranarray(_mask(shape, points, height, width, where)))
-        return mask if rle_tools.area(mask) else "of no area"
-    if kind == "rectangle" and len(points) == 2:
-        values = _corners(*points)
-    elif kind == "circle":
-        values = _circle(*points)
-    mask = polygons_to_rle([values], height, width, where)
-    if rle_tools.area(mask):
-        return mask
-    xs, ys = values[::2], values[1::2]
-    is_inside = max(xs) > 0 and max(ys) > 0 and min(xs) < width and min(ys) < height
-    return "of no area" if is_inside else "outside the image"
-
-
-def _corners(one: list[float], other: list[float]) -> list[float]:
-    return [one[0], one[1], other[0], one[1], other[0], other[1], one[0], other[1]]
-
-
-def _circle(center: list[float], edge: list[float]) -> list[float]:
-    """Return a polygon around a circle; its sides are about a pixel long."""
-    radius = math.dist(center, edge)
-    count = min(max(16, int(2 * np.pi * radius)), 10_000)
-    angles = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    rim = np.stack([center[0] + radius * np.cos(angles), center[1] + radius * np.sin(angles)], 1)
-    return rim.ravel().tolist()
-
-
-def _mask(
-    shape: dict[str, Any], points: list[list[float]], height: int, width: int, where: str
-) -> np.ndarray:
-    """Return a mask, (H, W) uint8; the file stores it for a box, whose corners are included."""
-    place = f"{where}: 'mask'"
-    crop = _pixels(_embedded_bytes(field(shape, "mask", str, where), place), place) > 0
-    (left, top), (right, bottom) = ([int(v) for v in point] for point in points)
-    inside = min(left, top) >= 0 and right < width and bottom < height
-    if not inside or crop.shape != (bottom - top + 1, right - left + 1):
-        raise InputError(
-            f"{where}: its mask of {'x'.join(map(str, crop.shape[::-1]))} pixels does not fit the "
-            f"box {points} of an image of {width}x{height}"
-        )
-    mask = np.zeros((height, width), np.uint8)
-    mask[top : bottom + 1, left : right + 1] = crop
-    return mask
-
-
-def _embedded_bytes(text: str, where: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise InputError(f"{where} is not base64") from None
-
-
-def _pixels(data: bytes, where: str) -> np.ndarray:
-    """Decode an embedded image: (H, W) or (H, W, channels)."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image)
-    except (OSError, SyntaxError):
-        raise InputError(f"{where} is not a readable image") from None

@@ -201,20 +201,6 @@ def test_a_void_shape_erases_the_shapes_before_it(folder, run_tool, shapes, expe
     assert "none left no pixel" in out
 
 
-@pytest.mark.parametrize("kind", ["polygon", "rectangle", "rotation", "oriented_rectangle"])
-def test_rectangles_have_two_or_four_points(folder, run_tool, kind):
-    write(folder, "1", [box("cat", 3, 2, 13, 9, kind)], "photos/1.jpg")
-    assert convert(run_tool, folder, "--things", "cat")[0] == 0
-    assert areas(folder) == dict(cat=70, void=ALL - 70)
-
-
-def test_a_turned_rectangle_is_a_polygon(folder, run_tool):
-    turned = shape("cat", [[10, 2], [18, 10], [10, 18], [2, 10]], "rotation", direction=0.8)
-    write(folder, "1", [turned], "photos/1.jpg")
-    assert convert(run_tool, folder, "--things", "cat")[0] == 0
-    assert areas(folder)["cat"] == pytest.approx(128, rel=0.15)
-
-
 def test_shapes_that_leave_no_pixel_are_counted_with_the_reason(folder, run_tool):
     lost = [
         shape("cat", [[1, 2], [3, 4]]),
