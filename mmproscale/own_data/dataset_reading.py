@@ -19,10 +19,9 @@ from mmproscale.own_data.dataset_facts import (
     annotated_images,
     check_coco_files,
     coco_facts,
-    read_maps,
-    semantic_facts,
 )
 from mmproscale.own_data.layouts import SEMANTIC, PairEndings, SplitFiles
+from mmproscale.own_data.semantic_facts import read_maps, semantic_facts
 from mmproscale.utils.text_files import read_text
 
 ShowProgress = Callable[[str, int, int], None]
