@@ -1,0 +1,138 @@
+"""Description that an exported file carries: classes, sizes, and the settings of its model."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmproscale.errors import InputError
+from mmproscale.version import __version__
+
+PREFIX = "mmproscale."
+SUFFIXES = (".onnx", ".xml")
+EXTRA = "export"
+"""Extra of this package that installs what export and exported files need."""
+
+
+def is_exported(name: object) -> bool:
+    """Return True for the path of a file that ONNX Runtime or OpenVINO runs."""
+    return isinstance(name, (str, Path)) and Path(name).suffix in SUFFIXES
+
+
+@dataclass(frozen=True)
+class ExportInfo:
+    """Description of an exported graph.
+
+    Args:
+        config: Name of the model's config.
+        kind: ``'panoptic'``, ``'semantic'``, ``'instance'`` or ``'boxes'``.
+        precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``.
+        fused: True if the graph's outputs are results, False for logits.
+        photos: True if the graph resizes and normalises, and takes RGB photos (B, H, W, 3) uint8;
+            False for normalised and padded images (B, 3, H, W).
+        categories: In the order of labels, each with ``id``, ``name``, ``isthing``.
+        settings: Model, test pipeline and scope of the config, as a Python literal.
+        exits: Exits among which the graph's gate chooses; empty for a whole model.
+        frame: (H, W) of the padded image and of the image in it, with ``photos``.
+    """
+
+    config: str
+    kind: str
+    precision: str
+    fused: bool
+    photos: bool
+    categories: list[dict[str, Any]]
+    settings: str = field(repr=False)
+    exits: tuple[int, ...] = ()
+    frame: tuple[tuple[int, int], ...] = ()
+
+    def to_strings(self) -> dict[str, str]:
+        """Return texts by key, for a file's metadata; JSON except for ``settings``."""
+        parts = asdict(self) | {"version": __version__}
+        texts = {key: value for key, value in parts.items() if isinstance(value, str)}
+        others = {key: json.dumps(value) for key, value in parts.items() if key not in texts}
+        return {PREFIX + key: text for key, text in (texts | others).items()}
+
+    @classmethod
+    def from_strings(cls, metadata: Mapping[str, str], path: str | Path) -> ExportInfo:
+        """Read the metadata of a file.
+
+        Raises:
+            InputError: The file was not written by this package, or by a version that differs.
+        """
+        try:
+            parts = {name: metadata[PREFIX + name] for name in cls.__dataclass_fields__}
+            texts = ("config", "kind", "precision", "settings")
+            values: dict[str, Any] = {
+                name: text if name in texts else json.loads(text) for name, text in parts.items()
+            }
+            ast.literal_eval(values["settings"])
+        except (KeyError, ValueError, SyntaxError) as error:
+            raise InputError(
+                f"{path} is not a file of `mmproscale export`, or of another version than "
+                f"{__version__} (its metadata has no valid {error}): export the model again"
+            ) from error
+        values["exits"] = tuple(values["exits"])
+        values["frame"] = tuple(tuple(size) for size in values["frame"])
+        return cls(**values)
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """Return the keys of :meth:`to_strings` that a file must have."""
+        return [PREFIX + name for name in cls.__dataclass_fields__]
+
+    def model_config(self) -> Config:
+        """Return a config with the model, its test pipeline and scope."""
+        return Config(ast.literal_eval(self.settings))
+
+
+def settings_of(config: Config, photos: bool) -> str:
+    """Return the settings of an exported model, as a Python literal.
+
+    Args:
+        config: The model's config.
+        photos: As in :class:`ExportInfo`; then nothing is left to the test pipeline and the
+            preprocessor but to put images together.
+
+    Raises:
+        InputError: The config has values that are not plain.
+    """
+    from mmdet.utils import get_test_pipeline_cfg
+
+    steps = [_plain(step) for step in get_test_pipeline_cfg(config)]
+    model = _plain(config.model)
+    if photos:
+        steps = [steps[0], steps[-1]]
+        kind = model["data_preprocessor"]["type"]
+        model["data_preprocessor"] = {"type": kind, "bgr_to_rgb": True}
+    for name in ("train_cfg", "init_cfg"):
+        model.pop(name, None)
+    parts = {
+        "model": model,
+        "default_scope": config.get("default_scope", "mmdet"),
+        "test_dataloader": {"dataset": {"pipeline": steps}},
+    }
+    text = repr(parts)
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError) as error:
+        raise InputError(
+            f"config {config.filename}: its model or test pipeline has values that are not plain "
+            "numbers, texts, lists or dicts, which an exported file can't hold: write them plainly"
+        ) from error
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """Return dicts of mmengine as plain dicts."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    return value
