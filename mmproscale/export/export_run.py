@@ -14,18 +14,10 @@ from torch import Tensor, nn
 from mmproscale.errors import InputError
 from mmproscale.export.formats import SUFFIXES, check_choice, free_axes, trace, write
 from mmproscale.export.fused import Preprocessing, Whole, fusion_of
-from mmproscale.export.graph import (
-    BoxGraph,
-    ExitGraph,
-    GateGraph,
-    Graph,
-    early_exits,
-    graph_of,
-    traceable,
-)
+from mmproscale.export.graph import ExitGraph, GateGraph, early_exits, graph_of, traceable
 from mmproscale.inference.export_info import ExportInfo, settings_of
 from mmproscale.inference.exported_model import exit_path
-from mmproscale.inference.image_sources import InputImage
+from mmproscale.inference.image_sources import InputImage, read_image
 from mmproscale.inference.predictor import Predictor
 from mmproscale.models.fusion.image_frame import ImageFrame
 
@@ -95,11 +87,13 @@ def export(predictor: Predictor, out: Path, options: ExportOptions) -> list[Path
             "--size H W, or force an exit by --cfg-options"
         )
     frame = _frame(predictor, options)
-    before = Preprocessing(predictor.model.data_preprocessor, frame) if options.preprocessing else None
+    before = (
+        Preprocessing(predictor.model.data_preprocessor, frame) if options.preprocessing else None
+    )
     fused_frame = None if options.dynamic else frame
     after = fusion_of(predictor.model, predictor.kinds[0], fused_frame) if options.fusion else None
     info = _info(predictor, options, frame)
-    images = _example(options, frame)
+    images = _example(options, frame, free_batch=options.dynamic or gated)
     step = _step(predictor.model)
     with traceable(predictor.model, options.plugin):
         if not gated:
@@ -162,6 +156,17 @@ def _frame(predictor: Predictor, options: ExportOptions) -> ImageFrame:
     return ImageFrame(options.size, options.size, options.size)
 
 
+def size_after_pipeline(
+    predictor: Predictor, options: ExportOptions, images: Sequence[InputImage]
+) -> ExportOptions:
+    """Return the options with the size of the first image, if they name none and need one."""
+    if options.dynamic or options.size is not None or not images:
+        return options
+    photo = read_image(images[0]).shape[:2]
+    size = photo if options.preprocessing else frame_of_photo(predictor, photo).padded
+    return replace(options, size=(size[0], size[1]))
+
+
 def frame_of_photo(predictor: Predictor, size: Size) -> ImageFrame:
     """Return the sizes that a photo of a size (H, W) has after the test pipeline and padding."""
     item = predictor.prepare(InputImage("photo", pixels=np.zeros((*size, 3), np.uint8)))
@@ -171,8 +176,8 @@ def frame_of_photo(predictor: Predictor, size: Size) -> ImageFrame:
     return ImageFrame((padded[0], padded[1]), (image[0], image[1]), size)
 
 
-def _example(options: ExportOptions, frame: ImageFrame) -> Tensor:
-    batch = 2 if options.dynamic else options.batch
+def _example(options: ExportOptions, frame: ImageFrame, free_batch: bool) -> Tensor:
+    batch = 2 if free_batch else options.batch
     generator = torch.Generator().manual_seed(0)
     if options.preprocessing:
         shape = (batch, *frame.output, 3)
@@ -200,6 +205,3 @@ def _info(predictor: Predictor, options: ExportOptions, frame: ImageFrame) -> Ex
         settings=settings_of(predictor.config, options.preprocessing),
         frame=(frame.padded, frame.image) if options.preprocessing else (),
     )
-
-
-__all__ = ["BoxGraph", "ExportOptions", "Graph", "check_out", "export", "frame_of_photo"]

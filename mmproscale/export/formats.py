@@ -56,7 +56,9 @@ def check_choice(format: str, precision: str, plugin: bool) -> None:
         )
     if plugin and (format != "onnx" or precision != "fp32"):
         raise InputError("--msda plugin is for TensorRT: give --format onnx --precision fp32")
-    for package in {"onnx": ("onnxscript",), "openvino": ("onnxscript", "openvino")}.get(format, ()):
+    for package in {"onnx": ("onnxscript",), "openvino": ("onnxscript", "openvino")}.get(
+        format, ()
+    ):
         needs(package)
 
 
@@ -244,7 +246,9 @@ def _write_openvino(model: Any, out: Path, metadata: Mapping[str, str], precisio
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the exporter, which prints a line for each pass."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    loggers = [
+        logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+    ]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:

@@ -33,7 +33,9 @@ class Preprocessing(nn.Module):
         super().__init__()
         self.frame = frame
         self.keeps_rgb = preprocessor._channel_conversion  # the pipeline reads BGR
-        self.pad_value = float(getattr(preprocessor, "pad_value", getattr(preprocessor, "pad_val", 0)))
+        self.pad_value = float(
+            getattr(preprocessor, "pad_value", getattr(preprocessor, "pad_val", 0))
+        )
         normalises = getattr(preprocessor, "_enable_normalize", True)
         zeros, ones = torch.zeros(3, 1, 1), torch.ones(3, 1, 1)
         self.register_buffer("mean", preprocessor.mean.float() if normalises else zeros)
@@ -207,7 +209,9 @@ class BoxFusion(Fusion):
         height, width = size if self.frame is None else self.frame.output
         corners = bbox_cxcywh_to_xyxy(boxes.gather(1, queries[..., None].expand(-1, -1, 4)))
         x, y = (corners[..., side::2].clamp(0, 1) for side in (0, 1))
-        pixels = torch.stack([x[..., 0] * width, y[..., 0] * height, x[..., 1] * width, y[..., 1] * height], -1)
+        pixels = torch.stack(
+            [x[..., 0] * width, y[..., 0] * height, x[..., 1] * width, y[..., 1] * height], -1
+        )
         return pixels, scores, labels.int()
 
 

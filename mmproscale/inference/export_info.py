@@ -16,6 +16,8 @@ from mmproscale.version import __version__
 
 PREFIX = "mmproscale."
 SUFFIXES = (".onnx", ".xml")
+"""Files that a predictor opens by name; not .pt2, in which PyTorch evaluates expressions."""
+
 EXTRA = "export"
 """Extra of this package that installs what export and exported files need."""
 
@@ -83,7 +85,7 @@ class ExportInfo:
         return cls(**values)
 
     @classmethod
-    def keys(cls) -> list[str]:
+    def metadata_keys(cls) -> list[str]:
         """Return the keys of :meth:`to_strings` that a file must have."""
         return [PREFIX + name for name in cls.__dataclass_fields__]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,8 @@ class ExportedFile:
     """File of ``mmproscale export``: call it with a batch of images.
 
     Args:
-        path: The ``.onnx`` file, or OpenVINO's ``.xml``.
+        path: The ``.onnx`` file, OpenVINO's ``.xml``, or torch.export's ``.pt2``; the latter only
+            from a source that you trust, since PyTorch evaluates expressions in it.
         device: ``cpu`` or ``cuda``; the latter needs ONNX Runtime's build for it.
 
     Raises:
@@ -54,6 +56,11 @@ class ExportedFile:
         self._session = _SESSIONS[self.path.suffix](self.path, device)
         self.info = ExportInfo.from_strings(self._session.metadata, path)
 
+    @property
+    def batch(self) -> int | None:
+        """Number of images that the file takes at once; None if it is free."""
+        return self._session.shapes[0][0]
+
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs for inputs with the same batch size.
 
@@ -63,7 +70,7 @@ class ExportedFile:
             InputError: The file can't take this size or batch.
         """
         self._check(inputs[0].shape)
-        step = self._session.shapes[0][0] or len(inputs[0])
+        step = self.batch or len(inputs[0])
         parts = []
         for start in range(0, len(inputs[0]), step):
             arrays = [tensor[start : start + step].cpu().numpy() for tensor in inputs]
@@ -130,7 +137,7 @@ def _open_openvino(path: Path, device: str) -> Session:
     if device != "cpu":
         raise InputError(f"device '{device}': OpenVINO files run on the CPU here, so use cpu")
     model = _opened(path, lambda: openvino.Core().read_model(path))
-    places = {key: ["mmproscale", key] for key in ExportInfo.keys()}
+    places = {key: ["mmproscale", key] for key in ExportInfo.metadata_keys()}
     metadata = {
         key: model.get_rt_info(place).astype(str)
         for key, place in places.items()
@@ -146,6 +153,22 @@ def _open_openvino(path: Path, device: str) -> Session:
     return Session(metadata, shapes, lambda *arrays: [*compiled(list(arrays)).values()])
 
 
+def _open_torch(path: Path, device: str) -> Session:
+    extra = {"mmproscale.json": ""}
+    program = _opened(path, lambda: torch.export.load(path, extra_files=extra))
+    module = program.module()
+    shapes = [
+        tuple(size if isinstance(size, int) else None for size in node.meta["val"].shape)
+        for node in program.graph.nodes
+        if node.name in program.graph_signature.user_inputs
+    ]
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        return [out.numpy() for out in module(*map(torch.from_numpy, arrays))]
+
+    return Session(json.loads(extra["mmproscale.json"]), shapes, run)
+
+
 def _opened(path: Path, open_file: Callable[[], Any]) -> Any:
     try:
         return open_file()
@@ -157,4 +180,5 @@ def _opened(path: Path, open_file: Callable[[], Any]) -> Any:
 _SESSIONS: dict[str, Callable[[Path, str], Session]] = {
     ".onnx": _open_onnx,
     ".xml": _open_openvino,
+    ".pt2": _open_torch,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -96,10 +97,11 @@ def exported_model(file: ExportedFile, config: Any, device: str) -> nn.Module:
     """
     init_default_scope(config.default_scope)
     with torch.device("meta"):
-        model = MODELS.build(config.model)
+        model = MODELS.build(copy.deepcopy(config.model))  # mmdet changes it
     model.data_preprocessor = MODELS.build(config.model.data_preprocessor)
     part = next((part for part in model.modules() if isinstance(part, EarlyExits)), None)
     network = Network(file, part, device)
+    model.network = network
     model.extract_feat = lambda images: images
     if file.info.fused:
         give = {"boxes": _boxes, "panoptic": _panoptic, "semantic": _semantic}
@@ -157,9 +159,7 @@ def _semantic(sample: Any, labels: Tensor) -> None:
     sample.pred_sem_seg = PixelData(sem_seg=_original(labels, sample)[None].long())
 
 
-def _instances(
-    sample: Any, boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor
-) -> None:
+def _instances(sample: Any, boxes: Tensor, scores: Tensor, labels: Tensor, masks: Tensor) -> None:
     kept = scores > 0
     _boxes(sample, boxes[kept], scores[kept], labels[kept])
     sample.pred_instances.masks = _original(masks[kept].byte(), sample).bool()

@@ -74,7 +74,7 @@ class Predictor:
 
     def __init__(
         self,
-        config: str | Path | Config | None,
+        config: str | Path | Config | ExportedFile | None,
         checkpoint: str | Path | None = None,
         device: str | None = None,
         kinds: Sequence[str] | None = None,
@@ -86,8 +86,8 @@ class Predictor:
     ) -> None:
         self.tiling = None if tile is None else Tiling(tile, overlap)
         self.least_score, self.max_pixels = least_score, max_pixels
-        if checkpoint is None and is_exported(config):
-            self._open(Path(config), device, kinds, views)  # type: ignore[arg-type]
+        if isinstance(config, ExportedFile) or (checkpoint is None and is_exported(config)):
+            self._open(config, device, kinds, views)
         else:
             self._build(config, checkpoint, device, kinds, views)
         steps = image_pipeline(self.config)
@@ -114,21 +114,22 @@ class Predictor:
         require_keys(cfg, "model")
         self._take_kinds(cfg, kinds, views)
         init_default_scope(cfg.get("default_scope", "mmdet"))
-        self.model = MODELS.build(cfg.model)
+        self.model = MODELS.build(copy.deepcopy(cfg.model))  # mmdet's detectors change it
         meta = load_model_weights(self.model, checkpoint, cfg).get("meta") or {}
         self.model.to(self.device).eval()
         self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
 
     def _open(
         self,
-        path: Path,
+        file: Any,
         device: str | None,
         kinds: Sequence[str] | None,
         views: ImageViews | None,
     ) -> None:
         """Open an exported file, whose model preprocesses and fuses on the CPU."""
         self.device = torch.device("cpu")
-        file = ExportedFile(path, device or "cpu")
+        if not isinstance(file, ExportedFile):
+            file = ExportedFile(file, device or "cpu")
         check_use(file, kinds, averaged=views is not None)
         cfg = file.info.model_config()
         self._take_kinds(cfg, kinds or (file.info.kind,), views)

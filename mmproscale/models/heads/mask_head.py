@@ -165,7 +165,9 @@ class MaskHead(Mask2FormerHead):
             with_cp: Compute the parts of each exit again in the backward pass, which saves memory.
         """
         run = partial(checkpoint, self._predict, use_reentrant=False) if with_cp else self._predict
-        for exit_, encoded in zip(exits, self.pixel_decoder.encode(feats, exits, with_cp), strict=True):
+        for exit_, encoded in zip(
+            exits, self.pixel_decoder.encode(feats, exits, with_cp), strict=True
+        ):
             yield exit_, run(encoded, project_queries)
 
     def _losses_at(
