@@ -1,7 +1,7 @@
 """Models as pure functions of tensors, which torch.export can trace.
 
-A graph goes around mmengine's ``forward``: backbone -> pixel decoder -> head, or backbone -> neck ->
-transformer -> head. Outputs have the names that an exported file gives them.
+A graph goes around mmengine's ``forward``: backbone -> pixel decoder -> head, or backbone -> neck
+-> transformer -> head. Outputs have the names that an exported file gives them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import ImagePrediction, ImageScorer, LabelledMap
 from mmproscale.evaluation.panoptic_quality import panoptic_quality
-from mmproscale.export.graph import early_exits, graph_of
+from mmproscale.export.graph import early_exits, graph_of, traceable
 from mmproscale.inference.image_sources import InputImage, read_image
 from mmproscale.inference.predictor import Predictor
 from mmproscale.inference.results import Instances, Result
@@ -81,7 +81,8 @@ def prove(
             refused, reason = refused + 1, str(error)
     if not figures.equal:
         raise InputError(f"there is no proof, since the file takes none of the images: {reason}")
-    return _report(figures, refused, truth)
+    compared = "pixels" if {"panoptic", "semantic"} & {*exported.kinds} else "boxes"
+    return _report(figures, refused, truth, compared)
 
 
 def write_proof(out: Path, report: Mapping[str, Any]) -> Path:
@@ -199,7 +200,6 @@ def _compare(
         figures.counts = found if figures.counts is None else figures.counts + found
 
 
-@torch.no_grad()
 def _outputs(
     predictor: Predictor, exported: Predictor, image: InputImage
 ) -> list[tuple[str, Tensor, Tensor]]:
@@ -212,7 +212,8 @@ def _outputs(
         return []
     theirs, _ = network(_inputs(exported, image).repeat(network.file.batch or 1, 1, 1, 1))
     graph = graph_of(predictor.model).eval()
-    ours = _whole(graph, _inputs(predictor, image))
+    with traceable(predictor.model):
+        ours = _whole(graph, _inputs(predictor, image))
     return list(zip(graph.outputs, ours, (part[:1] for part in theirs), strict=True))
 
 
@@ -254,7 +255,9 @@ def _equal_boxes(ours: Instances, theirs: Instances) -> float:
     return float((near & same).any(1).mean())
 
 
-def _report(figures: Figures, refused: int, truth: GroundTruth | None) -> dict[str, Any]:
+def _report(
+    figures: Figures, refused: int, truth: GroundTruth | None, compared: str
+) -> dict[str, Any]:
     pq = None
     if figures.counts is not None and truth is not None:
         both = [panoptic_quality(counts, truth.categories) for counts in figures.counts]
@@ -266,7 +269,7 @@ def _report(figures: Figures, refused: int, truth: GroundTruth | None) -> dict[s
         "refused": refused,
         "difference": {name: max(values) for name, values in figures.differences.items()},
         "flipped_mask_logits": max(figures.flipped) if figures.flipped else None,
-        "compared": "pixels" if not figures.differences or figures.flipped else "boxes",
+        "compared": compared,
         "equal": statistics.fmean(figures.equal),
         "least_equal": min(figures.equal),
         "pq": pq,

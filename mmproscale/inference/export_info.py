@@ -18,6 +18,9 @@ PREFIX = "mmproscale."
 SUFFIXES = (".onnx", ".xml")
 """Files that a predictor opens by name; not .pt2, in which PyTorch evaluates expressions."""
 
+SCOPES = ("", "mmengine", "mmcv", "mmdet", "mmseg", "mmproscale", "mmpretrain")
+"""Scopes of the types in a file's settings."""
+
 EXTRA = "export"
 """Extra of this package that installs what export and exported files need."""
 
@@ -25,6 +28,10 @@ EXTRA = "export"
 def is_exported(name: object) -> bool:
     """Return True for the path of a file that ONNX Runtime or OpenVINO runs."""
     return isinstance(name, (str, Path)) and Path(name).suffix in SUFFIXES
+
+
+UNUSED = ("train_cfg", "init_cfg", "pretrained")
+"""Keys of a model's config that an exported file leaves out."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +96,63 @@ class ExportInfo:
         """Return the keys of :meth:`to_strings` that a file must have."""
         return [PREFIX + name for name in cls.__dataclass_fields__]
 
-    def model_config(self) -> Config:
-        """Return a config with the model, its test pipeline and scope."""
-        return Config(ast.literal_eval(self.settings))
+    def model_config(self, path: str | Path) -> Config:
+        """Return a config with the model, its test pipeline and scope.
+
+        Args:
+            path: The file, for messages.
+
+        Raises:
+            InputError: The settings name a type that is not registered.
+        """
+        settings = ast.literal_eval(self.settings)
+        check_types(settings, registered_names(), path)
+        return Config(settings)
+
+
+def check_types(settings: Any, names: set[str], path: str | Path) -> None:
+    """Check that a file's settings name registered types only, since mmengine imports others.
+
+    Args:
+        settings: Settings, or a part of them.
+        names: Registered names, without scope.
+        path: The file, for the message.
+
+    Raises:
+        InputError: A type is not a registered name.
+    """
+    if isinstance(settings, Mapping):
+        found = settings.get("type", "")
+        scope, _, name = str(found).rpartition(".")
+        if found and (not isinstance(found, str) or scope not in SCOPES or name not in names):
+            raise InputError(
+                f"{path} has settings with the unknown type {found!r}: export the model again"
+            )
+    if isinstance(settings, (Mapping, list, tuple)):
+        parts = settings.values() if isinstance(settings, Mapping) else settings
+        for part in parts:
+            check_types(part, names, path)
+
+
+def registered_names() -> set[str]:
+    """Return the names of models, their parts and transforms that are registered here."""
+    import mmseg.datasets
+    import mmseg.models  # noqa: F401
+    from mmengine.registry import MODELS, TASK_UTILS, TRANSFORMS
+
+    from mmproscale.models.encoders.schedule import SCHEDULES
+    from mmproscale.registry import MODELS as OURS
+    from mmproscale.registry import TRANSFORMS as OUR_TRANSFORMS
+
+    for registry in (OURS, OUR_TRANSFORMS):
+        registry.import_from_location()
+    names = {*SCHEDULES}
+    waiting = [MODELS, TASK_UTILS, TRANSFORMS]
+    while waiting:
+        registry = waiting.pop()
+        names |= registry.module_dict.keys()
+        waiting += registry.children.values()
+    return names
 
 
 def settings_of(config: Config, photos: bool) -> str:
@@ -107,14 +168,12 @@ def settings_of(config: Config, photos: bool) -> str:
     """
     from mmdet.utils import get_test_pipeline_cfg
 
-    steps = [_plain(step) for step in get_test_pipeline_cfg(config)]
+    steps = [_plain(step) for step in get_test_pipeline_cfg(config) if not _loads_truth(step)]
     model = _plain(config.model)
     if photos:
         steps = [steps[0], steps[-1]]
         kind = model["data_preprocessor"]["type"]
         model["data_preprocessor"] = {"type": kind, "bgr_to_rgb": True}
-    for name in ("train_cfg", "init_cfg"):
-        model.pop(name, None)
     parts = {
         "model": model,
         "default_scope": config.get("default_scope", "mmdet"),
@@ -131,10 +190,15 @@ def settings_of(config: Config, photos: bool) -> str:
     return text
 
 
+def _loads_truth(step: Mapping[str, Any]) -> bool:
+    name = str(step["type"]).rpartition(".")[2]
+    return name.startswith("Load") and not name.startswith("LoadImage")
+
+
 def _plain(value: Any) -> Any:
-    """Return dicts of mmengine as plain dicts."""
+    """Return dicts of mmengine as plain dicts, without what only training reads."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {k: _plain(item) for k, item in value.items() if k not in UNUSED}
     if isinstance(value, (list, tuple)):
         return type(value)(_plain(item) for item in value)
     return value

@@ -131,7 +131,7 @@ class Predictor:
         if not isinstance(file, ExportedFile):
             file = ExportedFile(file, device or "cpu")
         check_use(file, kinds, averaged=views is not None)
-        cfg = file.info.model_config()
+        cfg = file.info.model_config(file.path)
         self._take_kinds(cfg, kinds or (file.info.kind,), views)
         self.model = exported_model(file, cfg, device or "cpu")
         self.categories = file.info.categories

@@ -15,7 +15,7 @@ from mmproscale.utils.config import load_config
 HEAD = "panoptic_head"
 DECODER = {f"{HEAD}.transformer_decoder.num_layers": 1, f"{HEAD}.num_queries": 12}
 PIXELS = f"{HEAD}.pixel_decoder"
-ENCODER = {f"{PIXELS}.encoder.num_layers": 1}
+ENCODER = {f"{PIXELS}.encoder.schedule.layers": 1}
 BOXES = {
     "decoder.num_layers": 1,
     "num_queries": 12,
