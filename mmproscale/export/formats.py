@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -71,7 +72,7 @@ def trace(
     """Trace a graph by torch.export, within :func:`~mmproscale.export.graph.traceable`.
 
     Args:
-        graph: A graph with ``inputs`` and ``outputs``.
+        graph: A graph with ``inputs`` and ``outputs``, whose ``forward`` takes any number.
         examples: An example of each input.
         free: Axis -> ``Dim`` of each input's free axes; None for fixed sizes.
         precision: ``'fp32'``, or the precision of autocast.
@@ -153,7 +154,26 @@ def _onnx_model(
         )
     assert found is not None
     found.model.metadata_props.update(metadata)
-    return found.model_proto
+    model = found.model_proto
+    _name_axes(model.graph)
+    return model
+
+
+def _name_axes(graph: Any) -> None:
+    """Name the free axes of images, which the exporter numbers, in every shape of a graph."""
+    axes = graph.input[0].type.tensor_type.shape.dim
+    names = {}
+    for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+        symbol = axes[axis].dim_param.rpartition("*")[2] if axis < len(axes) else ""
+        multiple = axes[axis].dim_param.rpartition("*")[0] if symbol else ""
+        if symbol:
+            names[symbol] = f"{name}_by_{multiple}" if multiple else name
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param:
+                dim.dim_param = re.sub(
+                    r"\w+", lambda word: names.get(word.group(), word.group()), dim.dim_param
+                )
 
 
 def _plugin_node(
@@ -165,8 +185,7 @@ def _plugin_node(
 
     sizes = list(zip(spatial_shapes[::2], spatial_shapes[1::2], strict=True))
     starts = [sum(h * w for h, w in sizes[:level]) for level in range(len(sizes))]
-    plugins = values.Opset("trt.plugins", 1)
-    attended = getattr(plugins, PLUGIN)(
+    attended = values.Op(values.Opset("trt.plugins", 1), PLUGIN, _plugin_schema())(
         value,
         op.Cast(op.Reshape(op.Constant(value_ints=list(spatial_shapes)), [-1, 2]), to=6),
         op.Cast(op.Constant(value_ints=starts), to=6),
@@ -176,6 +195,31 @@ def _plugin_node(
         plugin_namespace="",
     )
     return op.Reshape(attended, [0, 0, -1])  # BxQxHxD -> BxQxC
+
+
+def _plugin_schema() -> Any:
+    """Return the inputs, output and attributes of NVIDIA's plugin, by its README."""
+    from onnx.defs import OpSchema
+
+    parameter, attribute = OpSchema.FormalParameter, OpSchema.Attribute
+    names = ("value", "sampling_locations", "attention_weights")
+    value, locations, weights = (parameter(name, "T") for name in names)
+    sizes, starts = (parameter(name, "I") for name in ("spatial_shapes", "level_start_index"))
+    return OpSchema(
+        PLUGIN,
+        "trt.plugins",
+        1,
+        inputs=[value, sizes, starts, locations, weights],
+        outputs=[parameter("output", "T")],
+        type_constraints=[
+            ("T", ["tensor(float)", "tensor(float16)"], ""),
+            ("I", ["tensor(int32)"], ""),
+        ],
+        attributes=[
+            attribute(name, OpSchema.AttrType.STRING, "")
+            for name in ("plugin_version", "plugin_namespace")
+        ],
+    )
 
 
 def _write_onnx(model: Any, out: Path, metadata: Mapping[str, str], precision: str) -> None:

@@ -268,6 +268,9 @@ def _report(
         "images": len(figures.equal),
         "refused": refused,
         "difference": {name: max(values) for name, values in figures.differences.items()},
+        "median_difference": {
+            name: statistics.median(values) for name, values in figures.differences.items()
+        },
         "flipped_mask_logits": max(figures.flipped) if figures.flipped else None,
         "compared": compared,
         "equal": statistics.fmean(figures.equal),

@@ -164,7 +164,9 @@ def _open_torch(path: Path, device: str) -> Session:
     ]
 
     def run(*arrays: np.ndarray) -> list[np.ndarray]:
-        return [out.numpy() for out in module(*map(torch.from_numpy, arrays))]
+        with torch.no_grad():
+            outputs = module(*map(torch.from_numpy, arrays))
+        return [out.numpy() for out in outputs]
 
     return Session(json.loads(extra["mmproscale.json"]), shapes, run)
 
