@@ -1,4 +1,4 @@
-# make demo and make test set up what they need; make install alone does that.
+# make demo and make test set up what they need; make install only does this set-up.
 # Another interpreter: make install PYTHON=python3.12
 # The onedl stack has an environment of its own: make install-onedl, make test-onedl
 # Some of the tests: make test TESTS=tests/compat
@@ -53,7 +53,7 @@ lint: $(STAMP)
 	$(BIN)/mypy mmproscale
 	$(BIN)/lint-imports
 
-# Nothing else should run beside it.
+# Nothing else should run at the same time.
 bench: $(STAMP)
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/inference.py

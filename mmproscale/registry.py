@@ -14,55 +14,34 @@ from mmengine.registry import Registry
 
 from mmproscale.errors import InputError
 
-MODELS = Registry(
+
+def _registry(name: str, parent: Registry, *modules: str) -> Registry:
+    locations = [f"mmproscale.{module}" for module in modules]
+    return Registry(name, parent=parent, scope="mmproscale", locations=locations)
+
+
+MODELS = _registry(
     "model",
-    parent=MMENGINE_MODELS,
-    scope="mmproscale",
-    locations=[
-        "mmproscale.models.backbones",
-        "mmproscale.models.encoders.exit_gate",
-        "mmproscale.models.encoders.token_recalibration",
-        "mmproscale.models.pixel_decoders",
-        "mmproscale.models.query_decoders",
-        "mmproscale.models.heads",
-        "mmproscale.models.fusion",
-        "mmproscale.models.detectors",
-    ],
+    MMENGINE_MODELS,
+    "models.backbones",
+    "models.encoders.exit_gate",
+    "models.encoders.token_recalibration",
+    "models.pixel_decoders",
+    "models.query_decoders",
+    "models.heads",
+    "models.fusion",
+    "models.detectors",
 )
-DATASETS = Registry(
-    "dataset",
-    parent=MMENGINE_DATASETS,
-    scope="mmproscale",
-    locations=["mmproscale.datasets.loading"],
-)
-TRANSFORMS = Registry(
-    "transform",
-    parent=MMENGINE_TRANSFORMS,
-    scope="mmproscale",
-    locations=["mmproscale.datasets.loading"],
-)
-METRICS = Registry(
-    "metric",
-    parent=MMENGINE_METRICS,
-    scope="mmproscale",
-    locations=["mmproscale.evaluation", "mmproscale.evaluation.encoder_exits"],
-)
-HOOKS = Registry(
-    "hook", parent=MMENGINE_HOOKS, scope="mmproscale", locations=["mmproscale.training"]
-)
-MODEL_WRAPPERS = Registry(
-    "model_wrapper",
-    parent=MMENGINE_MODEL_WRAPPERS,
-    scope="mmproscale",
-    locations=["mmproscale.training.parallel"],
-)
-LOOPS = Registry(
-    "loop", parent=MMENGINE_LOOPS, scope="mmproscale", locations=["mmproscale.training"]
-)
+DATASETS = _registry("dataset", MMENGINE_DATASETS, "datasets.loading")
+TRANSFORMS = _registry("transform", MMENGINE_TRANSFORMS, "datasets.loading")
+METRICS = _registry("metric", MMENGINE_METRICS, "evaluation", "evaluation.encoder_exits")
+HOOKS = _registry("hook", MMENGINE_HOOKS, "training")
+MODEL_WRAPPERS = _registry("model_wrapper", MMENGINE_MODEL_WRAPPERS, "training.parallel")
+LOOPS = _registry("loop", MMENGINE_LOOPS, "training")
 
 
 def build_part(config: Mapping, **defaults: object) -> Any:
-    """Build a part of a model by its plain name (``TRC``), whatever the config's default scope.
+    """Build a part of a model by its plain name (``TRC``), in any default scope.
 
     Raises:
         InputError: The config has no type.

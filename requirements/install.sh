@@ -33,7 +33,7 @@ find_python() {
 
 make_venv() {
     if [[ -e $unfinished ]]; then
-        say "an earlier set-up was interrupted: starting $venv anew"
+        say "an earlier set-up was interrupted: making $venv again"
         rm -rf "$venv"
     fi
     if [[ -x $venv/bin/python ]]; then
@@ -75,7 +75,7 @@ say "installing PyTorch (the largest part; a few minutes on a slow line)"
 pip_install 'setuptools<81' wheel "$(grep '^torch==' requirements/runtime.txt)"
 say "installing $stack and the rest"
 pip_install -r "requirements/$stack.txt" -r "requirements/$stack-dev.txt"
-# A path entry instead of setuptools' finder, which a folder named mmproscale beside the caller beats.
+# A path entry: setuptools' own finder loses to a folder named mmproscale in the working directory.
 pip_install --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 use_headless_opencv_without_libgl
 "$venv/bin/python" -c 'import mmproscale'

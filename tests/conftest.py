@@ -1,4 +1,4 @@
-"""Every test runs with compat in place, and where the reference data is absent says so."""
+"""Fixtures of all tests: compat is in place, and a test says if its reference data is absent."""
 
 import signal
 import sys
@@ -31,9 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder of reference data beside the checkout; tests that need it skip without it."""
+    """Folder of reference data next to the checkout; tests that need it skip without it."""
     if not SHARED.is_dir():
-        pytest.skip("no ../shared beside the checkout: its reference data is not in the repository")
+        pytest.skip("no ../shared next to the checkout: the repository lacks its reference data")
     return SHARED
 
 
@@ -66,7 +66,7 @@ def compiled_mmcv(monkeypatch) -> None:
 
 @pytest.fixture
 def compiled_torchvision(monkeypatch) -> tuple[list[int], dict[str, ModuleType]]:
-    """The paddings with which a strict stand-in for torchvision's op is called, and its modules."""
+    """Return the paddings of all calls of a stand-in for torchvision's op, and its modules."""
     from helpers import compiled_ops
 
     from mmproscale.ops import deformable_convolution
@@ -90,7 +90,7 @@ def compiled_torchvision(monkeypatch) -> tuple[list[int], dict[str, ModuleType]]
 
 @pytest.fixture
 def embedding_bags(monkeypatch) -> list[int]:
-    """One entry for each forward pass of attention backend `torch`."""
+    """Return a list that gets one entry for each forward pass of attention backend `torch`."""
     from mmproscale.ops import embedding_bag_attention
 
     calls, forward = [], embedding_bag_attention.forward

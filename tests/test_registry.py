@@ -1,4 +1,4 @@
-"""Registries: types of this package by their plain names, whatever the default scope."""
+"""Registries: types of this package by their plain names, in any default scope."""
 
 import pytest
 from mmengine.registry import DefaultScope

@@ -1,4 +1,4 @@
-"""Convert weights between this package and others, and say what became of every key."""
+"""Convert weights between this package and others, and report what was done with every key."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -40,7 +40,8 @@ def main() -> None:
     # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
     from dataclasses import replace
 
-    from mmproscale.checkpoints.foreign import SOURCES, read_foreign
+    from mmproscale.checkpoints.foreign.reading import read_foreign
+    from mmproscale.checkpoints.foreign.sources import SOURCES
 
     file = read_foreign(args.source)
     if args.kind is not None:
@@ -72,8 +73,7 @@ def convert_model(args, file) -> None:
         fitting_config,
         known_kind,
     )
-    from mmproscale.checkpoints.weights_file import save_weights
-    from mmproscale.checkpoints.weights_header import make_header
+    from mmproscale.checkpoints.weights_file import make_header, save_weights
 
     kind = known_kind(file)
     name = args.config or fitting_config(file)
@@ -91,7 +91,8 @@ def convert_model(args, file) -> None:
 
 def convert_backbone(args, file) -> None:
     """Write a file for a backbone's `init_cfg`."""
-    from mmproscale.checkpoints.foreign import SOURCES, convert_weights
+    from mmproscale.checkpoints.foreign.conversion import convert_weights
+    from mmproscale.checkpoints.foreign.sources import SOURCES
 
     target = None
     if args.config:
@@ -130,7 +131,7 @@ def export(args, file) -> None:
 
 
 def configured(name: str, change=None):
-    """Return a config, after a change of it, and what the change returns."""
+    """Return a config after a change, and the result of the change."""
     from mmproscale.cost.random_model import load_any_config
 
     config = load_any_config(name)
@@ -146,12 +147,12 @@ def state_dict_of(config) -> dict:
 
 
 def source_meta(file) -> dict:
-    """Return what a file says about its source."""
+    """Return the metadata that records a file's source."""
     return {"source": file.kind, "file": file.path.name, "mmproscale": mmproscale.__version__}
 
 
 def save(out: Path, weights: dict, meta: dict | None) -> None:
-    """Write weights, with their meta in a .pth; without one, as detectron2 does."""
+    """Write weights, with their meta in a .pth; without meta, in detectron2's form."""
     import torch
     from safetensors.torch import save_file
 

@@ -8,7 +8,7 @@ import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
 from mmproscale.cli.command_line import add_cfg_options, command_line
 from mmproscale.cli.conversion import make_shapes_with_progress
 from mmproscale.datasets.shapes.generation import ShapesSpec
-from mmproscale.training.runs import build_runner, set_up_run
+from mmproscale.training.runs import build_runner, resume, set_up_run
 from mmproscale.utils.config import load_config
 
 NUM_PICTURES = 16
@@ -30,6 +30,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a Shapes dataset of another size"
     )
+    parser.add_argument(
+        "--resume", action="store_true", help="continue the training of a demo that was stopped"
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -43,10 +46,12 @@ def main() -> None:
     make_shapes_with_progress(args.data, spec, args.overwrite)
     config = load_config(args.config, {"data_root": args.data, **args.cfg_options})
     set_up_run(config, args.config, args.out)
+    if args.resume:
+        resume(config, "auto", "apply")
     build_runner(config).train()
 
     checkpoint = (out / "last_checkpoint").read_text()
-    config.load_from = checkpoint
+    config.load_from, config.resume = checkpoint, False
     config.experiment_name = "evaluation"
     metrics = build_runner(config).test()
     pictures = draw_pictures(config, checkpoint, out / "pictures")
@@ -59,27 +64,17 @@ def main() -> None:
 
 def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
     """Draw image, prediction and ground truth of the first validation images side by side."""
-    from mmproscale.datasets.formats.panoptic_png import read_png
-    from mmproscale.inference.encoded_images import encode_jpg
-    from mmproscale.inference.pictures.panoptic_picture import panoptic_picture
+    from mmproscale.inference.pictures.panoptic_truth import PanopticTruth
     from mmproscale.inference.predictor import Segmenter
-    from mmproscale.utils.atomic_files import atomic_write_bytes, ensure_writable_dir
+    from mmproscale.utils.atomic_files import ensure_writable_dir
 
     ensure_writable_dir(folder)
     model = Segmenter(config, checkpoint)
-    truth = json.loads(Path(config.test_evaluator.ann_file).read_text())
+    truth = PanopticTruth(config.test_evaluator.ann_file, config.test_evaluator.seg_prefix)
     images = Path(config.data_root, config.test_dataloader.dataset.data_prefix.img)
-    for image, annotation in list(zip(truth["images"], truth["annotations"], strict=True))[
-        :NUM_PICTURES
-    ]:
-        result = model(images / image["file_name"])
-        png = Path(config.test_evaluator.seg_prefix, annotation["file_name"])
-        panels = [
-            result.panel(),
-            ("ground truth", read_png(png), annotation["segments_info"]),
-        ]
-        picture = panoptic_picture(result.image, panels, truth["categories"])
-        atomic_write_bytes(folder / f"{Path(image['file_name']).stem}.jpg", encode_jpg(picture))
+    for image in sorted(images.glob("*.jpg"))[:NUM_PICTURES]:
+        result = model(image)
+        result.plot(truth=truth.panel(result)).save(folder / image.name, quality=95)
     return folder
 
 

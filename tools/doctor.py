@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
-from mmproscale.cli.command_line import command_line
+from mmproscale.cli.command_line import add_cfg_options, command_line
 
 MARKS = {True: "ok", None: "--", False: "FAILS"}
 
@@ -16,11 +16,12 @@ def main() -> None:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--config", help="also look for the data of this config")
     parser.add_argument("--json", action="store_true", help="write JSON, for a report of a problem")
+    add_cfg_options(parser)
     args = parser.parse_args()
     from mmproscale.cli.diagnosis import diagnose  # imports torch, which takes seconds
 
     checks = []
-    for check in diagnose(args.config):
+    for check in diagnose(args.config, args.cfg_options):
         checks.append(check)
         if not args.json:
             remedy = f" ({check.remedy})" if check.remedy else ""

@@ -44,8 +44,7 @@ from mmproscale.early_exit.trade_off import (
 from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null
-from mmproscale.utils.processes import join_processes, launcher_of
-from mmproscale.utils.processors import PATIENCE
+from mmproscale.utils.processes import PATIENCE, join_processes, launcher_of
 from mmproscale.utils.progress import bars_by_name
 from mmproscale.utils.stop_signals import keeping
 from mmproscale.utils.terminal_table import terminal_table

@@ -58,11 +58,19 @@ def parse_args() -> Namespace:
         help="leave out instances and boxes with a lower score (0..1)",
     )
     parser.add_argument("--no-pictures", action="store_true", help="write PNGs and JSON only")
+    parser.add_argument(
+        "--truth",
+        metavar="JSON",
+        help="COCO panoptic ground truth to draw next to predictions; its PNGs are in the folder "
+        "of the same name",
+    )
     add_scale_options(parser)
     add_view_options(parser)
     add_cfg_options(parser)
     args = parser.parse_args()
-    if is_checkpoint(args.config) or is_exported(args.config):  # argparse takes the first of several words for the config
+    if is_checkpoint(args.config) or is_exported(
+        args.config
+    ):  # argparse takes the first of several words for the config
         args.images.insert(0, args.checkpoint)
         args.config, args.checkpoint = None, args.config
     return args
@@ -123,6 +131,7 @@ def main() -> None:
     names = result_names(paths)
     # Imported late: it takes seconds, and a wrong path should be reported at once.
     from mmproscale.inference.image_sources import Video
+    from mmproscale.inference.pictures.panoptic_truth import PanopticTruth
     from mmproscale.inference.prediction_files import PredictionFolder
     from mmproscale.inference.prediction_run import (
         load_frames,
@@ -133,6 +142,9 @@ def main() -> None:
     )
     from mmproscale.inference.predictor import Predictor
 
+    clips = [Video(video, args.fps) for video in videos]
+    frames = [clip.count() for clip in clips]
+    truth = PanopticTruth(args.truth) if args.truth else None
     source = (args.checkpoint, None)
     if not exported:
         source = load_config_for(args.config, args.checkpoint, args.cfg_options), args.checkpoint
@@ -140,10 +152,13 @@ def main() -> None:
     most = int(args.max_megapixels * 1e6)
     with building_for(args.checkpoint, args.config):
         predictor = Predictor(*source, args.device, args.kinds, views, *options, most)
+    if truth and "boxes" in predictor.kinds:
+        raise InputError("--truth is for segments, and this model gives boxes: leave it out")
     settings = {
         "config": str(args.config or getattr(source[0], "filename", source[0])),
         "checkpoint": str(args.checkpoint),
         "options": [str(views), *options],
+        "truth": args.truth,
     }
     folder = PredictionFolder(
         args.out,
@@ -153,18 +168,19 @@ def main() -> None:
         settings,
         args.resume,
         args.shard,
+        truth,
     )
     ids = image_ids(names) if not videos else range(1, len(names) + 1)
     of_shard = still_images(paths, names, ids, args.shard)
     stills = not_done(of_shard, folder.done, args.batch)
-    clips = [Video(video, args.fps) for video in videos]
+    total = None if None in frames else len(stills) + sum(map(int, frames))
     runs = [
         predict_into(folder, predictor, images, args.batch)
         for images in (load_still_images(stills, args.workers), load_frames(clips, len(paths)))
     ]
     before = len(folder)
     with stops_deferred():
-        failures, rate = run_all(folder, chain(*runs), None if clips else len(stills))
+        failures, rate = run_all(folder, chain(*runs), total)
         if not len(folder) and failures:
             raise InputError(summary(failures))
         whole = folder.finish()

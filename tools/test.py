@@ -23,6 +23,7 @@ from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, average_over, views_from_options
 from mmproscale.training.runs import (
     build_runner,
+    check_scorable,
     evaluate_and_report,
     keep_predictions,
     list_classes,
@@ -75,6 +76,7 @@ def main() -> None:
         raise InputError("--instances is for AP: add --kinds panoptic semantic instance")
     if args.out and args.kinds and "panoptic" not in args.kinds:
         raise InputError("--out writes panoptic predictions: add panoptic to --kinds")
+    check_scorable(config)
     if args.kinds:
         score_kinds(config, args.kinds, args.instances)
     if args.out:

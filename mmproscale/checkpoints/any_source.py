@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
 from torch import nn
 
-from mmproscale.checkpoints.foreign import SOURCES, ForeignFile, convert_weights
 from mmproscale.checkpoints.foreign.class_lists import config_metainfo
-from mmproscale.checkpoints.foreign.for_config import differences_of_file
-from mmproscale.checkpoints.foreign.reading import foreign_of, load_folder, tensors_of
-from mmproscale.checkpoints.foreign.sources import recognise
+from mmproscale.checkpoints.foreign.for_config import convert_for_config
+from mmproscale.checkpoints.foreign.reading import (
+    ForeignFile,
+    foreign_of,
+    load_folder,
+    tensors_of,
+)
+from mmproscale.checkpoints.foreign.sources import SOURCES, recognise
 from mmproscale.checkpoints.hub import local_file
 from mmproscale.checkpoints.model_match import check_same_model
 from mmproscale.checkpoints.read_checkpoint import as_checkpoint, load_content, state_dict_of
@@ -102,39 +106,14 @@ def convert_checkpoint(
     if foreign is None:
         return []
     assert foreign.kind is not None
-    table = SOURCES[foreign.kind]
+    partial = partial or SOURCES[foreign.kind].is_backbone
     try:
-        result = convert_weights(
-            foreign.weights,
-            foreign.kind,
-            model.state_dict(),
-            found_classes=foreign.classes,
-            wanted_classes=classes,
-            partial=partial or table.is_backbone,
-            source=source,
-        )
+        result = convert_for_config(foreign, config, model.state_dict(), partial, classes, source)
     except InputError as error:  # its last advice is an option of tools/convert.py only
         raise InputError(str(error).partition(", or --partial")[0]) from error
-    if config is not None and "model" in config and not table.is_backbone:
-        problems = [*differences_of_file(foreign, config), *_unmet(config.model, result.settings)]
-        if problems and not partial:
-            raise InputError(f"{source} does not fit the config: {problems[0]}")
-        result.notes += problems
     checkpoint["state_dict"] = result.weights
     # Things and stuff of a panoptic model stand in an order that the source does not know.
     names = foreign.classes or ()
     if names and None not in names and not hasattr(model, "panoptic_head"):
         checkpoint["meta"]["dataset_meta"] = {"classes": names}
     return [f"{source} is converted", *(f"  {line}" for line in result.lines())]
-
-
-def _unmet(model: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
-    """Return one line if a config's model lacks settings with which it computes as the source."""
-    unmet = []
-    for key, value in settings.items():
-        found: Any = model
-        for part in key.split("."):
-            found = found.get(part) if isinstance(found, Mapping) else None
-        if found != value:
-            unmet.append(f"model.{key}={value}")
-    return [f"it computes otherwise: add --cfg-options {' '.join(unmet)}"] if unmet else []

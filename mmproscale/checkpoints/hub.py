@@ -30,11 +30,11 @@ _NAMES = (
     "*.bin",
     "*.pkl",
 )
-_BESIDE = ("config.json", "README.md")
+_COMPANIONS = ("config.json", "README.md")
 
 
 def local_file(source: str | os.PathLike) -> Path:
-    """Return a local file or folder as it is, and a hub name's weights as they lie in the cache.
+    """Return the path of weights: a local path as it is, or a hub name's files in the cache.
 
     Args:
         source: A path, or ``hf://OWNER/NAME``, ``hf://OWNER/NAME@REVISION`` or
@@ -62,10 +62,10 @@ def _fetch(source: str) -> Path:
     chosen = choose_file(names, wanted, source)
     file = get(chosen)
     folder = PurePosixPath(chosen).parent
-    beside = {name: str(folder / name) for name in _BESIDE if str(folder / name) in names}
-    found = {name: get(path) for name, path in beside.items()}
+    paths = {name: str(folder / name) for name in _COMPANIONS}
+    companions = {name: get(path) for name, path in paths.items() if path in names}
     if os.environ.get("RANK", "0") == "0":  # once for all processes of torchrun
-        print(f"{source}: licence {licence_of(found.get('README.md'))}", file=sys.stderr)
+        print(f"{source}: licence {licence_of(companions.get('README.md'))}", file=sys.stderr)
     if not chosen.endswith(".index.json"):
         return file
     for name in names:
@@ -119,7 +119,7 @@ def _library(source: str) -> ModuleType:
     except ImportError as error:
         raise InputError(
             f"{source} needs huggingface_hub, which is not installed: `pip install "
-            "'mmproscale[hub]'`, or give a local file"
+            "huggingface_hub`, or give a local file"
         ) from error
     return huggingface_hub
 
@@ -127,9 +127,10 @@ def _library(source: str) -> ModuleType:
 def _listing(
     hub: ModuleType, source: str, repository: str, revision: str | None
 ) -> tuple[list[str], Callable[[str], Path]]:
-    """Return a repository's files, or without a network those in the cache, and a function.
+    """Return the names of a repository's files, and a function that fetches one of them.
 
-    The function returns the local path of one of these files, and fetches it first if need be.
+    Without a network, the names are those of the files in the cache. The function returns the local
+    path; it fetches only a file that is not in the cache.
 
     Raises:
         InputError: There is no such repository or revision, or nothing is in the cache.

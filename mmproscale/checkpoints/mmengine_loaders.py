@@ -1,7 +1,7 @@
 """Loaders that replace mmengine's, for resume, load_from, init_cfg and test alike.
 
-A local file is read as it is. A file behind an address is first fetched to torch's cache, one of
-the Hugging Face hub to the hub's.
+A local file is read as it is. A file at an address is first fetched to torch's cache, a file of the
+Hugging Face hub to the hub's cache.
 """
 
 import json

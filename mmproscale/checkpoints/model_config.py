@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmproscale.checkpoints.hub import SCHEME, local_file
-from mmproscale.checkpoints.weights_header import one_line, read_header
+from mmproscale.checkpoints.weights_file import one_line, read_header
 from mmproscale.errors import InputError
 from mmproscale.utils.config import find_config, load_config, merge_options
 from mmproscale.utils.shipped_config import NotPlainError, ShippedConfig, restore_config
@@ -37,7 +37,7 @@ def load_config_for(
         options: Dotted key -> value, merged into the config.
 
     Raises:
-        InputError: The config can't be read, or there is none, or several fit; it does not know an
+        InputError: The config can't be read; no config fits, or several do; it does not know an
             option.
     """
     if config is not None:
@@ -69,16 +69,8 @@ def building_for(checkpoint: str | os.PathLike, config: str | os.PathLike | None
     """
     try:
         yield
-    except (
-        ArithmeticError,
-        AssertionError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        if config is not None or isinstance(error, InputError):
+    except Exception as error:  # any value may be wrong
+        if config is not None or isinstance(error, (InputError, MemoryError, OSError)):
             raise
         raise InputError(
             f"{checkpoint} has a header whose changes of the config do not fit "
@@ -114,8 +106,9 @@ def is_checkpoint(word: str | None) -> bool:
 
 def _fitting_config(checkpoint: str | os.PathLike, options: Mapping[str, Any]) -> Config:
     # Imports torch and mmdet, which a header does not need.
-    from mmproscale.checkpoints.foreign import SOURCES, read_foreign
     from mmproscale.checkpoints.foreign.for_config import apply_settings, fitting_configs
+    from mmproscale.checkpoints.foreign.reading import read_foreign
+    from mmproscale.checkpoints.foreign.sources import SOURCES
 
     file = read_foreign(local_file(checkpoint))
     # Models of ours can have the same weights and compute otherwise.

@@ -1,5 +1,6 @@
 """Match of a checkpoint with a model, by the names and shapes of their weights."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from mmproscale.checkpoints.read_checkpoint import state_dict_of
 from mmproscale.checkpoints.weight_check import check_types
+from mmproscale.checkpoints.weights_file import lower_keys
 from mmproscale.errors import InputError
 
 # Buffers that a model computes itself; a file may hold them or not.
@@ -65,6 +67,10 @@ def compare_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> WeightMa
     )
 
 
+# Layers with an output, or an embedding, for each class: of mask heads, DETR, DINO and its queries.
+CLASS_LAYER = re.compile(r"\b(cls_embed|fc_cls|cls_branches\.\d+|label_embedding)\.weight$")
+
+
 def check_same_model(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
     """Check that a loaded checkpoint was saved from a model with the same weights.
 
@@ -106,27 +112,29 @@ def drop_class_layer(model: nn.Module, checkpoint: dict, source: str | Path) -> 
         A message about the layer; None where no layer is left out.
     """
     weights = state_dict_of(checkpoint)
-    found = _class_layer_of_other_size(model, weights)
-    if found is None:
+    layers = _class_layers_of_other_size(model, weights)
+    if not layers:
         return None
-    layer, own, theirs = found
-    kept = {key: value for key, value in weights.items() if not key.startswith(layer)}
+    kept = {key: value for key, value in weights.items() if not key.startswith(tuple(layers))}
     checkpoint["state_dict"] = kept
+    own, theirs = next(iter(layers.values()))
+    names = ", ".join(dict.fromkeys(re.sub(r"\d+\.$", "", layer) + "*" for layer in layers))
+    what = "class layer" if len(layers) == 1 else f"{len(layers)} class layers"
     return (
         f"{source} was trained for {_classes_of_file(checkpoint, theirs)}, this model has {own}: "
-        f"its class layer ({layer}*) is left out and starts untrained"
+        f"its {what} ({names}) {'is' if len(layers) == 1 else 'are'} left out, to start untrained"
     )
 
 
 def _check_class_count(
     model: nn.Module, weights: Mapping[str, Tensor], checkpoint: dict, source: str | Path
 ) -> None:
-    found = _class_layer_of_other_size(model, weights)
-    if found is None:
+    layers = _class_layers_of_other_size(model, weights)
+    if not layers:
         return
-    layer, own, theirs = found
+    layer, (own, theirs) = next(iter(layers.items()))
     keys, count = "num_classes", f"{own}"
-    if not layer.startswith("decode_head."):
+    if layer.endswith("panoptic_head.cls_embed."):
         keys = "num_things_classes and num_stuff_classes"
         head = model.get_submodule(layer.removesuffix("cls_embed.").rstrip("."))
         count = _classes_of_head(head, own)
@@ -136,21 +144,23 @@ def _check_class_count(
     )
 
 
-def _class_layer_of_other_size(
+def _class_layers_of_other_size(
     model: nn.Module, weights: Mapping[str, Tensor]
-) -> tuple[str, int, int] | None:
-    """Return the prefix of a class layer, and its numbers of classes in model and file."""
+) -> dict[str, tuple[int, int]]:
+    """Return the prefixes of class layers with their numbers of classes in model and file."""
+    found = {}
     for key, own in model.state_dict().items():
-        theirs = weights.get(key)
-        if key.endswith("cls_embed.weight") and theirs is not None and len(theirs) != len(own):
-            return key.removesuffix("weight"), len(own) - 1, len(theirs) - 1
-    return None
+        layer, theirs = CLASS_LAYER.search(key), weights.get(key)
+        if layer and theirs is not None and len(theirs) != len(own):
+            no_object = layer[1] in ("cls_embed", "fc_cls")
+            found[key.removesuffix("weight")] = (len(own) - no_object, len(theirs) - no_object)
+    return found
 
 
 def _classes_of_file(checkpoint: dict, total: int) -> str:
     meta = checkpoint.get("meta", {})
     metainfo = meta.get("dataset_meta") if isinstance(meta, dict) else None
-    known = {str(key).lower(): value for key, value in (metainfo or {}).items()}
+    known = lower_keys(metainfo)
     things, stuff = known.get("thing_classes"), known.get("stuff_classes")
     if things is None or stuff is None or len(things) + len(stuff) != total:
         return f"{total} classes"

@@ -82,28 +82,29 @@ def _check_options(options: dict, own: Mapping[str, Any], where: str) -> None:
 
 
 def _may_replace(value: Any, own: Any) -> bool:
-    """Tell whether a value may replace the optimiser's own: flags must agree, numbers be finite."""
+    """Tell whether a value may replace the optimiser's: flags agree, and numbers are finite."""
     if isinstance(own, (bool, str, type(None))):
         return type(value) is type(own) and value == own
     if isinstance(own, (tuple, list)):
         is_list = isinstance(value, (tuple, list)) and len(value) == len(own)
         return is_list and all(map(_may_replace, value, own))
     # Some options are exponents below 0.
-    is_negative = _is_number(value, below_zero=True) and not _is_number(own)
-    return _is_number(value) or is_negative
+    is_negative = is_number(value, below_zero=True) and not is_number(own)
+    return is_number(value) or is_negative
 
 
-def _is_number(value: Any, below_zero: bool = False) -> bool:
+def is_number(value: Any, below_zero: bool = False) -> bool:
+    """Tell whether a value, or the only one of a tensor, is a finite number from 0."""
     if isinstance(value, Tensor):
         value = value.item() if value.numel() == 1 else None
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and (below_zero or value >= 0)
+    is_plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_plain and math.isfinite(value) and (below_zero or value >= 0)
 
 
 def _kept_state(
     optimizer: Optimizer, parameter: Tensor, group: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return state such as the optimiser keeps of a parameter, from a step with zeros."""
+    """Return the state that the optimiser keeps of a parameter, from a step with zero gradients."""
     probe = torch.nn.Parameter(torch.zeros_like(parameter))
     probe.grad = torch.zeros_like(parameter)
     twin = copy.copy(optimizer)
@@ -121,7 +122,7 @@ def _check_entries(entries: Any, kept: Mapping[str, Any], where: str) -> None:
         found, wanted = sorted(map(str, names)), sorted(kept)
         raise NotDataError(f"{where} with {excerpt(found)}, and the run's optimiser has {wanted}")
     for name, own in kept.items():
-        if isinstance(own, Tensor) and own.shape == () and _is_number(entries[name]):
+        if isinstance(own, Tensor) and own.shape == () and is_number(entries[name]):
             # Old versions of torch count steps in plain numbers.
             entries[name] = torch.as_tensor(entries[name], dtype=own.dtype)
         fault = _fault(entries[name], own)
@@ -133,7 +134,7 @@ def _check_entries(entries: Any, kept: Mapping[str, Any], where: str) -> None:
 
 def _fault(value: Any, own: Any) -> str | None:
     if not isinstance(own, Tensor):
-        return None if _is_number(value) else f"{excerpt(value)}, no number from 0"
+        return None if is_number(value) else f"{excerpt(value)}, no number from 0"
     if not isinstance(value, Tensor):
         return f"{excerpt(value)}, no tensor"
     if value.shape != own.shape:
@@ -164,5 +165,5 @@ def _check_wrapper(state: Mapping[str, Any], wrapper: OptimWrapper) -> None:
 
 def _check_numbers(found: Any, own: Mapping[str, Any], where: str) -> None:
     names = set(found) if isinstance(found, dict) else set()
-    if names != set(own) or not all(map(_is_number, found.values())):
+    if names != set(own) or not all(map(is_number, found.values())):
         raise NotDataError(f"{where} {excerpt(found)}, and not the numbers {sorted(own)}")

@@ -2,13 +2,13 @@
 
 torch's weights-only unpickler runs no foreign code, but a file of a few bytes can keep it busy for
 ever: a tuple of shared tuples that serves as a key has 2^40 values to hash, and storages may claim
-more bytes than the file has. So the pickles first run with stand-ins, which only count.
+more bytes than the file has. So our own unpickler reads the pickles first, and makes stand-ins for
+objects and tensors.
 """
 
 import pickletools
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ import torch
 from torch._weights_only_unpickler import _get_allowed_globals
 
 from mmproscale.checkpoints.inert_readers import ALLOWED, NotDataError
+from mmproscale.checkpoints.plain_pickle import PlainUnpickler
 
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_OPERATIONS = 500_000
 """Operations of a file's pickles; a parameter with its averages and AdamW's state takes 190."""
 MAX_KEY = 100
-"""Values in a key of a dict, or in the description of a storage."""
+"""Values in a key of a dict, in an argument of a call, and in the description of a storage."""
 
 # Of the functions and classes that torch allows, those that checkpoints of dense tensors need.
 _CALLED = {
@@ -49,138 +50,137 @@ _KINDS = {
     ".QInt": "a quantised tensor",
     ".QUInt": "a quantised tensor",
 }
-_CONSTANTS = {
-    *("NONE", "NEWFALSE", "NEWTRUE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-    *("BINUNICODE", "SHORT_BINUNICODE", "SHORT_BINSTRING", "BINSTRING"),
-}
 _ITEM_SIZES = dict(Short=2, Half=2, BFloat16=2, Int=4, Float=4)
 _ITEM_SIZES |= dict(Long=8, Double=8, ComplexFloat=8, ComplexDouble=16)
-_EMPTY = ("EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET")
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_FILLING = {"APPEND": 1, "SETITEM": 2, "BUILD": 1}
+# The operations that torch's unpickler knows, and those by which newer protocols name functions.
+_OPERATIONS = {
+    *("PROTO", "STOP", "MARK", "GLOBAL", "REDUCE", "NEWOBJ", "BUILD", "BINPERSID"),
+    *("NONE", "NEWFALSE", "NEWTRUE", "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINSTRING", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET"),
+    *("EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("APPEND", "APPENDS", "SETITEM", "SETITEMS"),
+    *("FRAME", "MEMOIZE", "SHORT_BINUNICODE", "STACK_GLOBAL"),
+}
+_CODES = {operation.name: ord(operation.code) for operation in pickletools.opcodes}
+
+
+class _Object:
+    """Stand-in for an object; it takes items as a dict does."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+
+def _check_keys(keys: Iterable[Any]) -> None:
+    if any(map(_is_large, keys)):
+        raise NotDataError("a key of nested tuples")
+
+
+def _is_large(value: Any) -> bool:
+    """Tell whether a value has more values below it than `MAX_KEY`, shared ones repeated."""
+    waiting, count = [value], 0
+    while waiting:
+        part = waiting.pop()
+        parts = part.arguments if isinstance(part, _Object) else part
+        if isinstance(parts, (tuple, list)):
+            count += len(parts)
+            if count > MAX_KEY:
+                return True
+            waiting += parts
+    return False
 
 
 class _Name(str):
-    """Name of a function or class in a pickle."""
+    """Name of a function or class in a pickle; a call of it gives a stand-in."""
+
+    def __call__(self, *arguments: Any) -> _Object:
+        if self not in _CALLED and self not in ALLOWED:
+            raise NotDataError(f"a call of `{self}`, which is not data")
+        if self == "_codecs.encode" and arguments[1] not in ("latin1", "latin-1"):
+            raise NotDataError("text in an encoding other than latin1")
+        if self in _CONTAINERS:
+            for items in arguments:
+                # Old files give an OrderedDict a list of pairs.
+                is_pairs = self == "collections.OrderedDict"
+                _check_keys(key for key, _ in items) if is_pairs else _check_keys(items)
+        elif any(map(_is_large, arguments)):
+            raise NotDataError(f"a call of `{self}` with nested arguments")
+        return _Object(*arguments)
 
 
-@dataclass(slots=True)
-class _Group:
-    """Stand-in for a tuple, list, dict or object: its items, and the values below it.
+class _Operations(dict):
+    """Operation's code -> the unpickler's method; counts how often one is asked for."""
 
-    `size` counts a shared value as often as it is reached.
-    """
+    count = 0
 
-    items: list[Any] = field(default_factory=list)
-    size: int = 1
-
-    def add(self, items: list[Any]) -> None:
-        self.items += items
-        self.size += sum(map(_size, items))
-
-
-def _size(value: Any) -> int:
-    return value.size if isinstance(value, _Group) else 1
+    def __getitem__(self, code: int) -> Any:
+        self.count += 1
+        if self.count > MAX_OPERATIONS:
+            raise NotDataError(f"pickles of more than {MAX_OPERATIONS:,} operations")
+        if code not in self:
+            name = next((name for name, known in _CODES.items() if known == code), code)
+            raise NotDataError(f"the pickle operation {name}, which torch.save does not write")
+        return super().__getitem__(code)
 
 
-class _DryRun:
-    """Run of a pickle's operations with stand-ins for everything that they build.
+class _DryRun(PlainUnpickler):
+    """Unpickler that makes dicts, lists, numbers and text, and stand-ins for everything else.
 
     Args:
-        file: The pickle's file.
+        stream: The pickle.
+        room: Size of the file in bytes.
         records: Name -> bytes of the storages in the file; None where the pickle states them.
+        operations: Those of all pickles of the file.
     """
 
-    def __init__(self, file: Path, records: dict[str, int] | None) -> None:
-        self.room, self.records = file.stat().st_size, records
-        self.storages: set[Any] = set()
-        self.claimed = self.operations = 0
+    check_keys = staticmethod(_check_keys)
 
-    def run(self, stream: BytesIO | Any) -> None:
-        """Run one pickle.
+    def __init__(
+        self, stream: Any, room: int, records: dict[str, int] | None, operations: _Operations
+    ) -> None:
+        super().__init__(stream, encoding="latin1")
+        self.room, self.records, self.dispatch = room, records, operations  # type: ignore[misc]
+        self.storages: set[str] = set()
+        self.claimed = 0
+
+    def find_class(self, module: str, name: str) -> _Name:
+        """Return a name that a checkpoint may have.
 
         Raises:
-            NotDataError: It names something that is no data, or asks for too much.
-            Exception: It is damaged.
+            NotDataError: It may not.
         """
-        self.stack: list[Any] = []
-        self.marks: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
-        for operation, argument, _ in pickletools.genops(stream):
-            self.operations += 1
-            if self.operations > MAX_OPERATIONS:
-                raise NotDataError(f"pickles of more than {MAX_OPERATIONS:,} operations")
-            if operation.name in _CONSTANTS:
-                self.stack.append(argument)
-            elif operation.name in _APPLY:
-                _APPLY[operation.name](self, operation.name, argument)
-            elif operation.name not in ("PROTO", "FRAME", "STOP"):
-                kind = operation.name
-                raise NotDataError(f"the pickle operation {kind}, which torch.save does not write")
+        path = f"{module}.{name}".replace("__builtin__.", "builtins.", 1)
+        for part, kind in _KINDS.items():
+            if path.startswith("torch.") and part in path:
+                raise NotDataError(kind)
+        if path not in ALLOWED and path not in _CALLED and not _is_storage_or_dtype(path):
+            # `os.system` is pickled under the module that implements it.
+            shown = path.replace("posix.", "os.", 1).replace("nt.", "os.", 1)
+            raise NotDataError(f"`{shown}`, which is not data")
+        return _Name(path)
 
-    def put(self, name: str, argument: int | None) -> None:
-        self.memo[len(self.memo) if argument is None else argument] = self.stack[-1]
+    def load_build(self) -> None:
+        """Drop the state of an object, in which torch may take a list for pairs of key and value.
 
-    def get(self, name: str, argument: int) -> None:
-        self.stack.append(self.memo[argument])
+        Raises:
+            NotDataError: It is nested.
+        """
+        if _is_large(self.stack.pop()):
+            raise NotDataError("an object with a nested state")
 
-    def mark(self, name: str, argument: None) -> None:
-        self.marks.append(self.stack)
-        self.stack = []
+    def persistent_load(self, pid: Any) -> _Object:
+        """Check the bytes that a storage claims.
 
-    def name(self, name: str, argument: str | None) -> None:
-        text = ".".join(self._pop(2)) if argument is None else argument.replace(" ", ".", 1)
-        self.stack.append(_allowed(text))
-
-    def group(self, name: str, argument: None) -> None:
-        """Make a tuple, or an empty list, dict or set."""
-        items = self._marked() if name == "TUPLE" else self._pop(_TUPLES.get(name, 0))
-        self._push_group(items)
-
-    def fill(self, name: str, argument: None) -> None:
-        """Put items into a list or dict, or give an object its state."""
-        items = self._marked() if name.endswith("S") else self._pop(_FILLING[name])
-        if name.startswith("SETITEM"):
-            _check_keys(items[::2])
-        self.stack[-1].add(items)
-
-    def _pop(self, count: int) -> list[Any]:
-        items = self.stack[len(self.stack) - count :]
-        del self.stack[len(self.stack) - count :]
-        return items
-
-    def _marked(self) -> list[Any]:
-        items, self.stack = self.stack, self.marks.pop()
-        return items
-
-    def _push_group(self, items: list[Any]) -> None:
-        group = _Group()
-        group.add(items)
-        self.stack.append(group)
-
-    def call(self, name: str, argument: None) -> None:
-        """Put a stand-in for the result on the stack."""
-        function, arguments = self._pop(2)
-        if not isinstance(function, _Name) or not (function in _CALLED or function in ALLOWED):
-            shown = function if isinstance(function, _Name) else "no function"
-            raise NotDataError(f"a call of `{shown}`, which is not data")
-        if function == "_codecs.encode" and arguments.items[1] not in ("latin1", "latin-1"):
-            raise NotDataError("text in an encoding other than latin1")
-        if function in _CONTAINERS:
-            for items in (group.items for group in arguments.items):
-                # Old files give an OrderedDict a list of pairs.
-                is_pairs = function == "collections.OrderedDict"
-                _check_keys([pair.items[0] for pair in items] if is_pairs else items)
-        self._push_group([function, *arguments.items])
-        if self.stack[-1].size > MAX_OPERATIONS:
-            raise NotDataError("lists that share their items too often")
-
-    def storage(self, name: str, argument: None) -> None:
-        """Check the bytes that a storage claims."""
-        description = self.stack.pop()
-        if _size(description) > MAX_KEY:
+        Raises:
+            NotDataError: Its description is nested.
+            ValueError: They are not in the file.
+        """
+        if _is_large(pid):
             raise NotDataError("a storage with a nested description")
-        _, kind, key, _, count = description.items[:5]
+        _, kind, key, _, count = pid[:5]
         claimed = int(count) * _item_size(kind)
         held = self.room if self.records is None else self.records.get(f"data/{key}", 0)
         if key not in self.storages:
@@ -188,36 +188,12 @@ class _DryRun:
             self.claimed += claimed
         if not 0 <= claimed <= held or self.claimed > self.room:
             raise ValueError(f"a storage of {claimed:,} bytes is not in the file")
-        self.stack.append(description)
+        return _Object()
 
 
-_APPLY: dict[str, Callable[[_DryRun, str, Any], None]] = {
-    **dict.fromkeys(("BINPUT", "LONG_BINPUT", "MEMOIZE"), _DryRun.put),
-    **dict.fromkeys(("BINGET", "LONG_BINGET"), _DryRun.get),
-    **dict.fromkeys(("GLOBAL", "STACK_GLOBAL"), _DryRun.name),
-    **dict.fromkeys(("REDUCE", "NEWOBJ"), _DryRun.call),
-    **dict.fromkeys((*_EMPTY, "TUPLE", *_TUPLES), _DryRun.group),
-    **dict.fromkeys((*_FILLING, "APPENDS", "SETITEMS"), _DryRun.fill),
-    "MARK": _DryRun.mark,
-    "BINPERSID": _DryRun.storage,
-}
-
-
-def _check_keys(keys: list[Any]) -> None:
-    if any(_size(key) > MAX_KEY for key in keys):
-        raise NotDataError("a key of nested tuples")
-
-
-def _allowed(name: str) -> _Name:
-    name = name.replace("__builtin__.", "builtins.", 1)
-    for part, kind in _KINDS.items():
-        if name.startswith("torch.") and part in name:
-            raise NotDataError(kind)
-    if name not in ALLOWED and name not in _CALLED and not _is_storage_or_dtype(name):
-        # `os.system` is pickled under the module that implements it.
-        shown = name.replace("posix.", "os.", 1).replace("nt.", "os.", 1)
-        raise NotDataError(f"`{shown}`, which is not data")
-    return _Name(name)
+_METHODS = {_CODES[name]: PlainUnpickler.dispatch[_CODES[name]] for name in _OPERATIONS}
+_METHODS[_CODES["BUILD"]] = _DryRun.load_build
+_METHODS[_CODES["NEWOBJ"]] = _METHODS[_CODES["REDUCE"]]
 
 
 def _is_storage_or_dtype(name: str) -> bool:
@@ -238,22 +214,23 @@ def check_pickles(file: Path) -> None:
             than it has content for.
         Exception: The file is damaged; the kind depends on the damage.
     """
+    room, operations = file.stat().st_size, _Operations(_METHODS)
     with file.open("rb") as stream:
         if stream.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
             pickle, records = _read_archive(file)
-            _DryRun(file, records).run(BytesIO(pickle))
+            _DryRun(BytesIO(pickle), room, records, operations).load()
             return
         stream.seek(0)
-        check = _DryRun(file, None)
         # Old format: magic number, protocol, system, content, keys of the storages.
         for _ in range(5):
-            check.run(stream)
+            _DryRun(stream, room, None, operations).load()
 
 
 def _read_archive(file: Path) -> tuple[bytes, dict[str, int]]:
     """Return the pickle of an archive, and the bytes of each of its records.
 
-    The archive must have one reading: Python's module and torch's reader are two programs.
+    Python's module and torch's reader must find the same content in the archive, so other forms
+    than that of torch.save are refused.
     """
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()

@@ -18,10 +18,10 @@ _OBJECTS = (np.ndarray, np.generic, HistoryBuffer)
 
 
 def plain_copy(content: Any) -> Any:
-    """Return content with its containers built anew and readers replaced by what they read.
+    """Copy content into new containers, and replace each reader by the object it has read.
 
-    Attributes that a file sets on its dicts, and hooks of its tensors, are left behind. What the
-    file shares stays shared.
+    The copy lacks attributes that a file sets on its dicts, and hooks of its tensors. An object
+    that occurs several times in the file is one object in the copy.
 
     Raises:
         NotDataError: Something is not plain data; a list contains itself; lists are nested too

@@ -1,7 +1,7 @@
 """Reading of plain pickles, such as detectron2's .pkl, as dicts, lists, numbers, text and arrays.
 
-Python's unpickler calls whatever a file names. Ours knows the few names that NumPy writes, each
-bound to a reader of `inert_readers`, and refuses every other one.
+Python's unpickler calls everything that a file names. Ours knows only the few names that NumPy
+writes, each bound to a reader of `inert_readers`, and refuses all others.
 """
 
 import pickle
@@ -65,6 +65,7 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
     """Unpickler that builds dicts, lists, numbers, text and NumPy arrays, and nothing else."""
 
     stack: list[Any]
+    check_keys = staticmethod(_check_keys)
     # Sets hash their items.
     dispatch: ClassVar[dict[int, Any]] = {
         code: load
@@ -94,7 +95,7 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
         raise NotDataError("a reference to an object outside the file")
 
     def load_build(self) -> None:
-        """Set the state of a reader; that of dicts, classes and functions stays as it is.
+        """Set the state of a reader, and drop the state of a dict.
 
         Raises:
             NotDataError: The object has no state that is data.
@@ -112,17 +113,17 @@ class PlainUnpickler(pickle._Unpickler):  # type: ignore[name-defined]
         Raises:
             NotDataError: Its key is neither a number nor text.
         """
-        _check_keys(self.stack[-2:-1])
+        self.check_keys(self.stack[-2:-1])
         super().load_setitem()  # type: ignore[misc]
 
     def load_setitems(self) -> None:
         """Put items into a dict; errors as in `load_setitem`."""
-        _check_keys(self.stack[::2])
+        self.check_keys(self.stack[::2])
         super().load_setitems()  # type: ignore[misc]
 
     def load_dict(self) -> None:
         """Make a dict of items; errors as in `load_setitem`."""
-        _check_keys(self.stack[::2])
+        self.check_keys(self.stack[::2])
         super().load_dict()  # type: ignore[misc]
 
     dispatch |= {

@@ -14,7 +14,7 @@ from mmproscale.checkpoints.pickle_check import ZIP_MAGIC, check_pickles
 from mmproscale.checkpoints.plain_content import plain_copy
 from mmproscale.checkpoints.plain_pickle import read_plain_pickle
 from mmproscale.checkpoints.weight_check import check_metadata, check_weights
-from mmproscale.checkpoints.weights_header import check_header, read_header
+from mmproscale.checkpoints.weights_file import check_header, read_header
 from mmproscale.errors import InputError
 
 # torch before 1.6 starts its files with this pickled number.
@@ -51,8 +51,7 @@ def load_content(path: str | Path, map_location: Any = None) -> Any:
     location = "cpu" if map_location is None else map_location
     if file.suffix == ".safetensors":
         return _read_safetensors(file)
-    _check_format(file)
-    return _read_torch(file, location)
+    return _read_torch(file, _first_bytes(file), location)
 
 
 def state_dict_of(checkpoint: dict) -> dict[str, torch.Tensor]:
@@ -70,32 +69,24 @@ def _existing_file(path: str | Path) -> Path:
     return file
 
 
-def _check_format(file: Path) -> None:
-    start = _first_bytes(file)
-    if start.startswith((ZIP_MAGIC, _LEGACY_MAGIC, _PICKLE_OPCODE)):
-        return
-    if not start:
-        raise InputError(f"{file} is empty: it was probably cut off when it was written")
-    raise InputError(
-        f"{file} is not a checkpoint: torch.save, safetensors and pickle did not write it"
-    )
-
-
 def _first_bytes(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
-            return stream.read(len(_LEGACY_MAGIC))
+            start = stream.read(len(_LEGACY_MAGIC))
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}") from error
+    if not start:
+        raise InputError(f"{file} is empty: it was probably cut off when it was written")
+    if not start.startswith((ZIP_MAGIC, _LEGACY_MAGIC, _PICKLE_OPCODE)):
+        raise InputError(
+            f"{file} is not a checkpoint: torch.save, safetensors and pickle did not write it"
+        )
+    return start
 
 
-def _is_plain_pickle(file: Path) -> bool:
-    return not _first_bytes(file).startswith((ZIP_MAGIC, _LEGACY_MAGIC))
-
-
-def _read_torch(file: Path, location: Any) -> Any:
+def _read_torch(file: Path, start: bytes, location: Any) -> Any:
     try:
-        if _is_plain_pickle(file):
+        if not start.startswith((ZIP_MAGIC, _LEGACY_MAGIC)):
             return read_plain_pickle(file)
         check_pickles(file)
         with _only_our_allow_list():

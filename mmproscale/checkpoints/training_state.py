@@ -1,12 +1,11 @@
 """Check of a training's state in a checkpoint, before a run resumes from it.
 
-mmengine takes this state up as it is: counters, logs, paths of files to remove, and attributes of
+mmengine does not check this state: counters, logs, paths of files to remove, and attributes of
 schedulers.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 import numpy as np
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from torch import Tensor, nn
+from torch import nn
 
 from mmproscale.checkpoints.inert_readers import ANNEALING, NotDataError
 from mmproscale.checkpoints.model_match import check_same_model
-from mmproscale.checkpoints.optimizer_state import check_optimizer
+from mmproscale.checkpoints.optimizer_state import check_optimizer, is_number
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import excerpt, is_int
 
@@ -99,7 +98,7 @@ def _check_hub(hub: Any) -> None:
 
 
 def _info_fault(key: str, value: Any) -> str | None:
-    """Return the form that the information under a key must have, if it has another."""
+    """Return the fault of the information under a key; None if it has the expected form."""
     if key in ("iter", "epoch", "max_iters", "max_epochs"):
         return None if is_int(value) and value >= 0 else "no number from 0"
     if key.startswith("best_score"):
@@ -116,10 +115,8 @@ def _info_fault(key: str, value: Any) -> str | None:
 
 
 def _is_finite(value: Any) -> bool:
-    if isinstance(value, (Tensor, np.ndarray, np.generic)):
-        value = value.item() if math.prod(value.shape) == 1 else None
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+    is_single = isinstance(value, (np.ndarray, np.generic)) and value.size == 1
+    return is_number(value.item() if is_single else value, below_zero=True)
 
 
 def _check_optimizers(state: Any, optimizer: OptimWrapper | OptimWrapperDict) -> None:
@@ -186,7 +183,7 @@ def _has_form(value: Any, own: Any) -> bool:
 
 
 def _check_average(checkpoint: dict, source: str | Path, model: nn.Module) -> None:
-    """Check the averaged weights of EMA, if there are any: they are the model's, too."""
+    """Check the averaged weights of EMA, if there are any, in the same way as the model's."""
     average = checkpoint.get("ema_state_dict")
     if average is None:
         return

@@ -20,7 +20,7 @@ _FRACTIONS = (".weight", ".bias", ".running_mean", ".running_var")
 # RT-DETR's published files hold its anchors, infinite outside the image.
 _MAY_BE_INFINITE = ("anchors",)
 _OVERLAP = 4
-"""How often the views of a file's storages may read each byte on average."""
+"""Most views that may share a byte of a file's storages, averaged over the bytes."""
 
 
 def check_weights(weights: Any, source: str | Path, key: str = "state_dict") -> None:
@@ -32,7 +32,7 @@ def check_weights(weights: Any, source: str | Path, key: str = "state_dict") -> 
         key: The weights' key in the file, for the message.
 
     Raises:
-        InputError: A weight is none; names the file and the weight.
+        InputError: An entry is not such a tensor; the message names the file and the entry.
     """
     if not isinstance(weights, dict):
         raise InputError(f"{source}: {key} is a {type(weights).__name__}, not a dict of weights")
@@ -110,7 +110,7 @@ def check_types(own: Mapping[str, Any], weights: Mapping[str, Any], source: str 
 
 
 def fits_exactly(weight: Tensor, dtype: torch.dtype) -> bool:
-    """Tell whether a cast to a type keeps every value, and integers integers."""
+    """Tell whether a cast to a type keeps every value, and keeps integers as integers."""
     kinds_fit = weight.is_floating_point() == dtype.is_floating_point
     if not kinds_fit or weight.dtype not in FLOATS + COUNTS:
         return False

@@ -41,12 +41,12 @@ _QUALIFIED = f"{InputError.__module__}.{InputError.__qualname__}"
 
 
 def command_line(main: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a tool's ``main``: whatever ends it early is one line on stderr and an exit status.
+    """Make a tool's ``main`` end early with one line on stderr and an exit status.
 
-    What a user can mend is ``error: MESSAGE`` and status 2. SIGTERM and Ctrl-C have status 143 and
-    130. Where another process of the run was lost, the status is ``LOST``, and tools/launch.py says
-    which one it was. Of several processes one prints the line. A bug keeps its traceback, and a
-    last line says how to report it.
+    An error that a user can mend prints ``error: MESSAGE`` and has status 2. SIGTERM and Ctrl-C
+    have status 143 and 130. If another process of the run was lost, the status is ``LOST``, and
+    tools/launch.py says which one it was. Only one of several processes prints the line. A bug
+    prints its traceback, and a last line that says how to report it.
     """
 
     @functools.wraps(main)

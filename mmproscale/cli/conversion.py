@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmproscale.errors import InputError
-from mmproscale.utils.processors import usable_cores
+from mmproscale.utils.processes import usable_cores
 from mmproscale.utils.progress import bars_by_name
 
 if TYPE_CHECKING:

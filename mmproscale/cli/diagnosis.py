@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import torch
 
@@ -19,7 +20,7 @@ from mmproscale.ops.multi_scale_deformable_attention import (
     multi_scale_deformable_attention,
 )
 from mmproscale.utils.config import CONFIGS, load_config
-from mmproscale.utils.processors import usable_cores
+from mmproscale.utils.processes import usable_cores
 from mmproscale.version import __version__
 
 OPTIONAL = {
@@ -49,11 +50,14 @@ class Check:
     remedy: str = ""
 
 
-def diagnose(config: str | None = None) -> Iterator[Check]:
+def diagnose(
+    config: str | None = None, options: Mapping[str, Any] | None = None
+) -> Iterator[Check]:
     """Yield all checks of this installation.
 
     Args:
         config: A config whose data is looked for; None for none.
+        options: Dotted key -> value, merged into the config.
     """
     yield Check("mmproscale", f"{__version__} on Python {platform.python_version()}")
     yield Check("system", f"{platform.platform()}, {usable_cores()} cores")
@@ -66,7 +70,7 @@ def diagnose(config: str | None = None) -> Iterator[Check]:
     yield _configs()
     yield _small_model()
     if config is not None:
-        yield from _data(config)
+        yield from _data(config, options)
 
 
 def _optional_packages() -> Iterator[Check]:
@@ -154,9 +158,9 @@ def _small_model() -> Check:
     return Check("a small model", f"{SMALL_CONFIG} predicts 64 x 64 pixels")
 
 
-def _data(config: str) -> Iterator[Check]:
+def _data(config: str, options: Mapping[str, Any] | None = None) -> Iterator[Check]:
     """Look for the files of a config's datasets."""
-    cfg = load_config(config)
+    cfg = load_config(config, options)
     for part in ("train", "val", "test"):
         dataset = (cfg.get(f"{part}_dataloader") or {}).get("dataset") or {}
         root = dataset.get("data_root") or ""

@@ -70,7 +70,7 @@ def _system(error: BaseException) -> str | None:
 
 
 def _config(error: BaseException) -> str | None:
-    """Describe what OpenMMLab says to a value of the config, while it builds a part or later."""
+    """Describe OpenMMLab's error about a value of the config, raised by a build or later."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     parts = [part for part in map(_part_built_in, frames) if part]
     packages = [_module(frame).partition(".")[0] for frame in frames]

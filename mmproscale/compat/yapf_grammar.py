@@ -2,8 +2,8 @@
 
 yapf, which mmengine imports, parses its grammar once and keeps it in the user's cache folder. It
 renames the file before the content is written, so that another process can read an empty file; a
-process that is killed in between leaves it empty for ever. Here the file is whole before it has its
-name, and a file that can't be read is written again.
+process that is killed in between leaves it empty for ever. Here the file is complete before it gets
+its name, and a file that can't be read is written again.
 """
 
 import sys

@@ -137,7 +137,7 @@ def check_values(table: DerivedTable, path: Path) -> None:
 
 
 def _wrong_images(table: DerivedTable) -> Iterator[tuple[str, str, Any]]:
-    """Yield column, what is expected, and (N,) which images have something else."""
+    """Yield a column, its expected values, and the mask (N,) of images with other values."""
     _, firsts = np.unique(np.array(table.image_ids), return_index=True)
     twice = np.ones(len(table), bool)
     twice[firsts] = False

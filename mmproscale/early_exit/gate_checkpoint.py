@@ -13,8 +13,7 @@ from torch import Tensor
 from mmproscale.checkpoints.any_source import FOREIGN, load_source
 from mmproscale.checkpoints.model_match import REBUILT
 from mmproscale.checkpoints.read_checkpoint import state_dict_of
-from mmproscale.checkpoints.weights_file import save_weights
-from mmproscale.checkpoints.weights_header import WeightsHeader, hash_weights
+from mmproscale.checkpoints.weights_file import WeightsHeader, hash_weights, save_weights
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.gate_fitting import FittedGate
 from mmproscale.errors import InputError

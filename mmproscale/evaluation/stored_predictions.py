@@ -27,7 +27,7 @@ from mmproscale.evaluation.image_score import ImagePrediction, ImageScore, Image
 from mmproscale.evaluation.panoptic_quality import StoredMap, count_files, positions
 from mmproscale.evaluation.report import add_up, make_report
 from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, refuse
-from mmproscale.utils.processors import usable_cores
+from mmproscale.utils.processes import usable_cores
 
 DETECTION_KEYS = ("image_id", "category_id", "score", "segmentation")
 # Predictions are measured by their PNGs.

@@ -180,8 +180,9 @@ def _plugin_node(
     value: Any, locations: Any, weights: Any, spatial_shapes: Sequence[int], backend: str
 ) -> Any:
     """Write NVIDIA's plugin for the operator of deformable attention; arguments are its own."""
-    from onnxscript import opset18 as op
-    from onnxscript import values
+    from onnxscript import opset18, values
+
+    op: Any = opset18
 
     sizes = list(zip(spatial_shapes[::2], spatial_shapes[1::2], strict=True))
     starts = [sum(h * w for h, w in sizes[:level]) for level in range(len(sizes))]

@@ -29,7 +29,10 @@ class Preprocessing(nn.Module):
         frame: Sizes of the padded image, of the image in it and of the photo.
     """
 
-    def __init__(self, preprocessor: nn.Module, frame: ImageFrame) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, preprocessor: Any, frame: ImageFrame) -> None:
         super().__init__()
         self.frame = frame
         self.keeps_rgb = preprocessor._channel_conversion  # the pipeline reads BGR
@@ -215,7 +218,7 @@ class BoxFusion(Fusion):
         return pixels, scores, labels.int()
 
 
-def fusion_of(model: nn.Module, kind: str, frame: ImageFrame | None) -> Fusion:
+def fusion_of(model: Any, kind: str, frame: ImageFrame | None) -> Fusion:
     """Return the fusion for a kind of result."""
     if kind == "boxes":
         sigmoid = model.bbox_head.loss_cls.use_sigmoid

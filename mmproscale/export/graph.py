@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mmproscale.errors import InputError
 from mmproscale.models.detectors.early_exit_detector import EarlyExitDetector, Inputs
 from mmproscale.models.encoders.deformable_layer import DeformableAttention
-from mmproscale.models.encoders.exit_gate import EarlyExits, ExitGate, mean_over_tokens
+from mmproscale.models.encoders.exit_gate import EarlyExits, mean_over_tokens
 from mmproscale.models.heads.mask_head import MaskHead
 from mmproscale.models.layers.token_layout import to_tokens
 from mmproscale.ops import attention_backend, multi_scale_deformable_attention
@@ -44,6 +44,7 @@ class Graph(nn.Module):
 
     inputs: tuple[str, ...] = ("images",)
     outputs: tuple[str, ...]
+    model: Any
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -155,6 +156,8 @@ class GateGraph(nn.Module):
 
     inputs = ("images",)
 
+    network: Graph
+
     def __init__(self, graph: Graph, maps: int) -> None:
         super().__init__()
         self.network = graph
@@ -163,13 +166,15 @@ class GateGraph(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the gate's logits and the maps of ``extract_feat``."""
         maps = self.network.model.extract_feat(images)
-        gate = early_exits(self.network.model).exit_gate
-        assert isinstance(gate, ExitGate)
-        return gate(self.network.gate_input(maps)), *maps
+        part = early_exits(self.network.model)
+        assert part is not None and part.exit_gate is not None
+        return part.exit_gate(self.network.gate_input(maps)), *maps
 
 
 class ExitGraph(nn.Module):
     """Rest of a model with early exits, from the maps on, for images that leave at one exit."""
+
+    network: Graph
 
     def __init__(self, graph: Graph, maps: int) -> None:
         super().__init__()

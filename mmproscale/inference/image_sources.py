@@ -1,7 +1,8 @@
-"""Images from wherever a caller has them: files, arrays, Pillow, tensors, folders, videos."""
+"""Images from any source: files, arrays, Pillow, tensors, folders, videos."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from mmengine.logging import print_log
 from PIL import Image, ImageOps
 
 from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError
 from mmproscale.utils.image_inputs import find_images, is_video, result_names
+
+_MANY_PAGES = (".tif", ".tiff", ".gif", ".webp")  # files that can have several pages or frames
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ def is_many(source: Any) -> bool:
 
 
 def input_images(source: Any, bgr: bool = False) -> Iterator[InputImage]:
-    """Yield the images of a source, in order.
+    """Return the images of a source, in order; each is read when it is asked for.
 
     Args:
         source: A path of an image, folder, glob pattern or video; the index of a webcam; an array
@@ -52,16 +56,14 @@ def input_images(source: Any, bgr: bool = False) -> Iterator[InputImage]:
         InputError: The source is of another kind, does not exist or can't be opened.
     """
     if isinstance(source, (list, tuple)):
-        yield from _of_list(source, bgr)
-    elif isinstance(source, int) and not isinstance(source, bool):
-        yield from Video(source).frames()
-    elif isinstance(source, (str, Path)):
-        yield from _of_path(source)
-    elif isinstance(source, torch.Tensor) and source.ndim == 4:
-        for index, image in enumerate(source):
-            yield InputImage(f"image-{index:06d}", None, _of_tensor(image))
-    else:
-        yield InputImage("image", None, in_memory(source, bgr))
+        return _of_list(source, bgr)
+    if isinstance(source, int) and not isinstance(source, bool):
+        return Video(source).frames()
+    if isinstance(source, (str, Path)):
+        return _of_path(source)
+    if isinstance(source, torch.Tensor) and source.ndim == 4:
+        return _of_list(list(source), bgr)
+    return iter([InputImage("image", None, in_memory(source, bgr))])
 
 
 def _of_list(sources: Sequence[Any], bgr: bool) -> Iterator[InputImage]:
@@ -78,16 +80,14 @@ def _of_path(source: str | Path) -> Iterator[InputImage]:
     if "://" in str(source):
         raise InputError(f"{source} is an address: fetch the file and give its path")
     if is_video(source):
-        yield from Video(_existing(Path(source).expanduser())).frames()
-        return
+        return Video(_existing(Path(source).expanduser())).frames()
     paths = find_images(str(source))
-    for path, name in zip(paths, result_names(paths), strict=True):
-        yield InputImage(name, path)
+    return map(InputImage, result_names(paths), paths)
 
 
 def _existing(path: Path) -> Path:
     if not path.is_file():
-        raise InputError(f"{path} not found: name an image")
+        raise InputError(f"{path} not found: give the path of an image or video that exists")
     return path
 
 
@@ -114,12 +114,15 @@ class Video:
         return f"webcam-{self.source}" if self.path is None else self.path.stem
 
     def frames(self) -> Iterator[InputImage]:
-        """Yield its frames, ``NAME-000000`` and so on, in order.
+        """Return its frames, ``NAME-000000`` and so on, in order.
 
         Raises:
-            InputError: There is no frame that OpenCV can read.
+            InputError: It can't be opened, or has no frame that OpenCV can read.
         """
-        capture, count = self._open(), 0
+        return self._frames(self._open())
+
+    def _frames(self, capture: cv2.VideoCapture) -> Iterator[InputImage]:
+        count = 0
         try:
             every = self._every(capture)
             while capture.grab():
@@ -132,7 +135,7 @@ class Video:
         finally:
             capture.release()
         if count == 0:
-            raise InputError(f"{self.path or self.name} has no frame that OpenCV can read")
+            raise self._error()
 
     def rate(self) -> float:
         """Return the frames per second that :meth:`frames` yields; 10 where none are stated."""
@@ -142,8 +145,32 @@ class Video:
         capture.release()
         return rate
 
+    def count(self) -> int | None:
+        """Return the number of frames that :meth:`frames` yields; None where none is stated."""
+        if self.path is None:
+            return None
+        capture = self._open()
+        stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        every = self._every(capture)
+        capture.release()
+        return -(-stated // every) if stated > 0 else None
+
     def _open(self) -> cv2.VideoCapture:
-        return cv2.VideoCapture(self.source if self.path is None else str(self.path))
+        level = cv2.utils.logging.getLogLevel()
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        capture = cv2.VideoCapture(self.source if self.path is None else str(self.path))
+        cv2.utils.logging.setLogLevel(level)
+        if not capture.isOpened():
+            raise self._error()
+        return capture
+
+    def _error(self) -> InputError:
+        if self.path is None:
+            return InputError(
+                f"webcam {self.source} can't be read: give the number of a connected camera, and "
+                "close other programs that use it"
+            )
+        return InputError(f"{self.path} has no frame that OpenCV can read: give another video")
 
     def _every(self, capture: cv2.VideoCapture) -> int:
         stated = capture.get(cv2.CAP_PROP_FPS)
@@ -158,7 +185,18 @@ def read_image(image: InputImage) -> np.ndarray:
     """
     if image.pixels is not None:
         return image.pixels
-    return LoadImage()({"img_path": str(image.path)})["img"]
+    pixels = LoadImage()({"img_path": str(image.path)})["img"]
+    if (pages := _pages(str(image.path))) > 1:
+        text = f"{image.path} has {pages} pages or frames: only the first is predicted"
+        print_log(text, logger="current", level=logging.WARNING)
+    return pixels
+
+
+def _pages(path: str) -> int:
+    if not path.lower().endswith(_MANY_PAGES):
+        return 1
+    with Image.open(path) as image:
+        return getattr(image, "n_frames", 1)
 
 
 def in_memory(image: Any, bgr: bool = False) -> np.ndarray:

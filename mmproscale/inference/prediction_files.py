@@ -10,6 +10,7 @@ import numpy as np
 
 from mmproscale.datasets.formats.panoptic_png import encode_png
 from mmproscale.inference.encoded_images import encode_category_png, encode_jpg
+from mmproscale.inference.pictures.panoptic_truth import PanopticTruth
 from mmproscale.inference.result_log import ResultLog, image_lines, is_whole, write_json
 from mmproscale.inference.results import Result
 from mmproscale.utils.atomic_files import (
@@ -45,6 +46,7 @@ class PredictionFolder:
         resume: Keep the results that are there; otherwise they are written again.
         shard: (number from 1, count) of this part of the images; each part has its own
             ``results.K-of-N.jsonl``, and the last part to end makes the JSONs of all.
+        truth: Ground truth that pictures of segments also show.
 
     Raises:
         InputError: The folder can't be written; results to resume have other settings.
@@ -59,12 +61,14 @@ class PredictionFolder:
         settings: dict[str, Any] | None = None,
         resume: bool = False,
         shard: tuple[int, int] = (1, 1),
+        truth: PanopticTruth | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.categories = list(categories)
         self.kinds = tuple(kinds)
         self.pictures = pictures
         self.shard = shard
+        self.truth = truth
         subfolders = [kind for kind in kinds if kind not in DETECTIONS]
         for name in subfolders + ["pictures"] * self.pictures:
             sweep_temporary_files(ensure_writable_dir(self.folder / name))
@@ -98,7 +102,8 @@ class PredictionFolder:
             semantic = encode_category_png(result.category_map())
             atomic_write_bytes(self.folder / "semantic" / f"{result.name}.png", semantic)
         if self.pictures:
-            picture = encode_jpg(np.asarray(result.plot()))
+            truth = self.truth.panel(result) if self.truth else None
+            picture = encode_jpg(np.asarray(result.plot(truth=truth)))
             atomic_write_bytes(self.folder / "pictures" / f"{result.name}.jpg", picture)
         if result.instances is not None:
             found = result.instances.to_coco()

@@ -29,6 +29,7 @@ from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
 from mmproscale.inference.results import Instances, Result, Segment
 from mmproscale.inference.tile_merging import merge_tiles
 from mmproscale.inference.tiles import Tiling
+from mmproscale.models.config_keys import check_keys
 from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.utils.config import require_keys
 
@@ -36,7 +37,7 @@ MAX_PIXELS = 50_000_000
 
 
 class Predictor:
-    """Trained model that predicts images, alone or in batches.
+    """Trained model that predicts images, one or several at a time.
 
     Call it with a source of images, e.g. ``model("street.jpg")``: see :meth:`__call__`.
 
@@ -112,6 +113,7 @@ class Predictor:
         else:
             cfg = load_config_for(config, checkpoint)
         require_keys(cfg, "model")
+        check_keys(cfg, config or checkpoint)
         self._take_kinds(cfg, kinds, views)
         init_default_scope(cfg.get("default_scope", "mmdet"))
         self.model = MODELS.build(copy.deepcopy(cfg.model))  # mmdet's detectors change it
@@ -230,7 +232,7 @@ class Predictor:
         """Number of encoder layers of every image; None for the gate's choice or the last exit.
 
         Raises:
-            InputError: The model's encoder has no exits, or not the one that is set.
+            InputError: The model's encoder has no exits, or lacks the exit that is set.
         """
         return self._early_exits().exit
 

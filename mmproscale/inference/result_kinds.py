@@ -44,11 +44,14 @@ def give_kinds(config: Config, kinds: Sequence[str]) -> None:
     """Make a config's model give these kinds of results and no others; changes the config.
 
     Raises:
-        InputError: The model does not support a kind. Detectors give only boxes, mmseg's
-            segmentors only semantic results; of the others, only our segmentor with our fusion
-            head gives semantic results.
+        InputError: A kind is unknown, or the model does not support it. Detectors give only boxes,
+            mmseg's segmentors only semantic results. Other models give no boxes; of these, only our
+            segmentor with our fusion head gives semantic results.
     """
     model = config.model
+    unknown = [kind for kind in kinds if kind not in FIELDS]
+    if unknown:
+        raise InputError(f"kind {unknown[0]!r} is unknown: use some of {', '.join(FIELDS)}")
     if _is_detector(config):
         if tuple(kinds) != ("boxes",):
             raise InputError(f"a {model.type} gives only boxes: leave --kinds out")
@@ -61,6 +64,8 @@ def give_kinds(config: Config, kinds: Sequence[str]) -> None:
                 "leave --kinds out, or use a config with a panoptic_head"
             )
         return
+    if "boxes" in kinds:
+        raise InputError(f"a {model.type} gives masks, not boxes: ask for instance results")
     if "semantic" in kinds and not _is_universal(config):
         raise InputError(
             "semantic results need mmproscale.UniversalSegmentor with "

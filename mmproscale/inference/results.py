@@ -195,6 +195,7 @@ class Result:
         least_score: float = 0.3,
         scores: bool = False,
         short_side: int = 480,
+        truth: Panel | None = None,
     ) -> Image:
         """Draw the result over the image.
 
@@ -203,6 +204,8 @@ class Result:
             least_score: Instances and boxes with a lower score are not drawn.
             scores: Write scores into the labels.
             short_side: Smaller images are enlarged to this many pixels on their short side.
+            truth: Panel of the ground truth, drawn at the right of segments; see
+                :class:`~mmproscale.inference.pictures.panoptic_truth.PanopticTruth`.
 
         Returns:
             A Pillow image; notebooks show it, ``numpy.asarray`` gives (H', W', 3) RGB uint8.
@@ -220,7 +223,7 @@ class Result:
         else:
             panel, void = self.panel(kind, least_score), 0.8 if kind == "instance" else 1 / 3
             options = (self.categories, short_side, scores, void)
-            picture = panoptic_picture(self.image, [panel], *options)
+            picture = panoptic_picture(self.image, [panel, truth] if truth else [panel], *options)
         return Image.fromarray(picture)
 
     def panel(self, kind: str = "panoptic", least_score: float = 0.3) -> Panel:
@@ -318,7 +321,8 @@ class Result:
 
         Returns:
             The files: ``NAME.jpg``, ``NAME.panoptic.png`` in COCO's form, ``NAME.semantic.png``
-            with category ids, ``NAME.json`` with :meth:`to_coco` of each kind.
+            with category ids, ``NAME.json`` with :meth:`to_coco` of each kind, whose ``file_name``
+            is that of the PNG.
 
         Raises:
             InputError: The folder can't be written.
@@ -330,6 +334,8 @@ class Result:
         if self.semantic is not None:
             contents[".semantic.png"] = encode_category_png(self.category_map())
         found = {kind: self.to_coco(kind) for kind in self.kinds if kind != "semantic"}
+        if "panoptic" in found:
+            found["panoptic"]["file_name"] = f"{self.name}.panoptic.png"
         if found:
             contents[".json"] = (json.dumps(found) + "\n").encode()
         for suffix, content in contents.items():
@@ -339,8 +345,8 @@ class Result:
     def _kind(self, kind: str | None, without: str = "") -> str:
         kinds = [one for one in self.kinds if one != without]
         if not kinds or kind not in (None, *kinds):
-            wanted = f"no {kind}" if kind else "neither segments nor objects"
-            raise InputError(f"{self.name} has {wanted} result, only {', '.join(self.kinds)}")
+            wanted = f"no {kind} result" if kind else "neither segments nor objects"
+            raise InputError(f"{self.name} has {wanted}; it has: {', '.join(self.kinds)}")
         return kind or kinds[0]
 
     def __repr__(self) -> str:

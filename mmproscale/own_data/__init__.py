@@ -1,1 +1,1 @@
-"""From a folder of data to a config that trains on it."""
+"""Configs for a folder of data: it is read and checked, and the values of a config are chosen."""

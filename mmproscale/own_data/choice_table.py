@@ -67,8 +67,8 @@ def _image_rows(chosen: Choices) -> list[Row]:
     if fit.crop != first:
         limit += f"; no image of {_size(first)} fits"
     memory = (
-        f"about {fit.per_image / GIB:.2f} GiB an image ({precision}), {fit.fixed / GIB:.2f} GiB "
-        f"before the first; {fit.images} fit into {options.machine}"
+        f"about {fit.per_image / GIB:.2f} GiB an image ({precision}) and {fit.fixed / GIB:.2f} GiB "
+        f"for the model; {fit.images} images fit into {options.machine}"
     )
     return [
         ["image size", read, f"{why}; jitter 0.5 to 2"],
@@ -87,7 +87,11 @@ def _batch_rows(chosen: Choices) -> list[Row]:
     parts = f"{batch.per_gpu} x {batch.gpus} x {batch.accumulate}"
     return [
         ["accumulation", str(batch.accumulate), f"{parts} = {batch.total} images a step; {target}"],
-        ["learning rate", f"{chosen.rate:g}", f"{recipes}; AdamW: the root of the batches' ratio"],
+        [
+            "learning rate",
+            f"{chosen.rate:g}",
+            f"{recipes}; times the square root of the batches' ratio",
+        ],
     ]
 
 
@@ -97,13 +101,15 @@ def _schedule_rows(chosen: Choices) -> list[Row]:
     epochs = seen / chosen.data.facts.train_images
     why = (
         f"the recipe has {recipe.steps:,} of batch {recipe.batch} on {recipe.images:,} images; the "
-        f"images seen grow with the root of the dataset: {seen:,.0f}, {epochs:,.0f} epochs"
+        f"number of images seen grows with the square root of the dataset's size: {seen:,.0f}, "
+        f"{epochs:,.0f} epochs"
     )
     first, second = chosen.milestones
+    each = "" if batch.accumulate == 1 else f" of {batch.accumulate} iterations"
     return [
         ["iterations", f"{count:,}", why],
         ["rate falls at", f"{first:,}, {second:,}", "as on COCO: 8/9 and 26/27 of all"],
-        ["warm-up", f"{chosen.warm_up:,}", "a twentieth of all, at most 1,000 steps"],
+        ["warm-up", f"{chosen.warm_up:,}", f"a twentieth of all, at most 1,000 steps{each}"],
         ["validation", f"every {chosen.interval:,}", "20 times; the best checkpoint is kept"],
     ]
 
@@ -119,7 +125,7 @@ def _weights_rows(chosen: Choices) -> list[Row]:
         start = [str(checkpoint), "fetched on first use; --from-scratch needs none"]
     weights = ["1 each", "the recipe's; --balance-classes weighs rare classes more"]
     if chosen.class_weights:
-        weights = ["balanced", "1 to 4: root of the median count over the class's"]
+        weights = ["balanced", "1 to 4: the square root of (median count / the class's count)"]
     return [["weights", *start], ["class weights", *weights]]
 
 

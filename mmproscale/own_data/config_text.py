@@ -87,7 +87,7 @@ head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **head
 model = dict(segmentor, backbone=_base_.model.backbone, decode_head=head)
 """
 RARE = """
-# Rare classes: the root of the median count over the class's, at most 4.
+# Rare classes have the square root of (median count / the class's count), at most 4.
 model["{head}"]["class_weight"] = {weights}
 """
 AMP = 'optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")\n'

@@ -19,7 +19,7 @@ import torch
 from mmproscale.compat.installed_packages import installed_version
 from mmproscale.errors import InputError
 from mmproscale.timing.measured_memory import check_memory_can_be_read
-from mmproscale.utils.processors import usable_cores
+from mmproscale.utils.processes import usable_cores
 
 
 def set_up(args: argparse.Namespace) -> None:

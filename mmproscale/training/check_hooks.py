@@ -11,7 +11,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from mmproscale.checkpoints.any_source import convert_checkpoint
 from mmproscale.checkpoints.model_match import check_any_match, check_same_model, drop_class_layer
 from mmproscale.checkpoints.training_state import check_training_state
-from mmproscale.checkpoints.weights_header import class_facts
+from mmproscale.checkpoints.weights_file import class_facts
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
 

@@ -1,21 +1,28 @@
-"""Checkpoints that survive a crash: a new one is complete before an old one is removed."""
+"""Checkpoints that survive a crash: a new one is complete before an old one is removed.
 
+A run removes only files of its own, beyond the number to keep. A checkpoint states which files its
+run kept. A run that resumes from it in another folder, or from a file of somebody else, must leave
+those files alone.
+"""
+
+import os
 import os.path as osp
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import all_gather_object, is_main_process
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import find_latest_checkpoint
 
-from mmproscale.checkpoints.weights_file import export_weights
+from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
+from mmproscale.checkpoints.weights_file import make_header, save_weights
 from mmproscale.registry import HOOKS
-from mmproscale.training.kept_checkpoints import OUTDATED, drop_foreign_files, left_behind
-from mmproscale.training.resume_hook import RANDOM_STATES, training_random_state
+from mmproscale.training.resume_hook import RANDOM_STATES, training_random_states
 from mmproscale.utils.atomic_files import (
     atomic_write_bytes,
     atomic_write_text,
@@ -26,6 +33,10 @@ from mmproscale.utils.atomic_files import (
 WEIGHTS_FILE = "weights.safetensors"
 _BACKEND = "mmproscale_atomic_local"
 _BETWEEN_EPOCHS = "iter_{}.pth"
+OUTDATED = "outdated_ckpts"
+"""Key of the message hub: names of the files that are removed once a checkpoint is written."""
+
+_LAST, _KEPT, _BEST = "last_ckpt", "keep_ckpt_ids", "best_ckpt"
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -35,46 +46,37 @@ class AtomicLocalBackend(LocalBackend):
         """Write bytes; at any time `filepath` is the old file or the whole new one."""
         atomic_write_bytes(filepath, obj)
 
-    def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
-        """Write text; at any time `filepath` is the old file or the whole new one."""
-        atomic_write_bytes(filepath, obj.encode(encoding))
-
 
 register_backend(_BACKEND, AtomicLocalBackend, force=True)
 
 
 class DeferredRemovals:
-    """File backend that collects removals until they are carried out."""
+    """File backend that notes removals, of files and of folders (sharded checkpoints), for later.
+
+    Attributes:
+        waiting: Path -> the backend's method that removes it.
+    """
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
-        self._waiting: list[tuple[str, str]] = []
+        self.waiting: dict[str, str] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
     def remove(self, path: str) -> None:
         """Note a file to remove."""
-        self._waiting.append(("remove", path))
+        self.waiting[path] = "remove"
 
     def rmtree(self, path: str) -> None:
-        """Note a folder to remove (sharded checkpoints are folders)."""
-        self._waiting.append(("rmtree", path))
-
-    def waiting_names(self) -> list[str]:
-        """Return the names of the noted files and folders."""
-        return [osp.basename(path) for _, path in self._waiting]
+        """Note a folder to remove."""
+        self.waiting[path] = "rmtree"
 
     def carry_out(self, keep: set[str]) -> None:
         """Remove the noted paths except `keep`, which may have the name of an old checkpoint."""
-        waiting, self._waiting = self._waiting, []
-        for operation, path in waiting:
+        for path, method in self.waiting.items():
             if path not in keep:
-                getattr(self._backend, operation)(path)
-
-    def forget(self) -> None:
-        """Drop the noted removals."""
-        self._waiting = []
+                getattr(self._backend, method)(path)
 
 
 @HOOKS.register_module()
@@ -98,7 +100,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Choose the backend, check that the folder can be written, and sweep it.
 
         Files that a resumed checkpoint names in other folders stay. Temporary files of killed
-        processes go, and checkpoints that a killed run did not come to remove.
+        processes go, and checkpoints that a killed run had not removed yet.
 
         Raises:
             InputError: The output folder cannot be written to.
@@ -126,7 +128,9 @@ class AtomicCheckpointHook(CheckpointHook):
         source = getattr(self, "best_ckpt_path", None) or self.last_ckpt
         if source is not None and osp.isfile(source):
             out = osp.join(self.out_dir, WEIGHTS_FILE)
-            header = export_weights(source, out, runner.cfg)
+            content = load_checkpoint(source)
+            header = make_header(runner.cfg, (content.get("meta") or {}).get("dataset_meta"))
+            save_weights(out, state_dict_of(content), header)
             note = f" (to be used with its config: {header.reason})" if header.reason else ""
             runner.logger.info(f"The weights of {source} are in {out}{note}")
 
@@ -202,8 +206,9 @@ class AtomicCheckpointHook(CheckpointHook):
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
         # The next start removes them if this run is killed before it does.
-        runner.message_hub.update_info(OUTDATED, self.file_backend.waiting_names())
-        self._random_states = all_gather_object(training_random_state(runner))
+        names = [osp.basename(path) for path in self.file_backend.waiting]
+        runner.message_hub.update_info(OUTDATED, names)
+        self._random_states = training_random_states(runner)
         runner.save_checkpoint(
             self.out_dir,
             name,
@@ -234,9 +239,69 @@ class AtomicCheckpointHook(CheckpointHook):
         finally:
             self._depth -= 1
             if self._depth == 0:
-                self.file_backend.forget()
+                self.file_backend.waiting.clear()
 
     def _current(self) -> set[str]:
         best = [getattr(self, "best_ckpt_path", None)]
         best += getattr(self, "best_ckpt_path_dict", {}).values()
         return {str(path) for path in [self.last_ckpt, *best] if path}
+
+
+def drop_foreign_files(info: dict[str, Any], folder: str | Path) -> list[str]:
+    """Forget the files of other folders that a checkpoint's run kept.
+
+    Args:
+        info: The message hub's information as resumed; changed in place.
+        folder: This run's folder of checkpoints.
+
+    Returns:
+        The forgotten paths.
+    """
+    paths = [key for key in info if key == _LAST or key.startswith(_BEST)]
+    foreign = [key for key in paths if not _is_own(info[key], folder, key)]
+    if _LAST in foreign or _LAST not in info:
+        # These are of the folder in which the last checkpoint was written.
+        for key in (_KEPT, OUTDATED):
+            info.pop(key, None)
+    return [str(info.pop(key)) for key in foreign]
+
+
+def _is_own(path: Any, folder: str | Path, key: str) -> bool:
+    if not isinstance(path, str):
+        return path is None
+    if "://" in str(folder):
+        return path.rpartition("/")[0] == str(folder).rstrip("/")
+    named = key == _LAST or Path(path).name.startswith("best_")
+    # A removal follows links of folders, not of the file itself.
+    return named and os.path.realpath(Path(path).parent) == os.path.realpath(folder)
+
+
+def left_behind(
+    folder: str | Path, template: str, info: Mapping[str, Any], resumed: str | Path
+) -> list[Path]:
+    """Return the checkpoints that a killed run had not yet removed, or not yet named as its last.
+
+    Args:
+        folder: The run's folder of checkpoints.
+        template: Name of a checkpoint, with ``{}`` for its step.
+        info: The message hub's information as resumed.
+        resumed: The run's last checkpoint, from which it resumes.
+    """
+    pattern = "(\\d+)".join(map(re.escape, template.split("{}", 1)))
+    kept = {Path(info[key]).name for key in info if key.startswith(_BEST) and info[key]}
+    outdated = [
+        Path(folder) / name
+        for name in info.get(OUTDATED, ())
+        if re.fullmatch(f"(best_.+_)?{pattern}", name) and name not in kept
+    ]
+    step, written = re.fullmatch(pattern, Path(resumed).name), Path(resumed).stat().st_mtime
+    if step is None or "{}" not in template:
+        return []
+    later = [
+        path
+        for path in Path(folder).iterdir()
+        if (named := re.fullmatch(pattern, path.name))
+        and int(named[1]) > int(step[1])
+        and path.stat().st_mtime >= written
+    ]
+    return [path for path in outdated + later if path.is_file() and path.name != step[0]]

@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop
 from torch import nn
 
+from mmproscale.checkpoints.weights_file import lower_keys
 from mmproscale.datasets.checks.class_agreement import class_count_faults, label_faults
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
@@ -136,7 +137,7 @@ def _check_annotated_classes(dataset: Any) -> None:
 
 
 def _counts_of_dataset(dataset: Any, all_things: bool) -> tuple[int, int] | None:
-    known = _lower_keys(getattr(dataset, "metainfo", None))
+    known = lower_keys(getattr(dataset, "metainfo", None))
     if all_things and "classes" in known and "stuff_classes" not in known:
         return len(known["classes"]), 0
     if "thing_classes" not in known or "stuff_classes" not in known:
@@ -150,13 +151,8 @@ def dataset_classes(dataset: Any) -> tuple[str, ...] | None:
 
 
 def _classes(metainfo: dict | None) -> tuple[str, ...] | None:
-    names = _lower_keys(metainfo).get("classes")
+    names = lower_keys(metainfo).get("classes")
     return None if names is None else tuple(names)
-
-
-def _lower_keys(metainfo: dict | None) -> dict[str, Any]:
-    # mmdet writes its keys in either case.
-    return {str(key).lower(): value for key, value in (metainfo or {}).items()}
 
 
 def _annotation_file(dataset: Any) -> str:

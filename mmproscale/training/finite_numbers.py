@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from torch import Tensor, nn
 from mmproscale.errors import InputError
 from mmproscale.registry import HOOKS
 from mmproscale.training.check_hooks import unwrapped
-from mmproscale.training.non_finite_source import non_finite_source
 
 # Messages of SciPy's linear_sum_assignment.
 _MATCHING = ("matrix contains invalid numeric entries", "cost matrix is infeasible")
@@ -99,7 +99,7 @@ class FiniteNumbersHook(Hook):
                 if "loss" in name and not math.isfinite(value)
             ]
             if wrong:
-                # The total comes first, and says nothing beside a term.
+                # The total comes first; a term tells more, if one is wrong.
                 raise self._error(_first(wrong[1:] or wrong))
             return total, terms
 
@@ -180,8 +180,9 @@ def _are_finite(tensors: list[Tensor]) -> bool:
 def _named_tensors(name: str, content: Any) -> Iterator[tuple[str, Tensor]]:
     if isinstance(content, Tensor):
         yield name, content
-    elif isinstance(content, Mapping):
-        for key, value in content.items():
+    elif isinstance(content, (Mapping, list, tuple)):
+        items = content.items() if isinstance(content, Mapping) else enumerate(content)
+        for key, value in items:
             yield from _named_tensors(f"{name}.{key}", value)
 
 
@@ -204,3 +205,81 @@ def _last_checkpoint(runner: Runner) -> str:
     pointer = Path(runner.work_dir) / "last_checkpoint"
     last = pointer.read_text().strip() if pointer.is_file() else runner._load_from
     return f"last good checkpoint: {last}" if last else "no checkpoint is saved yet"
+
+
+class _FoundError(Exception):
+    """Stops the forward pass; the message names the source."""
+
+
+def non_finite_source(model: Any, wrapper: OptimWrapper, batch: Any) -> str:
+    """Name the first module with a weight or an output that is not finite, by another forward pass.
+
+    Args:
+        model: The model, without DDP.
+        wrapper: The optimizer's wrapper, whose precision is used.
+        batch: The batch as the loader has returned it.
+
+    Returns:
+        The source, or '' where the pass is finite or can't be repeated.
+    """
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            return f"the weight {name}"
+    with _watched(model), torch.no_grad(), wrapper.optim_context(model):
+        try:
+            model._run_forward(model.data_preprocessor(batch, True), mode="loss")
+        except _FoundError as found:
+            return str(found)
+        except Exception:  # only the search has failed; the fault itself is reported
+            return ""
+    return ""
+
+
+@contextmanager
+def _watched(model: nn.Module) -> Iterator[None]:
+    """Check the outputs of all modules, and the costs of mmdet's assigners."""
+    # The model itself returns the losses, whose names are known.
+    hooks = [
+        module.register_forward_hook(_raise_at(name))
+        for name, module in model.named_modules()
+        if name
+    ]
+    assigners = [module.assigner for module in model.modules() if hasattr(module, "assigner")]
+    kept = [dict(vars(assigner)) for assigner in assigners]
+    for assigner in assigners:
+        vars(assigner).update(_with_checked_costs(vars(assigner)))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for assigner, attributes in zip(assigners, kept, strict=True):
+            vars(assigner).update(attributes)
+
+
+def _with_checked_costs(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return an assigner's costs, each with a check of its result."""
+    checked: dict[str, Any] = {
+        n: _checked_cost(cost) for n, cost in attributes.items() if n.endswith("_cost")
+    }
+    if "match_costs" in attributes:
+        checked["match_costs"] = [_checked_cost(cost) for cost in attributes["match_costs"]]
+    return checked
+
+
+def _checked_cost(cost: Callable) -> Callable:
+    def check(*args: Any, **kwargs: Any) -> Tensor:
+        result = cost(*args, **kwargs)
+        if not result.isfinite().all():
+            raise _FoundError(f"the matching cost {type(cost).__name__}")
+        return result
+
+    return check
+
+
+def _raise_at(name: str) -> Callable:
+    def check(module: nn.Module, inputs: Any, output: Any) -> None:
+        if any(not value.isfinite().all() for _, value in _named_tensors("", output)):
+            raise _FoundError(f"the output of {name}")
+
+    return check

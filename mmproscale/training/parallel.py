@@ -47,7 +47,7 @@ class CPUSyncBatchNorm(_BatchNorm):
 
 
 def _statistics(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return mean (C,), variance (C,) and number (1,) of the values of a channel."""
+    """Return the mean (C,) and variance (C,) of each channel, and its number of values (1,)."""
     dims = [0, *range(2, input.dim())]
     number = input.new_tensor([input.numel() / input.shape[1]])
     totals = all_reduce(torch.cat([input.sum(dims), number]))

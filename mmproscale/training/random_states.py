@@ -38,7 +38,7 @@ def restore_random_state(state: dict[str, Any], source: str = "the checkpoint") 
         source: The file that they are from, for the message.
 
     Raises:
-        InputError: The states are not such.
+        InputError: The states have another form.
     """
     try:
         words, gauss = state["python"]

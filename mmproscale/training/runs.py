@@ -22,6 +22,7 @@ from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
 from mmproscale.evaluation.mean_iou import keep_class_figures
 from mmproscale.inference.result_kinds import give_kinds
+from mmproscale.models.config_keys import check_keys
 from mmproscale.training.parallel import train_on_cpus
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null
@@ -184,6 +185,25 @@ def score_kinds(config: Config, kinds: Sequence[str], instances_file: str | None
             metric.instances_file = instances_file
 
 
+def check_scorable(config: Config) -> None:
+    """Check that the annotation files of a config's test metrics have annotations.
+
+    Raises:
+        InputError: One has images only, as COCO's test sets do.
+    """
+    for evaluator in _evaluators(config):
+        file = Path(str(evaluator.get("ann_file") or ""))
+        try:
+            content = json.loads(file.read_bytes()) if file.suffix == ".json" else {}
+        except (OSError, ValueError):  # the metric says what is wrong with it
+            continue
+        if isinstance(content, dict) and content.get("images") and not content.get("annotations"):
+            raise InputError(
+                f"{file} has {len(content['images'])} images and no annotations, so there is "
+                "nothing to score: predict them with tools/predict.py"
+            )
+
+
 def list_classes(config: Config) -> None:
     """Have the metrics that print a table list every class in it."""
     for evaluator in _evaluators(config, UNIVERSAL, BOXES):
@@ -240,9 +260,10 @@ def build_runner(config: Config) -> Runner:
     AtomicCheckpointHook, and stock's training loops by those whose data are resumed exactly.
 
     Raises:
-        InputError: The config names an unknown type, or arguments that a type does not take; the
+        InputError: The config has a key that nothing reads, or an unknown type; the
             disk of its work dir is full.
     """
+    check_keys(config, config.filename)
     _add_hooks(config)
     _replace_loop(config)
     try:

@@ -9,12 +9,12 @@ import torch
 from mmengine.dist import is_distributed
 from mmengine.hooks import EMAHook, Hook
 from mmengine.optim import OptimWrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import FlexibleRunner, Runner
 from torch import distributed
 
 from mmproscale.registry import HOOKS
 from mmproscale.training.checkpoint_hook import AtomicCheckpointHook
-from mmproscale.utils.processors import PATIENCE
+from mmproscale.utils.processes import PATIENCE
 from mmproscale.utils.stop_signals import Stopped, stop_requested, stops_deferred
 
 
@@ -24,7 +24,8 @@ class StopHook(Hook):
 
     While gradients are accumulated, that is the step that changes the weights. All processes leave
     after the same step if a signal reached any of them. In a validation, where the weights do not
-    change, each process leaves after its current batch.
+    change, each process leaves after its current batch. A FlexibleRunner's processes may have to
+    save together, so they leave after the validation.
     """
 
     priority = "LOWEST"
@@ -36,7 +37,7 @@ class StopHook(Hook):
         self._deferring = stops_deferred()
         self._deferring.__enter__()
         if is_distributed():
-            # Over the CPU, so that no step waits for the GPU.
+            # Processes agree by messages on the CPU, so that no step waits for the GPU.
             self._group = distributed.new_group(backend="gloo", timeout=PATIENCE)
 
     def after_train(self, runner: Runner) -> None:
@@ -67,6 +68,8 @@ class StopHook(Hook):
         Raises:
             Stopped: After the checkpoint has been saved.
         """
+        if isinstance(runner, FlexibleRunner):
+            return
         if (number := stop_requested()) and self._deferring:
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):  # the model has the mean weights
@@ -92,7 +95,5 @@ class StopHook(Hook):
             raise Stopped(
                 number, f"nothing is saved at iteration {step}, no hook saves checkpoints"
             )
-        kept = f"{saving[0].save_now(runner, step)} is saved, and --resume continues from it"
-        if type(runner.train_loop) is EpochBasedTrainLoop:  # it starts with a whole epoch
-            kept += f", with all images of epoch {runner.epoch + 1}"
-        raise Stopped(number, kept)
+        path = saving[0].save_now(runner, step)
+        raise Stopped(number, f"{path} is saved, and --resume continues from it")

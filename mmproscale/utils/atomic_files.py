@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mmproscale.errors import InputError
 
-# Temporary names state machine and process, so that those of dead processes can be told.
+# Temporary names state machine and process, so that files of dead processes can be recognised.
 _MACHINE = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp(\.\w+)?")
 _DAY = 24 * 3600

@@ -1,4 +1,4 @@
-"""Child processes that their parent alone ends."""
+"""Child processes that only their parent ends."""
 
 import ctypes
 import os
@@ -12,8 +12,8 @@ _PR_SET_PDEATHSIG = 1  # from Linux' prctl.h
 def stand_apart() -> None:
     """Let this child process end when its parent ends, and not by a signal to the parent's group.
 
-    A terminal's Ctrl-C and launchers such as torchrun signal the whole group. Children would die of
-    it before the parent has finished what it keeps, and print their tracebacks.
+    A terminal's Ctrl-C and launchers such as torchrun signal the whole group. The signal
+    would kill children before the parent has finished its files, and they would print tracebacks.
     """
     os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

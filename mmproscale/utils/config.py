@@ -18,18 +18,11 @@ from mmproscale.errors import InputError
 MIM_FOLDER = Path(__file__).resolve().parents[1] / ".mim"
 CONFIGS = (MIM_FOLDER / "configs").resolve()
 TOOLS = (MIM_FOLDER / "tools").resolve()
-# Keys whose value is a dict, where they have one.
+# Keys whose value, if there is one, is a dict.
 DICTS = (
     *("model", "train_dataloader", "val_dataloader", "test_dataloader"),
-    *(
-        "train_cfg",
-        "val_cfg",
-        "test_cfg",
-        "optim_wrapper",
-        "default_hooks",
-        "env_cfg",
-        "randomness",
-    ),
+    *("train_cfg", "val_cfg", "test_cfg", "optim_wrapper", "default_hooks"),
+    *("env_cfg", "randomness"),
 )
 # Keys that Runner.from_cfg reads in addition to Runner's own arguments.
 MORE_KEYS = ("auto_scale_lr", "compile", "find_unused_parameters", "runner_type", "sync_bn")

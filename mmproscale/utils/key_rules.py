@@ -93,7 +93,7 @@ class KeyRule:
 
     @property
     def placeholders(self) -> tuple[str, ...]:
-        """Names of the numbers in the rule; a parameter's name is none of them."""
+        """Names of the numbers in the rule, without ``p``, the parameter's name."""
         return tuple(name for name in re.findall(r"{(\w)}", self.ours) if name != "p")
 
     def under(self, theirs: str, ours: str) -> KeyRule:
@@ -111,10 +111,15 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile("".join(pieces))
 
 
-def modules(names: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[KeyRule, ...]:
+def modules(names: Mapping[str, str]) -> tuple[KeyRule, ...]:
     """Return the rules of modules whose parameters have the same names on both sides."""
-    pairs = names.items() if isinstance(names, Mapping) else names
-    return tuple(KeyRule(f"{theirs}.{{p}}", f"{ours}.{{p}}") for theirs, ours in pairs)
+    return tuple(KeyRule(f"{theirs}.{{p}}", f"{ours}.{{p}}") for theirs, ours in names.items())
+
+
+def attention(theirs: str, ours: str) -> tuple[KeyRule, ...]:
+    """Return the rules of a torch.nn.MultiheadAttention, whose projections are merged already."""
+    joined = (KeyRule(f"{theirs}.in_proj_{p}", f"{ours}.in_proj_{p}") for p in ("weight", "bias"))
+    return (*joined, *modules({f"{theirs}.out_proj": f"{ours}.out_proj"}))
 
 
 def under(rules: Iterable[KeyRule], theirs: str, ours: str) -> tuple[KeyRule, ...]:
@@ -138,7 +143,7 @@ class Mapped:
 
 
 def map_keys(weights: Mapping[str, Tensor], rules: Iterable[KeyRule]) -> Mapped:
-    """Rename weights by a table, and join and reorder them where it says so.
+    """Rename weights by a table, and join and reorder them as it states.
 
     The first rule that knows a key counts.
     """

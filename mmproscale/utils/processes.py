@@ -1,4 +1,4 @@
-"""Processes of one run: joining them, leaving them, and the loss of one of them."""
+"""Processes of one run: their cores, joining and leaving them, and the loss of one of them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ LAUNCHED = "MMPROSCALE_LAUNCHED"
 """Variable that tools/launch.py sets: it reports a lost process itself."""
 LOST = 75
 """Exit status of a process that ends because another one was lost."""
+PATIENCE = timedelta(days=7)
+"""Longest wait for another process, which may finish hours later."""
 
 # What each launcher calls torch's variables.
 _VARIABLES = {
@@ -37,6 +39,12 @@ _CLOSED = re.compile(
     re.IGNORECASE,
 )
 _TRANSPORT = re.compile(r"gloo|nccl|recvValue|store|socket|peer", re.IGNORECASE)
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may use, which the machine may exceed."""
+    allowed = getattr(os, "sched_getaffinity", None)  # only Linux has it
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def launcher_of(given: str) -> str:
@@ -83,7 +91,7 @@ def take_gpu() -> None:
 
 
 def leave_processes() -> None:
-    """Leave the processes that this one has joined, if it has."""
+    """Leave the other processes, if this process has joined them."""
     if (distributed := _joined()) is not None:
         distributed.destroy_process_group()
 
@@ -104,7 +112,7 @@ def reports_first() -> bool:
 
 
 def lost_process(error: BaseException | None) -> str | None:
-    """Return what a connection says that failed, if an error or one of its causes is that."""
+    """Return the message of a failed connection among an error and its causes, if there is one."""
     while error is not None:
         message = " ".join(str(error).split())
         if isinstance(error, RuntimeError) and _joined() and _is_of_connection(error, message):

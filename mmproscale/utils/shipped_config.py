@@ -1,8 +1,8 @@
 """A config as the name of a shipped config and the plain values that differ from it.
 
 Only what a trained model needs is compared: its scope, its model and its test pipeline. Changes are
-data: numbers, text, and lists and dicts of them. A changed type can't be stated, so that a
-description that comes from a file can name no code.
+data: numbers, text, and lists and dicts of them. A change can't state a type, so a
+description from a file can't name code.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _check_plain(value: Any, place: str) -> Any:
-    """Return a value that is data, where neither a key of it nor its place names a type.
+    """Return a value if it is data, and if neither its place nor a key in it names a type.
 
     Raises:
         NotPlainError: It is not data.

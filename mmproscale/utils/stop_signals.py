@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: a command keeps what is whole, and leaves with one line and no traceback.
+"""SIGTERM and Ctrl-C: a command keeps its whole files, and ends with one line and no traceback.
 
 The first signal raises :class:`Stopped` in the main thread. Inside :func:`stops_deferred` it is
 only noted, for work that must reach a safe point first, e.g. the end of a training step. Ctrl-C
@@ -64,7 +64,7 @@ _state = _State()
 def stoppable() -> Iterator[None]:
     """Handle both signals inside; an inner block of its own changes nothing.
 
-    A signal that is ignored before, as Ctrl-C is for background jobs, stays ignored. After a stop
+    A signal that was already ignored stays ignored, e.g. Ctrl-C in background jobs. After a stop
     the signals are left at their defaults, since the process is about to end.
     """
     if _state.handling or not (handled := _handled()):
@@ -191,7 +191,7 @@ def _second_ctrl_c_leaves() -> Iterator[None]:
 def _wait_for_second(reader: socket.socket) -> None:
     came = False
     with reader:
-        while received := reader.recv(1):  # every signal's number, as soon as it comes
+        while received := reader.recv(1):  # gets each signal's number at once
             if came and received[0] == signal.SIGINT:
                 _leave(signal.SIGINT)
             came = came or received[0] in NAMES

@@ -1,4 +1,4 @@
-"""From results to the page."""
+"""Page of the benchmarks, written from their results."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What is compared is the same network: mmdet's own, and ours with its weights."""
+"""Compared models are the same network: mmdet's own, and ours with its weights."""
 
 import pytest
 import torch

@@ -93,7 +93,7 @@ def test_a_file_that_is_not_given_out(server):
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert "pip install 'mmproscale[hub]'" in refusal("hf://owner/new")
+    assert "pip install huggingface_hub`" in refusal("hf://owner/new")
 
 
 @pytest.mark.parametrize(

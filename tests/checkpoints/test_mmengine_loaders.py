@@ -112,7 +112,7 @@ def test_a_local_file_of_mmengines_table_is_read_as_data(tmp_path, monkeypatch):
 
 
 def test_weights_of_another_type_are_not_taken_for_a_backbone(trained, tmp_path):
-    weights = {name: w.double() / 3 for name, w in trained.model.state_dict().items()}
+    weights = {name: w.double() + 1e-12 for name, w in trained.model.state_dict().items()}
     torch.save({"state_dict": weights}, tmp_path / "wide.pth")
     init_cfg = {"type": "Pretrained", "checkpoint": str(tmp_path / "wide.pth")}
     for prefix in ({}, {"prefix": "linear."}):

@@ -12,8 +12,7 @@ from mmproscale.checkpoints.model_config import (
     is_checkpoint,
     load_config_for,
 )
-from mmproscale.checkpoints.weights_file import save_weights
-from mmproscale.checkpoints.weights_header import make_header
+from mmproscale.checkpoints.weights_file import make_header, save_weights
 from mmproscale.errors import InputError
 from mmproscale.utils.config import load_config
 from mmproscale.utils.shipped_config import ShippedConfig

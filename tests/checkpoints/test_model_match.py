@@ -127,3 +127,23 @@ def test_classes_of_a_decode_head_are_counted_as_one():
         model.decode_head = Head(0, count)
     text = refusal(models[0], checkpoint_of(models[1]))
     assert "trained for 5 classes, the config has 3: set the model's num_classes, or" in text
+
+
+@pytest.mark.parametrize(
+    "name, layers",
+    [
+        ("dino_r18_shapes", ("bbox_head.cls_branches.", "dn_query_generator.label_embedding.")),
+        ("detr_r18_shapes", ("bbox_head.fc_cls.",)),
+    ],
+)
+def test_class_layers_of_a_detector_are_left_out_in_one_line(name, layers):
+    config = load_config(name)
+    theirs = build_network(config).model
+    config.model.bbox_head.num_classes += 2
+    own = build_network(config).model
+    checkpoint = checkpoint_of(theirs)
+    assert "set the model's num_classes, or" in refusal(own, checkpoint)
+    line = drop_class_layer(own, checkpoint, "a.pth")
+    assert all(f"{layer}*" in line for layer in layers) and "left out" in line
+    assert not any(key.startswith(layers) for key in checkpoint["state_dict"])
+    assert compare_weights(own, checkpoint["state_dict"]).reshaped == ()

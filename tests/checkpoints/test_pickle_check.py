@@ -48,12 +48,20 @@ def test_a_raw_key_of_shared_tuples(tmp_path):
         check_pickles(pickled(tmp_path, b"}" + tuples + b"K\x01s."))
 
 
+def test_a_state_that_torch_would_take_for_keys(tmp_path):
+    tuples = b"K\x01q\x00" + b"h\x00h\x00\x86q\x00" * 40
+    pairs = b"]](h\x00K\x02ea"
+    with pytest.raises(NotDataError, match="an object with a nested state"):
+        check_pickles(pickled(tmp_path, tuples + b"ccollections\nOrderedDict\n)R" + pairs + b"b."))
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (Call(bytearray, 2**40), "`builtins.bytearray`"),
         (Call(torch.FloatStorage, 2**40), "a call of `torch.FloatStorage`"),
         (Call(torch.FloatTensor, 2**40), "`torch.FloatTensor`"),
+        (Call(torch.serialization._get_layout, shared(tuple)), "with nested arguments"),
     ],
 )
 def test_calls_that_take_memory(tmp_path, call, message):

@@ -1,4 +1,4 @@
-"""Content is copied as plain data: containers anew, tensors bare, and walks through it end."""
+"""Content is copied into new containers, with plain tensors; endless content is refused."""
 
 from collections import OrderedDict
 

@@ -1,4 +1,4 @@
-"""Plain pickles are read as data; whatever else a file names is refused and does not run."""
+"""Plain pickles are read as data; other names in a file are refused and do not run."""
 
 import os
 import pickle

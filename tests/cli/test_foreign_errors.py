@@ -1,4 +1,4 @@
-"""What other packages raise is one line where a user can mend it; a bug keeps its traceback."""
+"""Errors of other packages: one line if a user can mend it; a bug keeps its traceback."""
 
 import errno
 import os

@@ -23,7 +23,7 @@ for name in ("rename", "replace"):
 
 
 def start(folder: Path, **variables: str) -> subprocess.Popen:
-    """Import the package and yapf, which not every mmengine imports, in a new process, for which ``folder`` is home and all caches."""
+    """Import the package and yapf in a new process, for which ``folder`` is home and all caches."""
     caches = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"), str(folder))
     return subprocess.Popen(
         [sys.executable, "-c", "import mmproscale, yapf"],

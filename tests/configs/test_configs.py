@@ -62,7 +62,7 @@ MILLIONS = {  # of parameters, as published, without the classifier
 
 
 def leaves(condition=lambda name: True) -> list:
-    """The configs whose name fits; those with a backbone of mmpretrain skip without it."""
+    """Return the configs whose name fits; those with a backbone of mmpretrain skip without it."""
     return [
         pytest.param(path, marks=[NO_MMPRETRAIN] if "mvit" in path.stem else [], id=path.stem)
         for path in CONFIGS
@@ -75,7 +75,7 @@ def is_semantic(path: Path) -> bool:
 
 
 def head_of(path: Path) -> str:
-    """Where a config's model has its mask head: mmdet's place, or mmseg's."""
+    """Return the key of the mask head in a config's model: mmdet's key or mmseg's."""
     return "decode_head" if is_semantic(path) else "panoptic_head"
 
 

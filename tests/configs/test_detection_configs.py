@@ -29,7 +29,7 @@ SMALL = {
     "model.decoder.num_layers": 2,
     "model.test_cfg.max_per_img": 20,
 }
-# Of each kind one steps; the others of its kind differ from it in the schedule alone.
+# One config of each kind steps; the others of its kind differ from it only in the schedule.
 STEPPED = {
     "proscale_dino_r50_coco",
     "proscale_ddq_r50_coco",

@@ -44,7 +44,7 @@ OVERRIDES = {
 
 @pytest.fixture
 def coco(shared, tmp_path) -> Path:
-    """The sample in COCO's own layout, as train and val alike."""
+    """Return the sample in COCO's own layout, as train and val alike."""
     sample, root = shared / "data" / "coco_panoptic_sample", tmp_path / "coco"
     for split in ("train2017", "val2017"):
         shutil.copytree(sample / "images", root / split)

@@ -37,7 +37,7 @@ def changes_colours(transform: dict) -> bool:
 
 
 def alternatives(transforms: list[dict]) -> list[dict]:
-    """All transforms of a pipeline, those that a RandomChoice chooses among instead of itself."""
+    """Return a pipeline's transforms; a RandomChoice is replaced by the transforms in it."""
     found = []
     for transform in transforms:
         chosen = transform.get("transforms")

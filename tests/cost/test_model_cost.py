@@ -1,4 +1,4 @@
-"""Costs of models: the papers' figures, by part, whatever computes them."""
+"""Costs of models, by part: the papers' figures, with every operator."""
 
 import copy
 
@@ -29,7 +29,7 @@ def name(row):
 
 
 def config_of(row, configs):
-    """The model of a published row, with its dataset's classes."""
+    """Return the model of a published row, with its dataset's classes."""
     if row.schedule is None:
         config = load_config(configs / f"rt_m2f_{row.backbone}_coco.py")
     else:

@@ -47,7 +47,7 @@ def test_every_dino_with_r50_is_in_the_table():
     assert {row[0] for row in COSTS} == there - eco - {"proscale_m2f_r50-dino_coco.py"}
 
 
-def test_table_t1_beside_the_arithmetic():
+def test_table_t1_next_to_the_arithmetic():
     neck = (
         sum(
             # 1x1 projections of strides 8 to 32, a 3x3 convolution from 32 to 64, and their norms.

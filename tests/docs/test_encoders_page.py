@@ -50,7 +50,7 @@ def test_a_named_one_is_found_by_its_import(reader):
     assert str(schedule_of(reader / "my_named_encoder.py")).startswith("coarse first (3) [32,16 <-")
 
 
-def test_its_cost_stands_beside_its_base(reader, run_tool):
+def test_its_cost_stands_next_to_that_of_its_base(reader, run_tool):
     configs = [reader / "configs/m2f_r18_shapes.py", reader / "my_encoder.py"]
     status, out, err = run_tool("cost.py", *configs, "--shape", 128, 128, "--json")
     assert status == 0, err

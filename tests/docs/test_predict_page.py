@@ -12,8 +12,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS, init_default_scope
 
-from mmproscale.checkpoints.weights_file import save_weights
-from mmproscale.checkpoints.weights_header import make_header
+from mmproscale.checkpoints.weights_file import make_header, save_weights
 from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import torch
 from helpers.derived_tables import CHANNELS, EXITS, GATE, origin
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
-from mmproscale.checkpoints.weights_header import WeightsHeader
+from mmproscale.checkpoints.weights_file import WeightsHeader
 from mmproscale.early_exit.gate_checkpoint import (
     fingerprint,
     gate_of,

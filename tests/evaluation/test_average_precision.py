@@ -16,7 +16,7 @@ FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
 def instances_of_panoptic(metric: UniversalSegMetric) -> dict:
-    """The panoptic annotation's things as COCO's instances."""
+    """Return the panoptic annotation's things as COCO's instances."""
     annotations = []
     for number, annotation in metric.truth.annotations.items():
         id_map, _ = metric.truth.read(number, (24, 32))

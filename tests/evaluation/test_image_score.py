@@ -24,7 +24,7 @@ def truth(tmp_path) -> PanopticGroundTruth:
 
 
 def perfect(truth: PanopticGroundTruth, image_id: int) -> ImagePrediction:
-    """The ground truth itself, as a prediction without detections."""
+    """Return the ground truth itself, as a prediction without detections."""
     id_map, segments = truth.read(image_id, SIZE)
     labels = dict(zip(segments.ids.tolist(), segments.labels.tolist(), strict=True))
     labelled = LabelledMap(id_map, lambda ids: np.array([labels.get(i, -1) for i in ids.tolist()]))

@@ -15,7 +15,7 @@ def ann_file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def answers(ann_file, tmp_path_factory):
-    """The answers of each process to each job, by number of processes."""
+    """Return the answers of each process to each job, by number of processes."""
     folder = tmp_path_factory.mktemp("processes")
     metric = dict(ann_file=str(ann_file), kinds=["panoptic", "semantic", "instance"])
     found = {}

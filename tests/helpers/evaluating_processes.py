@@ -11,11 +11,11 @@ EXITS = (2, 3, 4)
 def evaluate_on(
     world: int, folder: Path, jobs: list[dict[str, Any]], metric: dict[str, Any]
 ) -> list[list[dict]]:
-    """What each process says of each job.
+    """Return the result of each job in each process.
 
     Args:
-        world: How many processes.
-        folder: For what they write.
+        world: Number of processes.
+        folder: Folder that the processes write to.
         jobs: Each with ``size``, and ``dealt``: lists of image numbers, by process.
         metric: Arguments of the metric.
 

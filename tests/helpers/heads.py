@@ -22,7 +22,7 @@ SIZE = 64
 
 def head_config() -> ConfigDict:
     """Arguments of a head with three decoder layers, from the small model's config."""
-    init_default_scope("mmdet")  # whatever scope an earlier test has left
+    init_default_scope("mmdet")  # an earlier test may have left another scope
     model = Config.fromfile(CONFIGS / "m2f_r18_shapes.py").model
     head = model.panoptic_head
     head.pop("type")
@@ -84,7 +84,7 @@ def _data_sample(things: int, stuff: bool, random: np.random.RandomState) -> Det
 
 
 def same_points_for_all() -> Callable[..., Tensor]:
-    """In the place of ``torch.rand``: as many points as wanted, the same in every row."""
+    """Return a substitute for ``torch.rand``: as many points as wanted, the same in every row."""
     known: dict[int, Tensor] = {}
 
     def rand(*shape: int, device: torch.device | None = None) -> Tensor:

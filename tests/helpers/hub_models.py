@@ -48,7 +48,7 @@ def hub_model(seed: int = 0, **changes) -> nn.Module:
 
 
 def our_config():
-    """The config of a model of ours of the same dimensions."""
+    """Return the config of a model of ours of the same dimensions."""
     head = "model.panoptic_head."
     encoder, decoder = f"{head}pixel_decoder.encoder.layer_cfg.", f"{head}transformer_decoder."
     attentions = (

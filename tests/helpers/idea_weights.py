@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from mmdet.models.backbones import ResNet
 from torch import Tensor
 
 WIDTH, FFN, LAYERS, IDS = 256, 2048, 6, 91
+LAYER_NAMES = [
+    (f"transformer.encoder.layers.{i}", f"transformer.decoder.layers.{i}") for i in range(LAYERS)
+]
+Shapes = dict[str, tuple[int, ...]]
 
 
-def _linear(name: str, out: int, width: int) -> dict[str, tuple[int, ...]]:
+def _linear(name: str, out: int, width: int) -> Shapes:
     return {f"{name}.weight": (out, width), f"{name}.bias": (out,)}
 
 
-def _norm(name: str) -> dict[str, tuple[int, ...]]:
+def _norm(name: str) -> Shapes:
     return {f"{name}.weight": (WIDTH,), f"{name}.bias": (WIDTH,)}
 
 
-def _ffn(name: str, out: int, width: int) -> dict[str, tuple[int, ...]]:
+def _ffn(name: str, out: int, width: int) -> Shapes:
     return _linear(f"{name}.linear1", out, width) | _linear(f"{name}.linear2", width, out)
 
 
-def _mlp(name: str, out: int, layers: int, width: int = WIDTH) -> dict[str, tuple[int, ...]]:
+def _mlp(name: str, out: int, layers: int, width: int = WIDTH) -> Shapes:
     sizes = [width, *[WIDTH] * (layers - 1), out]
     shapes = {}
     for i in range(layers):
@@ -29,12 +35,12 @@ def _mlp(name: str, out: int, layers: int, width: int = WIDTH) -> dict[str, tupl
     return shapes
 
 
-def _attention(name: str) -> dict[str, tuple[int, ...]]:
+def _attention(name: str) -> Shapes:
     merged = {f"{name}.in_proj_weight": (3 * WIDTH, WIDTH), f"{name}.in_proj_bias": (3 * WIDTH,)}
     return merged | _linear(f"{name}.out_proj", WIDTH, WIDTH)
 
 
-def _deformable(name: str, levels: int = 4) -> dict[str, tuple[int, ...]]:
+def _deformable(name: str, levels: int = 4) -> Shapes:
     return {
         **_linear(f"{name}.sampling_offsets", 8 * levels * 4 * 2, WIDTH),
         **_linear(f"{name}.attention_weights", 8 * levels * 4, WIDTH),
@@ -53,8 +59,18 @@ def _backbone() -> dict[str, Tensor]:
     }
 
 
-def _weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
+def _weights(shapes: Shapes) -> dict[str, Tensor]:
     return _backbone() | {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
+
+
+def _layer(encoder: str, decoder: str, attention: Callable, cross: str) -> Shapes:
+    """Layers of encoder and decoder, whose encoder and cross attention are of one kind."""
+    shapes = attention(f"{encoder}.self_attn") | _ffn(encoder, FFN, WIDTH)
+    shapes |= attention(f"{decoder}.{cross}") | _ffn(decoder, FFN, WIDTH)
+    shapes |= _attention(f"{decoder}.self_attn")
+    for j in (1, 2, 3):
+        shapes |= _norm(f"{decoder}.norm{j}") | (_norm(f"{encoder}.norm{j}") if j < 3 else {})
+    return shapes
 
 
 def detr() -> dict[str, Tensor]:
@@ -66,13 +82,8 @@ def detr() -> dict[str, Tensor]:
         "input_proj.weight": (WIDTH, 2048, 1, 1),
         "input_proj.bias": (WIDTH,),
     }
-    for i in range(LAYERS):
-        encoder, decoder = (f"transformer.{part}.layers.{i}" for part in ("encoder", "decoder"))
-        shapes |= _attention(f"{encoder}.self_attn") | _ffn(encoder, FFN, WIDTH)
-        shapes |= _attention(f"{decoder}.self_attn") | _ffn(decoder, FFN, WIDTH)
-        shapes |= _attention(f"{decoder}.multihead_attn")
-        for j in (1, 2, 3):
-            shapes |= _norm(f"{decoder}.norm{j}") | (_norm(f"{encoder}.norm{j}") if j < 3 else {})
+    for encoder, decoder in LAYER_NAMES:
+        shapes |= _layer(encoder, decoder, _attention, "multihead_attn")
     return _weights(shapes)
 
 
@@ -92,13 +103,8 @@ def dino(full_layers: tuple[int, ...] = ()) -> dict[str, Tensor]:
     for i, (channels, kernel) in enumerate([(512, 1), (1024, 1), (2048, 1), (2048, 3)]):
         shapes |= {f"input_proj.{i}.0.weight": (WIDTH, channels, kernel, kernel)}
         shapes |= {f"input_proj.{i}.0.bias": (WIDTH,)} | _norm(f"input_proj.{i}.1")
-    for i in range(LAYERS):
-        encoder, decoder = (f"transformer.{part}.layers.{i}" for part in ("encoder", "decoder"))
-        shapes |= _deformable(f"{encoder}.self_attn") | _ffn(encoder, FFN, WIDTH)
-        shapes |= _deformable(f"{decoder}.cross_attn") | _ffn(decoder, FFN, WIDTH)
-        shapes |= _attention(f"{decoder}.self_attn")
-        for j in (1, 2, 3):
-            shapes |= _norm(f"{decoder}.norm{j}") | (_norm(f"{encoder}.norm{j}") if j < 3 else {})
+    for i, (encoder, decoder) in enumerate(LAYER_NAMES):
+        shapes |= _layer(encoder, decoder, _deformable, "cross_attn")
         if full_layers:
             for name in (f"{encoder}.self_attn", f"{decoder}.cross_attn"):
                 shapes |= _linear(f"{name}.query_proj", WIDTH, WIDTH)

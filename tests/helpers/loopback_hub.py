@@ -72,7 +72,7 @@ def served(repositories: dict[str, Path]) -> Iterator[ThreadingHTTPServer]:
 
 
 def address_of(server: ThreadingHTTPServer) -> str:
-    """The value for HF_ENDPOINT."""
+    """Return the value for HF_ENDPOINT."""
     return f"http://127.0.0.1:{server.server_port}"
 
 

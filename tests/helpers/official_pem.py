@@ -52,7 +52,7 @@ QUERY_DECODER = [
 
 
 class Goldens:
-    """What the file holds, with weights by our names."""
+    """Content of the file of goldens, with weights by our names."""
 
     def __init__(self, shared: Path) -> None:
         self._data = np.load(shared / "goldens/pem_official.npz")
@@ -78,7 +78,7 @@ def _our_name(official: str, names: list) -> str:
 
 
 def released_head(**changes: object) -> PanopticHead:
-    """The head with the release's choices; ``changes`` are of its cross attention."""
+    """Return the head with the release's choices; ``changes`` modify its cross attention."""
     attention = dict(embed_dims=WIDTH, num_heads=8)
     ffn = dict(embed_dims=WIDTH, feedforward_channels=128, num_fcs=2)
     release = dict(normalised_over="queries", empty_masks="image")
@@ -113,7 +113,7 @@ def released_head(**changes: object) -> PanopticHead:
 
 
 def load(head: PanopticHead, goldens: Goldens) -> PanopticHead:
-    """The head with the reference weights; a key that one side lacks is an error."""
+    """Return the head with the reference weights; a key that one side lacks is an error."""
     inner = goldens.pixel_decoder_weights()
     weights = {f"pixel_decoder.{key}": weight for key, weight in inner.items()}
     head.load_state_dict(weights | goldens.query_decoder_weights(), strict=True)

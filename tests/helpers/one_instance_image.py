@@ -21,7 +21,7 @@ def rle_of(box) -> np.ndarray:
 
 
 def tiny_instances() -> dict:
-    """One image with a polygon, a compressed RLE and a crowd as uncompressed RLE."""
+    """Return one image with a polygon, a compressed RLE and a crowd as uncompressed RLE."""
     x, y, w, h = BOX
     mask = rle_of(BOX)
     changes = np.flatnonzero(np.diff(mask.ravel(order="F"))) + 1
@@ -49,7 +49,7 @@ def check(root, content: dict):
 
 
 def build(root, **options):
-    """The dataset that training reads, which `check` has written."""
+    """Return the dataset that training reads, which `check` has written."""
     config = dict(
         type="mmproscale.InstanceDataset",
         data_root=str(root),

@@ -1,4 +1,4 @@
-"""What a panoptic dataset on disk says, read again without the package's own code."""
+"""Reading of a panoptic dataset on disk without the package's own code."""
 
 import json
 import random
@@ -78,7 +78,7 @@ def training_samples(config: str, root: Path):
 
 
 def check_sample(classes, sample, things: set[str], stuff: set[str], size: tuple[int, int]) -> None:
-    """One crop: of the size at most, with no other class, its masks where their class is."""
+    """Check a crop: at most of the size, only these classes, and masks inside their class."""
     height, width = sample["inputs"].shape[1:]
     assert height <= size[0] and width <= size[1]
     truth = sample["data_samples"]

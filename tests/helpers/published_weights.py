@@ -14,7 +14,7 @@ BACKBONES = {"r50": (256, 512, 1024, 2048), "swin-t": (96, 192, 384, 768)}
 
 
 def key_list(shared: Path, name: str) -> dict[str, Tensor]:
-    """The weights that a list in goldens/keys names, without values."""
+    """Return the weights that a list in goldens/keys names, without values."""
     lines = (shared / f"goldens/keys/{name}.txt").read_text().splitlines()
     rows = [line.split("\t") for line in lines if line.strip()]
     return {
@@ -44,7 +44,7 @@ def golden(shared: Path, name: str) -> dict[str, Tensor]:
 
 
 def golden_weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of a reference model, as in a checkpoint of detectron2."""
+    """Return the weights of a reference model, as in a checkpoint of detectron2."""
     places = {
         "w/pixel_decoder/": PIXELS,
         "w/transformer_decoder/": PREDICTOR,

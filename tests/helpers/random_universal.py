@@ -8,7 +8,7 @@ from mmproscale.utils.config import load_config
 
 
 def random_model_config(configs):
-    """The model of m2f_r18_shapes, which gives panoptic results and instances, however unsure."""
+    """Return the model of m2f_r18_shapes, with low thresholds: it gives uncertain results too."""
     init_default_scope("mmdet")
     model = load_config(configs / "m2f_r18_shapes.py").model
     model.test_cfg.update(object_mask_thr=0.0, iou_thr=0.0, instance_on=True)

@@ -74,8 +74,12 @@ def train(
     config.work_dir, config.resume = str(work_dir), resume
     config.experiment_name = f"{work_dir.name}_{resume}_{time.monotonic_ns()}"
     config.visualizer.name = config.experiment_name  # its logs would go to the first run's folder
+    return watched(build_runner(config), stop_at)
+
+
+def watched(runner: Runner, stop_at: int | None) -> Watch:
+    """Run a training to its end, or to where it is broken off; return what was seen."""
     watch = Watch(stop_at)
-    runner = build_runner(config)
     runner.register_hook(watch)
     try:
         runner.train()

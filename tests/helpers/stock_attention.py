@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def mmcv_fallback() -> Callable[..., Tensor]:
-    """The function that mmcv comes with."""
+    """Return the function that mmcv comes with."""
     return multi_scale_deform_attn.multi_scale_deformable_attn_pytorch.__wrapped__
 
 

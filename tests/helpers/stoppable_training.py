@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from helpers.toy_training import SCHEDULERS, ToyDataset, toy_runner
+from mmengine.dist import is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import METRICS
@@ -14,7 +15,7 @@ import mmproscale.training  # noqa: F401
 from mmproscale.utils.processes import join_processes, launcher_of
 
 DEFAULTS = dict(steps=1000, workers=0, pause=0.02, resume=False, accumulate=1)
-DEFAULTS |= dict(val_interval=None, epochs=None)
+DEFAULTS |= dict(val_interval=None, epochs=None, first_waits=0)
 
 
 class Narrator(Hook):
@@ -22,8 +23,8 @@ class Narrator(Hook):
 
     priority = "VERY_LOW"
 
-    def __init__(self, pause: float) -> None:
-        self.pause = pause
+    def __init__(self, pause: float, first_waits: float) -> None:
+        self.pause, self.first_waits = pause, first_waits
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         print(f"step {runner.iter + 1}", flush=True)
@@ -31,7 +32,7 @@ class Narrator(Hook):
 
     def after_val_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         print(f"batch {batch_idx}", flush=True)
-        time.sleep(self.pause)
+        time.sleep(self.first_waits if is_main_process() and self.first_waits else self.pause)
 
 
 @METRICS.register_module()
@@ -63,12 +64,13 @@ def train(work_dir: str, options: str) -> None:
     by_epoch = given["epochs"] is not None
     train_cfg = {"by_epoch": False, "max_iters": given["steps"]}
     if by_epoch:
-        train_cfg = {"by_epoch": True, "max_epochs": given["epochs"]}
+        train_cfg = {"type": "mmproscale.ResumableEpochLoop", "max_epochs": given["epochs"]}
     settings = {
         "checkpoint": {"type": "mmproscale.AtomicCheckpointHook", "by_epoch": by_epoch},
         "custom_hooks": [
             {"type": "EMAHook"},
-            Narrator(given["pause"]),
+            {"type": "mmproscale.ResumeHook"},
+            Narrator(given["pause"], given["first_waits"]),
             {"type": "mmproscale.StopHook"},
         ],
         "train_dataloader": loader(given["workers"]),

@@ -1,4 +1,4 @@
-"""mmdet's Deformable DETR, DINO and DDQ by their own configs, but small, and ours beside them."""
+"""Small models of mmdet's configs of Deformable DETR, DINO and DDQ, and the same models of ours."""
 
 import torch
 from mmdet.registry import MODELS
@@ -43,7 +43,7 @@ CHANGES = {
 
 
 def detector_config(name: str, **changes) -> Config:
-    """The model's config: mmdet's, small; ``changes`` by dotted key go on top."""
+    """Return mmdet's config of the model, but small, with ``changes`` by dotted key."""
     config = get_config(STOCK[name])
     config.merge_from_dict({f"model.{key}": value for key, value in CHANGES.items()})
     if name != "DeformableDETR":

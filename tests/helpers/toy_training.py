@@ -28,7 +28,7 @@ class ToyModel(BaseModel):
 
 
 class ToyDataset(Dataset):
-    """Sixteen points: mmengine sleeps two seconds when a set begins anew."""
+    """Sixteen points, enough for each test: mmengine sleeps two seconds when a set begins again."""
 
     metainfo = {"classes": ("a", "b"), "palette": [(1, 2, 3), (4, 5, 6)]}  # noqa: RUF012
 

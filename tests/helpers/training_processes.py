@@ -7,7 +7,7 @@ from helpers.gloo import on_processes
 
 
 def train_on(world: int, folder: Path, steps: int) -> list[dict[str, Any]]:
-    """What each process saw: exits drawn, losses, and a sum of weights before and after."""
+    """Return what each process saw: exits, losses, and sums of weights before and after."""
     return on_processes(world, folder, _train, steps, preload=["mmproscale.models.heads"])
 
 

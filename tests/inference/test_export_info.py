@@ -31,7 +31,7 @@ def test_texts_give_the_same_description():
 ])  # fmt: skip
 def test_metadata_of_another_kind_is_refused(change):
     texts = {k: v for k, v in (INFO.to_strings() | change).items() if v is not None}
-    with pytest.raises(InputError, match="a.onnx is not a file of `mmproscale export`"):
+    with pytest.raises(InputError, match=r"a\.onnx is not a file of `mmproscale export`"):
         ExportInfo.from_strings(texts, "a.onnx")
 
 
@@ -39,7 +39,7 @@ def test_metadata_of_another_kind_is_refused(change):
 def test_types_that_are_not_registered_are_refused(name):
     settings = {"model": {"type": "UniversalSegmentor", "parts": [{"type": name}]}}
     info = replace(INFO, settings=repr(settings))
-    with pytest.raises(InputError, match="a.onnx has settings with the unknown type"):
+    with pytest.raises(InputError, match=r"a\.onnx has settings with the unknown type"):
         info.model_config("a.onnx")
 
 

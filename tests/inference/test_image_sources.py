@@ -7,7 +7,15 @@ import torch
 from PIL import Image
 
 from mmproscale.errors import InputError
-from mmproscale.inference.image_sources import in_memory, input_images, is_many
+from mmproscale.inference import image_sources
+from mmproscale.inference.image_sources import (
+    InputImage,
+    Video,
+    in_memory,
+    input_images,
+    is_many,
+    read_image,
+)
 
 RGB = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
 BGR = RGB[..., ::-1]
@@ -59,6 +67,20 @@ def test_a_list_keeps_its_order_and_names(tmp_path):
         list(input_images([tmp_path / "c.png"]))
 
 
+def test_a_missing_source_is_named_at_once():
+    for name in ("c.png", "c.mp4", "no_folder/*.jpg"):
+        with pytest.raises(InputError, match=name.replace("*", ".")):
+            input_images(name)
+
+
+def test_an_absent_webcam_is_one_line(capfd):
+    with pytest.raises(
+        InputError, match="webcam 99 can't be read: give the number of a connected camera"
+    ):
+        input_images(99)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_frames_of_a_video(tmp_path):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
@@ -71,6 +93,7 @@ def test_frames_of_a_video(tmp_path):
         [0, 100, 200], abs=3
     )
     assert is_many(path) and not is_many(RGB)
+    assert (Video(path).count(), Video(path, fps=2.5).count(), Video(0).count()) == (3, 2, None)
 
 
 def test_a_video_without_frames_is_named(tmp_path):
@@ -79,3 +102,17 @@ def test_a_video_without_frames_is_named(tmp_path):
         list(input_images(tmp_path / "empty.mp4"))
     with pytest.raises(InputError, match="an address"):
         list(input_images("rtsp://camera/stream"))
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.gif"])
+def test_the_first_of_several_pages_is_read_and_said(tmp_path, monkeypatch, name):
+    said = []
+    monkeypatch.setattr(image_sources, "print_log", lambda text, **options: said.append(text))
+    pages = [Image.new("RGB", (6, 4), color) for color in ("red", "blue", "green")]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+    pixels = read_image(InputImage("a", tmp_path / name))
+    assert pixels.shape == (4, 6, 3) and (pixels[..., 2] > 200).all(), "the red page, as BGR"
+    assert len(said) == 1 and f"{name} has 3 pages or frames: only the first" in said[0]
+    pages[0].save(tmp_path / name)
+    read_image(InputImage("a", tmp_path / name))
+    assert len(said) == 1

@@ -52,6 +52,19 @@ def files_in(folder) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
+def test_pictures_also_show_the_ground_truth(tmp_path):
+    class Truth:
+        @staticmethod
+        def panel(result):
+            return "ground truth", ID_MAP, [dict(id=1, category_id=10)]
+
+    folders = [
+        written(tmp_path / str(n), "panoptic", truth=truth) for n, truth in enumerate((None, Truth))
+    ]
+    narrow, wide = (cv2.imread(str(folder / "pictures/photo.jpg")) for folder in folders)
+    assert wide.shape[1] > 1.4 * narrow.shape[1]
+
+
 def test_panoptic_files(tmp_path):
     folder = written(tmp_path / "out", "panoptic")
     assert files_in(folder) == [

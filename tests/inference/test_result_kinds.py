@@ -37,6 +37,16 @@ def test_a_detector_gives_only_boxes(configs):
         give_kinds(config, ["boxes", "panoptic"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("boxes", "gives masks, not boxes: ask for instance"), ("panoptik", "'panoptik' is unknown")],
+)
+def test_kinds_that_no_segmentor_gives(configs, kind, text):
+    config = load_config(configs / "proscale_m2f_r18_shapes.py")
+    with pytest.raises(InputError, match=text):
+        give_kinds(config, ["panoptic", kind])
+
+
 def test_given_kinds_are_turned_on_and_all_others_off(configs):
     config = load_config(configs / "proscale_m2f_r18_shapes.py")
     give_kinds(config, ["semantic", "instance"])

@@ -71,6 +71,7 @@ def test_files_of_all_kinds(tmp_path):
     assert (semantic == np.array([10, 50])[LABELS]).all()
     content = json.loads(files[3].read_text())
     assert [s["score"] for s in content["panoptic"]["segments_info"] if "score" in s] == [0.9]
+    assert content["panoptic"]["file_name"] == files[1].name
     assert content["instance"][0]["area"] == 2700
 
 

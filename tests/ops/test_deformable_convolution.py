@@ -120,7 +120,7 @@ def test_mmcv_without_compiled_ops_is_not_taken(monkeypatch):
 
 
 def strided(tensor):
-    """The same values channels-last, as PEM's maps and the parts of its offset convolution are."""
+    """Return the same values channels-last, the layout of PEM's maps and offsets."""
     wide = torch.cat([tensor, tensor], dim=1).contiguous(memory_format=torch.channels_last)
     return wide[:, : tensor.shape[1]].detach().requires_grad_()
 

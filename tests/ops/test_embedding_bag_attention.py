@@ -22,7 +22,7 @@ def mmcv_attend(value, locations, weights):
 
 @pytest.fixture
 def steps(monkeypatch):
-    """What each step of a forward pass had: (images, queries)."""
+    """Sizes of the steps of a forward pass: (images, queries) of each."""
     sums, seen = embedding_bag_attention._sum_weighted_rows, []
 
     def noting(table, rows, shares):

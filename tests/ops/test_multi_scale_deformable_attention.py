@@ -22,7 +22,7 @@ SHAPES = [(5, 7), (3, 2)]
 
 
 def both(backend, shapes):
-    """The operator, and mmcv's own form, as functions of the three tensors."""
+    """Return the operator, and mmcv's own form, as functions of the three tensors."""
 
     def ours(value, locations, weights):
         return multi_scale_deformable_attention(value, shapes, locations, weights, backend)
@@ -221,7 +221,7 @@ def test_no_gradient_where_none_is_wanted(wanted):
 
 
 def changed(name):
-    """The three tensors, one of them of another shape."""
+    """Return the three tensors, one of them of another shape."""
     value, locations, weights = attention_inputs(SHAPES)
     return {
         "value without heads": (value.flatten(2), locations, weights),

@@ -72,7 +72,7 @@ def wheel(sdist, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(wheel, tmp_path_factory) -> Path:
-    """The ``bin`` of a new environment: the wheel, and below it what this one has installed.
+    """Return the ``bin`` of a new environment with the wheel and this environment's packages.
 
     A path file names this environment's packages; path files among those are not read, so that an
     editable mmproscale is not there.
@@ -170,7 +170,7 @@ def test_trains_two_steps_outside_the_checkout(environment, tmp_path):
 
 
 def test_mim_finds_the_config_and_the_tool(environment, tmp_path):
-    """As `mim train mmproscale NAME.py` does: the file's name under the package, tools by path."""
+    """Find them as `mim train mmproscale NAME.py` does: a config by its name, tools by path."""
     (package,) = environment.parent.glob("lib/python3*/site-packages/mmproscale")
     (config,) = package.rglob("proscale_m2f_r18_shapes.py")
     assert (package / ".mim" / "tools" / "train.py").is_file()

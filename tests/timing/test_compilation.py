@@ -1,4 +1,4 @@
-"""What is compiled: each part of a model that its stopwatch tells apart."""
+"""Compilation: each part of a model that its stopwatch tells apart is compiled."""
 
 from collections import Counter
 
@@ -17,7 +17,7 @@ from mmproscale.timing.model_latency import random_inputs, timed_prediction
 
 @pytest.fixture
 def compiled_calls(monkeypatch) -> Counter:
-    """How often what was compiled ran, by class; nothing is compiled in fact."""
+    """Number of calls of each compiled class; in fact nothing is compiled."""
     calls = Counter()
 
     def compile_(forward, dynamic):

@@ -16,7 +16,7 @@ from mmproscale.timing.conditions import (
     set_up,
     stock_attention,
 )
-from mmproscale.utils.processors import usable_cores
+from mmproscale.utils.processes import usable_cores
 
 
 def options(*given):

@@ -1,4 +1,4 @@
-"""Peak memory: what a call needs at once, whatever the process held before."""
+"""Peak memory of a call, without the memory that the process held before."""
 
 import pytest
 

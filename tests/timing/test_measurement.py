@@ -1,4 +1,4 @@
-"""Who runs when, and what becomes of the times: on a clock that only the candidates move."""
+"""Order of the candidates, and their times, on a clock that only the candidates move."""
 
 import pytest
 

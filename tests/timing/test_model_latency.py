@@ -1,4 +1,4 @@
-"""Which part each second of a prediction belongs to: on a clock that only the model moves."""
+"""Seconds of a prediction, by part of the model, on a clock that only the model moves."""
 
 import pytest
 import torch

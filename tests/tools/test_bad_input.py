@@ -321,7 +321,7 @@ def test_data_root_for_a_config_without_one(refused, tmp_path):
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    """A machine without a GPU, whatever this one has."""
+    """Machine without a GPU, on any machine."""
     monkeypatch.setattr("mmproscale.training.runs.get_device", lambda: "cpu")
 
 

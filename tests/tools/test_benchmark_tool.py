@@ -60,7 +60,7 @@ def detr(tmp_path):
 
 @pytest.fixture
 def predictions(monkeypatch):
-    """The shape of the images, and the data samples, of each prediction."""
+    """Return the shape of the images, and the data samples, of each prediction."""
     seen = []
 
     def spy_on(model_class):
@@ -79,7 +79,7 @@ def predictions(monkeypatch):
 
 
 def bench(run_tool, *options, short=SHORT):
-    """The JSON of a run that succeeds."""
+    """Return the JSON of a run that succeeds."""
     status, out, errors = run_tool("benchmark.py", *options, *short, "--json", "-")
     assert status == 0, errors
     return json.loads(out)

@@ -35,7 +35,7 @@ def refused(run_tool):
 
 @pytest.fixture(scope="module")
 def plain():
-    """The weights of a shipped config, which has no other that fits."""
+    """Return the weights of a shipped config, which has no other that fits."""
     torch.manual_seed(0)
     return state_dict_of(load_config("m2f_r18_shapes"))
 

@@ -14,3 +14,6 @@ def test_missing_data_fails_with_a_remedy(run_tool, tmp_path, monkeypatch):
     status, output, error = run_tool("doctor.py", "--config", "proscale_m2f_r18_shapes")
     assert status == 1 and "FAILS  train data:" in output and "data_root=DIR" in output
     assert "checks failed" in error
+    (tmp_path / "mine/train").mkdir(parents=True)
+    options = "--config", "proscale_m2f_r18_shapes", "--cfg-options", "data_root=mine"
+    assert "ok     train data: mine/train/\n" in run_tool("doctor.py", *options)[1]

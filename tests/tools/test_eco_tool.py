@@ -16,8 +16,7 @@ from helpers.tiny_eco import (
 )
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
-from mmproscale.checkpoints.weights_file import save_weights
-from mmproscale.checkpoints.weights_header import make_header, read_header
+from mmproscale.checkpoints.weights_file import make_header, read_header, save_weights
 from mmproscale.early_exit.derived_file import read_table, write_rows
 from mmproscale.early_exit.gate_checkpoint import fingerprint
 from mmproscale.utils.config import load_config

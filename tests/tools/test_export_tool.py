@@ -47,7 +47,7 @@ def test_export_prove_and_predict(run_tool, images, tmp_path):
     areas = sorted(segment.area for segment in expected.segments)
     assert sorted(s["area"] for s in annotation["segments_info"]) == areas
     wrong = run_tool("predict.py", out, images, "--out", tmp_path / "r2")
-    assert wrong[0] == 3 and "takes images of 96x160 pixels" in wrong[2]
+    assert wrong[0] == 3 and "takes images of 96x128 pixels" in wrong[2]
     with_options = run_tool("predict.py", out, images, "--out", "r3", "--cfg-options", "a=1")
     assert with_options[0] == 2 and "is an exported file" in with_options[2]
 
@@ -71,7 +71,7 @@ def test_the_class_of_an_exported_file_is_checked(tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     out = tmp_path / "model.onnx"
-    export(small_predictor("RT", tmp_path), out, ExportOptions(size=(96, 160)))
+    export(small_predictor("RT", tmp_path), out, ExportOptions(size=(96, 128)))
     assert Predictor(out).kinds == ("panoptic",)
-    with pytest.raises(InputError, match="gives segments: use mmproscale.Segmenter"):
+    with pytest.raises(InputError, match="gives segments: use mmproscale"):
         Detector(out)

@@ -1,4 +1,4 @@
-"""Instances alone: the configs for COCO's instances train and evaluate through the tools."""
+"""Instance segmentation: the configs for COCO's instances train and evaluate with the tools."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from mmproscale.utils.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-# Classes of one's own, which the annotation file names; and a network that a test can train.
+# The annotation file names a user's classes; the network is small enough for a test.
 MINE = """
 _base_ = "{base}"
 num_classes = {num_classes}

@@ -15,8 +15,7 @@ from helpers.loopback_hub import CARD, address_of, served, use_hub
 from helpers.own_data import checked_data, make_choices
 from mmengine.registry import MODELS, init_default_scope
 
-from mmproscale.checkpoints.weights_file import save_weights
-from mmproscale.checkpoints.weights_header import make_header, read_header
+from mmproscale.checkpoints.weights_file import make_header, read_header, save_weights
 from mmproscale.own_data.config_text import new_config_text
 from mmproscale.utils.config import CONFIGS, load_config
 

@@ -28,7 +28,7 @@ SMALL = [
     "param_scheduler.1.begin=2",
     "param_scheduler.1.end=100",
 ]
-# One's own images and maps, as mmsegmentation's users have them.
+# A user's images and maps, as mmsegmentation reads them.
 MINE = """
 _base_ = "{base}"
 dataset = dict(
@@ -170,7 +170,7 @@ def test_another_count_of_classes_is_one_line(run_tool, shapes, tmp_path):
 
 @pytest.fixture
 def mine(tmp_path) -> Path:
-    """A config of images and label maps of one's own: left and right halves, some void."""
+    """Config of a user's images and label maps: left and right halves, some void."""
     root, random = tmp_path / "mine", np.random.default_rng(0)
     for split in ("train", "val"):
         for folder in ("img", "ann"):

@@ -150,3 +150,11 @@ def test_the_demo_makes_data_trains_evaluates_and_draws(run_tool, tmp_path):
     assert np.ptp(cv2.imread(str(pictures[0]))) > 100
     assert cv2.imread(str(out / "learning_curve.png")) is not None
     assert "universal/PQ" in json.loads((out / "metrics.json").read_text())
+
+    longer = "--cfg-options", *QUICK, "train_cfg.max_iters=3"
+    status, _, error = run_tool("demo.py", *sizes, "--resume", *longer)
+    assert status == 0, error
+    assert (out / "last_checkpoint").read_text().endswith("iter_3.pth")
+    newest = max(out.glob("*/vis_data/scalars.json"), key=lambda path: path.stat().st_mtime)
+    records = [json.loads(line) for line in newest.read_text().splitlines()]
+    assert [record["iter"] for record in records if "loss" in record] == [3]

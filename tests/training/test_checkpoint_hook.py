@@ -1,4 +1,7 @@
-"""A crash while a checkpoint is written loses neither the old one nor `last_checkpoint`."""
+"""A crash while a checkpoint is written loses neither the old one nor `last_checkpoint`.
+
+A run removes only files of its own folder, and only those that it wrote.
+"""
 
 import errno
 import os
@@ -12,12 +15,15 @@ from mmengine.fileio import LocalBackend
 from mmengine.registry import METRICS
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
+from mmproscale.checkpoints.weights_file import read_header
 from mmproscale.errors import InputError
+from mmproscale.training.checkpoint_hook import drop_foreign_files, left_behind
 from mmproscale.utils import atomic_files
+from mmproscale.utils.config import load_config
 
 
 class CrashError(Exception):
-    """What the tests raise in the middle of a write."""
+    """Error that the tests raise in the middle of a write."""
 
 
 @METRICS.register_module()
@@ -182,11 +188,19 @@ def test_the_best_weights_are_written_for_use(tmp_path):
     runner.train()
     (best,) = tmp_path.glob("best_acc_*.pth")
     assert best.name == "best_acc_iter_2.pth"
+    assert "inherits from no config" in read_header(tmp_path / "weights.safetensors").reason
     written = load_checkpoint(tmp_path / "weights.safetensors")["state_dict"]
     assert torch.equal(
         written["linear.weight"], load_checkpoint(best)["state_dict"]["linear.weight"]
     )
     assert not torch.equal(written["linear.weight"], runner.model.linear.weight)
+
+
+def test_the_header_of_the_weights_names_the_config(tmp_path):
+    runner = runner_of(tmp_path)
+    runner.cfg = load_config("m2f_r50_coco")
+    runner.train()
+    assert read_header(tmp_path / "weights.safetensors").config.name == "m2f_r50_coco"
 
 
 def resumed_elsewhere(tmp_path, monkeypatch, change=lambda info: None):
@@ -246,3 +260,56 @@ def test_a_new_run_removes_no_checkpoints_of_an_earlier_one(tmp_path):
     resumed._resume = True
     resumed.train()
     assert files(tmp_path) == {"iter_100.pth", "iter_8.pth", "last_checkpoint"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/etc", "best_a.pth", "run/../best_a.pth", "run/vis_data", 5]
+)
+def test_paths_out_of_the_folder_are_forgotten(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    info = dict(best_ckpt=path, last_ckpt="run/iter_2.pth", keep_ckpt_ids=[2], other="/etc")
+    assert drop_foreign_files(info, "run") == [str(path)]
+    assert info == dict(last_ckpt="run/iter_2.pth", keep_ckpt_ids=[2], other="/etc")
+
+
+def test_links_of_the_folder_are_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    info = dict(best_ckpt=str(tmp_path / "link" / "best_a.pth"), best_ckpt_b=None)
+    assert drop_foreign_files(info, tmp_path / "real") == []
+    assert len(info) == 2
+
+
+@pytest.mark.parametrize("last", ["elsewhere/iter_2.pth", None])
+def test_numbers_of_another_folders_files_are_forgotten(last):
+    info = dict(last_ckpt=last, keep_ckpt_ids=[1, 2], outdated_ckpts=["iter_1.pth"])
+    info = {key: value for key, value in info.items() if value}
+    drop_foreign_files(info, "run")
+    assert info == {}
+
+
+def test_addresses_are_compared_as_text():
+    info = dict(best_ckpt="s3://a/b/best_c.pth", last_ckpt="s3://a/other/iter_1.pth")
+    assert drop_foreign_files(info, "s3://a/b") == ["s3://a/other/iter_1.pth"]
+
+
+def test_only_checkpoints_that_a_kill_left_are_named(tmp_path):
+    names = [
+        "iter_2.pth",
+        "iter_4.pth",
+        "best_a_iter_2.pth",
+        "notes.txt",
+        "iter_6.pth",
+        "iter_9.pth",
+    ]
+    for name in names:
+        (tmp_path / name).touch()
+    os.utime(tmp_path / "iter_9.pth", (0, 0))
+    outdated = ["iter_2.pth", "best_a_iter_2.pth", "notes.txt", "../iter_1.pth", "iter_3.pth"]
+    info = dict(outdated_ckpts=outdated, best_ckpt=str(tmp_path / "best_a_iter_4.pth"))
+    found = left_behind(tmp_path, "iter_{}.pth", info, tmp_path / "iter_4.pth")
+    assert [path.name for path in found] == ["iter_2.pth", "best_a_iter_2.pth", "iter_6.pth"]
+    info["best_ckpt"] = str(tmp_path / "best_a_iter_2.pth")
+    found = left_behind(tmp_path, "iter_{}.pth", info, tmp_path / "iter_4.pth")
+    assert "best_a_iter_2.pth" not in [path.name for path in found]
+    assert left_behind(tmp_path, "same.pth", info, tmp_path / "iter_4.pth") == []

@@ -12,16 +12,18 @@ from helpers.families import BUILDERS, inputs_of
 from helpers.toy_training import ToyModel, toy_runner
 from mmdet.models.task_modules.assigners import CrossEntropyLossCost
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 from mmproscale.errors import InputError
 from mmproscale.models.criterion import matching
-from mmproscale.training.finite_numbers import FiniteNumbersHook
+from mmproscale.training.finite_numbers import FiniteNumbersHook, non_finite_source
 
 FAMILIES = all_or(("PRO-SCALE", "PEM semantic", "DINO"), tuple(BUILDERS))
 CROSS_ENTROPY = "mean_cross_entropy"
 NAN = float("nan")
+BATCH = dict(inputs=torch.ones(2, 3))
 FINITE = dict(type="mmproscale.FiniteNumbersHook")
 
 
@@ -278,3 +280,49 @@ def test_the_logs_numbers_are_unchanged():
     total, terms = model.parse_losses({"loss_a": torch.tensor(0.1), "acc": torch.tensor(NAN)})
     assert total == parsed[0] and list(terms) == list(parsed[1])
     assert terms["loss_a"] == parsed[1]["loss_a"] and terms["acc"].isnan()
+
+
+class Net(BaseModel):
+    """Two layers; ``wrong`` makes the first one's output NaN."""
+
+    def __init__(self, wrong: bool = False) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.first = torch.nn.Sequential(torch.nn.Linear(3, 3), Scale(NAN if wrong else 1.0))
+        self.second = torch.nn.Linear(3, 1)
+
+    def forward(self, inputs, data_samples=None, mode="tensor"):
+        return {"loss": self.second(self.first(inputs)).mean()}
+
+
+class Scale(torch.nn.Module):
+    """A factor, without weights; returns parts as models do."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x):
+        return x * self.factor
+
+
+def source(model, batch=BATCH):
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
+    return non_finite_source(model, wrapper, batch)
+
+
+def test_the_first_output_is_named():
+    assert source(Net(wrong=True)) == "the output of first.1"
+
+
+def test_a_weight_is_named():
+    model = Net()
+    model.second.bias.data[0] = NAN
+    assert source(model) == "the weight second.bias"
+
+
+@pytest.mark.parametrize("batch", [BATCH, None, dict(inputs="text")])
+def test_without_a_source_nothing_is_named_and_no_hook_stays(batch):
+    model = Net()
+    assert source(model, batch) == ""
+    assert not any(module._forward_hooks for module in model.modules())

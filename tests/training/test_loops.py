@@ -1,24 +1,30 @@
-"""A resumed run is the unbroken run: same data, same weights, same log."""
+"""A resumed run is the unbroken run: same data, same weights, same log.
+
+Its batches begin at any position, and nothing before it is loaded.
+"""
 
 import random
 import time
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
 from helpers.extent import all_or
-from helpers.resumed_training import BreakError, Watch, differences, losses, train
+from helpers.resumed_training import differences, losses, train, watched
 from helpers.toy_training import ToyModel, toy_runner
-from mmdet.datasets.samplers import AspectRatioBatchSampler  # noqa: F401  (registers it)
-from mmengine.dataset import BaseDataset
+from mmdet.datasets.samplers import AspectRatioBatchSampler
+from mmengine.dataset import BaseDataset, DefaultSampler, InfiniteSampler
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import DATASETS, METRICS
 from mmengine.structures import BaseDataElement
+from torch.utils.data import BatchSampler, DataLoader, Dataset
 
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint
 from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
+from mmproscale.errors import InputError
+from mmproscale.training.loops import EndlessBatches, PositionedBatches, iterate_by
 
-pytestmark = pytest.mark.slow
 HOOKS = [
     dict(type="mmproscale.ResumeHook"),
     dict(type="EMAHook", momentum=0.1),
@@ -94,16 +100,10 @@ def run(work_dir, stop_at=None, resume=False, loop="Iter", workers=0, seed=5, **
         experiment_name=f"{work_dir.name}_{resume}_{time.monotonic_ns()}",
         resume=resume,
     )
-    watch = Watch(stop_at)
-    runner = toy_runner(work_dir, **settings | options)
-    runner.register_hook(watch)
-    try:
-        runner.train()
-    except BreakError:
-        assert stop_at is not None
-    return watch
+    return watched(toy_runner(work_dir, **settings | options), stop_at)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loop", "sampler", "workers", "stops"),
     [
@@ -125,6 +125,7 @@ def test_a_broken_run_continues_as_the_unbroken_one(tmp_path, loop, sampler, wor
         assert not differences(tmp_path / "whole" / f"iter_{last}.pth", folder / f"iter_{last}.pth")
 
 
+@pytest.mark.slow
 def test_shapes_of_images_make_the_same_batches(tmp_path):
     options = dict(loader=dict(batch_sampler=dict(type="mmdet.AspectRatioBatchSampler")))
     whole = run(tmp_path / "whole", **options)
@@ -133,6 +134,7 @@ def test_shapes_of_images_make_the_same_batches(tmp_path):
     assert first.steps + second.steps == whole.steps
 
 
+@pytest.mark.slow
 def test_a_seed_that_was_drawn_is_resumed(tmp_path):
     first = run(tmp_path, stop_at=4, seed=None)
     second = run(tmp_path, resume=True, seed=None)
@@ -140,6 +142,7 @@ def test_a_seed_that_was_drawn_is_resumed(tmp_path):
     assert sorted(seen) == list(range(20))
 
 
+@pytest.mark.slow
 def test_an_epoch_of_another_length_starts_again(tmp_path):
     options = dict(loop="Epoch", sampler=dict(type="DefaultSampler", shuffle=True))
     run(tmp_path, stop_at=4, **options)
@@ -147,6 +150,7 @@ def test_an_epoch_of_another_length_starts_again(tmp_path):
     assert [step for step, *_ in second.steps] == list(range(4, 12))
 
 
+@pytest.mark.slow
 def test_nothing_is_loaded_before_the_first_step_of_step_20000(tmp_path):
     """Position and time of a resume far into a large data set."""
     big = dict(
@@ -172,6 +176,7 @@ def test_nothing_is_loaded_before_the_first_step_of_step_20000(tmp_path):
     assert seconds < 10
 
 
+@pytest.mark.slow
 def test_resume_against_uninterrupted(tmp_path):
     data = tmp_path / "shapes"
     make_shapes(data, ShapesSpec(train=8, val=2, size=64))
@@ -190,3 +195,117 @@ def test_resume_against_uninterrupted(tmp_path):
             f"resume against uninterrupted on a CPU, with EMA, with {workers} workers: bit-equal; "
             f"{len(seen) - len({s[0] for s in seen})} repeated, {4 - len(seen)} skipped"
         )
+
+
+class Images(Dataset):
+    """Images of two shapes that count how often each is loaded and asked about."""
+
+    def __init__(self, size=23):
+        self.size, self.loaded, self.asked = size, [], []
+
+    def __len__(self):
+        return self.size
+
+    def get_data_info(self, index):
+        self.asked.append(index)
+        return dict(width=2 + index % 3, height=3, more="text")
+
+    def __getitem__(self, index):
+        self.loaded.append(index)
+        return index
+
+
+def batch_sampler(sampler, batches, drop_last=False):
+    own = sampler(Images(), shuffle=True, seed=3)
+    return batches(own, 4, drop_last)
+
+
+def indices(batches):
+    return [[index for index, _ in batch] for batch in batches]
+
+
+SAMPLERS = pytest.mark.parametrize("sampler", [DefaultSampler, InfiniteSampler])
+BATCHES = pytest.mark.parametrize("kind", [BatchSampler, AspectRatioBatchSampler])
+
+
+@SAMPLERS
+@BATCHES
+@pytest.mark.parametrize("skip", [1, 5, 6, 7, 40])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_what_is_skipped_is_what_was_done(sampler, kind, skip, drop_last):
+    whole = EndlessBatches(batch_sampler(sampler, kind, drop_last), 3)
+    expected = list(islice(whole, skip + 20))[skip:]
+    rest = EndlessBatches(batch_sampler(sampler, kind, drop_last), 3)
+    rest.skip = skip
+    assert list(islice(rest, 20)) == expected
+    assert not rest.batch_sampler.sampler.dataset.loaded
+
+
+@SAMPLERS
+@BATCHES
+def test_the_order_is_that_of_the_batch_sampler(sampler, kind):
+    stock = batch_sampler(sampler, kind)
+    first = list(islice(stock, 6))
+    assert indices(islice(EndlessBatches(batch_sampler(sampler, kind), 3), 6)) == first
+
+
+def test_each_epoch_has_another_order_and_other_seeds():
+    batches = EndlessBatches(batch_sampler(DefaultSampler, BatchSampler), 3)
+    items = [item for batch in islice(batches, 12) for item in batch]
+    first, second = items[:23], items[23:46]
+    assert sorted(i for i, _ in first) == sorted(i for i, _ in second) == list(range(23))
+    assert [i for i, _ in first] != [i for i, _ in second]
+    assert len({seed for _, seed in items}) == len(items)
+
+
+def test_positions_count_the_items_of_all_processes(monkeypatch):
+    def seeds_of(rank, processes):
+        for module in ("mmengine.dataset.sampler", "mmproscale.training.loops"):
+            monkeypatch.setattr(f"{module}.get_dist_info", lambda: (rank, processes))
+        sampler = DefaultSampler(Images(24), shuffle=True, seed=3)
+        batches = PositionedBatches(BatchSampler(sampler, 4, False), 3)
+        return {index: seed for batch in batches for index, seed in batch}
+
+    first, second = seeds_of(0, 2), seeds_of(1, 2)
+    assert first | second == seeds_of(0, 1)
+    assert len(first) == len(second) == 12
+
+
+def test_shapes_are_asked_for_once_while_skipping():
+    batches = EndlessBatches(batch_sampler(InfiniteSampler, AspectRatioBatchSampler), 3)
+    batches.skip = 40
+    next(iter(batches))
+    asked = batches.batch_sampler.sampler.dataset.asked
+    assert len(asked) <= 2 * 23
+    assert isinstance(batches.batch_sampler.sampler, InfiniteSampler)
+
+
+def test_a_seed_is_the_samplers():
+    batches = PositionedBatches(batch_sampler(DefaultSampler, BatchSampler), 9)
+    assert batches.seed == 3
+    batches.seed = 5
+    assert batches.batch_sampler.sampler.seed == batches.seed == 5
+    without = PositionedBatches(BatchSampler(range(4), 2, False), 9)
+    assert without.seed == 9
+    without.seed = 2
+    assert without.seed == 2
+
+
+def test_no_batch_is_one_line():
+    batches = EndlessBatches(BatchSampler(range(3), 4, True), 0)
+    with pytest.raises(InputError, match="3 images for each process, and not one batch"):
+        next(iter(batches))
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_keeps_its_attributes_and_loads_the_rest_only(workers):
+    dataset = Images()
+    sampler = DefaultSampler(dataset, shuffle=False)
+    loader = DataLoader(dataset, 4, sampler=sampler, num_workers=workers)
+    batches = PositionedBatches(loader.batch_sampler, 0)
+    iterate_by(loader, batches)
+    batches.skip = 4
+    assert [batch.tolist() for batch in loader] == [[16, 17, 18, 19], [20, 21, 22]]
+    assert [batch.tolist()[0] for batch in loader] == [0, 4, 8, 12, 16, 20]
+    assert (loader.dataset, loader.sampler, loader.batch_size) == (dataset, sampler, 4)
+    assert dataset.loaded[:7] == ([] if workers else list(range(16, 23)))

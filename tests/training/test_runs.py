@@ -17,6 +17,7 @@ from mmproscale.evaluation import UniversalSegMetric
 from mmproscale.training import AtomicCheckpointHook, ClassCheckHook
 from mmproscale.training.runs import (
     build_runner,
+    check_scorable,
     evaluate_and_report,
     keep_predictions,
     list_classes,
@@ -244,3 +245,13 @@ def test_figures_are_written_as_the_metric_returns_them(tmp_path):
     )
     evaluate_and_report(runner, tmp_path / "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"mean": 0.5}
+
+
+def test_images_without_annotations_cannot_be_scored(tmp_path):
+    config = config_with_metrics("mmdet.CocoMetric")
+    config.test_evaluator[0].ann_file = str(tmp_path / "image_info.json")
+    (tmp_path / "image_info.json").write_text('{"images": [{"id": 1}, {"id": 2}]}')
+    with pytest.raises(InputError, match=r"has 2 images and no annotations.*tools/predict\.py"):
+        check_scorable(config)
+    (tmp_path / "image_info.json").write_text('{"images": [{"id": 1}], "annotations": [{"id": 1}]}')
+    check_scorable(config)

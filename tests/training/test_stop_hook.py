@@ -86,13 +86,16 @@ def test_gradients_that_are_accumulated_are_used_before_the_run_leaves(tmp_path)
     assert command.end()[0] == 143 and saved_step(tmp_path) % 4 == 0
 
 
-def test_a_run_that_counts_epochs_says_what_it_repeats(tmp_path):
+def test_a_run_that_counts_epochs_continues_within_its_epoch(tmp_path):
     command = training(tmp_path, epochs=100)
     command.wait_for("step 11")  # eight make an epoch
     command.stop(signal.SIGTERM)
     status, error = command.end()
-    epoch = saved_step(tmp_path) // 8 + 1
-    assert status == 143 and error.endswith(f"from it, with all images of epoch {epoch}\n")
+    step = saved_step(tmp_path)
+    assert status == 143 and error.endswith(" is saved, and --resume continues from it\n")
+    epochs = step // 8 + 1
+    assert training(tmp_path, epochs=epochs, pause=0, resume=True).end()[0] == 0
+    assert load_checkpoint(tmp_path / f"epoch_{epochs}.pth")["meta"]["iter"] == 8 * epochs
 
 
 def test_a_second_ctrl_c_leaves_at_once(tmp_path):
@@ -148,3 +151,13 @@ def test_processes_of_torchrun_save_once_and_leave_together(tmp_path, launcher):
     assert [said for said in error.splitlines() if said.startswith("stopped by")] == [line]
     if launcher == [str(LAUNCH)]:
         assert status == 143 and error.endswith(f"{line}\n")
+
+
+def test_a_process_that_still_validates_saves_without_those_that_are_done(tmp_path):
+    options = json.dumps({"val_interval": 3, "pause": 0, "first_waits": 3})
+    start = [str(LAUNCH), "--nproc-per-node=2", "--no-python", sys.executable, "-c", TRAINING]
+    command = Command(*start, str(tmp_path), options)
+    command.wait_for("batch 3")  # of the second process, which then waits for the first
+    command.stop(signal.SIGTERM, group=False)
+    assert command.end(timeout=60)[0] == 143 and saved_step(tmp_path) == 3
+    assert len(load_checkpoint(tmp_path / "iter_3.pth")["random_states"]) == 2

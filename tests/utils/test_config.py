@@ -9,7 +9,7 @@ from mmproscale.utils.config import CONFIGS, find_config, load_config, require_k
 
 
 class Without:
-    """In ``sys.meta_path``: one package is not installed."""
+    """Finder for ``sys.meta_path`` that makes one package look as if it were not installed."""
 
     def __init__(self, package: str) -> None:
         self.package = package

@@ -1,4 +1,4 @@
-"""Which files a path means, and what their results are called."""
+"""Files that a path stands for, and the names of their results."""
 
 import re
 from pathlib import Path

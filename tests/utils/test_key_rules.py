@@ -58,7 +58,7 @@ def test_unknown_keys_and_a_part_that_is_missing():
 
 
 def test_the_first_rule_counts_and_no_key_is_filled_twice():
-    rules = modules([("x", "y"), ("z", "y")])
+    rules = modules({"x": "y", "z": "y"})
     mapped = map_keys({"z.weight": torch.ones(1), "x.weight": torch.zeros(1)}, rules)
     assert mapped.weights["y.weight"] == 1 and mapped.unknown == ("x.weight",)
     assert list(map_back({"y.weight": torch.ones(1)}, rules).weights) == ["x.weight"]

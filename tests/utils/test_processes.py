@@ -9,7 +9,13 @@ from helpers.lost_processes import ask_who_reports, leave_without_a_word
 
 from mmproscale.errors import InputError
 from mmproscale.utils import processes
-from mmproscale.utils.processes import join_processes, launcher_of, lost_process, take_gpu
+from mmproscale.utils.processes import (
+    join_processes,
+    launcher_of,
+    lost_process,
+    take_gpu,
+    usable_cores,
+)
 
 SLURM = dict(SLURM_PROCID="3", SLURM_NTASKS="4", SLURM_LOCALID="1", SLURM_NODELIST="node[1-2]")
 
@@ -25,7 +31,7 @@ def environment(monkeypatch):
 
 @pytest.fixture
 def joined(monkeypatch):
-    """The processes that were joined, as (backend, rank, world size, first node)."""
+    """Return the processes that were joined, as (backend, rank, world size, first node)."""
     calls = []
     names = ("RANK", "WORLD_SIZE", "MASTER_ADDR")
     monkeypatch.setattr(
@@ -97,3 +103,21 @@ def test_a_lost_process_is_noticed_at_once(tmp_path):
 def test_one_of_three_processes_reports(tmp_path):
     answers = on_processes(3, tmp_path / "run", ask_who_reports)
     assert sorted(answers) == [[False, False], [False, False], [True, False]]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds processes")
+def test_cores_that_the_process_may_not_use_do_not_count():
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert usable_cores() == len(allowed)
+
+
+def test_without_affinity_the_machines_cores_count(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert usable_cores() == os.cpu_count()
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1

@@ -1,4 +1,4 @@
-"""Types are recognised by their class, whatever their name."""
+"""Types are recognised by their class, not by their name."""
 
 import subprocess
 import sys

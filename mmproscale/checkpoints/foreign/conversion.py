@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from torch import Tensor
 
@@ -41,7 +40,6 @@ class Conversion:
         missing: Keys of the model that the source does not have.
         reshaped: Keys of the model that the source has in another shape.
         differences: One line for each dimension that source and model state differently.
-        settings: Settings, below `model`, of a config that computes as the source does.
         notes: Further lines for the user.
     """
 
@@ -57,7 +55,6 @@ class Conversion:
     missing: tuple[str, ...] = ()
     reshaped: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -108,7 +105,7 @@ def convert_weights(
             class has no counterpart; with it, no weight fits.
     """
     table = SOURCES[kind]
-    result = Conversion(kind, settings=table.settings)
+    result = Conversion(kind)
     mapped = _mapped(weights, table, result)
     _permute_classes(mapped, table, result, found_classes, wanted_classes, partial, source)
     result.left_over = mapped.unknown
@@ -117,9 +114,9 @@ def convert_weights(
     else:
         _compare(mapped, result, target)
     _account(mapped, result)
-    if partial:
-        _check_any(result, source)
-    else:
+    if partial and not result.weights:
+        raise InputError(f"{source}: none of its weights fits the config's model")
+    if not partial:
         _check_all(result, target, source)
         result.weights |= _rebuilt(target or {}, result.weights)
     return result
@@ -134,7 +131,7 @@ def _mapped(weights: Mapping[str, Tensor], table: Source, result: Conversion) ->
     kept = {key: weights[own] for key, own in spelt.items() if key not in dropped}
     mapped = map_keys(kept, table.rules) if table.rules else _as_they_are(kept)
     result.dropped = tuple(spelt[key] for key in spelt if key in dropped)
-    # A key that another one already gave its place is left over, too.
+    # A key whose place another key has taken is left over, too.
     doubles = set(weights) - set(spelt.values())
     mapped.unknown = (*(spelt[key] for key in mapped.unknown), *sorted(doubles))
     mapped.origin = {
@@ -199,9 +196,6 @@ def _compare(mapped: Mapped, result: Conversion, target: Mapping[str, Tensor]) -
     """Compare names and shapes with the model's; weights of another shape are left out."""
     if any(key.startswith("decode_head.") for key in target):
         _rename(mapped, HEAD, "decode_head.")
-        result.settings = {
-            key.replace(HEAD, "decode_head."): value for key, value in result.settings.items()
-        }
     own = {key: value for key, value in target.items() if not key.endswith(REBUILT)}
     found = {key: tuple(value.shape) for key, value in mapped.weights.items()}
     wanted = {key: tuple(value.shape) for key, value in own.items()}
@@ -222,10 +216,10 @@ def _rename(mapped: Mapped, old: str, new: str) -> None:
 
 
 def _missing_of_rules(mapped: Mapped, rules: Sequence[KeyRule]) -> tuple[str, ...]:
-    """Return what layers of a backbone lack that other layers of the same kind have.
+    """Return the weights that a backbone's layers lack and other layers of the same kind have.
 
-    Where a rule has acted for one number of a stage or block, all rules with these placeholders
-    must have acted.
+    If one rule has a weight for a stage or block, all rules with the same placeholders must have
+    one.
     """
     present: dict[tuple[str, ...], set[tuple[tuple[str, str], ...]]] = defaultdict(set)
     parameters: dict[KeyRule, set[str]] = defaultdict(set)
@@ -258,11 +252,6 @@ def _account(mapped: Mapped, result: Conversion) -> None:
     result.merged = tuple(by_change["merged"])
     classes = [key for key in result.reordered if key in mapped.weights]
     result.reordered = tuple(by_change["reordered"] + classes)
-
-
-def _check_any(result: Conversion, source: str) -> None:
-    if not result.weights:
-        raise InputError(f"{source}: none of its weights fits the config's model")
 
 
 def _check_all(result: Conversion, target: Mapping[str, Tensor] | None, source: str) -> None:

@@ -3,10 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 Shapes = Mapping[str, tuple[int, ...]]
+# Weights whose keys match a dimension's pattern, in the model's order.
+Found = Sequence[tuple[re.Match[str], tuple[int, ...]]]
+
+
+def _side(found: Found, axis: int = 0, less: int = 0) -> int | None:
+    """Return a side of the first weight."""
+    shape = found[0][1]
+    return shape[axis] - less if len(shape) > axis else None
+
+
+def _count(found: Found) -> int:
+    """Return how many numbers the pattern's group has among all keys."""
+    return len({match[1] for match, _ in found})
+
+
+def _depths(found: Found) -> tuple[int, ...]:
+    """Return the number of blocks in each stage."""
+    blocks = Counter(int(stage) for stage, _ in {match.groups() for match, _ in found})
+    return tuple(blocks[stage] for stage in sorted(blocks))
+
+
+def _window(found: Found) -> int:
+    """Return the side of a window from the rows of its table of positions."""
+    return (round(found[0][1][0] ** 0.5) + 1) // 2
 
 
 @dataclass(frozen=True)
@@ -16,96 +42,59 @@ class Dimension:
     Attributes:
         name: Name in messages.
         key: Keys of a config that state it, for messages.
-        measure: Function from shapes to the dimension; None where the model has none.
+        pattern: Pattern of the keys of the weights that show it.
+        measure_found: Function from these weights to the dimension.
     """
 
     name: str
     key: str
-    measure: Callable[[Shapes], object]
+    pattern: str
+    measure_found: Callable[[Found], object] = _side
 
-
-def _side(pattern: str, axis: int, less: int = 0) -> Callable[[Shapes], int | None]:
-    """Return the measure of one axis of the first weight whose key matches."""
-    compiled = re.compile(pattern)
-
-    def measure(shapes: Shapes) -> int | None:
-        sizes = (shape for key, shape in shapes.items() if compiled.fullmatch(key))
-        shape = next(sizes, None)
-        return None if shape is None or len(shape) <= axis else shape[axis] - less
-
-    return measure
-
-
-def _count(pattern: str) -> Callable[[Shapes], int | None]:
-    """Return the measure of how many numbers the pattern's group has among all keys."""
-    compiled = re.compile(pattern)
-
-    def measure(shapes: Shapes) -> int | None:
-        matches = (compiled.match(key) for key in shapes)
-        return len({match[1] for match in matches if match}) or None
-
-    return measure
-
-
-def _depths(pattern: str) -> Callable[[Shapes], tuple[int, ...] | None]:
-    """Return the measure of the number of blocks in each stage."""
-    compiled = re.compile(pattern)
-
-    def measure(shapes: Shapes) -> tuple[int, ...] | None:
-        found = {m.groups() for m in map(compiled.match, shapes) if m}
-        stages = sorted({int(stage) for stage, _ in found})
-        return tuple(sum(int(s) == stage for s, _ in found) for stage in stages) or None
-
-    return measure
-
-
-def _window(shapes: Shapes) -> int | None:
-    rows = _side(r"backbone\..*relative_position_bias_table", 0)(shapes)
-    return None if rows is None else (round(rows**0.5) + 1) // 2
+    def measure(self, shapes: Shapes) -> object:
+        """Return the dimension of a model, None where it has none."""
+        compiled = re.compile(self.pattern)
+        matches = ((compiled.fullmatch(key), shape) for key, shape in shapes.items())
+        found = [(match, shape) for match, shape in matches if match]
+        return self.measure_found(found) if found else None
 
 
 _HEAD = r"(?:panoptic_head|decode_head)\."
 _PIXELS = rf"{_HEAD}pixel_decoder\."
 _ENCODER = rf"(?:{_PIXELS})?encoder\.layers\."
 _DECODER = rf"(?:{_HEAD}transformer_decoder|decoder)\.layers\."
+_FFN = r"0\.ffn\.layers\.0\.0\.weight"
+_CLASSES = rf"(?:{_HEAD}cls_embed|bbox_head\.fc_cls)\.bias"
+_TABLE = r"backbone\..*relative_position_bias_table"
+_NUM_CLASSES = "num_classes, or num_things_classes and num_stuff_classes"
+_FFN_WIDTH = "feedforward_channels"
 DIMENSIONS = (
+    Dimension("queries", "num_queries", rf"(?:{_HEAD}query_feat|query_embedding)\.weight"),
+    Dimension("classes", _NUM_CLASSES, _CLASSES, partial(_side, less=1)),
+    Dimension("classes", "num_classes", r"bbox_head\.cls_branches\.0\.bias"),
     Dimension(
-        "queries", "num_queries", _side(rf"(?:{_HEAD}query_feat|query_embedding)\.weight", 0)
+        "width of the queries",
+        "feat_channels",
+        rf"{_HEAD}query_feat\.weight",
+        partial(_side, axis=1),
     ),
     Dimension(
-        "classes",
-        "num_classes, or num_things_classes and num_stuff_classes",
-        _side(rf"(?:{_HEAD}cls_embed|bbox_head\.fc_cls)\.bias", 0, less=1),
-    ),
-    Dimension("classes", "num_classes", _side(r"bbox_head\.cls_branches\.0\.bias", 0)),
-    Dimension("width of the queries", "feat_channels", _side(rf"{_HEAD}query_feat\.weight", 1)),
-    Dimension(
-        "width of the pixel decoder",
-        "pixel_decoder",
-        _side(rf"{_PIXELS}input_convs\.0\.conv\.weight", 0),
+        "width of the pixel decoder", "pixel_decoder", rf"{_PIXELS}input_convs\.0\.conv\.weight"
     ),
     Dimension(
         "channels of the mask features",
         "out_channels",
-        _side(rf"{_PIXELS}mask_feature\.(?:conv\.)?weight", 0),
+        rf"{_PIXELS}mask_feature\.(?:conv\.)?weight",
     ),
-    Dimension("encoder layers", "encoder", _count(rf"{_ENCODER}(\d+)\.")),
-    Dimension("decoder layers", "transformer_decoder.num_layers", _count(rf"{_DECODER}(\d+)\.")),
-    Dimension(
-        "feed-forward width of the encoder",
-        "feedforward_channels",
-        _side(rf"{_ENCODER}0\.ffn\.layers\.0\.0\.weight", 0),
-    ),
-    Dimension(
-        "feed-forward width of the decoder",
-        "feedforward_channels",
-        _side(rf"{_DECODER}0\.ffn\.layers\.0\.0\.weight", 0),
-    ),
-    Dimension("width of Swin", "embed_dims", _side(r"backbone\.patch_embed\.norm\.weight", 0)),
-    Dimension("depths of Swin", "depths", _depths(r"backbone\.stages\.(\d+)\.blocks\.(\d+)\.")),
-    Dimension("window of Swin", "window_size", _window),
-    Dimension("depths of ResNet", "depth", _depths(r"backbone\.layer(\d+)\.(\d+)\.")),
-    Dimension("width of ResNet", "base_channels", _side(r"backbone\.bn1\.weight", 0)),
+    Dimension("encoder layers", "encoder", rf"{_ENCODER}(\d+)\..+", _count),
+    Dimension("decoder layers", "transformer_decoder.num_layers", rf"{_DECODER}(\d+)\..+", _count),
+    Dimension("feed-forward width of the encoder", _FFN_WIDTH, _ENCODER + _FFN),
+    Dimension("feed-forward width of the decoder", _FFN_WIDTH, _DECODER + _FFN),
+    Dimension("width of Swin", "embed_dims", r"backbone\.patch_embed\.norm\.weight"),
+    Dimension("depths of Swin", "depths", r"backbone\.stages\.(\d+)\.blocks\.(\d+)\..+", _depths),
+    Dimension("window of Swin", "window_size", _TABLE, _window),
+    Dimension("depths of ResNet", "depth", r"backbone\.layer(\d+)\.(\d+)\..+", _depths),
+    Dimension("width of ResNet", "base_channels", r"backbone\.bn1\.weight"),
 )
 
 

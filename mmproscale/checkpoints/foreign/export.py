@@ -55,7 +55,7 @@ def _ours(key: str) -> str:
 
 
 def _unlike(ours: Mapping[str, Tensor]) -> list[str]:
-    """Return the layers whose attention reads other levels than the first: not Mask2Former's."""
+    """Return the weights that show another pixel decoder than Mask2Former's; empty for its own."""
     keys = [key for key in ours if key.endswith("self_attn.attention_weights.bias")]
     return [key for key in keys if ours[key].shape != ours[keys[0]].shape] or (
         [] if f"{HEAD}pixel_decoder.output_convs.0.conv.weight" in ours else ["output_convs.0"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -55,42 +55,65 @@ NUM_HEADS, NUM_GROUPS = 8, 32
 
 def apply_settings(config: Config, kind: str) -> dict[str, Any]:
     """Set, in a config's model, what makes it compute as a source does; return the options."""
-    head = "decode_head." if "decode_head" in config.model else HEAD
-    settings = {
-        f"model.{key.replace(HEAD, head)}": value for key, value in SOURCES[kind].settings.items()
-    }
+    settings = {f"model.{key}": value for key, value in _settings(config, kind).items()}
     config.merge_from_dict(settings)
     return settings
 
 
+def _settings(config: Config, kind: str) -> dict[str, Any]:
+    head = "decode_head." if "decode_head" in config.model else HEAD
+    return {key.replace(HEAD, head): value for key, value in SOURCES[kind].settings.items()}
+
+
 def convert_for_config(
-    file: ForeignFile, config: Config, target: Mapping[str, Tensor], partial: bool = False
+    file: ForeignFile,
+    config: Config | None,
+    target: Mapping[str, Tensor],
+    partial: bool = False,
+    classes: Sequence[str] | None = None,
+    source: str | None = None,
 ) -> Conversion:
     """Convert published weights for a config's model.
 
     Args:
         file: The source, of a known kind.
-        config: The config, after `apply_settings`.
+        config: The model's config; None where it is unknown.
         target: The model's `state_dict()`.
         partial: As in `convert_weights`.
+        classes: The model's classes by label, where they are known otherwise than by the config.
+        source: Name of the source for messages; by default its path.
 
     Raises:
-        InputError: The source is of an unknown kind, or `convert_weights` refuses it.
+        InputError: The source is of an unknown kind, `convert_weights` refuses it, or the config's
+            model computes otherwise.
     """
+    kind, source = known_kind(file), source or str(file.path)
+    known = config is not None and "model" in config and not SOURCES[kind].is_backbone
     conversion = convert_weights(
         file.weights,
-        known_kind(file),
+        kind,
         target,
         found_classes=file.classes,
-        wanted_classes=config_classes(config),
+        wanted_classes=classes or (config_classes(config) if config is not None else None),
         partial=partial,
-        source=str(file.path),
+        source=source,
     )
-    differences = differences_of_file(file, config)
-    if differences and not partial:
-        raise InputError(f"{file.path} does not fit the config's model: {'; '.join(differences)}")
+    if config is None or not known:
+        return conversion
+    differences, unmet = differences_of_file(file, config), _unmet(config, kind)
+    if (differences or unmet) and not partial:
+        problems = "; ".join((*differences, *unmet))
+        raise InputError(f"{source} does not fit the config's model: {problems}")
     conversion.differences += differences
+    conversion.notes += unmet
     return conversion
+
+
+def _unmet(config: Config, kind: str) -> list[str]:
+    """Return one line if a config lacks settings with which it computes as the source."""
+    settings = _settings(config, kind).items()
+    unmet = [f"model.{key}={v}" for key, v in settings if _value(config.model, key) != v]
+    return [f"it computes otherwise: add --cfg-options {' '.join(unmet)}"] if unmet else []
 
 
 def known_kind(file: ForeignFile) -> str:

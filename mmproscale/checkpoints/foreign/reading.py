@@ -15,6 +15,7 @@ from mmproscale.checkpoints.foreign.class_lists import Names, hub_classes
 from mmproscale.checkpoints.foreign.sources import recognise
 from mmproscale.checkpoints.read_checkpoint import load_content
 from mmproscale.checkpoints.weight_check import check_weights
+from mmproscale.checkpoints.weights_file import lower_keys
 from mmproscale.errors import InputError
 
 # Files of a folder, best first, and the keys below which a file may hold its weights.
@@ -60,7 +61,7 @@ def foreign_of(content: Any, file: Path) -> ForeignFile:
     """Return the published weights in the content of a file or folder.
 
     Raises:
-        InputError: There are no weights, or a config.json beside them is damaged.
+        InputError: The content has no weights, or config.json in the same folder is damaged.
     """
     weights = _weights(content, file)
     kind = recognise(weights)
@@ -91,7 +92,7 @@ def load_folder(folder: Path) -> dict[str, Tensor]:
     """Return the weights in a folder as transformers writes it.
 
     Raises:
-        InputError: There are none, or a file is missing or damaged.
+        InputError: The folder has no weights, or a file is missing or damaged.
     """
     whole = next((folder / name for name in _WHOLE if (folder / name).is_file()), None)
     if whole is not None:
@@ -104,7 +105,7 @@ def load_folder(folder: Path) -> dict[str, Tensor]:
 
 
 def _shards(index: Path) -> dict[str, Tensor]:
-    """Read the files that an index names, each of which lies beside it."""
+    """Read the files that an index names. They must be in the folder of the index."""
     named = _json(index).get("weight_map")
     if not isinstance(named, dict) or not named:
         raise InputError(f"{index} has no weight_map: fetch it again")
@@ -148,8 +149,8 @@ def tensors_of(content: Any) -> dict[str, Tensor]:
 
 
 def _classes_of_meta(content: Any) -> Names | None:
-    """Return the classes that mmengine writes beside the weights."""
+    """Return the class names that mmengine stores in a checkpoint's metadata."""
     meta = content.get("meta") if isinstance(content, dict) else None
     metainfo = meta.get("dataset_meta") if isinstance(meta, dict) else None
-    known = {str(key).lower(): value for key, value in (metainfo or {}).items()}
-    return tuple(known["classes"]) if known.get("classes") else None
+    classes = lower_keys(metainfo).get("classes")
+    return tuple(classes) if classes else None

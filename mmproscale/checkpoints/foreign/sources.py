@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from mmproscale.checkpoints.model_match import REBUILT, SHARED
 from mmproscale.models.backbones import published_keys as backbones
 from mmproscale.models.detectors import published_keys as detectors
 from mmproscale.models.pixel_decoders import published_keys as pixel_decoders
@@ -58,13 +59,13 @@ class Source:
         return key
 
     def marks_of(self, keys: Iterable[str]) -> bool:
-        """Return whether keys bear all marks of the kind."""
+        """Return whether every mark of the kind matches a key."""
         keys = tuple(keys)
         return all(any(re.match(mark, key) for key in keys) for mark in self.marks)
 
 
 # Buffers that a model computes itself, and a criterion's.
-_REBUILT = (r".+\.num_batches_tracked", r".+\.relative_position_index", r".+\.attn_mask")
+_REBUILT = tuple(rf".+\.{name}" for name in (*REBUILT, "attn_mask"))
 _CRITERION = (r"criterion\..+",)
 _D2_STATISTICS = (r"pixel_mean", r"pixel_std")
 
@@ -188,7 +189,7 @@ SOURCES: Mapping[str, Source] = {
     "lite-detr": Source(
         title="Lite-DETR of its authors",
         marks=(r"transformer\.encoder\.layers\.\d+\.linear12\.", r"transformer\.enc_output\."),
-        # Of key-aware attention, which is off in the released models.
+        # Weights of key-aware attention, which is off in the released models.
         **_IDEA | {"dropped": (*_IDEA_DROPPED, r".+_attn\.query_proj\.\w+")},
     ),
     "idea-dino": Source(
@@ -240,8 +241,7 @@ SOURCES: Mapping[str, Source] = {
     "mmdet": Source(
         title="mmdet, mmseg or mmproscale",
         marks=(r"(panoptic_head|decode_head|bbox_head)\.",),
-        # mmdet's DDQ gives shared tensors second names in its first training step.
-        dropped=(*_REBUILT, r"decoder\.aux_reg_branches\..+"),
+        dropped=(*_REBUILT, f"{re.escape(SHARED)}.+"),
         prefixes=((r"^decode_head\.", HEAD),),
     ),
 }

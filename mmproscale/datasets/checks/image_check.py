@@ -23,7 +23,7 @@ from mmproscale.datasets.formats.images import (
 from mmproscale.datasets.formats.panoptic_png import read_png_or_fault
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import Fault
-from mmproscale.utils.processors import usable_cores
+from mmproscale.utils.processes import usable_cores
 
 # Images handed to each process at a time: this bounds the memory.
 AT_ONCE = 64
@@ -140,5 +140,5 @@ def _quiet_worker() -> None:
 
 
 def default_workers(limit: int = 8) -> int:
-    """As many processes as this one may use cores, at most `limit`."""
+    """Return the number of cores that this process may use, at most `limit`."""
     return min(limit, usable_cores())

@@ -39,8 +39,8 @@ class PanopticDataset(LocalCocoDataset, CocoPanopticDataset):
     and `segments_info` (`id` in the PNG, `category` = label, `is_thing`, False for a crowd). The
     JSON's `area` and `bbox` (x, y, w, h) are added so that `LoadPanoptic` can check the PNG.
 
-    A JSON in COCO's own form is kept as arrays, which workers share (`PanopticItems`), whatever
-    `serialize_data` is.
+    A JSON in COCO's own form is kept as arrays, which workers share (`PanopticItems`). This does
+    not depend on `serialize_data`.
 
     Args:
         hint: advice on getting the data, printed if `data_root` does not exist.

@@ -67,46 +67,36 @@ SWIN_HUGGING_FACE = (
 )
 """Swin in transformers: the names of its files first, then those that version 5 has in memory."""
 
-RESNET = modules(
-    (name, name)
-    for name in (
-        "conv1",
-        "bn1",
-        "layer{s}.{b}.conv{n}",
-        "layer{s}.{b}.bn{n}",
-        "layer{s}.{b}.downsample.0",
-        "layer{s}.{b}.downsample.1",
-    )
-)
+_BLOCK_PARTS = ("conv{n}", "bn{n}", "downsample.0", "downsample.1")
+_RESNET = ("conv1", "bn1", *(f"layer{{s}}.{{b}}.{part}" for part in _BLOCK_PARTS))
+RESNET = modules(dict(zip(_RESNET, _RESNET, strict=True)))
 """torchvision's ResNet: mmdet has the same names."""
 
 
-def _detectron2_resnet() -> dict[str, str]:
-    names = {"stem.conv1.norm": "bn1", "stem.conv1": "conv1"}
-    for stage in range(4):
-        theirs, ours = f"res{stage + 2}.{{b}}", f"layer{stage + 1}.{{b}}"
-        for i in (1, 2, 3):
-            names[f"{theirs}.conv{i}.norm"] = f"{ours}.bn{i}"
-            names[f"{theirs}.conv{i}"] = f"{ours}.conv{i}"
-        names[f"{theirs}.shortcut.norm"] = f"{ours}.downsample.1"
-        names[f"{theirs}.shortcut"] = f"{ours}.downsample.0"
-    return names
+def _resnet(
+    stem: str, stages: list[str], layers: list[str], conv: str, norm: str
+) -> tuple[KeyRule, ...]:
+    """Return the table of a ResNet whose stages, layers and their parts have other names."""
+    names = {f"{stem}{conv}": "conv1", f"{stem}{norm}": "bn1"}
+    parts = {f"{layer}{conv}": f"conv{i}" for i, layer in enumerate(layers, 1)}
+    parts |= {f"{layer}{norm}": f"bn{i}" for i, layer in enumerate(layers, 1)}
+    parts |= {f"shortcut{conv}": "downsample.0", f"shortcut{norm}": "downsample.1"}
+    for number, stage in enumerate(stages, 1):
+        names |= {f"{stage}.{theirs}": f"layer{number}.{{b}}.{p}" for theirs, p in parts.items()}
+    return modules(names)
 
 
-def _hugging_face_resnet() -> dict[str, str]:
-    names = {
-        "embedder.embedder.convolution": "conv1",
-        "embedder.embedder.normalization": "bn1",
-    }
-    for stage in range(4):
-        theirs, ours = f"encoder.stages.{stage}.layers.{{b}}", f"layer{stage + 1}.{{b}}"
-        for i in range(3):
-            names[f"{theirs}.layer.{i}.convolution"] = f"{ours}.conv{i + 1}"
-            names[f"{theirs}.layer.{i}.normalization"] = f"{ours}.bn{i + 1}"
-        names[f"{theirs}.shortcut.convolution"] = f"{ours}.downsample.0"
-        names[f"{theirs}.shortcut.normalization"] = f"{ours}.downsample.1"
-    return names
-
-
-RESNET_DETECTRON2 = modules(_detectron2_resnet())
-RESNET_HUGGING_FACE = modules(_hugging_face_resnet())
+RESNET_DETECTRON2 = _resnet(
+    stem="stem.conv1",
+    stages=[f"res{i}.{{b}}" for i in (2, 3, 4, 5)],
+    layers=["conv1", "conv2", "conv3"],
+    conv="",
+    norm=".norm",
+)
+RESNET_HUGGING_FACE = _resnet(
+    stem="embedder.embedder",
+    stages=[f"encoder.stages.{i}.layers.{{b}}" for i in range(4)],
+    layers=["layer.0", "layer.1", "layer.2"],
+    conv=".convolution",
+    norm=".normalization",
+)

@@ -33,14 +33,23 @@ def weights_by_name(
             raise InputError(
                 f"class_weight: {name}={weight!r} is not a weight: give a number of at least 0"
             )
+    check_number(others, len(names))
     others = [1.0] * (len(names) + 1) if others is None else others
-    if len(others) != len(names) + 1:
-        raise InputError(
-            f"loss_cls.class_weight has {len(others)} weights for the dataset's {len(names)} "
-            "classes: give one for each class and one for 'no object'"
-        )
     weights = [float(by_name.get(name, w)) for name, w in zip(names, others, strict=False)]
     return [*weights, float(others[-1])]
+
+
+def check_number(weights: Sequence[float] | None, classes: int) -> None:
+    """Check that the weights of the class loss are as many as the classes and 'no object'.
+
+    Raises:
+        InputError: They are not; names both numbers.
+    """
+    if weights is not None and len(weights) != classes + 1:
+        raise InputError(
+            f"loss_cls.class_weight has {len(weights)} weights, and {classes + 1} are needed: one "
+            f"for each of {classes} classes and one for 'no object'"
+        )
 
 
 def _is_weight(value: object) -> bool:

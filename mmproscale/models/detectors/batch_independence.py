@@ -42,7 +42,7 @@ def predict_by_size(
     """Return each image's result, in the order of the batch; images of equal padded size run once.
 
     Args:
-        preprocess: A model's ``data_preprocessor``; it pads each image alone.
+        preprocess: A model's ``data_preprocessor``; it pads each image by itself.
         predict: Returns the results of images of one size, given ``inputs`` (B, 3, H, W) and
             ``data_samples``.
         data: A dataloader's batch, as for :meth:`BatchIndependent.test_step`.

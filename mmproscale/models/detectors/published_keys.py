@@ -4,7 +4,7 @@ Sources: facebookresearch/detr, IDEA-Research/DINO and IDEA-Research/Lite-DETR (
 only.
 """
 
-from mmproscale.utils.key_rules import KeyRule, modules
+from mmproscale.utils.key_rules import KeyRule, attention, modules
 
 _ENCODER = ("transformer.encoder.layers.{n}", "encoder.layers.{n}")
 _DECODER = ("transformer.decoder.layers.{n}", "decoder.layers.{n}")
@@ -14,20 +14,13 @@ def _renamed(layer: tuple[str, str], names: dict[str, str]) -> dict[str, str]:
     return {f"{layer[0]}.{theirs}": f"{layer[1]}.{ours}" for theirs, ours in names.items()}
 
 
-def _merged(layer: tuple[str, str], theirs: str, ours: str) -> tuple[KeyRule, ...]:
-    """Return the rules of a torch.nn.MultiheadAttention."""
-    theirs, ours = f"{layer[0]}.{theirs}", f"{layer[1]}.{ours}.attn"
-    joined = (KeyRule(f"{theirs}.in_proj_{p}", f"{ours}.in_proj_{p}") for p in ("weight", "bias"))
-    return (*joined, *modules({f"{theirs}.out_proj": f"{ours}.out_proj"}))
-
-
 _FFN = {"linear1": "ffn.layers.0.0", "linear2": "ffn.layers.1"}
 _DEFORMABLE = ("sampling_offsets", "attention_weights", "value_proj", "output_proj")
 
 DETR = (
-    *_merged(_ENCODER, "self_attn", "self_attn"),
-    *_merged(_DECODER, "self_attn", "self_attn"),
-    *_merged(_DECODER, "multihead_attn", "cross_attn"),
+    *attention(f"{_ENCODER[0]}.self_attn", f"{_ENCODER[1]}.self_attn.attn"),
+    *attention(f"{_DECODER[0]}.self_attn", f"{_DECODER[1]}.self_attn.attn"),
+    *attention(f"{_DECODER[0]}.multihead_attn", f"{_DECODER[1]}.cross_attn.attn"),
     *modules(
         {
             **_renamed(_ENCODER, {**_FFN, "norm1": "norms.0", "norm2": "norms.1"}),
@@ -46,19 +39,15 @@ DETR = (
 )
 
 
-def _dino_neck(levels: int, extra: int) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for i in range(levels + extra):
-        ours = f"neck.convs.{i}" if i < levels else f"neck.extra_convs.{i - levels}"
-        names |= {f"input_proj.{i}.0": f"{ours}.conv", f"input_proj.{i}.1": f"{ours}.gn"}
-    return names
+def _dino() -> tuple[KeyRule, ...]:
+    """Return DINO's table: three maps of a backbone and one more, six layers in the decoder.
 
-
-def _dino(backbone_maps: int, decoder_layers: int) -> tuple[KeyRule, ...]:
-    """Return DINO's table; the encoder's own prediction comes after those of the decoder."""
-    last = decoder_layers
-    attention = {f"self_attn.{name}": f"self_attn.{name}" for name in _DEFORMABLE}
-    cross = {f"cross_attn.{name}": f"cross_attn.{name}" for name in _DEFORMABLE}
+    The encoder's own prediction comes after those of the decoder.
+    """
+    self_attention, cross_attention = (
+        {f"{kind}_attn.{name}": f"{kind}_attn.{name}" for name in _DEFORMABLE}
+        for kind in ("self", "cross")
+    )
     # The cross attention comes second; IDEA numbers its norm first.
     norms = {"norm1": "norms.1", "norm2": "norms.0", "norm3": "norms.2"}
     # Lite-DETR's feed-forward network of the fine tokens.
@@ -67,32 +56,30 @@ def _dino(backbone_maps: int, decoder_layers: int) -> tuple[KeyRule, ...]:
         "linear22": "own_ffns.0.layers.1",
         "norm22": "own_norms.0",
     }
+    encoder = {**self_attention, **_FFN, "norm1": "norms.0", "norm2": "norms.1", **fine}
     names = {
-        **_renamed(_ENCODER, {**attention, **_FFN, "norm1": "norms.0", "norm2": "norms.1", **fine}),
-        **_renamed(_DECODER, {**cross, **_FFN, **norms}),
-        **_dino_neck(backbone_maps, extra=1),
+        **_renamed(_ENCODER, encoder),
+        **_renamed(_DECODER, {**cross_attention, **_FFN, **norms}),
         "transformer.decoder.norm": "decoder.norm",
-        "transformer.decoder.ref_point_head.layers.0": "decoder.ref_point_head.layers.0",
-        "transformer.decoder.ref_point_head.layers.1": "decoder.ref_point_head.layers.1",
+        "transformer.decoder.ref_point_head.layers.{n}": "decoder.ref_point_head.layers.{n}",
         "transformer.tgt_embed": "query_embedding",
         "transformer.enc_output": "memory_trans_fc",
         "transformer.enc_output_norm": "memory_trans_norm",
-        "transformer.enc_out_class_embed": f"bbox_head.cls_branches.{last}",
+        "transformer.enc_out_class_embed": "bbox_head.cls_branches.6",
         "class_embed.{n}": "bbox_head.cls_branches.{n}",
         "label_enc": "dn_query_generator.label_embedding",
     }
+    for i, conv in enumerate(("convs.0", "convs.1", "convs.2", "extra_convs.0")):
+        names |= {f"input_proj.{i}.0": f"neck.{conv}.conv", f"input_proj.{i}.1": f"neck.{conv}.gn"}
     for i in range(3):
-        our_layer = f"{2 * i}"
-        names[f"transformer.enc_out_bbox_embed.layers.{i}"] = (
-            f"bbox_head.reg_branches.{last}.{our_layer}"
-        )
-        names[f"bbox_embed.{{n}}.layers.{i}"] = f"bbox_head.reg_branches.{{n}}.{our_layer}"
+        names[f"transformer.enc_out_bbox_embed.layers.{i}"] = f"bbox_head.reg_branches.6.{2 * i}"
+        names[f"bbox_embed.{{n}}.layers.{i}"] = f"bbox_head.reg_branches.{{n}}.{2 * i}"
     return (
-        *_merged(_DECODER, "self_attn", "self_attn"),
+        *attention(f"{_DECODER[0]}.self_attn", f"{_DECODER[1]}.self_attn.attn"),
         *modules(names),
         KeyRule("transformer.level_embed", "level_embed"),
     )
 
 
-DINO = _dino(backbone_maps=3, decoder_layers=6)
+DINO = _dino()
 """DINO, and Lite-DETR's second feed-forward network, with three maps of a backbone."""

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mmproscale.errors import InputError
 from mmproscale.models.criterion import MaskCriterion, QueryPredictions, Targets
-from mmproscale.models.criterion.class_weights import weights_by_name
+from mmproscale.models.criterion.class_weights import check_number, weights_by_name
 from mmproscale.models.heads.multi_exit_loss import build_exit_loss
 from mmproscale.models.layers.sine_position import sine_position
 from mmproscale.models.layers.token_layout import to_tokens
@@ -72,6 +72,7 @@ class MaskHead(Mask2FormerHead):
         )
         if self.num_queries < 1:
             raise InputError(f"num_queries={self.num_queries}: expected 1 or more")
+        check_number(self.class_weight, self.num_classes)
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.num_transformer_decoder_layers = self.transformer_decoder.num_layers
         self._is_own_decoder = isinstance(self.pixel_decoder, PixelDecoder)

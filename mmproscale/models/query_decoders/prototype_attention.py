@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from mmcv.cnn import build_norm_layer
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import is_fake
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmproscale.errors import InputError
@@ -200,10 +201,11 @@ class PrototypeAttention(BaseModule):
 def active_queries(attn_mask: Tensor | None, whole: bool) -> slice | Tensor:
     """Return the indices of the queries that read any token of (B, 1, Q, N).
 
-    All queries are active for a ``whole`` map, and in a traced or compiled graph, which will run on
-    other images.
+    All queries are active for a ``whole`` map, in a traced or compiled graph, which will run on
+    other images, and for a fake tensor, which has no values.
     """
-    if attn_mask is None or whole or torch.jit.is_tracing() or torch.compiler.is_compiling():
+    traced = torch.jit.is_tracing() or torch.compiler.is_compiling() or is_fake(attn_mask)
+    if attn_mask is None or whole or traced:
         return slice(None)
     return attn_mask.flatten(1, 2).any(-1).any(0).nonzero().squeeze(1)
 

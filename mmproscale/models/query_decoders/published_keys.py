@@ -5,7 +5,7 @@ the authors' released models of PEM; names only. Our side is a mask head: querie
 layers that predict.
 """
 
-from mmproscale.utils.key_rules import FLATTENED, MERGED, KeyRule, modules
+from mmproscale.utils.key_rules import FLATTENED, MERGED, KeyRule, attention, modules
 
 _LAYER = "transformer_decoder.layers.{n}"
 _CROSS, _SELF, _FFN = (
@@ -13,14 +13,6 @@ _CROSS, _SELF, _FFN = (
 )
 _EMBEDDINGS = {name: name for name in ("query_feat", "query_embed", "level_embed")}
 _QKV = ("q_proj", "k_proj", "v_proj")
-
-
-def _attention(theirs: str, ours: str) -> tuple[KeyRule, ...]:
-    """Return the rules of a torch.nn.MultiheadAttention, whose projections are merged already."""
-    joined = (KeyRule(f"{theirs}.in_proj_{p}", f"{ours}.in_proj_{p}") for p in ("weight", "bias"))
-    return (*joined, *modules({f"{theirs}.out_proj": f"{ours}.out_proj"}))
-
-
 _PREDICTION = modules(
     {
         **_EMBEDDINGS,
@@ -32,7 +24,7 @@ _PREDICTION = modules(
     }
 )
 _SELF_AND_FFN = (
-    *_attention(f"{_SELF}.self_attn", f"{_LAYER}.self_attn.attn"),
+    *attention(f"{_SELF}.self_attn", f"{_LAYER}.self_attn.attn"),
     *modules(
         {
             f"{_FFN}.linear1": f"{_LAYER}.ffn.layers.0.0",
@@ -44,7 +36,7 @@ _SELF_AND_FFN = (
 DETECTRON2 = (
     *_PREDICTION,
     *_SELF_AND_FFN,
-    *_attention(f"{_CROSS}.multihead_attn", f"{_LAYER}.cross_attn.attn"),
+    *attention(f"{_CROSS}.multihead_attn", f"{_LAYER}.cross_attn.attn"),
     *modules(
         {
             f"{_CROSS}.norm": f"{_LAYER}.norms.0",
@@ -99,7 +91,7 @@ HUGGING_FACE = (
             },
         }
     ),
-    *_attention(f"{_HF_LAYER}.cross_attn", f"{_LAYER}.cross_attn.attn"),
+    *attention(f"{_HF_LAYER}.cross_attn", f"{_LAYER}.cross_attn.attn"),
     *(
         KeyRule(
             tuple(f"{_HF_LAYER}.self_attn.{name}.{p}" for name in _QKV),

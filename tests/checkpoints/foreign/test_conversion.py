@@ -14,7 +14,8 @@ from helpers.published_weights import (
     released_model,
 )
 
-from mmproscale.checkpoints.foreign import SOURCES, convert_weights, recognise
+from mmproscale.checkpoints.foreign.conversion import convert_weights
+from mmproscale.checkpoints.foreign.sources import SOURCES, recognise
 from mmproscale.cost.random_model import build_model, model_without_weights
 from mmproscale.errors import InputError
 from mmproscale.registry import MODELS

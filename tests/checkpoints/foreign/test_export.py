@@ -7,8 +7,10 @@ import torch
 from helpers.hub_models import NAMES, hub_model, our_config, our_model
 from helpers.published_weights import released_model
 
-from mmproscale.checkpoints.foreign import convert_weights, read_foreign, recognise
+from mmproscale.checkpoints.foreign.conversion import convert_weights
 from mmproscale.checkpoints.foreign.export import export_weights, hub_config, write_hub_folder
+from mmproscale.checkpoints.foreign.reading import read_foreign
+from mmproscale.checkpoints.foreign.sources import recognise
 from mmproscale.cost.random_model import build_model, model_without_weights, random_model
 from mmproscale.errors import InputError
 from mmproscale.utils.config import load_config

@@ -62,7 +62,7 @@ def test_a_folder_with_one_file(folder):
     assert assert_read(folder).config["num_queries"] == 100
 
 
-def test_a_file_takes_the_config_beside_it(folder):
+def test_a_file_takes_the_config_of_its_folder(folder):
     torch.save(WEIGHTS, folder / "pytorch_model.bin")
     assert_read(folder / "pytorch_model.bin")
     assert_read(folder)

@@ -12,8 +12,9 @@ from mmdet.models.layers.transformer.utils import PatchMerging
 from mmengine.config import ConfigDict
 from torch import nn
 
-from mmproscale.checkpoints.foreign import SOURCES, convert_weights, recognise
+from mmproscale.checkpoints.foreign.conversion import convert_weights
 from mmproscale.checkpoints.foreign.reading import tensors_of
+from mmproscale.checkpoints.foreign.sources import SOURCES, recognise
 from mmproscale.checkpoints.model_match import compare_weights
 from mmproscale.errors import InputError
 from mmproscale.models.backbones.published_keys import RESNET, SWIN
@@ -62,7 +63,7 @@ def official_order(value: torch.Tensor) -> torch.Tensor:
 
 
 def official_swin(model: nn.Module) -> dict:
-    """The weights of an mmdet Swin in the official repository's names and order."""
+    """Return the weights of an mmdet Swin in the official repository's names and order."""
     weights = {}
     for key, value in model.state_dict().items():
         if key in FRESH:

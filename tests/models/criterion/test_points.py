@@ -1,4 +1,4 @@
-"""Where losses look: the candidates at which a mask is least sure, and some points anywhere."""
+"""Points of the losses: candidates at which a mask is least certain, and random points."""
 
 import pytest
 import torch

@@ -23,7 +23,7 @@ def map_of(sample: Any) -> Tensor:
 
 
 def assert_same_segments(found: list[Any], expected: list[Any]) -> None:
-    """The same labels and segments, and all but one of 10,000 pixels of all images."""
+    """Assert equal labels and segments, and at most one pixel in 10,000 that differs."""
     for one, other in zip(found, expected, strict=True):
         assert map_of(one).unique().tolist() == map_of(other).unique().tolist()
     assert sum(len(map_of(sample).unique()) for sample in expected) > 2 * len(expected)

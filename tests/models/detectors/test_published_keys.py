@@ -4,9 +4,10 @@ import pytest
 import torch
 from helpers.idea_weights import detr, dino
 
-from mmproscale.checkpoints.foreign import SOURCES, convert_weights, recognise
 from mmproscale.checkpoints.foreign.class_lists import coco_by_id, config_classes
+from mmproscale.checkpoints.foreign.conversion import convert_weights
 from mmproscale.checkpoints.foreign.for_config import apply_settings
+from mmproscale.checkpoints.foreign.sources import SOURCES, recognise
 from mmproscale.cost.random_model import build_model, model_without_weights
 from mmproscale.models.detectors.published_keys import DETR, DINO
 from mmproscale.utils.config import load_config

@@ -74,7 +74,7 @@ def panoptic(sample):
 
 
 def same_segments(one, other):
-    """Share of pixels whose segments match, whatever numbers they have."""
+    """Return the share of pixels whose segments match; their numbers may differ."""
     pairs, counts = torch.stack([one, other]).flatten(1).unique(dim=1, return_counts=True)
     best = {}
     for label, count in zip(pairs[0].tolist(), counts.tolist(), strict=True):
@@ -90,7 +90,7 @@ def assert_equal(one, other):
 
 
 def score_difference(one, other):
-    """Of the best scores; a mask of one pixel may be there or not, which shifts the order."""
+    """Return the median difference of the best scores: a mask more or less shifts the order."""
     scores = [sample.pred_instances.scores.sort(descending=True).values for sample in (one, other)]
     return (scores[0][:20] - scores[1][:20]).abs().median()
 
@@ -102,7 +102,7 @@ def assert_close(one, other):
 
 
 def test_a_single_view_is_the_plain_result_exactly(model, averaging):
-    """In a batch of two sizes, both with padding."""
+    """Test it in a batch of two sizes, both with padding."""
     images = image(0, 50, 70), image(1, 60, 40)
     plain = results(model, batch(None, *images))
     found = results(averaging, batch(ImageViews(flip=False), *images))
@@ -121,8 +121,10 @@ def test_the_same_view_twice_is_as_once(model, averaging, size):
 
 
 def test_the_mirror_image_gives_the_mirrored_result(model, averaging):
-    """Up to rounding, for an image without padding. With some the cells of masks lie otherwise,
-    and with more scales queries may be matched otherwise."""
+    """Test equality up to rounding, for an image without padding and at one scale.
+
+    With padding, masks have other cells, and with more scales queries may be matched differently.
+    """
     upright, mirrored = image(), np.ascontiguousarray(image()[:, ::-1])
     data = (batch(ImageViews(), source) for source in (upright, mirrored))
     (one,), (other,) = (results(averaging, views) for views in data)
@@ -137,7 +139,7 @@ def test_the_mirror_image_gives_the_mirrored_result(model, averaging):
 
 
 def test_the_mirrored_view_may_come_first(averaging):
-    """As mmdet's tools/test.py has it."""
+    """Use the order of views that mmdet's tools/test.py has."""
     data = batch(ImageViews(), image())
     (expected,) = results(averaging, data)
     data = batch(ImageViews(), image())
@@ -178,7 +180,7 @@ def test_masks_are_merged_at_the_decoders_size(averaging, monkeypatch):
 
     monkeypatch.setattr(universal_tta, "merge_views", spy)
     results(averaging, batch(ImageViews((0.75, 1.0, 1.5)), image()))
-    assert shapes == [(24, 16, 24)]  # of the scale nearest to 1, whatever the order
+    assert shapes == [(24, 16, 24)]  # of the scale nearest to 1, in any order
 
 
 def test_diverged_weights_are_said(configs_dir):

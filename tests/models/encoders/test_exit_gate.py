@@ -1,4 +1,4 @@
-"""Exits and their gate: the authors' figures, and an image in a batch as if it were alone."""
+"""Exits and their gate: the authors' figures, and results that do not depend on the batch."""
 
 import copy
 
@@ -82,7 +82,7 @@ def golden(shared):
 
 @pytest.fixture(scope="module")
 def official(golden):
-    """The release's weights in our decoder."""
+    """Return the release's weights in our decoder."""
     decoder = make(exit_gate=GATE)
     weights = {our_name(k[2:]): torch.tensor(golden[k]) for k in golden.files if k[:2] == "w/"}
     decoder.load_state_dict(weights, strict=True)

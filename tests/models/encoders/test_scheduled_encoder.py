@@ -55,7 +55,7 @@ def make(config):
 
 
 def plain(encoder, tokens, pos, gates, layers):
-    """The definition: one layer after the other, all levels joined anew for each."""
+    """Encode by the definition: one layer after the other, levels joined again for each layer."""
     tokens, gates = dict(tokens), dict(gates)
     for index in layers:
         stage = encoder.schedule.layers[index]

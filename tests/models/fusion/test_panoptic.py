@@ -69,7 +69,7 @@ def test_without_a_sure_query_all_is_void():
 
 
 def test_more_queries_than_sixteen_bits_count():
-    """At a small size all masks would fit in one piece."""
+    """Use many queries at a small size, where all masks would fit in one piece."""
     queries = 40000
     classes = torch.tensor([[9.0, 0, 0]]).repeat(queries, 1)
     masks = torch.full((queries, 2, 2), -5.0)

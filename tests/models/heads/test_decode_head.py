@@ -88,7 +88,7 @@ def test_inference_projects_no_pixel_and_makes_one_set_of_masks(monkeypatch):
 
 
 def plain_scores(model, images: torch.Tensor) -> torch.Tensor:
-    """What Mask2Former says of its semantic inference, pixels projected and all masks whole."""
+    """Return semantic scores by Mask2Former's definition, from projected pixels and whole masks."""
     predictions = model.decode_head.decode(model.backbone(images), project_queries=False)
     classes = predictions.class_logits[-1].softmax(-1)[..., :-1]
     masks = torch.einsum(

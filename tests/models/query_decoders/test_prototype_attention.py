@@ -3,10 +3,15 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmproscale.errors import InputError
 from mmproscale.models.query_decoders import prototype_attention
-from mmproscale.models.query_decoders.prototype_attention import PrototypeAttention, neighbourhood
+from mmproscale.models.query_decoders.prototype_attention import (
+    PrototypeAttention,
+    active_queries,
+    neighbourhood,
+)
 
 B, Q, C, HEADS, SHAPE = 2, 5, 16, 4, (6, 7)
 N = SHAPE[0] * SHAPE[1]
@@ -34,7 +39,7 @@ def inputs():
 
 
 def plainly(attention, queries, query_pos, memory, memory_pos, reads=None):
-    """The paper's equations, with all tokens' keys kept."""
+    """Compute attention by the paper's equations, and keep the keys of all tokens."""
     feature_map = (memory + memory_pos).transpose(1, 2).unflatten(2, SHAPE)
     features = attention.memory_conv(attention.memory_norm(feature_map))
     k = F.normalize(attention.memory_proj(features.flatten(2).transpose(1, 2)), dim=-1)
@@ -191,3 +196,9 @@ def test_weights_learn_under_autocast_what_they_learn_in_fp32():
 def test_invalid_choices_are_errors(choices, fault):
     with pytest.raises(InputError, match=fault):
         PrototypeAttention(C, **choices)
+
+
+def test_all_queries_are_active_for_a_fake_mask():
+    with FakeTensorMode():
+        mask = torch.zeros(1, 1, 3, 4, dtype=torch.bool)
+    assert active_queries(mask, whole=False) == slice(None)
