@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mmproscale.cost.random_model import model_without_weights, random_model
+from mmproscale.export.graph import mask_head
 from mmproscale.inference.predictor import Predictor
 from mmproscale.utils.config import load_config
 
@@ -20,6 +21,12 @@ BOXES = {
     "decoder.num_layers": 1,
     "num_queries": 12,
     "test_cfg.max_per_img": 12,
+}
+
+RESNET18 = {"backbone.depth": 18, "neck.in_channels": [128, 256, 512]}
+CHANNELS = {
+    f"{HEAD}.in_channels": [64, 128, 256, 512],
+    f"{PIXELS}.in_channels": [64, 128, 256, 512],
 }
 
 # Family -> config and changes of its model that make it small.
@@ -34,8 +41,30 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "PEM": ("pem_m2f_r18_shapes", DECODER),
     "DINO": ("dino_r18_shapes", BOXES | {"encoder.schedule.layers": 1}),
     "DETR": ("detr_r18_shapes", BOXES),
-    "ECO": ("eco_m2f_r18_shapes", DECODER),
-    "ECO-DINO": ("eco_dino_r18_shapes", {"decoder.num_layers": 1, "num_queries": 12}),
+    "ECO": ("eco_m2f_r18_shapes", DECODER | {f"{PIXELS}.exits": (2, 4)}),
+    "semantic": (
+        "m2f_r18_camvid-semantic",
+        {
+            "decode_head.transformer_decoder.num_layers": 1,
+            "decode_head.num_queries": 12,
+            "decode_head.pixel_decoder.encoder.schedule.layers": 1,
+        },
+    ),
+    "instance": (
+        "m2f_r50_coco-instance",
+        DECODER | ENCODER | CHANNELS | {"backbone.depth": 18, "test_cfg.max_per_image": 20},
+    ),
+    "Swin": (
+        "proscale-111_m2f_swin-t_coco",
+        DECODER | {"backbone.depths": (2, 2, 2, 2), "backbone.window_size": 4},
+    ),
+    "STDC": ("pem_m2f_stdc1_cityscapes", DECODER),
+    "Deformable DETR": (
+        "deformable-detr_r50_coco",
+        BOXES | RESNET18 | {"encoder.schedule.layers": 1},
+    ),
+    "ECO-DETR": ("eco_detr_r18_shapes", BOXES | {"exits": (2, 3)}),
+    "ECO-DINO": ("eco_dino_r18_shapes", BOXES | {"exits": (2, 3)}),
 }
 
 
@@ -45,6 +74,9 @@ def small_predictor(family: str, folder: Path, **options: Any) -> Predictor:
     config = load_config(name, {f"model.{k}": v for k, v in (changes | options).items()})
     if "panoptic_head" in config.model:
         config.model.test_cfg.update(object_mask_thr=0.0, iou_thr=0.0)
+    for step in config.test_dataloader.dataset.pipeline:
+        if step.type.endswith("Resize"):
+            step.scale = (128, 96)
     model = random_model(model_without_weights(config), config.default_scope)
     sharpen(model)
     centre(model)
@@ -64,7 +96,7 @@ def sharpen(model: torch.nn.Module) -> None:
 @torch.no_grad()
 def centre(model: torch.nn.Module) -> None:
     """Move a linear mask projection so that masks have pixels on both sides of zero."""
-    decoder = getattr(getattr(model, "panoptic_head", None), "pixel_decoder", None)
+    decoder = getattr(mask_head(model), "pixel_decoder", None)
     if decoder is None or not decoder.projects_linearly:
         return
     images = torch.from_numpy(photo(128, 160)).permute(2, 0, 1)[None].float() / 64 - 2

@@ -54,7 +54,7 @@ def test_settings_of_every_config_are_plain_and_registered():
             continue
         found = info.model_config(file)
         assert found.model.type == config.model.type
-        assert "train_cfg" not in found.model
+        assert "train_cfg" not in found.model and found.model.backbone.type == "mmdet.ResNet"
         check_types(dict(found), names, file)
 
 
