@@ -70,6 +70,7 @@ setup(
             "onedl-mmsegmentation==1.4.2",
         ],
         "hub": ["huggingface_hub>=1.0"],
+        "timm": ["timm>=1.0.31", "torchvision"],
         "mmpretrain": ["mmpretrain==1.2.0"],
         "onedl-mmpretrain": ["onedl-mmpretrain==1.3.6"],
         "dev": [
