@@ -122,7 +122,10 @@ def _read_safetensors(file: Path) -> dict[str, Any]:
         check_header(header, weights, file)
         return {"state_dict": weights, "meta": header.meta}
     classes = read_class_names(file)
-    return {"state_dict": weights, "meta": {"dataset_meta": {"classes": classes}} if classes else {}}
+    return {
+        "state_dict": weights,
+        "meta": {"dataset_meta": {"classes": classes}} if classes else {},
+    }
 
 
 def as_checkpoint(content: Any, file: Path) -> dict:
