@@ -133,11 +133,7 @@ def read_header(file: str | Path) -> WeightsHeader | None:
 
 
 def read_class_names(file: str | Path) -> tuple[str, ...]:
-    """Return the names under ``classes`` in a safetensors file's metadata, a list of Python or JSON.
-
-    Returns:
-        Nothing for a file without such a list.
-    """
+    """Return the names under ``classes`` in a safetensors file's metadata; none without a list."""
     try:
         names = literal_eval(_metadata(file).get("classes", ""))
     except (MemoryError, RecursionError, SyntaxError, ValueError):

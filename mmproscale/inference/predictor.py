@@ -369,17 +369,18 @@ def known_categories(
     head = decode_head or fusion_head or getattr(model, "bbox_head", None)
     total: int | None = getattr(head, "num_classes", None)
     meta = dataset_meta or {}
-    things = 0 if decode_head else getattr(head, "num_things_classes", total)
+    if "classes" not in meta and total is None:
+        raise InputError(f"checkpoint {checkpoint} has no list of its classes")
+    total = len(meta["classes"]) if total is None else total
+    things: int = 0 if decode_head else getattr(head, "num_things_classes", total)
     if "classes" not in meta:
-        if total is None:
-            raise InputError(f"checkpoint {checkpoint} has no list of its classes")
         return [{"id": i, "name": f"class {i}", "isthing": int(i < things)} for i in range(total)]
-    if total is not None and len(meta["classes"]) != total:
+    if len(meta["classes"]) != total:
         raise InputError(
             f"checkpoint {checkpoint} has {len(meta['classes'])} classes but the config's model "
             f"has {total}: use the config that it was trained with"
         )
-    return _categories_of(meta, len(meta["classes"]) if things is None else things)
+    return _categories_of(meta, things)
 
 
 def _categories_of(meta: dict[str, Any], things: int) -> list[dict[str, Any]]:

@@ -85,7 +85,8 @@ head.num_classes = len(classes)
 head.loss_cls.class_weight = [1.0] * len(classes) + [0.1]  # the last: no object
 head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **head)
 model = dict(segmentor, backbone={backbone}, decode_head=head)
-"""
+{norms}"""
+TIMM_NORMS = 'model["data_preprocessor"].update(_base_.timm_parts.data_preprocessor)\n'
 RARE = """
 # Rare classes have the square root of (median count / the class's count), at most 4.
 model["{head}"]["class_weight"] = {weights}
@@ -189,7 +190,8 @@ def _model(chosen: Choices) -> str:
     (width, height), kind = chosen.fit.crop, chosen.data.facts.kind
     if kind == SEMANTIC:
         stride = (2 * height // 3, 2 * width // 3)
-        return SEMANTIC_MODEL.format(stride=stride, backbone=_backbone(chosen))
+        norms = TIMM_NORMS * bool(chosen.base.timm_model)
+        return SEMANTIC_MODEL.format(stride=stride, backbone=_backbone(chosen), norms=norms)
     settings = "_base_.model_settings," * (kind == INSTANCE)
     if chosen.base.timm_model:
         settings += f"backbone=dict(model={_literal(chosen.base.timm_model)}),"

@@ -63,6 +63,8 @@ class TimmBackbone(BaseModule):
             maps, or without an argument that is given.
     """
 
+    _is_init: bool
+
     def __init__(
         self,
         model: str,
@@ -197,7 +199,7 @@ def split_name(name: str) -> tuple[str, str]:
 def _timm() -> Any:
     try:
         import timm
-    except ImportError as error:
+    except (ImportError, OSError, RuntimeError) as error:  # of a torchvision for another torch
         raise InputError(
             f"mmproscale.TimmBackbone needs timm and a torchvision that fits torch "
             f"{torch.__version__} ({str(error).splitlines()[0]}): pip install 'mmproscale[timm]'"
