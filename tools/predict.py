@@ -136,6 +136,8 @@ def main() -> None:
     )
     from mmproscale.inference.predictor import Predictor
 
+    clips = [Video(video, args.fps) for video in videos]
+    frames = [clip.count() for clip in clips]
     truth = PanopticTruth(args.truth) if args.truth else None
     cfg = load_config_for(args.config, args.checkpoint, args.cfg_options)
     options = (args.score_thr, args.tile, args.overlap)
@@ -163,14 +165,14 @@ def main() -> None:
     ids = image_ids(names) if not videos else range(1, len(names) + 1)
     of_shard = still_images(paths, names, ids, args.shard)
     stills = not_done(of_shard, folder.done, args.batch)
-    clips = [Video(video, args.fps) for video in videos]
+    total = None if None in frames else len(stills) + sum(map(int, frames))
     runs = [
         predict_into(folder, predictor, images, args.batch)
         for images in (load_still_images(stills, args.workers), load_frames(clips, len(paths)))
     ]
     before = len(folder)
     with stops_deferred():
-        failures, rate = run_all(folder, chain(*runs), None if clips else len(stills))
+        failures, rate = run_all(folder, chain(*runs), total)
         if not len(folder) and failures:
             raise InputError(summary(failures))
         whole = folder.finish()

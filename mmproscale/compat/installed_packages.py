@@ -51,7 +51,7 @@ def check_versions() -> None:
     problems = [*_python_problems(), *_package_problems()]
     if problems:
         extras = how_to_install(*(installed_stacks() or STACKS))
-        advice = f"`make install` in a checkout, or {extras}"
+        advice = f"in a checkout: `make install`, or {extras}"
         raise ImportError(f"mmproscale cannot run here: {'; '.join(problems)} ({advice})")
 
 
@@ -92,13 +92,13 @@ def mixture() -> str | None:
     )
     return (
         f"two stacks are mixed, {lists}, which write over each other's files: install one of them "
-        f"into a new environment ({how_to_install()})"
+        f"into a new environment (in a checkout: {how_to_install()})"
     )
 
 
 def how_to_install(*stacks: str) -> str:
-    """Return the command that installs one of these stacks; of all stacks if none is named."""
-    extras = " or ".join(f"'mmproscale[{name}]'" for name in stacks or STACKS)
+    """Return the command that installs one of these stacks, in a checkout; by default of any."""
+    extras = " or ".join(f"'.[{name}]'" for name in stacks or STACKS)
     return f"pip install {extras}"
 
 

@@ -145,6 +145,16 @@ class Video:
         capture.release()
         return rate
 
+    def count(self) -> int | None:
+        """Return the number of frames that :meth:`frames` yields; None where none is stated."""
+        if self.path is None:
+            return None
+        capture = self._open()
+        stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        every = self._every(capture)
+        capture.release()
+        return -(-stated // every) if stated > 0 else None
+
     def _open(self) -> cv2.VideoCapture:
         level = cv2.utils.logging.getLogLevel()
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

@@ -1,7 +1,7 @@
 """Merging of the results of an image's tiles: panoptic, semantic, instances and boxes.
 
-Each pixel takes the result of the tile in whose core it lies. Objects of two tiles are one where
-they agree in the overlap.
+Each pixel takes the result of the tile in whose core it lies, or, where that is void, of another
+tile that sees it. Objects of two tiles are one where they agree in the overlap.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class MergedPanoptic:
         for place in ((tile.row, tile.column - 1), (tile.row - 1, tile.column)):
             if place in self._recent:
                 self._join(tile, numbers, *self._recent[place])
-        self.ids[tile.core.slices] = numbers[tile.core.within(tile.window).slices]
+        seen = self.ids[tile.window.slices]
+        in_core = np.zeros(seen.shape, bool)
+        in_core[tile.core.within(tile.window).slices] = True
+        np.copyto(seen, numbers, where=(numbers > 0) & (in_core | (seen == 0)))
         self._recent[tile.row, tile.column] = tile, numbers
         self._recent.pop((tile.row - 1, tile.column - 1), None)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -16,12 +18,40 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+LOG_SECONDS = 60.0
+
+
+class LoggedProgress(Progress):
+    """Bars that are also printed once a minute where there is no terminal to move them in."""
+
+    _printed = 0.0
+
+    def start(self) -> None:
+        """Start the bars, and the first minute."""
+        self._printed = monotonic()
+        super().start()
+
+    def update(self, *args: Any, **fields: Any) -> None:
+        """Update a bar as rich does, and print all bars if a minute has passed."""
+        super().update(*args, **fields)
+        self._print()
+
+    def advance(self, *args: Any, **fields: Any) -> None:
+        """Advance a bar as rich does, and print all bars if a minute has passed."""
+        super().advance(*args, **fields)
+        self._print()
+
+    def _print(self) -> None:
+        if not self.console.is_terminal and monotonic() - self._printed >= LOG_SECONDS:
+            self._printed = monotonic()
+            self.console.print(self.make_tasks_table(self.tasks))
+
 
 def progress_bars() -> Progress:
     """Return bars that show a count, the elapsed time and the remaining time."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     times = (TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn())
-    return Progress(*columns, *times, console=Console(stderr=True))
+    return LoggedProgress(*columns, *times, console=Console(stderr=True))
 
 
 @contextmanager

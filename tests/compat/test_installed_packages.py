@@ -96,7 +96,7 @@ def test_a_mixture_names_the_distributions_of_both(site, import_name, more):
     assert said is not None and "\n" not in said
     fork = "onedl-mmengine 0.10.12, onedl-mmcv 2.3.6, onedl-mmdetection 3.5.1"
     assert f"mixed, onedl ({fork}) and openmmlab ({' '.join(more)})" in said
-    assert "into a new environment (pip install 'mmproscale[openmmlab]' or" in said
+    assert "into a new environment (in a checkout: pip install '.[openmmlab]' or" in said
 
 
 def test_a_mixture_is_refused_before_anything_of_it_is_imported(tmp_path):
@@ -194,9 +194,9 @@ def test_the_fork_goes_through(installed):
 def test_advice_goes_on_with_the_stack_that_is_there(installed, monkeypatch):
     installed(mmdet=None)
     monkeypatch.setattr(installed_packages, "installed_stacks", dict)
-    assert message().endswith("'mmproscale[openmmlab]' or 'mmproscale[onedl]')")
+    assert message().endswith("'.[openmmlab]' or '.[onedl]')")
     monkeypatch.setattr(installed_packages, "installed_stacks", lambda: {"onedl": []})
-    assert message().endswith("pip install 'mmproscale[onedl]')")
+    assert message().endswith("pip install '.[onedl]')")
 
 
 def test_says_when_setuptools_is_too_new(installed, monkeypatch):

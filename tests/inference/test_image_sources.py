@@ -10,6 +10,7 @@ from mmproscale.errors import InputError
 from mmproscale.inference import image_sources
 from mmproscale.inference.image_sources import (
     InputImage,
+    Video,
     in_memory,
     input_images,
     is_many,
@@ -92,6 +93,7 @@ def test_frames_of_a_video(tmp_path):
         [0, 100, 200], abs=3
     )
     assert is_many(path) and not is_many(RGB)
+    assert (Video(path).count(), Video(path, fps=2.5).count(), Video(0).count()) == (3, 2, None)
 
 
 def test_a_video_without_frames_is_named(tmp_path):

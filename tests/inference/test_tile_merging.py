@@ -121,3 +121,21 @@ def test_errors_near_the_edge_of_a_tile_leave_no_seam():
     assert [segment.name for segment in stuff].count("sand") == 1
     things = [segment for segment in result.segments if segment.is_thing]
     assert len(things) == len(np.unique(ids[12:-12, 12:-12])) - 2
+
+
+def test_void_of_a_tile_is_filled_by_its_neighbours():
+    ids, labels = scene()
+    tiling, results = Tiling(150, 30), []
+    tiles = list(tiling.tiles(ids.shape))
+    empty = tiles[0]
+    seen_by_others = np.zeros(ids.shape, bool)
+    for tile in tiles:
+        result = predicted(ids[tile.window.slices], labels, 0)
+        if tile is empty:
+            result = replace(result, panoptic=np.zeros_like(result.panoptic), segments=[])
+        else:
+            seen_by_others[tile.window.slices] = True
+        results.append((tile, replace(result, instances=None, semantic=None)))
+    result = merge_tiles(np.zeros((*ids.shape, 3), np.uint8), SOURCE, CATEGORIES, results)
+    assert not seen_by_others.all()
+    assert ((result.panoptic > 0) == seen_by_others).all()

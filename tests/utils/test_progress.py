@@ -2,6 +2,7 @@
 
 import pytest
 
+from mmproscale.utils import progress
 from mmproscale.utils.progress import bars_by_name, progress_bars
 
 
@@ -34,3 +35,15 @@ def test_bars_show_the_remaining_time(capsys):
         task = bars.add_task("images", total=2)
         bars.advance(task)
     assert "1/2" in capsys.readouterr().err and "ETA" in bars.columns[4].text_format
+
+
+def test_a_log_without_a_terminal_gets_a_line_each_minute(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 25))
+    monkeypatch.setattr(progress, "monotonic", lambda: next(clock))
+    with progress_bars() as bars:
+        task = bars.add_task("images", total=8)
+        for done in range(1, 8):
+            bars.update(task, completed=done)
+        during = capsys.readouterr().err
+    counts = [line.split()[2] for line in during.splitlines() if line.strip()]
+    assert counts == ["3/8", "6/8"]
