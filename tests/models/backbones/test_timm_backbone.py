@@ -209,7 +209,9 @@ def test_faults_are_one_line(arguments, line):
 def test_no_timm_is_one_line(monkeypatch):
     timm_backbone.timm_facts.cache_clear()
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(InputError, match=r"needs timm and a torchvision .*mmproscale\[timm\]"):
+    with pytest.raises(
+        InputError, match=r"needs timm and a torchvision .*pip install '\.\[timm\]'"
+    ):
         build_network(small_config("convnext_atto"))
 
 
