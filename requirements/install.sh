@@ -72,7 +72,7 @@ touch "$unfinished"
 # An error of pip's own leaves nothing half done; only being killed does.
 trap 'rm -f "$unfinished"' ERR
 say "installing PyTorch (the largest part; a few minutes on a slow line)"
-pip_install 'setuptools<81' wheel "$(grep '^torch==' requirements/runtime.txt)"
+pip_install 'setuptools<81' wheel "$(grep '^torch==' "requirements/$stack.txt")"
 say "installing $stack and the rest"
 pip_install -r "requirements/$stack.txt" -r "requirements/$stack-dev.txt"
 # A path entry: setuptools' own finder loses to a folder named mmproscale in the working directory.

@@ -40,7 +40,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--base",
         required=True,
-        help="config to inherit from, METHOD_m2f_BACKBONE, e.g. proscale_m2f_r50",
+        help="config to inherit from, METHOD_m2f_BACKBONE, e.g. proscale_m2f_r50 or "
+        "proscale_m2f_timm/convnext_tiny",
     )
     parser.add_argument("--gpus", type=at_least(0), default=1, help="number of GPUs; 0 for a CPU")
     parser.add_argument(
@@ -154,7 +155,7 @@ def main() -> None:
 def default_file(base: str, data: Path) -> Path:
     """Return the config's place without --out: here, METHOD_m2f_BACKBONE_DATA.py."""
     stem = "".join(letter if letter.isalnum() else "-" for letter in data.absolute().name)
-    return Path(f"{base}_{stem.strip('-') or 'mine'}.py")
+    return Path(f"{base.replace('/', '-')}_{stem.strip('-') or 'mine'}.py")
 
 
 def options_of(kind: Any, args: argparse.Namespace, **others: Any) -> Any:

@@ -67,7 +67,9 @@ def parse_args() -> argparse.Namespace:
         help="model of the encoder: Mask2Former (m2f), or a detector; m2f if not given",
     )
     parser.add_argument(
-        "--backbone", required=True, help="name of the backbone in the configs: swin-t, r50"
+        "--backbone",
+        required=True,
+        help="name of the backbone in the configs: swin-t, r50; or timm/NAME for one of timm",
     )
     add_image_size(parser, "--shape")
     budget = parser.add_mutually_exclusive_group(required=True)
@@ -200,10 +202,15 @@ def write_config(chosen: Candidate, base: Path, out: Path, args: argparse.Namesp
         f"{chosen.name}, chosen for {budget:g} {unit} at {height}x{width}: "
         f"{chosen.macs / 1e9:.1f} GMACs."
     )
-    path = out / f"{chosen.file_stem}_{args.framework}_{args.backbone}_coco.py"
+    path = out / f"{chosen.file_stem}_{args.framework}_{file_part(args.backbone)}_coco.py"
     relative = os.path.relpath(base.resolve(), out.resolve())
     atomic_write_text(path, candidate_config_text(chosen, relative, comment))
     return path
+
+
+def file_part(backbone: str) -> str:
+    """Return a backbone's name as a part of a file name: ``timm-NAME`` for ``timm/NAME``."""
+    return backbone.replace("/", "-")
 
 
 def write_plot(
@@ -220,7 +227,7 @@ def write_plot(
     budget, unit = budget_of(args)
     labels = (title(args, len(candidates)), f"{unit} of the whole model, one image")
     price = price_of(args)
-    path = out / f"{args.backbone}.png"
+    path = out / f"{file_part(args.backbone)}.png"
     return draw_plan(path, candidates, on_frontier, chosen, ranking, price, budget, labels)
 
 

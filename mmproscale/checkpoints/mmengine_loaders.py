@@ -4,6 +4,7 @@ A local file is read as it is. A file at an address is first fetched to torch's 
 Hugging Face hub to the hub's cache.
 """
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from mmproscale.checkpoints.hub import SCHEME
 from mmproscale.checkpoints.weight_check import check_types
 from mmproscale.errors import InputError
 
+PACKAGE = "package://"
 _ADVICE = (
     "start without it by `--cfg-options model.backbone.init_cfg=None`, or give a local file "
     "instead (model.backbone.init_cfg.checkpoint, or load_from)"
@@ -31,6 +33,7 @@ def install(module: Any) -> None:
     register = module.CheckpointLoader.register_scheme
     register("", load_from_local, force=True)
     register(SCHEME, load_from_hub, force=True)
+    register(PACKAGE, load_from_package, force=True)
     register(("http://", "https://"), load_from_http, force=True)
     register(("modelzoo://", "torchvision://"), load_from_torchvision, force=True)
     # mmengine's loaders below look up an address, then call this name in their module.
@@ -51,6 +54,22 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
 def load_from_hub(filename: str, map_location: Any = None) -> dict:
     """Read weights of the Hugging Face hub, `hf://OWNER/NAME`."""
     return _read(filename, map_location)
+
+
+def load_from_package(filename: str, map_location: Any = None) -> dict:
+    """Read a file of an installed Python package, `package://NAME/FILE`.
+
+    Raises:
+        InputError: The package is not installed, or has no such file.
+    """
+    name, _, file = filename.removeprefix(PACKAGE).partition("/")
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise InputError(
+            f"{filename}: package {name} is not installed: `pip install {name.replace('_', '-')}`; "
+            f"or {_ADVICE}"
+        )
+    return _read(Path(spec.origin).parent / file, map_location)
 
 
 def refuse_address(filename: str, map_location: Any = None) -> dict:

@@ -14,7 +14,7 @@ from mmproscale.checkpoints.pickle_check import ZIP_MAGIC, check_pickles
 from mmproscale.checkpoints.plain_content import plain_copy
 from mmproscale.checkpoints.plain_pickle import read_plain_pickle
 from mmproscale.checkpoints.weight_check import check_metadata, check_weights
-from mmproscale.checkpoints.weights_file import check_header, read_header
+from mmproscale.checkpoints.weights_file import check_header, read_class_names, read_header
 from mmproscale.errors import InputError
 
 # torch before 1.6 starts its files with this pickled number.
@@ -120,7 +120,12 @@ def _read_safetensors(file: Path) -> dict[str, Any]:
     weights = load_file(file, device="cpu")
     if header is not None:
         check_header(header, weights, file)
-    return {"state_dict": weights, "meta": header.meta if header else {}}
+        return {"state_dict": weights, "meta": header.meta}
+    classes = read_class_names(file)
+    return {
+        "state_dict": weights,
+        "meta": {"dataset_meta": {"classes": classes}} if classes else {},
+    }
 
 
 def as_checkpoint(content: Any, file: Path) -> dict:

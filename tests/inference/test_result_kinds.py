@@ -4,6 +4,7 @@ import pytest
 
 from mmproscale.errors import InputError
 from mmproscale.inference.result_kinds import give_kinds, kinds_of
+from mmproscale.models.config_keys import check_keys
 from mmproscale.utils.config import load_config
 
 
@@ -50,6 +51,7 @@ def test_kinds_that_no_segmentor_gives(configs, kind, text):
 def test_given_kinds_are_turned_on_and_all_others_off(configs):
     config = load_config(configs / "proscale_m2f_r18_shapes.py")
     give_kinds(config, ["semantic", "instance"])
+    check_keys(config, "a.py")
     turned_on = {kind: config.model.test_cfg[f"{kind}_on"] for kind in ("panoptic", "semantic")}
     assert turned_on == {"panoptic": False, "semantic": True}
     assert kinds_of(config) == ("semantic", "instance")

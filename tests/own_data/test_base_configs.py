@@ -55,6 +55,15 @@ def test_stdc_starts_from_scratch(tmp_path):
     assert all(norm.weight.requires_grad for norm in batch_norms(base.network(facts, True)))
 
 
+@pytest.mark.parametrize("kind", ["panoptic", "instance", "semantic"])
+def test_a_backbone_of_timm_is_named_after_the_base(kind):
+    base = find_base("proscale_m2f_timm/repvit_m0_9", kind)
+    assert (base.name, base.timm_model) == ("proscale_m2f_timm", "repvit_m0_9")
+    assert base.config.model.backbone.model == "repvit_m0_9" and not base.from_scratch
+    with pytest.raises(InputError, match="proscale_m2f_r50/repvit_m0_9 has no config"):
+        find_base("proscale_m2f_r50/repvit_m0_9", kind)
+
+
 def batch_norms(network):
     modules = network.model.backbone.modules()
     return [module for module in modules if isinstance(module, torch.nn.BatchNorm2d)]

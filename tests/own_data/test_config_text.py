@@ -49,6 +49,18 @@ def test_a_checkpoint_replaces_the_backbones_weights(tmp_path, monkeypatch, kind
     assert config.load_from == "https://example.org/best.pth"
 
 
+@pytest.mark.parametrize("options", [{}, {"from_scratch": True}, {"load_from": "best.pth"}])
+@pytest.mark.parametrize("kind", ["panoptic", "instance", "semantic"])
+def test_a_backbone_of_timm_keeps_its_name_and_its_normalisation(tmp_path, kind, options):
+    data = checked_data(kind, tmp_path)
+    chosen = make_choices(data, "proscale_m2f_timm/repvit_m0_9", **options)
+    model = written(chosen, tmp_path).model
+    assert model.backbone.model == "repvit_m0_9"
+    assert (model.backbone.init_cfg is None) == bool(options)
+    head = model.decode_head if kind == "semantic" else model.panoptic_head
+    assert head.in_channels is model.data_preprocessor.mean is model.data_preprocessor.std is None
+
+
 @pytest.mark.parametrize("kind", ["panoptic", "semantic"])
 def test_from_scratch_the_whole_backbone_learns(tmp_path, kind):
     data = checked_data(kind, tmp_path)

@@ -11,6 +11,17 @@ from mmproscale.planning.published import CONV, LPE
 from mmproscale.utils.config import load_config
 
 
+def test_a_backbone_of_timm_is_named_in_the_config(configs, tmp_path):
+    name = "timm/convnext_tiny.in12k"
+    candidate = make_candidate(dict(type="m2f", layers=2), LPE, name)
+    base = base_config(configs, name)
+    assert base.name == "proscale_m2f_timm_coco.py"
+    (tmp_path / "a.py").write_text(candidate_config_text(candidate, str(base)))
+    model = load_config(tmp_path / "a.py").model
+    assert model.backbone.model == "convnext_tiny.in12k"
+    assert model.panoptic_head.pixel_decoder.encoder.schedule.layers == 2
+
+
 def test_updates_count_the_layers_of_each_level():
     assert growth(1, 2, 3).updates == (6, 5, 3)
     assert make_candidate(dict(type="lite", coarse_layers=5), LPE).updates == (6, 6, 1)

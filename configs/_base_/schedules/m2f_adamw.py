@@ -12,6 +12,8 @@ backbone_no_decay = [
     "downsample.1.",
     *("stages.0.bn", "stages.1.bn", "downsample.bn"),  # STDC
     *(f"layers.{index}.bn" for index in range(4)),
+    *(f"blocks.{index}.norm." for index in range(27)),  # timm's ConvNeXt
+    *("backbone.stem.1.", *(f"stages.{index}.downsample.0." for index in (1, 2, 3))),
 ]
 optim_wrapper = dict(
     type="OptimWrapper",

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from mmengine.model import BaseModel
 
+from mmproscale.models.backbones.timm_backbone import read_from_backbone
+
 Batch = Mapping[str, Any]
 
 
@@ -19,7 +21,15 @@ class BatchIndependent(BaseModel):
     Backbone, group norms and attention see padding, so an image that is padded to the largest image
     of its batch gets another result than without those other images. In validation and tests, this
     model runs once for each padded size. Training has padded batches.
+
+    Args:
+        args, arguments: Arguments of the model, which may leave channels and normalisation to a
+            backbone, see :func:`read_from_backbone`.
     """
+
+    def __init__(self, *args, **arguments) -> None:
+        arguments = read_from_backbone(arguments)
+        super().__init__(*args, **arguments)
 
     def val_step(self, data: Batch) -> list:
         """Return each image's result, as :meth:`test_step`."""
