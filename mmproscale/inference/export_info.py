@@ -21,9 +21,6 @@ SUFFIXES = (".onnx", ".xml")
 SCOPES = ("", "mmengine", "mmcv", "mmdet", "mmseg", "mmproscale", "mmpretrain")
 """Scopes of the types in a file's settings."""
 
-EXTRA = "export"
-"""Extra of this package that installs what export and exported files need."""
-
 
 def is_exported(name: object) -> bool:
     """Return True for the path of a file that ONNX Runtime or OpenVINO runs."""
@@ -111,7 +108,9 @@ class ExportInfo:
 
 
 def check_types(settings: Any, names: set[str], path: str | Path) -> None:
-    """Check that a file's settings name registered types only, since mmengine imports others.
+    """Check that a file's settings name registered types, and no weights to fetch.
+
+    mmengine imports a type that is not registered.
 
     Args:
         settings: Settings, or a part of them.
@@ -119,9 +118,11 @@ def check_types(settings: Any, names: set[str], path: str | Path) -> None:
         path: The file, for the message.
 
     Raises:
-        InputError: A type is not a registered name.
+        InputError: A type is not a registered name, or a part has weights of its own.
     """
     if isinstance(settings, Mapping):
+        if fetched := settings.keys() & {"init_cfg", "pretrained"}:
+            raise InputError(f"{path} has settings with {min(fetched)}: export the model again")
         found = settings.get("type", "")
         scope, _, name = str(found).rpartition(".")
         if found and (not isinstance(found, str) or scope not in SCOPES or name not in names):

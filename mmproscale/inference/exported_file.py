@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from mmproscale.errors import InputError
-from mmproscale.inference.export_info import EXTRA, ExportInfo
+from mmproscale.inference.export_info import ExportInfo
 
 Shape = tuple[int | None, ...]
 """Sizes of an input; None for a free one."""
@@ -104,7 +104,7 @@ def needs(package: str) -> ModuleType:
         return importlib.import_module(package)
     except ImportError as error:
         raise InputError(
-            f"{package} is not installed ({error}): pip install 'mmproscale[{EXTRA}]'"
+            f"{package} is not installed ({error}): pip install onnx onnxscript onnxruntime openvino"
         ) from error
 
 

@@ -88,7 +88,7 @@ def test_choices_that_do_not_fit_are_one_line(monkeypatch):
     with pytest.raises(InputError, match="give --format onnx --precision fp32"):
         check_choice("openvino", "fp32", True)
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(InputError, match=r"onnxscript is not installed .*mmproscale\[export\]"):
+    with pytest.raises(InputError, match=r"onnxscript is not installed .*pip install onnx"):
         check_choice("onnx", "fp32", False)
     check_choice("torch", "bf16", False)
 

@@ -43,6 +43,13 @@ def test_types_that_are_not_registered_are_refused(name):
         info.model_config("a.onnx")
 
 
+@pytest.mark.parametrize("key", ["init_cfg", "pretrained"])
+def test_settings_fetch_no_weights(key):
+    settings = {"model": {"type": "UniversalSegmentor", "backbone": {key: "http://a/b.pth"}}}
+    with pytest.raises(InputError, match=rf"a\.onnx has settings with {key}: export"):
+        replace(INFO, settings=repr(settings)).model_config("a.onnx")
+
+
 @pytest.mark.slow
 def test_settings_of_every_config_are_plain_and_registered():
     names, files = registered_names(), sorted(CONFIGS.glob("*.py"))

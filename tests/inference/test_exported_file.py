@@ -50,7 +50,7 @@ def test_missing_and_broken_files_are_one_line(tmp_path):
 def test_a_missing_package_is_named(suffix, package, tmp_path, monkeypatch):
     (tmp_path / f"a{suffix}").touch()
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(InputError, match=rf"{package} is not installed.*mmproscale\[export\]"):
+    with pytest.raises(InputError, match=rf"{package} is not installed.*pip install onnx"):
         ExportedFile(tmp_path / f"a{suffix}")
 
 
