@@ -104,7 +104,8 @@ def needs(package: str) -> ModuleType:
         return importlib.import_module(package)
     except ImportError as error:
         raise InputError(
-            f"{package} is not installed ({error}): pip install onnx onnxscript onnxruntime openvino"
+            f"{package} is not installed ({error}): "
+            "pip install onnx onnxscript onnxruntime openvino"
         ) from error
 
 
