@@ -202,7 +202,8 @@ def _timm() -> Any:
     except (ImportError, OSError, RuntimeError) as error:  # of a torchvision for another torch
         raise InputError(
             f"mmproscale.TimmBackbone needs timm and a torchvision that fits torch "
-            f"{torch.__version__} ({str(error).splitlines()[0]}): in a checkout, pip install '.[timm]'"
+            f"{torch.__version__} ({str(error).splitlines()[0]}): in a checkout, "
+            "pip install '.[timm]'"
         ) from error
     return timm
 
