@@ -70,11 +70,13 @@ setup(
             "onedl-mmsegmentation==1.4.2",
         ],
         "hub": ["huggingface_hub>=1.0"],
+        "export": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20", "openvino>=2025.0"],
         "timm": ["timm>=1.0.31", "torchvision"],
         "mmpretrain": ["mmpretrain==1.2.0"],
         "onedl-mmpretrain": ["onedl-mmpretrain==1.3.6"],
         "dev": [
             "fvcore",
+            "hypothesis",
             "import-linter",
             "mypy",
             "pytest",

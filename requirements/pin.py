@@ -1,4 +1,4 @@
-"""Pin the installed version of every package that a requirements file needs, directly or not.
+"""Pin the installed version of every package that requirements files need, directly or not.
 
 ``make constraints`` writes the constraints files with it.
 """
@@ -14,9 +14,9 @@ from packaging.requirements import Requirement
 
 def main() -> None:
     """Print the versions of this environment, one line each, in the order of names."""
-    file = Path(sys.argv[1])
+    file, *others = map(Path, sys.argv[1:])
     pins: dict[str, str] = {}
-    waiting = list(stated(file))
+    waiting = [one for part in (file, *others) for one in stated(part)]
     while waiting:
         one = waiting.pop()
         name = re.sub(r"[-_.]+", "-", one.name).lower()

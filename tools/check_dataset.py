@@ -12,12 +12,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
 from mmproscale.cli.command_line import add_cfg_options, at_least, command_line
 from mmproscale.datasets.checks.dataset_check import DatasetFiles, check_dataset, compare_datasets
 from mmproscale.datasets.checks.dataset_report import DatasetReport
 from mmproscale.datasets.checks.image_check import default_workers
+from mmproscale.datasets.checks.repair import repair_dataset
 from mmproscale.errors import InputError
 from mmproscale.training.datasets_of_config import datasets_of_config
 from mmproscale.utils.config import load_config
@@ -42,6 +44,11 @@ def parse_args() -> argparse.Namespace:
         metavar="DIR",
         help="folder of the panoptic PNGs of --ann; without this option, --ann has COCO instances",
     )
+    parser.add_argument(
+        "--repair",
+        metavar="FILE",
+        help="write a mended copy of --ann to FILE, say what was changed, and check the copy",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(
         "--limit",
@@ -64,7 +71,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Check each dataset, print the reports, and exit with status 0 or 1."""
     args = parse_args()
-    reports = check(datasets(args), args.limit, args.workers)
+    files = datasets(args)
+    if args.repair:
+        if args.config:
+            raise InputError("--repair needs --ann and --img instead of a config: one file")
+        print("\n".join(repair_dataset(files[0], args.repair)))
+        files = [replace(files[0], ann_file=args.repair)]
+    reports = check(files, args.limit, args.workers)
     if args.json:
         content = dict(
             clean=all(report.clean for report in reports),

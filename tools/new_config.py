@@ -189,6 +189,8 @@ def show_choices(chosen: Choices, out: Path) -> None:
     title, console = f"{chosen.base.name} on {chosen.data.found.root}", Console()
     console.print(terminal_table(title, choice_rows(chosen), numbers=False))
     console.print(terminal_table("classes", class_rows(chosen), numbers=False))
+    for warning in chosen.data.facts.warnings:
+        print(f"warning: {warning}")
     for path in [*chosen.data.lists, out]:
         print(f"written: {path}")
     gpus = chosen.options.gpus

@@ -22,6 +22,7 @@ from mmproscale.cli.command_line import (
     positive,
 )
 from mmproscale.errors import InputError
+from mmproscale.inference.export_info import is_exported
 from mmproscale.inference.image_views import add_view_options, views_from_options
 from mmproscale.utils.image_inputs import expand_inputs, image_ids, result_names
 from mmproscale.utils.progress import progress_bars
@@ -67,7 +68,9 @@ def parse_args() -> Namespace:
     add_view_options(parser)
     add_cfg_options(parser)
     args = parser.parse_args()
-    if is_checkpoint(args.config):  # argparse takes the first of several words for the config
+    if is_checkpoint(args.config) or is_exported(
+        args.config
+    ):  # argparse takes the first of several words for the config
         args.images.insert(0, args.checkpoint)
         args.config, args.checkpoint = None, args.config
     return args
@@ -117,8 +120,11 @@ def shard(text: str) -> tuple[int, int]:
 def main() -> None:
     args = parse_args()
     views = views_from_options(args)
-    if args.config is None:
+    exported = args.config is None and is_exported(args.checkpoint)
+    if args.config is None and not exported:
         config_in_header(args.checkpoint)
+    if exported and args.cfg_options:
+        raise InputError(f"--cfg-options: {args.checkpoint} is an exported file, so export again")
     paths, videos = expand_inputs(args.images)
     if videos and args.shard != (1, 1):
         raise InputError(f"--shard is for images, not for a video ({videos[0]})")
@@ -139,15 +145,17 @@ def main() -> None:
     clips = [Video(video, args.fps) for video in videos]
     frames = [clip.count() for clip in clips]
     truth = PanopticTruth(args.truth) if args.truth else None
-    cfg = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    source = (args.checkpoint, None)
+    if not exported:
+        source = load_config_for(args.config, args.checkpoint, args.cfg_options), args.checkpoint
     options = (args.score_thr, args.tile, args.overlap)
     most = int(args.max_megapixels * 1e6)
     with building_for(args.checkpoint, args.config):
-        predictor = Predictor(cfg, args.checkpoint, args.device, args.kinds, views, *options, most)
+        predictor = Predictor(*source, args.device, args.kinds, views, *options, most)
     if truth and "boxes" in predictor.kinds:
         raise InputError("--truth is for segments, and this model gives boxes: leave it out")
     settings = {
-        "config": str(args.config or cfg.filename),
+        "config": str(args.config or getattr(source[0], "filename", source[0])),
         "checkpoint": str(args.checkpoint),
         "options": [str(views), *options],
         "truth": args.truth,

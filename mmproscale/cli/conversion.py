@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +16,7 @@ from mmproscale.utils.progress import bars_by_name
 
 if TYPE_CHECKING:
     from mmproscale.datasets.conversion.output import Conversion, Destination
+    from mmproscale.datasets.conversion.summary import Summary
     from mmproscale.datasets.shapes.generation import ShapesSpec
 
 
@@ -62,18 +66,40 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise InputError(f"{path} exists: name another place, or add --overwrite")
 
 
-def write_and_report(conversion: Conversion, workers: int) -> None:
-    """Run a conversion with a progress bar, and print the numbers of images and segments."""
+def write_and_report(prepare: Callable[[], Conversion], workers: int) -> None:
+    """Prepare and run a conversion with a progress bar, and print its numbers and warnings."""
     from mmproscale.datasets.conversion.output import write_dataset
 
-    with bars_by_name() as show:
-        content = write_dataset(conversion, workers, show)
-    segments = sum(len(annotation["segments_info"]) for annotation in content["annotations"])
-    things = sum(category["isthing"] for category in content["categories"])
-    print(
-        f"wrote {conversion.destination.json_path}: {len(content['images'])} images, {segments} "
-        f"segments, {things} things and {len(content['categories']) - things} stuff classes"
-    )
+    with listed_faults():
+        conversion = prepare()
+        with bars_by_name() as show:
+            summary = write_dataset(conversion, workers, show)
+    print_summary(conversion.destination.json_path, summary)
+
+
+def print_summary(path: Path, summary: Summary) -> None:
+    """Print the numbers and warnings of a conversion."""
+    first, *others = summary.lines()
+    print("\n".join([f"wrote {path}: {first}", *others]))
+
+
+@contextmanager
+def listed_faults(limit: int = 20) -> Iterator[None]:
+    """Print the faults of a conversion, one a line, where there are several."""
+    from mmproscale.datasets.conversion.output import SourcesError
+
+    try:
+        yield
+    except SourcesError as error:
+        if len(error.messages) == 1:
+            raise
+        for message in error.messages[:limit]:
+            print(f"fault: {message}", file=sys.stderr)
+        count = len(error.messages)
+        listed = "all listed" if count <= limit else f"of which {limit} are listed"
+        raise InputError(
+            f"{error.messages[0]}; nothing was written for {count} faults, {listed} above"
+        ) from None
 
 
 def parse_public_args(description: str | None, root_help: str) -> Namespace:
@@ -103,7 +129,7 @@ def convert_public_dataset(
         if json_path.exists() and not args.overwrite:
             print(f"already there: {json_path}; to make it again, add --overwrite")
         else:
-            write_and_report(prepare(args.root, split), args.workers)
+            write_and_report(partial(prepare, args.root, split), args.workers)
 
 
 def make_shapes_with_progress(folder: str | Path, spec: ShapesSpec, overwrite: bool) -> None:

@@ -1,6 +1,6 @@
 """Ground truth on disk, checked before anything is scored: COCO panoptic, and instances for AP."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 
 from mmproscale.datasets.checks.categories import order_categories
 from mmproscale.datasets.checks.instance_faults import instance_faults, mask_faults
+from mmproscale.datasets.checks.lenient_instances import read_leniently
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
 from mmproscale.datasets.checks.png_faults import map_segments, segment_faults
 from mmproscale.datasets.formats.coco_json import list_faults, read_coco_json, read_json
@@ -157,7 +158,10 @@ class InstanceGroundTruth:
     def __init__(self, path: str | Path, truth: PanopticGroundTruth) -> None:
         self.path, self.truth = Path(path), truth
         content = read_json(path, "the file's name")
-        refuse(_instance_truth_faults(content, str(path)))
+        refuse(list_faults(content, str(path)))
+        content, _ = read_leniently(content, str(path))
+        unread = UNREAD_KEYS | {"file_name"}
+        refuse(faults_in_read_keys(instance_faults(content, str(path)), unread))
         self._check_things(content["categories"])
         refuse(self._mask_faults(content["annotations"]))
         self._of_image: dict[Any, list[dict]] = {i["id"]: [] for i in content["images"]}
@@ -227,14 +231,7 @@ def _panoptic_truth_faults(content: Mapping[str, list[dict]], file: str) -> Iter
             yield Fault("area-value", file, f"{record}.area", problem, "count its pixels again")
 
 
-def _instance_truth_faults(content: Any, file: str) -> Iterator[Fault]:
-    """Faults of an instances JSON, except those of its masks."""
-    wrong = list(list_faults(content, file))
-    unread = UNREAD_KEYS | {"file_name"}
-    yield from wrong or faults_in_read_keys(instance_faults(content, file), unread)
-
-
-def faults_in_read_keys(faults: Iterator[Fault], unread: set[str]) -> Iterator[Fault]:
+def faults_in_read_keys(faults: Iterable[Fault], unread: set[str]) -> Iterator[Fault]:
     """Leave out the faults of ``unread`` keys, and of sizes that are not stated."""
     for fault in faults:
         key = fault.field.rpartition(".")[2]

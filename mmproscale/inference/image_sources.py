@@ -14,6 +14,7 @@ import torch
 from mmengine.logging import print_log
 from PIL import Image, ImageOps
 
+from mmproscale.datasets.formats.images import range_notes
 from mmproscale.datasets.loading.transforms import LoadImage
 from mmproscale.errors import InputError
 from mmproscale.utils.image_inputs import find_images, is_video, result_names
@@ -186,6 +187,8 @@ def read_image(image: InputImage) -> np.ndarray:
     if image.pixels is not None:
         return image.pixels
     pixels = LoadImage()({"img_path": str(image.path)})["img"]
+    for note in range_notes(str(image.path), pixels):
+        print_log(str(note), logger="current", level=logging.WARNING)
     if (pages := _pages(str(image.path))) > 1:
         text = f"{image.path} has {pages} pages or frames: only the first is predicted"
         print_log(text, logger="current", level=logging.WARNING)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mmproscale.datasets.formats.panoptic_png import encode_png
-from mmproscale.inference.encoded_images import encode_category_png, encode_jpg
+from mmproscale.inference.encoded_images import check_category_ids, encode_category_png, encode_jpg
 from mmproscale.inference.pictures.panoptic_truth import PanopticTruth
 from mmproscale.inference.result_log import ResultLog, image_lines, is_whole, write_json
 from mmproscale.inference.results import Result
@@ -67,6 +67,8 @@ class PredictionFolder:
         self.categories = list(categories)
         self.kinds = tuple(kinds)
         self.pictures = pictures
+        if "semantic" in kinds:
+            check_category_ids(category["id"] for category in self.categories)
         self.shard = shard
         self.truth = truth
         subfolders = [kind for kind in kinds if kind not in DETECTIONS]

@@ -20,6 +20,9 @@ from mmproscale.checkpoints.model_config import is_checkpoint, load_config_for
 from mmproscale.datasets.formats.panoptic_png import segments_of
 from mmproscale.datasets.formats.rle import encode_masks
 from mmproscale.errors import InputError
+from mmproscale.inference.export_info import is_exported
+from mmproscale.inference.exported_file import ExportedFile
+from mmproscale.inference.exported_model import check_use, exported_model
 from mmproscale.inference.image_sources import InputImage, input_images, is_many, read_image
 from mmproscale.inference.image_views import ImageViews, check_averageable
 from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
@@ -41,9 +44,11 @@ class Predictor:
     Args:
         config: A config file, the name of one of the package's, or a config from
             :func:`mmproscale.utils.config.load_config`; None for the one in
-            the checkpoint's header.
+            the checkpoint's header. A file of ``mmproscale export`` (``.onnx``, ``.xml``) is a
+            whole model and takes no checkpoint.
         checkpoint: A checkpoint of that config's model.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ...; by default the GPU if there is one, and the CPU
+            for an exported file.
         kinds: Some of ``'panoptic'``, ``'semantic'`` and ``'instance'``, all from one forward
             pass; None for the kinds of :func:`~mmproscale.inference.result_kinds.kinds_of`.
         views: Views of each image to average over; None for no test-time augmentation.
@@ -58,6 +63,7 @@ class Predictor:
         categories: In the order of labels, each with ``id``, ``name``, ``isthing``, ``color``.
         kinds: Kinds of results that each image gets.
         device: Device of the model.
+        config: Config of the model, with these kinds.
 
     Raises:
         InputError: An unknown device; a config or checkpoint that can't be read; a checkpoint of
@@ -69,7 +75,7 @@ class Predictor:
 
     def __init__(
         self,
-        config: str | Path | Config | None,
+        config: str | Path | Config | ExportedFile | None,
         checkpoint: str | Path | None = None,
         device: str | None = None,
         kinds: Sequence[str] | None = None,
@@ -79,9 +85,28 @@ class Predictor:
         overlap: int = 128,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
+        self.tiling = None if tile is None else Tiling(tile, overlap)
+        self.least_score, self.max_pixels = least_score, max_pixels
+        if isinstance(config, ExportedFile) or (checkpoint is None and is_exported(config)):
+            self._open(config, device, kinds, views)
+        else:
+            self._build(config, checkpoint, device, kinds, views)
+        steps = image_pipeline(self.config)
+        self._prepare = Compose(views.pipeline(steps) if views else steps)
+        averaging = dict(type="mmproscale.UniversalTTA", module=self.model)
+        self._tested = MODELS.build(averaging) if views else self.model
+
+    def _build(
+        self,
+        config: str | Path | Config | None,
+        checkpoint: str | Path | None,
+        device: str | None,
+        kinds: Sequence[str] | None,
+        views: ImageViews | None,
+    ) -> None:
+        """Build a config's model and load its weights."""
         if checkpoint is None:
             config, checkpoint = None, _only_checkpoint(config)
-        self.tiling = None if tile is None else Tiling(tile, overlap)
         self.device = choose_device(device)
         if isinstance(config, Config):
             cfg = copy.deepcopy(config)
@@ -89,21 +114,38 @@ class Predictor:
             cfg = load_config_for(config, checkpoint)
         require_keys(cfg, "model")
         check_keys(cfg, config or checkpoint)
-        if views:
-            check_averageable(cfg)
-        self.kinds = tuple(kinds or kinds_of(cfg))
-        give_kinds(cfg, self.kinds)
-        self._check_kind(cfg)
+        self._take_kinds(cfg, kinds, views)
         init_default_scope(cfg.get("default_scope", "mmdet"))
-        self.model = MODELS.build(cfg.model)
+        self.model = MODELS.build(copy.deepcopy(cfg.model))  # mmdet's detectors change it
         meta = load_model_weights(self.model, checkpoint, cfg).get("meta") or {}
         self.model.to(self.device).eval()
         self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
-        self.least_score, self.max_pixels = least_score, max_pixels
-        steps = image_pipeline(cfg)
-        self._prepare = Compose(views.pipeline(steps) if views else steps)
-        averaging = dict(type="mmproscale.UniversalTTA", module=self.model)
-        self._tested = MODELS.build(averaging) if views else self.model
+
+    def _open(
+        self,
+        file: Any,
+        device: str | None,
+        kinds: Sequence[str] | None,
+        views: ImageViews | None,
+    ) -> None:
+        """Open an exported file, whose model preprocesses and fuses on the CPU."""
+        self.device = torch.device("cpu")
+        if not isinstance(file, ExportedFile):
+            file = ExportedFile(file, device or "cpu")
+        check_use(file, kinds, averaged=views is not None)
+        cfg = file.info.model_config(file.path)
+        self._take_kinds(cfg, kinds or (file.info.kind,), views)
+        self.model = exported_model(file, cfg, device or "cpu")
+        self.categories = file.info.categories
+
+    def _take_kinds(
+        self, cfg: Config, kinds: Sequence[str] | None, views: ImageViews | None
+    ) -> None:
+        if views:
+            check_averageable(cfg)
+        self.config, self.kinds = cfg, tuple(kinds or kinds_of(cfg))
+        give_kinds(cfg, self.kinds)
+        self._check_kind(cfg)
 
     def __call__(
         self, source: Any, batch_size: int = 1, bgr: bool = False
@@ -165,7 +207,7 @@ class Predictor:
             return []
         for image in images:
             self._check_size(image)
-        samples = self._tested.test_step(pseudo_collate([self._item(image) for image in images]))
+        samples = self._tested.test_step(pseudo_collate([self.prepare(image) for image in images]))
         return [self._result(*pair) for pair in zip(images, samples, strict=True)]
 
     def _predict_tiles(self, image: InputImage, batch_size: int) -> Result:
@@ -221,8 +263,12 @@ class Predictor:
                 "is the memory"
             )
 
-    def _item(self, image: InputImage) -> dict[str, Any]:
-        """Return the item of a dataloader for an image in memory."""
+    def prepare(self, image: InputImage) -> dict[str, Any]:
+        """Return the item of a dataloader for an image in memory.
+
+        Raises:
+            InputError: The image is too thin to be resized.
+        """
         path = str(image.path or image.name)
         try:
             item = self._prepare({"img": image.pixels, "img_path": path, "img_id": 0})

@@ -114,11 +114,15 @@ CONVOLUTION_BACKENDS = tuple(_FINDERS)
 
 
 def _sample_and_multiply(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> Tensor:
-    B, (H, W) = len(x), map(int, x.shape[2:])  # a trace has tensors for sizes
+    B, _, H, W = x.shape
+    if torch.jit.is_tracing():  # a trace has tensors for sizes
+        B, H, W = map(int, (B, H, W))
     # Outside a map zeros are read, so zeros may be padded. Locations are fractions of a side: with
     # a power of two as the side they are as exact as pixels.
-    sides = _next_power_of_two(H), _next_power_of_two(W)
-    x = F.pad(x, (0, sides[1] - W, 0, sides[0] - H))
+    sides = H, W
+    if not torch.compiler.is_exporting():  # its sizes may be free
+        sides = _next_power_of_two(H), _next_power_of_two(W)
+        x = F.pad(x, (0, sides[1] - W, 0, sides[0] - H))
     sampled = multi_scale_deformable_attention(
         x.flatten(2).transpose(1, 2)[:, :, None],  # BxCxHxW -> BxNx1xC
         [sides],
@@ -171,8 +175,8 @@ def _check(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor) -> No
         x.dim() == 4
         and size % 2 == 1
         and weight.shape[1:] == (x.shape[1], size, size)
-        and offsets.shape == (len(x), 2 * size**2, *x.shape[2:])
-        and modulation.shape == (len(x), size**2, *x.shape[2:])
+        and offsets.shape == (x.shape[0], 2 * size**2, *x.shape[2:])
+        and modulation.shape == (x.shape[0], size**2, *x.shape[2:])
     )
     if not fits:
         raise InputError(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,18 +13,12 @@ from mmproscale.datasets.checks.categories import order_categories
 from mmproscale.datasets.checks.class_agreement import label_faults
 from mmproscale.datasets.checks.dataset_check import DatasetFiles, Progress, check_dataset
 from mmproscale.datasets.checks.dataset_report import DatasetReport
-from mmproscale.datasets.conversion.source_files import read_pixels
-from mmproscale.datasets.formats.images import image_faults
-from mmproscale.datasets.loading.transforms import IGNORE_LABEL
+from mmproscale.datasets.conversion.summary import few
 from mmproscale.errors import InputError
 from mmproscale.own_data.layouts import (
     INSTANCE,
     PANOPTIC,
-    SEMANTIC,
-    PairEndings,
     SplitFiles,
-    image_files,
-    pair_endings,
 )
 from mmproscale.utils.faults import refuse
 
@@ -46,6 +38,7 @@ class Facts:
         train_images: Number of images to train on.
         val_images: Number of images to validate on.
         size: (width, height), the medians of the training images.
+        warnings: Lines on labels that may mean something else than they should.
     """
 
     kind: str
@@ -55,6 +48,7 @@ class Facts:
     train_images: int
     val_images: int
     size: Size
+    warnings: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -67,35 +61,6 @@ class Facts:
         return dict(panoptic="segments", instance="instances").get(self.kind, "images")
 
 
-@dataclass(frozen=True)
-class SplitMaps:
-    """Semantic maps of one split.
-
-    Args:
-        files: Their places.
-        endings: Endings of images and maps.
-        names: Names of the images, without ending, relative to their folder.
-        sizes: (width, height) of each image.
-        labels: Labels that occur in each map, without 255.
-    """
-
-    files: SplitFiles
-    endings: PairEndings
-    names: tuple[str, ...]
-    sizes: tuple[Size, ...]
-    labels: tuple[frozenset[int], ...]
-
-    def part(self, indices: Sequence[int], names: Path) -> SplitMaps:
-        """Return some of the images, which the file ``names`` lists."""
-        return replace(
-            self,
-            files=replace(self.files, names=names),
-            names=tuple(self.names[index] for index in indices),
-            sizes=tuple(self.sizes[index] for index in indices),
-            labels=tuple(self.labels[index] for index in indices),
-        )
-
-
 def check_coco_files(kind: str, files: SplitFiles, workers: int, progress: Progress) -> None:
     """Check a split in COCO's format: its JSON, every image and every PNG.
 
@@ -103,12 +68,12 @@ def check_coco_files(kind: str, files: SplitFiles, workers: int, progress: Progr
         InputError: The split has a fault, or instances without a mask; names the first fault.
     """
     seg = None if files.seg is None else str(files.seg)
-    wanted = DatasetFiles(str(files.ann), str(files.img), seg, panoptic=kind == PANOPTIC)
+    is_panoptic = kind == PANOPTIC
+    wanted = DatasetFiles(
+        str(files.ann), str(files.img), seg, is_panoptic, need_masks=None if is_panoptic else True
+    )
     report = check_dataset(wanted, limit=1, workers=workers, progress=progress)
     _refuse(report, wanted)
-    unmasked = report.notes.get("mask-missing")
-    if kind == INSTANCE and unmasked and unmasked.count == report.counts["instances"]:
-        raise InputError(f"'{files.ann}' has boxes and no mask: segmentation needs masks")
 
 
 def _refuse(report: DatasetReport, files: DatasetFiles) -> None:
@@ -147,14 +112,31 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
     annotated = annotated_images(train)
     things = sum(bool(category["isthing"]) for category in ordered)
     labels = tuple(category["name"] for category in ordered)
+    counts = tuple(occurrences[category["id"]] for category in ordered)
+    crowds = Counter(_category_ids(kind, train["annotations"], crowd=True))
+    warnings = [
+        f"class '{c['name']}' occurs as crowd only ({crowds[c['id']]}): set iscrowd to 0 if these "
+        "are single objects"
+        for c in ordered
+        if crowds[c["id"]] and not occurrences[c["id"]]
+    ]
+    absent = [c["name"] for c in ordered if not crowds[c["id"]] and not occurrences[c["id"]]]
+    if absent:
+        file = names[0]
+        how = "remove them from 'things' in the config" if kind == INSTANCE else "remove them"
+        warnings.append(
+            f"{len(absent)} of {len(ordered)} classes occur nowhere in '{file}': {few(absent)}; "
+            f"to leave them out, {how}"
+        )
     return Facts(
         kind=kind,
         things=labels[:things],
         stuff=labels[things:],
-        counts=tuple(occurrences[category["id"]] for category in ordered),
+        counts=counts,
         train_images=len(annotated),
         val_images=len(val["images"]),
-        size=_median_size([(image["width"], image["height"]) for image in annotated]),
+        size=median_size([(image["width"], image["height"]) for image in annotated]),
+        warnings=tuple(warnings),
     )
 
 
@@ -164,7 +146,8 @@ def annotated_images(content: dict[str, Any]) -> list[dict]:
     return [image for image in content["images"] if image["id"] in ids]
 
 
-def _median_size(sizes: Sequence[Size]) -> Size:
+def median_size(sizes: Sequence[Size]) -> Size:
+    """Return the medians of widths and heights."""
     width, height = np.median(np.asarray(sizes), axis=0)
     return round(width), round(height)
 
@@ -176,103 +159,8 @@ def _ordered(kind: str, categories: list[dict], name: str) -> list[dict]:
     return [category | dict(isthing=1) for category in categories]
 
 
-def _category_ids(kind: str, annotations: list[dict]) -> list[int]:
-    if kind == INSTANCE:
-        return [annotation["category_id"] for annotation in annotations]
-    return [s["category_id"] for annotation in annotations for s in annotation["segments_info"]]
-
-
-def read_maps(files: SplitFiles, workers: int, progress: Progress) -> SplitMaps:
-    """Read every image and its map.
-
-    Raises:
-        InputError: A file is missing or unreadable; a map has colours, or another size than its
-            image.
-    """
-    endings = pair_endings(files)
-    images = image_files(files.img)
-    names = [str(i.relative_to(files.img).as_posix()).removesuffix(endings.image) for i in images]
-    maps = [files.ann / f"{name}{endings.map}" for name in names]
-    read = []
-    for done, found in enumerate(_read_pairs(images, maps, workers), start=1):
-        read.append(found)
-        progress(done, len(images))
-    sizes, labels = zip(*read, strict=True)
-    return SplitMaps(files, endings, tuple(names), sizes, labels)
-
-
-def _read_pairs(images: list[Path], maps: list[Path], workers: int) -> Iterator:
-    if workers == 1 or len(images) < 16:
-        yield from map(_read_pair, images, maps)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_read_pair, images, maps, chunksize=8)
-
-
-def _read_pair(image: Path, path: Path) -> tuple[Size, frozenset[int]]:
-    labels = read_pixels(path, "label map")
-    if labels.ndim != 2 or labels.dtype not in (np.uint8, bool):
-        form = f"{labels.dtype} of shape {labels.shape}"
-        raise InputError(f"label map '{path}' is {form}: write labels as a grey PNG of 8 bits")
-    height, width = labels.shape
-    refuse(image_faults(str(image), (height, width)))
-    found = frozenset(np.unique(labels).tolist()) - {IGNORE_LABEL}
-    return (width, height), found
-
-
-def semantic_facts(
-    train: SplitMaps, val: SplitMaps, names: tuple[str, ...] | None, zero_is_void: bool
-) -> Facts:
-    """Count the classes and images of two splits of semantic maps.
-
-    Args:
-        train: Maps to train on.
-        val: Maps to validate on.
-        names: Names of the classes in the order of labels; None numbers the classes.
-        zero_is_void: Label 0 means 'no class' and the others go down by one, as in ADE20K.
-
-    Raises:
-        InputError: A map has a label that belongs to no class.
-    """
-    first = int(zero_is_void)
-    classes = names or _numbered_classes(train, first)
-    for maps in (train, val):
-        _check_labels(maps, len(classes), first)
-    return Facts(
-        kind=SEMANTIC,
-        things=(),
-        stuff=classes,
-        counts=tuple(
-            sum(label in found for found in train.labels)
-            for label in range(first, len(classes) + first)
-        ),
-        train_images=len(train.names),
-        val_images=len(val.names),
-        size=_median_size(train.sizes),
-    )
-
-
-def _numbered_classes(train: SplitMaps, first: int) -> tuple[str, ...]:
-    """Name the classes by the labels that occur."""
-    found = sorted(frozenset().union(*train.labels) - set(range(first)))
-    if len(found) < 2 or len(found) * 2 < found[-1] + 1:
-        listed = ", ".join(map(str, found[:8])) + ", ..." * (len(found) > 8)
-        raise InputError(
-            f"maps in '{train.files.ann}' have the labels {listed or 'none'} and 255, which is "
-            "'no class': number the classes 0, 1, 2, ..., or name all with --classes"
-        )
-    return tuple(f"class {label}" for label in range(first, found[-1] + 1))
-
-
-def _check_labels(maps: SplitMaps, classes: int, first: int) -> None:
-    for name, found in zip(maps.names, maps.labels, strict=True):
-        beyond = sorted(label for label in found if label - first >= classes)
-        if not beyond:
-            continue
-        path = maps.files.ann / f"{name}{maps.endings.map}"
-        may_be_void = not first and beyond == [classes]
-        hint = "; is 0 no class? add --zero-is-void" if may_be_void else ""
-        raise InputError(
-            f"label map '{path}' has the label {beyond[0]}, but labels of {classes} classes "
-            f"are {first} to {classes - 1 + first}, and 255 for 'no class': name all classes{hint}"
-        )
+def _category_ids(kind: str, annotations: list[dict], crowd: bool = False) -> list[int]:
+    """Return the category of each object, or of each crowd."""
+    lists = [annotations] if kind == INSTANCE else [a["segments_info"] for a in annotations]
+    objects = (entry for entries in lists for entry in entries)
+    return [o["category_id"] for o in objects if bool(o.get("iscrowd")) == crowd]

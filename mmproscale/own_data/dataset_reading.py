@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmproscale.datasets.formats.coco_json import read_coco_json
+from mmproscale.datasets.formats.coco_json import read_coco_json, read_json
 from mmproscale.errors import InputError
 from mmproscale.own_data.data_search import FoundData
 from mmproscale.own_data.dataset_facts import (
@@ -19,10 +19,10 @@ from mmproscale.own_data.dataset_facts import (
     annotated_images,
     check_coco_files,
     coco_facts,
-    read_maps,
-    semantic_facts,
 )
 from mmproscale.own_data.layouts import SEMANTIC, PairEndings, SplitFiles
+from mmproscale.own_data.semantic_facts import read_maps, semantic_facts
+from mmproscale.utils.text_files import read_text
 
 ShowProgress = Callable[[str, int, int], None]
 SPLITS = ("train", "val")
@@ -159,8 +159,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     Raises:
         InputError: The file is neither, or has a name twice.
     """
-    text = path.read_text(encoding="utf-8")
-    names = _names_of_json(text, path) if path.suffix == ".json" else text.split("\n")
+    is_json = path.suffix.lower() == ".json"
+    names = _names_of_json(path) if is_json else read_text(path).splitlines()
     names = [name.strip() for name in names if name.strip()]
     double = next((name for name in names if names.count(name) > 1), None)
     if not names or double:
@@ -169,11 +169,8 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _names_of_json(text: str, path: Path) -> list:
-    try:
-        entries = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"class file '{path}' is not valid JSON ({error}): mend it") from error
+def _names_of_json(path: Path) -> list:
+    entries = read_json(path, "--classes")
     listed = entries if isinstance(entries, list) else [None]
     names = [entry.get("name") if isinstance(entry, dict) else entry for entry in listed]
     if not all(isinstance(name, str) for name in names):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import mmap
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 
+from mmproscale.datasets.checks.annotation_faults import image_list_faults
 from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.datasets.formats.panoptic_png import png_name
 from mmproscale.errors import InputError
-from mmproscale.utils.image_inputs import SUFFIXES
+from mmproscale.utils.faults import refuse
+from mmproscale.utils.image_inputs import SUFFIXES, visible
 
 KINDS = PANOPTIC, INSTANCE, SEMANTIC = "panoptic", "instance", "semantic"
 _SPLITS = dict(
@@ -110,10 +113,14 @@ def json_files(root: Path) -> dict[str, list[Path]]:
     """Find the COCO annotation files below a folder, by kind; those of a test set are left out."""
     found: dict[str, list[Path]] = {}
     for folder in _folders(root):
-        for path in sorted(folder.glob("*.json")):
+        for path in sorted(visible(folder.glob("*.json"))):
             kind = kind_of_json(path) if split_of(path.relative_to(root)) != "test" else None
             if kind:
                 found.setdefault(kind, []).append(path)
+    # COCO's keypoints are the instances of people once more.
+    names = [path.name for path in found.get(INSTANCE, ())]
+    if any("keypoints" not in name for name in names):
+        found[INSTANCE] = [path for path in found[INSTANCE] if "keypoints" not in path.name]
     return found
 
 
@@ -126,9 +133,7 @@ def kind_of_json(path: Path) -> str | None:
             return None
         if text.find(b'"segments_info"') >= 0:
             return PANOPTIC
-        # Files of keypoints have masks too, but only of people.
-        is_instance = text.find(b'"segmentation"') >= 0 and text.find(b'"keypoints"') < 0
-        return INSTANCE if is_instance else None
+        return INSTANCE if text.find(b'"segmentation"') >= 0 else None
 
 
 def coco_files(
@@ -148,6 +153,7 @@ def coco_files(
         InputError: The file can't be read; no folder, or more than one, has its files.
     """
     content = read_coco_json(str(ann))
+    refuse(image_list_faults(content["images"], str(ann)))
     folders = list(_folders(root))
     if panoptic and seg is None:
         seg = ann.with_suffix("")  # COCO's own place
@@ -181,7 +187,10 @@ def _folder_with(
     if len(found) == 1:
         return found[0]
     if not found:
-        raise InputError(f"no folder in '{root}' has '{sample[0]}' of '{ann}' ({what}): {option}")
+        raise InputError(
+            f"no folder in '{root}' has '{sample[0]}' of '{ann}' ({what}): name it, {option}, or "
+            "correct the names in the file"
+        )
     listed = ", ".join(str(folder.relative_to(root)) for folder in found)
     raise InputError(
         f"several folders in '{root}' have '{sample[0]}' of '{ann}' ({what}): {listed}; name one, "
@@ -220,21 +229,22 @@ def _has_pair(img: Path, ann: Path) -> bool:
 
 def image_files(folder: Path) -> list[Path]:
     """List the images of a folder and of those below it, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = visible(folder.rglob("*"), folder)
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
 
 
 def _maps_of(image: Path, img: Path, ann: Path) -> list[Path]:
     folder = ann / image.parent.relative_to(img)
     found = folder.glob(f"{escape(image.stem)}*") if folder.is_dir() else ()
-    return sorted(path for path in found if path.suffix.lower() in _MAP_ENDINGS)
+    return sorted(path for path in visible(found) if path.suffix.lower() in _MAP_ENDINGS)
 
 
 def pair_endings(files: SplitFiles) -> PairEndings:
-    """Derive the endings from the first image and its map; later each image's map is checked.
+    """Derive the endings of images and maps: one end turns each image's name into its map's.
 
     Raises:
-        InputError: There is no image; the images have several endings; the first one has no map,
-            or several.
+        InputError: There is no image; the images have several endings; maps are missing, or each
+            image has several.
     """
     images = image_files(files.img)
     if not images:
@@ -245,11 +255,37 @@ def pair_endings(files: SplitFiles) -> PairEndings:
             f"images in '{files.img}' end in {', '.join(endings)}: mmsegmentation reads one "
             "ending; convert or move the others"
         )
-    first = images[0]
-    maps = _maps_of(first, files.img, files.ann)
-    rests = [path.name[len(first.stem) :] for path in maps]
-    rests = [rest for rest in rests if rest == ".png"] or rests
-    if len(rests) != 1:
-        names = ", ".join(path.name for path in maps) or "none"
-        raise InputError(f"the map of '{first}' is not clear in '{files.ann}': {names}; keep one")
-    return PairEndings(endings[0], rests[0])
+    some = images[:: max(1, len(images) // 8)]  # each of these lists a folder
+    ends = {
+        path.name[len(image.stem) :]
+        for image in some
+        for path in _maps_of(image, files.img, files.ann)
+    }
+    stems = [image.relative_to(files.img).with_suffix("").as_posix() for image in images]
+    present = {path.relative_to(files.ann).as_posix() for path in files.ann.rglob("*")}
+    counts = Counter(end for end in ends for stem in stems if stem + end in present)
+    common = sorted(end for end, count in counts.items() if count == len(images))
+    common = [end for end in common if end == ".png"] or common
+    if len(common) == 1:
+        return PairEndings(endings[0], common[0])
+    if common:
+        listed = ", ".join(common)
+        raise InputError(
+            f"'{files.ann}' has several maps of each image, which end in {listed}; keep one of each"
+        )
+    raise InputError(_missing_maps(images, files, counts))
+
+
+def _missing_maps(images: list[Path], files: SplitFiles, counts: Counter[str]) -> str:
+    """Return the message for images without a map of the most frequent ending."""
+    if not counts:
+        return f"'{files.ann}' has no map of '{images[0]}' or of another image: name its folder"
+    end, count = counts.most_common(1)[0]
+    names = [image.relative_to(files.img).with_suffix("").as_posix() + end for image in images]
+    absent = [name for name in names if not (files.ann / name).is_file()]
+    other = next((o for o in counts if o != end and o.lower() == end.lower()), None)
+    mixed = f"; others end in '{other}', so rename them" if other else ""
+    return (
+        f"'{files.ann}' has a map NAME{end} of {count} of {len(images)} images, but not "
+        f"'{absent[0]}'{mixed or ': add the map or remove the image'}"
+    )

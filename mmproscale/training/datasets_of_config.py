@@ -37,11 +37,13 @@ def datasets_of_config(config: Config) -> list[DatasetFiles]:
         for split in SPLITS:
             loader = config.get(f"{split}_dataloader") or {}
             leaves = dataset_leaves(loader.get("dataset"), f"{split}_dataloader.dataset")
-            scored = split != "train" and _scores_panoptic(config.get(f"{split}_evaluator"))
+            scored = split != "train" and _is_scored(config.get(f"{split}_evaluator"))
             for dataset, key in leaves:
                 files = replace(
                     _files(dataset, key), scored=scored, model_classes=counts, box_classes=boxes
                 )
+                if scored and not files.panoptic:
+                    files = replace(files, need_annotations=True)
                 uses.setdefault(files, []).append(split)
     if not uses:
         raise InputError(f"config {config.filename} has no dataset: name one that trains or tests")
@@ -93,9 +95,18 @@ def _files(dataset: Mapping, key: str) -> DatasetFiles:
         seg=prefix.get("seg") if panoptic else None,
         panoptic=panoptic,
         need_annotations=not built.test_mode,
+        need_masks=None if panoptic else _loads_masks(dataset.get("pipeline")),
         metainfo=() if stock else _stated_names(built.metainfo),
         things_first=not stock,
     )
+
+
+def _loads_masks(pipeline: Any) -> bool | None:
+    """Tell whether a pipeline loads masks; None where it loads no ground truth."""
+    loaders = [step for step in pipeline or () if "LoadInstances" in str(step.get("type"))]
+    loaders += [step for step in pipeline or () if "LoadAnnotations" in str(step.get("type"))]
+    masks = (step.get("with_mask", "LoadInstances" in str(step["type"])) for step in loaders)
+    return any(masks) if loaders else None
 
 
 def _model_classes(config: Config) -> tuple[int, int] | None:
@@ -110,13 +121,13 @@ def _box_classes(config: Config) -> int | None:
     return ((config.get("model") or {}).get("bbox_head") or {}).get("num_classes")
 
 
-def _scores_panoptic(evaluator: Any) -> bool:
-    """Tell whether an evaluator has a metric of ours, which needs every image's ground truth."""
+def _is_scored(evaluator: Any) -> bool:
+    """Tell whether an evaluator has a metric of ours, which needs ground truth."""
     if isinstance(evaluator, Mapping) and "metrics" in evaluator:
-        return _scores_panoptic(evaluator["metrics"])
+        return _is_scored(evaluator["metrics"])
     metrics = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator or {}]
-    wanted = "mmproscale.UniversalSegMetric"
-    return any(is_type(metric.get("type"), METRICS, wanted) for metric in metrics)
+    ours = ("mmproscale.UniversalSegMetric", "mmproscale.CocoMetric")
+    return any(is_type(metric.get("type"), METRICS, name) for metric in metrics for name in ours)
 
 
 def _stated_names(metainfo: Mapping) -> tuple[tuple[str, tuple[str, ...]], ...]:

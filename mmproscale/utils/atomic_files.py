@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import time
 import zlib
 from collections.abc import Iterator
@@ -83,6 +84,39 @@ def ensure_writable_dir(path: str | Path) -> Path:
     return folder
 
 
+@contextmanager
+def atomic_folder(folder: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder next to `folder`; on success its files are moved to their places.
+
+    If the block raises, everything below `folder` stays as it was, and no new folder is left.
+
+    Raises:
+        InputError: The folder cannot be written (no permission, disk full).
+    """
+    folder = Path(folder)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    temporary = folder.with_name(_temporary_name(folder.name))
+    ensure_writable_dir(folder)
+    try:
+        for old in folder.parent.glob(f".{folder.name}.*.tmp"):
+            if _is_left_behind(old):
+                shutil.rmtree(old, ignore_errors=True)
+        temporary.mkdir()
+        yield temporary
+        for file in filter(Path.is_file, sorted(temporary.rglob("*"))):
+            place = folder / file.relative_to(temporary)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, place)
+        new = []
+    except OSError as error:
+        raise InputError(f"{folder} cannot be written: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for path in new:
+            with suppress(OSError):  # something else is in it by now
+                path.rmdir()
+
+
 def sweep_temporary_files(folder: str | Path) -> list[Path]:
     """Remove the temporary files that killed processes left in a folder.
 
@@ -92,7 +126,7 @@ def sweep_temporary_files(folder: str | Path) -> list[Path]:
     Returns:
         The removed files.
     """
-    files = [file for file in Path(folder).glob(".*") if _is_left_behind(file)]
+    files = [file for file in Path(folder).glob(".*") if file.is_file() and _is_left_behind(file)]
     for file in files:
         with suppress(OSError):  # another process may sweep as well
             file.unlink()
@@ -105,7 +139,7 @@ def _temporary_name(name: str) -> str:
 
 def _is_left_behind(file: Path) -> bool:
     named = _TEMPORARY.fullmatch(file.name)
-    if named is None or file.is_symlink() or not file.is_file():
+    if named is None or file.is_symlink():
         return False
     machine, process = named[1], int(named[2])
     try:

@@ -15,10 +15,18 @@ def constant(numbers: Numbers, dtype: torch.dtype, like: Tensor) -> Tensor:
 
     It is made once: each copy from the host waits for the GPU, and no CUDA graph can contain it.
     """
+    if torch.compiler.is_exporting():  # sizes may be free
+        return _stack(numbers, dtype)
     in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
     if in_graph or type(like) is not Tensor:  # a fake tensor, for example
         return like.new_tensor(numbers, dtype=dtype)
     return _constant(numbers, dtype, like.device)
+
+
+def _stack(numbers: float | Numbers, dtype: torch.dtype) -> Tensor:
+    if not isinstance(numbers, tuple):
+        return torch.scalar_tensor(numbers, dtype=dtype)
+    return torch.stack([_stack(number, dtype) for number in numbers])
 
 
 @lru_cache(maxsize=512)

@@ -3,10 +3,11 @@
 import glob
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mmproscale.errors import InputError
+from mmproscale.utils.text_files import read_text
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -47,10 +48,7 @@ def expand_inputs(sources: Sequence[str]) -> tuple[list[Path], list[str | int]]:
 
 
 def _lines(path: str) -> list[str]:
-    try:
-        lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"list {path} cannot be read: {error}") from error
+    lines = read_text(path).splitlines()
     named = [line.strip() for line in lines if line.strip()]
     if not named:
         raise InputError(f"list {path} names no image")
@@ -80,12 +78,31 @@ def find_images(source: str) -> list[Path]:
         raise InputError(f"{source} not found: name an image, a folder or a quoted glob pattern")
     found = _images(Path(match) for match in glob.glob(str(path), recursive=True))
     if not found:
-        raise InputError(f"no image ({names}) matches '{source}'")
+        raise InputError(f"no image ({names}) matches '{source}'{_bracket_hint(str(path))}")
     return found
 
 
+def _bracket_hint(pattern: str) -> str:
+    """Return the pattern to use where brackets belong to names, and its number of images."""
+    literal = pattern.replace("[", "[[]")
+    count = len(_images(Path(match) for match in glob.glob(literal, recursive=True)))
+    hint = "; [ ] in a pattern stand for one of several letters, and [[] for a bracket"
+    return f"{hint}: '{literal}' matches {count} images" if count else hint * ("[" in pattern)
+
+
 def _images(paths: Iterable[Path]) -> list[Path]:
-    return sorted(p for p in paths if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in visible(paths) if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def visible(paths: Iterable[Path], root: Path | None = None) -> Iterator[Path]:
+    """Leave out hidden files, and with a root also those in hidden folders below it.
+
+    Systems and tools write such files next to data: ``._1.jpg``, ``.ipynb_checkpoints/1.png``.
+    """
+    for path in paths:
+        parts = path.parts[-1:] if root is None else path.relative_to(root).parts
+        if not any(part.startswith(".") for part in parts):
+            yield path
 
 
 def result_names(paths: Sequence[Path]) -> list[str]:

@@ -20,9 +20,13 @@ from mmproscale.errors import InputError
 CATEGORIES = [dict(id=1, name="car", isthing=1), dict(id=2, name="sky", isthing=0)]
 
 
-def void_image(number):
-    ids = np.zeros((2, 2), np.int32)
-    return PanopticImage(number, f"{number}.jpg", f"{number}.png", ids, {})
+def image(number):
+    ids = np.eye(2, dtype=np.int32)
+    return PanopticImage(number, f"{number}.jpg", f"{number}.png", ids, {1: (1, 0)})
+
+
+def faulty_image(number):
+    raise InputError(f"image {number} has a fault")
 
 
 def options(*words):
@@ -47,13 +51,30 @@ def test_destinations_follow_the_options(tmp_path):
 
 
 def test_results_are_counted(tmp_path, capsys):
-    conversion = Conversion([1, 2, 3], void_image, CATEGORIES, Destination(tmp_path / "a"))
-    write_and_report(conversion, workers=1)
+    conversion = Conversion([1, 2, 3], image, CATEGORIES, Destination(tmp_path / "a"))
+    write_and_report(lambda: conversion, workers=1)
     captured = capsys.readouterr()
-    assert captured.out == (
-        f"wrote {tmp_path}/a.json: 3 images, 0 segments, 1 things and 1 stuff classes\n"
-    )
+    assert captured.out.splitlines() == [
+        f"wrote {tmp_path}/a.json: 3 images, 3 segments, 1 things and 1 stuff classes",
+        "warning: 1 of 2 classes occur in no image: 'sky'",
+        "3 shapes drawn, none left no pixel",
+    ]
     assert "3/3" in captured.err
+
+
+@pytest.mark.parametrize("count", [1, 3, 30])
+def test_faults_are_listed_above_the_last_line(tmp_path, capsys, count):
+    sources = range(1, count + 1)
+    conversion = Conversion(sources, faulty_image, CATEGORIES, Destination(tmp_path / "a"))
+    with pytest.raises(InputError, match="image 1 has a fault") as caught:
+        write_and_report(lambda: conversion, workers=1)
+    listed = capsys.readouterr().err.count("fault: image")
+    assert listed == {1: 0, 3: 3, 30: 20}[count]
+    endings = {
+        3: "for 3 faults, all listed above",
+        30: "for 30 faults, of which 20 are listed above",
+    }
+    assert str(caught.value).endswith(endings.get(count, "has a fault"))
 
 
 def test_existing_splits_are_kept_and_each_is_converted_once(tmp_path, capsys):
@@ -62,7 +83,7 @@ def test_existing_splits_are_kept_and_each_is_converted_once(tmp_path, capsys):
 
     def prepare(root, split):
         prepared.append(split)
-        return Conversion([1], void_image, CATEGORIES, place(root, split))
+        return Conversion([1], image, CATEGORIES, place(root, split))
 
     prepared: list[str] = []
     (tmp_path / "val.json").write_text("old")

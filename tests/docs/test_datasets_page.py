@@ -28,6 +28,19 @@ def test_every_converter_and_config_of_the_page_is_there():
     assert len(configs) == 3 and all((ROOT / config).is_file() for config in configs)
 
 
+def test_every_kind_of_note_of_the_page_is_in_the_package():
+    section = PAGE.split("These notes deserve a look:")[1].split("\n## ")[0]
+    kinds = {k for row in section.splitlines() if row[:1] == "|" for k in named(row.split("|")[1])}
+    assert len(kinds) > 12
+    folder = ROOT / "mmproscale/datasets"
+    code = "".join(path.read_text() for path in folder.rglob("*.py"))
+    assert not {kind for kind in kinds if f'"{kind}"' not in code}
+
+
+def named(text: str) -> list[str]:
+    return re.findall(r"`([a-z0-9-]+)`", text)
+
+
 def thresholds_of_the_page() -> dict[str, dict[str, str]]:
     """Glob of configs -> test_cfg key -> value, as the table has it."""
     section = PAGE.split("## Thresholds of fusion\n")[1].split("\n## ")[0]

@@ -35,8 +35,8 @@ def tiny_instances() -> dict:
     return dict(
         images=[dict(id=5, file_name="a.jpg", height=HEIGHT, width=WIDTH)],
         annotations=[
-            common | dict(id=number, segmentation=mask, iscrowd=int(number == 2))
-            for number, mask in enumerate(masks)
+            common | dict(id=number, segmentation=mask, iscrowd=int(number == 3))
+            for number, mask in enumerate(masks, start=1)
         ],
         categories=[dict(id=3, name="car"), dict(id=9, name="bus")],
     )

@@ -116,3 +116,12 @@ def test_the_first_of_several_pages_is_read_and_said(tmp_path, monkeypatch, name
     pages[0].save(tmp_path / name)
     read_image(InputImage("a", tmp_path / name))
     assert len(said) == 1
+
+
+def test_16_bits_that_are_hardly_used_are_said(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(image_sources, "print_log", lambda text, **_: said.append(text))
+    values = np.linspace(0, 4095, 24).reshape(4, 6).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    assert read_image(InputImage("a", tmp_path / "a.png")).max() == 15
+    assert len(said) == 1 and "uses 1/16 of their range (highest value 4095)" in said[0]

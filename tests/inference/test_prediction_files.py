@@ -220,3 +220,10 @@ def test_the_last_shard_makes_the_files_of_all(tmp_path):
     for name in ("panoptic.json", "instances.json", "images.json"):
         expected = (tmp_path / "whole" / name).read_bytes()
         assert (tmp_path / "parts" / name).read_bytes() == expected
+
+
+def test_ids_that_a_semantic_png_can_not_hold_are_refused_at_once(tmp_path):
+    categories = [dict(id=65536, name="cat", isthing=1)]
+    with pytest.raises(InputError, match=r"category id 65536 .*leave 'semantic' out of --kinds"):
+        PredictionFolder(tmp_path / "out", categories, kinds=["semantic"])
+    PredictionFolder(tmp_path / "out", categories, kinds=["panoptic"])

@@ -1,11 +1,9 @@
 """Facts of COCO files and semantic maps, and the faults that keep them from being counted."""
 
 import pytest
-from helpers.own_data import write_semantic
 
 from mmproscale.errors import InputError
-from mmproscale.own_data.dataset_facts import coco_facts, read_maps, semantic_facts
-from mmproscale.own_data.layouts import SplitFiles
+from mmproscale.own_data.dataset_facts import coco_facts
 
 CATEGORIES = [
     dict(id=7, name="sky", isthing=0),
@@ -53,16 +51,13 @@ def test_files_without_annotations_are_refused():
         coco_facts("panoptic", bare, bare, NAMES)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_semantic_classes_are_counted_by_images(tmp_path, workers):
-    root = write_semantic(tmp_path, splits=("train",), count=17)
-    files = SplitFiles(ann=root / "ann_dir/train", img=root / "img_dir/train")
-    maps = read_maps(files, workers, lambda *done: None)
-    assert maps.names[:2] == ("0", "1") and maps.sizes[0] == (96, 64)
-    facts = semantic_facts(maps, maps, None, zero_is_void=False)
-    assert facts.classes == ("class 0", "class 1", "class 2")
-    assert facts.counts == (17, 9, 17) and facts.counted == "images"
-    facts = semantic_facts(maps, maps, ("tree", "car"), zero_is_void=True)
-    assert facts.classes == ("tree", "car") and facts.counts == (9, 17)
-    with pytest.raises(InputError, match=r"has the label 2, .*add --zero-is-void"):
-        semantic_facts(maps, maps, ("tree", "car"), zero_is_void=False)
+def test_classes_that_are_not_learned_are_said():
+    segments = [dict(category_id=c, iscrowd=int(c == 3)) for c in (7, 3, 3)]
+    facts = coco_facts("panoptic", *[content(segments_info=segments)] * 2, NAMES)
+    assert facts.counts == (0, 0, 3)
+    first, second = facts.warnings
+    assert first.startswith("class 'cow' occurs as crowd only (6): set iscrowd to 0")
+    assert "1 of 3 classes occur nowhere in 'train.json': 'dog'" in second
+    facts = coco_facts("instance", *[content(category_id=5)] * 2, NAMES)
+    (warning,) = facts.warnings
+    assert "2 of 3 classes" in warning and "remove them from 'things' in the config" in warning

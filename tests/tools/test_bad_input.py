@@ -107,7 +107,7 @@ def test_no_annotated_image(refused, shapes):
     path = shapes / "annotations" / "panoptic_train.json"
     edit(path, lambda c: [a.update(segments_info=[]) for a in c["annotations"]])
     line = train(refused, shapes)
-    assert "no image with a segment" in line and "panoptic_train.json" in line
+    assert "have no object" in line and "panoptic_train.json" in line
 
 
 def add_category(shapes: Path, split: str) -> None:

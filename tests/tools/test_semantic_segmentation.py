@@ -218,11 +218,11 @@ def write_map(path: Path, labels: np.ndarray) -> None:
         ),
         (
             lambda root: write_map(root / "ann/train/1.png", np.zeros((64, 64), np.uint16)),
-            "is an image of mode I;16",
+            "has values of uint16 in 2 dimensions",
         ),
         (
             lambda root: write_map(root / "ann/train/1.png", np.zeros((64, 64, 3), np.uint8)),
-            "is an image of mode RGB",
+            "has values of uint8 in 3 dimensions",
         ),
         (
             lambda root: (root / "ann/train/1.png").write_bytes(b"no png"),

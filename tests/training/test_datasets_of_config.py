@@ -103,3 +103,25 @@ def test_what_cannot_be_checked_is_refused(dataset, part):
 def test_a_config_without_datasets_is_refused():
     with pytest.raises(InputError, match="no dataset"):
         datasets_of_config(Config(dict(train_dataloader=None)))
+
+
+@pytest.mark.parametrize(
+    ("step", "masks"),
+    [
+        (dict(type="mmproscale.LoadInstances"), True),
+        (dict(type="LoadAnnotations", with_bbox=True), False),
+        (dict(type="LoadAnnotations", with_mask=True), True),
+        (dict(type="RandomFlip"), None),
+    ],
+)
+def test_masks_are_needed_where_the_pipeline_loads_them(step, masks):
+    dataset = COCO | dict(pipeline=[dict(type="LoadImageFromFile"), step])
+    (files,) = of(train=dataset)
+    assert files.need_masks is masks
+
+
+def test_instances_that_are_scored_must_be_there():
+    loaders = dict(val_dataloader=dict(dataset=COCO | dict(test_mode=True)))
+    for name, needed in (("mmproscale.CocoMetric", True), ("CocoMetric", False)):
+        config = Config(loaders | dict(val_evaluator=dict(type=name, ann_file="b.json")))
+        assert [files.need_annotations for files in datasets_of_config(config)] == [needed]

@@ -8,6 +8,8 @@ import pytest
 from mmproscale.errors import InputError
 from mmproscale.utils import atomic_files
 from mmproscale.utils.atomic_files import (
+    _temporary_name,
+    atomic_folder,
     atomic_path,
     atomic_write_bytes,
     atomic_write_text,
@@ -107,3 +109,41 @@ def test_files_with_other_names_links_and_folders_are_not_swept(tmp_path):
     (tmp_path / ".c.0123abcd-5.tmp").symlink_to(tmp_path / "a.tmp")
     assert sweep_temporary_files(tmp_path) == []
     assert sweep_temporary_files(tmp_path / "none") == []
+
+
+def test_a_folder_is_filled_at_once(tmp_path):
+    folder = tmp_path / "new/pngs"
+    with atomic_folder(folder) as temporary:
+        (temporary / "sub").mkdir()
+        (temporary / "sub/a.png").write_text("a")
+        assert not list(folder.iterdir())
+    assert (folder / "sub/a.png").read_text() == "a"
+    with atomic_folder(folder) as temporary:
+        (temporary / "b.png").write_text("b")
+    assert sorted(path.name for path in folder.rglob("*.png")) == ["a.png", "b.png"]
+    assert [path.name for path in folder.parent.iterdir()] == ["pngs"]
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("bug"), OSError(28, "No space left"), KeyboardInterrupt]
+)
+def test_a_folder_stays_as_it_was_after_a_failure(tmp_path, error):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old/a.png").write_text("old")
+    for folder in (tmp_path / "old", tmp_path / "new/pngs"):
+        with pytest.raises((ValueError, KeyboardInterrupt)), atomic_folder(folder) as temporary:
+            (temporary / "a.png").write_text("new")
+            raise error
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["old", "old/a.png"]
+    assert (tmp_path / "old/a.png").read_text() == "old"
+
+
+def test_a_temporary_folder_of_a_dead_process_is_removed(tmp_path):
+    left = tmp_path / _temporary_name("pngs").replace(f"-{os.getpid()}.", "-999999999.")
+    other = tmp_path / ".pngs.backup.tmp"
+    for folder in (left, other):
+        folder.mkdir()
+        (folder / "a.png").touch()
+    with atomic_folder(tmp_path / "pngs"):
+        pass
+    assert not left.exists() and other.exists()

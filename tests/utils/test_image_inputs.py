@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from mmproscale.errors import InputError
-from mmproscale.utils.image_inputs import expand_inputs, find_images, image_ids, result_names
+from mmproscale.utils.image_inputs import (
+    expand_inputs,
+    find_images,
+    image_ids,
+    result_names,
+    visible,
+)
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def test_inputs_of_a_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        ("@none.txt", "list none.txt cannot be read"),
+        ("@none.txt", "'none.txt' cannot be read"),
         ("@empty.txt", "list empty.txt names no image"),
         ("clip.avi", "clip.avi not found: name a video"),
     ],
@@ -86,3 +92,30 @@ def test_inputs_that_are_not_there(tmp_path, monkeypatch, source, text):
     (tmp_path / "empty.txt").touch()
     with pytest.raises(InputError, match=re.escape(text)):
         expand_inputs([source])
+
+
+def test_hidden_files_are_no_images(folder):
+    (folder / "._b.jpg").touch()
+    assert find_images(str(folder)) == [folder / "a.PNG", folder / "b.jpg"]
+    assert find_images(f"{folder}/*.jpg") == [folder / "b.jpg"]
+    paths = [folder / ".cache/1.jpg", folder / "left/1.jpg", folder / "._b.jpg"]
+    assert list(visible(paths, folder)) == [folder / "left/1.jpg"]
+
+
+@pytest.mark.parametrize("name", ["photos [1]", "[x]y[z]"])
+def test_brackets_of_a_name_are_explained(folder, name):
+    (folder / name).mkdir()
+    (folder / name / "1.jpg").touch()
+    with pytest.raises(
+        InputError, match=r"\[ \] in a pattern stand for .* matches 1 images"
+    ) as caught:
+        find_images(f"{folder}/{name}/*.jpg")
+    pattern = str(caught.value).rpartition("bracket: '")[2].partition("'")[0]
+    assert find_images(pattern) == [folder / name / "1.jpg"]
+    assert find_images(f"{folder}/{name}") == [folder / name / "1.jpg"]
+
+
+def test_a_list_may_have_a_byte_order_mark(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "list.txt").write_bytes("b.jpg\r\na.PNG\r\n".encode("utf-16"))
+    assert expand_inputs(["@list.txt"])[0] == [Path("b.jpg"), Path("a.PNG")]

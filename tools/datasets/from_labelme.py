@@ -2,7 +2,8 @@
 
 Polygons, rectangles, circles and masks are converted. Shapes with the same label and the same
 group_id are one segment. Where shapes overlap, things lie over stuff; within each of these two,
-smaller shapes lie over larger ones.
+smaller shapes lie over larger ones. The labels _background_ and __ANY__ are void and erase the
+shapes before them.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -32,19 +33,20 @@ def main() -> None:
     """Convert one split."""
     args = parse_args()
     from mmproscale.datasets.conversion import labelme
+    from mmproscale.datasets.conversion.output import Conversion
     from mmproscale.datasets.conversion.source_files import read_class_file
 
     destination = destination_of(args)
-    files = labelme.read_labelme(args.folder)
-    if args.classes:
-        categories = read_class_file(args.classes)
-    else:
-        categories = labelme.categories_of_labels(files, args.things)
-    conversion = labelme.prepare_labelme(files, args.folder, categories, destination)
-    write_and_report(conversion, args.workers)
-    skipped = sum(file.skipped for file in files)
-    if skipped:
-        print(f"left out {skipped} points and lines, which have no area")
+
+    def prepare() -> Conversion:
+        files = labelme.read_labelme(args.folder)
+        if args.classes:
+            categories = read_class_file(args.classes)
+        else:
+            categories = labelme.categories_of_labels(files, args.things)
+        return labelme.prepare_labelme(files, args.folder, categories, destination)
+
+    write_and_report(prepare, args.workers)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ are a crowd.
 """
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
@@ -62,8 +63,8 @@ def main() -> None:
         args.images, args.semantic, args.instance, args.semantic_suffix, args.instance_suffix
     )
     categories = read_class_file(args.classes)
-    conversion = prepare_maps(folders, categories, destination, args.ignore)
-    write_and_report(conversion, args.workers)
+    prepare = partial(prepare_maps, folders, categories, destination, args.ignore)
+    write_and_report(prepare, args.workers)
 
 
 if __name__ == "__main__":

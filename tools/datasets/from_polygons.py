@@ -5,6 +5,7 @@ smaller outlines lie over larger ones.
 """
 
 from argparse import ArgumentParser, Namespace
+from functools import partial
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.cli.command_line import command_line
@@ -36,10 +37,8 @@ def main() -> None:
     from mmproscale.datasets.conversion.polygons import prepare_polygons
 
     destination = destination_of(args)
-    conversion = prepare_polygons(
-        args.instances, args.images, destination, args.stuff_json, args.rest, args.drop
-    )
-    write_and_report(conversion, args.workers)
+    files = args.instances, args.images, destination, args.stuff_json, args.rest, args.drop
+    write_and_report(partial(prepare_polygons, *files), args.workers)
 
 
 if __name__ == "__main__":

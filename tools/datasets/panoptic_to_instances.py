@@ -5,7 +5,7 @@ from pathlib import Path
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.cli.command_line import command_line
-from mmproscale.cli.conversion import check_free
+from mmproscale.cli.conversion import check_free, listed_faults, print_summary
 from mmproscale.utils.progress import bars_by_name
 
 
@@ -44,12 +44,9 @@ def main() -> None:
     for path in args.panoptic:
         out = args.out or instances_path(path)
         check_free(out, args.overwrite)
-        with bars_by_name() as show:
-            content = convert_to_instances(path, args.seg or path.with_suffix(""), out, show)
-        print(
-            f"wrote {out}: {len(content['images'])} images, {len(content['annotations'])} "
-            f"instances of {len(content['categories'])} classes"
-        )
+        with listed_faults(), bars_by_name() as show:
+            summary = convert_to_instances(path, args.seg or path.with_suffix(""), out, show)
+        print_summary(out, summary)
 
 
 if __name__ == "__main__":

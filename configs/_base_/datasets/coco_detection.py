@@ -32,7 +32,9 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(files, **val, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type="CocoMetric", ann_file=data_root + "annotations/instances_val2017.json", metric="bbox"
+    type="mmproscale.CocoMetric",
+    ann_file=data_root + "annotations/instances_val2017.json",
+    metric="bbox",
 )
 test_evaluator = val_evaluator
 del test_size, files, train, val, resize, resize_to_crop, crop

@@ -30,7 +30,7 @@ train_dataloader = dict(
 val_dataloader = dict(dataset=dict(files, **val, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type="CocoMetric",
+    type="mmproscale.CocoMetric",
     ann_file=data_root + "annotations/instances_val2017.json",
     metric=["bbox", "segm"],
 )

@@ -13,7 +13,7 @@ files = dict(type="mmproscale.InstanceDataset")
 train_dataloader = dict(dataset=dict(files, filter_cfg=dict(filter_empty_gt=True)))
 val_dataloader = dict(dataset=files)
 test_dataloader = val_dataloader
-val_evaluator = dict(type="CocoMetric", metric=["bbox", "segm"])
+val_evaluator = dict(type="mmproscale.CocoMetric", metric=["bbox", "segm"])
 test_evaluator = val_evaluator
 model_settings = dict(
     data_preprocessor=dict(pad_seg=False), test_cfg=dict(panoptic_on=False, instance_on=True)

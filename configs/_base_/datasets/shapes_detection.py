@@ -21,7 +21,9 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 val_evaluator = dict(
-    type="CocoMetric", ann_file=data_root + "annotations/instances_val.json", metric="bbox"
+    type="mmproscale.CocoMetric",
+    ann_file=data_root + "annotations/instances_val.json",
+    metric="bbox",
 )
 test_evaluator = val_evaluator
 model_settings = dict(bbox_head=dict(num_classes=4))

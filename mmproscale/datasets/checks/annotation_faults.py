@@ -6,6 +6,7 @@ Functions take what `json` parsed and yield a Fault for everything in it that is
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
@@ -13,6 +14,8 @@ from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 
 # Some tools measure a box to the last pixel's near edge, some to its far one.
 BOX_TOLERANCE = 1.01
+MAX_CATEGORY_ID, MAX_SEMANTIC_ID = 2**31 - 1, 2**16 - 1
+MAX_SIDE = 10**6  # pixels of an image
 
 
 def missing_keys(
@@ -49,6 +52,9 @@ class RepeatedValues:
 def image_list_faults(images: Sequence[Mapping], file: str) -> Iterator[Fault]:
     """Yield faults of `images`: keys, types, sizes, repeated ids, paths that leave the folder."""
     ids = RepeatedValues("image-id-twice", "images have one id")
+    if len({type(image["id"]) for image in images if is_image_id(image.get("id"))}) > 1:
+        problem, action = "have ids of two types, numbers and text", "use one type for all"
+        yield Fault("image-ids-mixed", file, "images", problem, action)
     for place, image in enumerate(images):
         record = f"images[{place}]"
         keys = ("id", "file_name", "height", "width")
@@ -60,10 +66,18 @@ def image_list_faults(images: Sequence[Mapping], file: str) -> Iterator[Fault]:
         if "file_name" in image:
             yield from path_faults(image["file_name"], file, f"{record}.file_name")
         for key in ("height", "width"):
-            if key in image and not (is_int(image[key]) and image[key] > 0):
+            if key in image and not (is_int(image[key]) and 0 < image[key] <= MAX_SIDE):
                 problem = f"is {excerpt(image[key])}, not a number of pixels"
                 action = "use the image's size, a whole number above 0"
                 yield Fault("image-size-value", file, f"{record}.{key}", problem, action)
+
+
+def size_of(image: Mapping) -> tuple[int, int] | None:
+    """Return height and width of an entry of `images`; None where they are no numbers of pixels."""
+    height, width = image.get("height"), image.get("width")
+    if not is_int(height) or not is_int(width):
+        return None
+    return (height, width) if 0 < min(height, width) <= max(height, width) <= MAX_SIDE else None
 
 
 def is_image_id(value: Any) -> TypeGuard[int | str]:
@@ -127,6 +141,10 @@ def path_faults(name: Any, file: str, field: str) -> Iterator[Fault]:
     elif posixpath.normpath(name.replace("\\", "/")).split("/")[0] == "..":
         problem = f"is {excerpt(name)}, which leaves the folder"
         yield Fault("path-leaves-folder", file, field, problem, "name a file in the folder")
+    elif "\\" in name:
+        problem = f"is {excerpt(name)}, with a backslash, which other systems take for a letter"
+        action = "write '/' (tools/check_dataset.py --repair does)"
+        yield Fault("path-backslash", file, field, problem, action)
 
 
 def box_faults(
@@ -182,11 +200,43 @@ def crowd_faults(entry: Mapping, file: str, record: str) -> Iterator[Fault]:
         yield Fault("iscrowd-value", file, field, problem, "use 1 for a crowd, else 0")
 
 
+def no_object(kind: str, objects: Sequence[Mapping], images: Sequence, file: str) -> Fault:
+    """Return the fault of a file without an object that is not a crowd."""
+    if objects:
+        problem = f"are {len(objects)} crowds (iscrowd 1) and nothing else"
+        action = "set iscrowd to 0 if they are single objects, which is what training learns"
+    else:
+        problem, action = f"have no object ({len(images)} images)", "give the annotated JSON"
+    return Fault(kind, file, "annotations", problem, action)
+
+
+def crowd_notes(
+    objects: Sequence[Mapping], categories: Sequence[Mapping], file: str
+) -> Iterator[Fault]:
+    """Yield a note if a class of segments or instances occurs as crowd only."""
+    crowds = Counter(str(o.get("category_id")) for o in objects if o.get("iscrowd"))
+    single = {str(o.get("category_id")) for o in objects if not o.get("iscrowd")}
+    names = {str(c.get("id")): str(c.get("name")) for c in categories}
+    only = ", ".join(f"'{names.get(k, k)}'" for k in crowds if k not in single)
+    if not only:
+        return
+    problem = f"have {crowds.total()} crowds of {len(objects)}, which are not trained on; {only}"
+    problem += " occur as crowd only"
+    action = "set iscrowd to 0 where these are single objects"
+    yield Fault("crowds", file, "annotations", problem, action, note=True)
+
+
 def category_id_faults(value: Any, file: str, field: str) -> Iterator[Fault]:
-    """Yield the fault of a category's id that is not a whole number."""
+    """Yield the fault of a category's id that is not a whole number from 0 to 2**31 - 1."""
     if not is_int(value):
         problem = f"is {excerpt(value)}, not a whole number"
         yield Fault("category-id-type", file, field, problem, "use an integer")
+    elif not 0 <= value <= MAX_CATEGORY_ID:
+        problem = f"is {excerpt(value)}, which files of results can't hold"
+        yield Fault("category-id-range", file, field, problem, "number from 0 or 1")
+    elif value > MAX_SEMANTIC_ID:
+        problem = f"is {value}: semantic PNGs of predictions hold ids to {MAX_SEMANTIC_ID}"
+        yield Fault("category-id-large", file, field, problem, "number from 0 or 1", note=True)
 
 
 def category_reference_faults(

@@ -88,6 +88,9 @@ def _name(name: Any, names: RepeatedValues, file: str, field: str) -> Iterator[F
         yield Fault("category-name-type", file, field, problem, "name it")
     else:
         yield from names.faults(name, file, field)
+        if name != name.strip():
+            problem = f"is {excerpt(name)}, with spaces around it, which belong to the name"
+            yield Fault("category-name-spaces", file, field, problem, "remove them", note=True)
 
 
 def _isthing(category: Mapping, file: str, record: str) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from mmproscale.datasets.checks.annotation_faults import BOX_TOLERANCE
+from mmproscale.datasets.checks.annotation_faults import BOX_TOLERANCE, MAX_SIDE
 from mmproscale.datasets.checks.categories import category_faults
 from mmproscale.datasets.formats.panoptic_columns import PanopticColumns
 from mmproscale.datasets.formats.panoptic_png import MAX_ID
@@ -22,7 +22,7 @@ def is_sound(columns: PanopticColumns) -> bool:
     False means only that the file's entries must be checked one by one.
     """
     return (
-        not any(category_faults(columns.categories, ""))
+        all(fault.note for fault in category_faults(columns.categories, ""))
         and _are_images_sound(columns)
         and _are_annotations_sound(columns)
         and _are_segments_sound(columns)
@@ -30,7 +30,7 @@ def is_sound(columns: PanopticColumns) -> bool:
 
 
 def _are_images_sound(columns: PanopticColumns) -> bool:
-    sizes = bool((columns.sizes > 0).all())
+    sizes = bool(((columns.sizes > 0) & (columns.sizes <= MAX_SIDE)).all())
     return sizes and _is_unique(columns.image_ids) and _are_plain(columns.image_names)
 
 
@@ -54,6 +54,7 @@ def _are_segments_sound(columns: PanopticColumns) -> bool:
         and np.isin(columns.segment_categories, known).all()
         and (columns.areas > 0).all()
         and ((crowds == 0) | (crowds == 1)).all()
+        and not crowds.all()
         and _are_boxes_inside(columns, owners)
     )
 

@@ -6,6 +6,7 @@ import os.path as osp
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from mmproscale.datasets.checks.categories import class_metainfo, order_categories
 from mmproscale.datasets.checks.class_agreement import (
@@ -17,6 +18,7 @@ from mmproscale.datasets.checks.class_agreement import (
 from mmproscale.datasets.checks.dataset_report import DatasetReport, count_content
 from mmproscale.datasets.checks.image_check import ImageTask, check_images
 from mmproscale.datasets.checks.instance_faults import instance_faults, instance_notes
+from mmproscale.datasets.checks.lenient_instances import read_leniently, zero_id_notes
 from mmproscale.datasets.checks.missing_files import missing_files
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults, panoptic_notes
 from mmproscale.datasets.formats.coco_json import list_faults, read_json_or_fault
@@ -39,10 +41,11 @@ class DatasetFiles:
         seg: folder of the panoptic PNGs; None for instances, or where there is no ground truth.
         panoptic: whether the JSON is COCO panoptic, else COCO instances.
         need_annotations: False to accept images without ground truth.
+        need_masks: whether instances need masks, or None: see `instance_faults`.
         name: the dataset's name; empty for the JSON's.
         metainfo: names that a config states, as (key, names): 'classes', 'thing_classes', ...
         things_first: whether the reader puts things first itself; mmdet's reader does not.
-        scored: whether a metric needs every image's panoptic ground truth.
+        scored: whether a metric of ours needs ground truth: of every image if it is panoptic.
         model_classes: the numbers of thing and stuff classes that the config states of its model.
         box_classes: the number of classes that the config states of its detector.
     """
@@ -52,6 +55,7 @@ class DatasetFiles:
     seg: str | None = None
     panoptic: bool = True
     need_annotations: bool = True
+    need_masks: bool | None = None
     name: str = ""
     metainfo: tuple[tuple[str, tuple[str, ...]], ...] = ()
     things_first: bool = True
@@ -118,13 +122,20 @@ def _read(files: DatasetFiles, report: DatasetReport) -> dict | None:
     if isinstance(content, dict) and not files.need_annotations:
         content.setdefault("annotations", [])
     report.add(list_faults(content, files.ann_file))
-    return content if report.clean else None
+    if not report.clean or files.panoptic:
+        return content if report.clean else None
+    report.add(zero_id_notes(content["annotations"], files.ann_file))
+    content, notes = read_leniently(content, files.ann_file)
+    report.add(notes)
+    return content
 
 
 def _check_json(content: dict, files: DatasetFiles, report: DatasetReport) -> set[str]:
     """Check the JSON itself; return the entries that have a fault, as 'images[3]'."""
     faulty: set[str] = set()
-    find = panoptic_faults if files.panoptic else instance_faults
+    find = (
+        panoptic_faults if files.panoptic else partial(instance_faults, need_masks=files.need_masks)
+    )
     for fault in find(content, files.ann_file, files.need_annotations):
         report.add([fault])
         if not fault.note:

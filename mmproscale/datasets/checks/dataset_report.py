@@ -112,9 +112,17 @@ def count_content(content: dict, panoptic: bool) -> dict[str, Any]:
         if isinstance(entries, list)
     ]
     objects = [o for entries in segments for o in entries]
-    per_id = Counter(o["category_id"] for o in objects if is_int(o.get("category_id")))
+    per_id, crowds = (
+        Counter(
+            o["category_id"]
+            for o in objects
+            if is_int(o.get("category_id")) and bool(o.get("iscrowd")) == crowd
+        )
+        for crowd in (False, True)
+    )
     categories = [c for c in content["categories"] if is_int(c.get("id"))]
     by_class = {str(c.get("name")): per_id[c["id"]] for c in categories}
+    crowds_by_class = {str(c.get("name")): crowds[c["id"]] for c in categories if crowds[c["id"]]}
     annotated = {a.get("image_id") for a in annotations if is_image_id(a.get("image_id"))}
     sizes = Counter(f"{i.get('width')}x{i.get('height')}" for i in content["images"])
     counts = {
@@ -124,7 +132,10 @@ def count_content(content: dict, panoptic: bool) -> dict[str, Any]:
         f"crowd_{what}": sum(bool(o.get("iscrowd")) for o in objects),
         "image_sizes": {"distinct": len(sizes)} | dict(sizes.most_common(5)),
         f"{what}_by_class": by_class,
-        "classes_that_never_occur": [name for name, count in by_class.items() if not count],
+        f"crowd_{what}_by_class": crowds_by_class,
+        "classes_that_never_occur": [
+            name for name, count in by_class.items() if not count and name not in crowds_by_class
+        ],
     }
     if panoptic:
         things = {c["id"] for c in categories if c.get("isthing")}

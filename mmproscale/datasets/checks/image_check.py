@@ -67,6 +67,8 @@ def check_image(task: ImageTask) -> ImageFindings:
     """Read one image, its PNG and its masks."""
     found = ImageFindings(list(_image_faults(task)))
     for record, annotation in task.objects:
+        if not annotation.get("segmentation"):  # a box only, which the JSON's check accepted
+            continue
         found.faults += mask_faults(annotation, task.height, task.width, task.ann_file, record)
     if task.png_path is None:
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,16 +16,19 @@ from mmproscale.datasets.checks.annotation_faults import (
     box_faults,
     category_reference_faults,
     crowd_faults,
+    crowd_notes,
     first_by_id,
     image_list_faults,
     image_reference_faults,
     is_image_id,
     missing_keys,
+    no_object,
+    size_of,
 )
 from mmproscale.datasets.checks.categories import category_faults
 from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 
-KEYS = ("id", "image_id", "category_id", "bbox", "area")
+KEYS = ("image_id", "category_id", "bbox", "area")  # COCO's id is numbered again
 # Polygons are drawn by hand and measured in several ways: only gross differences are faults.
 LEAST_OVERLAP = 0.5
 MOST_AREA_RATIO = 2.0
@@ -33,14 +37,20 @@ LONGEST_COUNT = 7
 
 
 def instance_faults(
-    content: Mapping[str, list[dict]], file: str, need_annotations: bool = False
+    content: Mapping[str, list[dict]],
+    file: str,
+    need_annotations: bool = False,
+    need_masks: bool | None = None,
 ) -> Iterator[Fault]:
     """Yield all faults of an instance file that show without drawing a mask.
 
     Args:
-        content: the parsed file, which has its three lists (see `list_faults`).
+        content: the parsed file, which has its three lists (see `list_faults`), as
+            `read_leniently` returns it.
         file: name of the file.
         need_annotations: whether there must be an instance, as for training.
+        need_masks: whether each object needs a mask: not for a detector; None where no model is
+            known, for a fault only if some objects have a mask and others not.
     """
     if any("segments_info" in annotation for annotation in content["annotations"][:1]):
         problem = "has 'segments_info': this is COCO panoptic, not instances"
@@ -51,19 +61,25 @@ def instance_faults(
     yield from image_list_faults(content["images"], file)
     images, categories = first_by_id(content["images"]), first_by_id(content["categories"])
     ids = RepeatedValues("annotation-id-twice", "annotations have one id")
+    if need_masks is None:
+        need_masks = any(annotation.get("segmentation") for annotation in content["annotations"])
     for place, annotation in enumerate(content["annotations"]):
         record = f"annotations[{place}]"
         yield from missing_keys(annotation, KEYS, "annotation-key-missing", file, record)
         if is_image_id(annotation.get("id")):
             yield from ids.faults(annotation["id"], file, f"{record}.id")
-        yield from _values(annotation, images, categories, file, record)
+        yield from _values(annotation, images, categories, need_masks, file, record)
     if need_annotations and all(a.get("iscrowd") for a in content["annotations"]):
-        problem = f"have no instance that is not a crowd ({len(content['images'])} images)"
-        yield Fault("no-instance", file, "annotations", problem, "give the annotated JSON")
+        yield no_object("no-instance", content["annotations"], content["images"], file)
 
 
 def _values(
-    annotation: Mapping, images: Mapping, categories: Mapping, file: str, record: str
+    annotation: Mapping,
+    images: Mapping,
+    categories: Mapping,
+    need_mask: bool,
+    file: str,
+    record: str,
 ) -> Iterator[Fault]:
     image_id = annotation.get("image_id")
     if "image_id" in annotation:
@@ -74,12 +90,14 @@ def _values(
         yield from category_reference_faults(value, categories, file, field, owner)
     image = images.get(image_id, {}) if is_image_id(image_id) else {}
     # mmdet leaves out empty boxes and masks, and COCO itself has a few of these.
-    if is_int(image.get("width")) and is_int(image.get("height")):
-        width, height = image["width"], image["height"]
+    if size := size_of(image):
+        height, width = size
         if "bbox" in annotation:
             box, field = annotation["bbox"], f"{record}.bbox"
             yield from box_faults(box, width, height, file, field, empty_is_note=True)
-        yield from _mask_form(annotation, height, width, file, record)
+        for fault in mask_form_faults(annotation, height, width, file, record):
+            boxes_do = fault.kind == "mask-missing" and not need_mask
+            yield replace(fault, note=True) if boxes_do else fault
     if "area" in annotation:
         yield from area_faults(annotation["area"], file, f"{record}.area", empty_is_note=True)
     yield from crowd_faults(annotation, file, record)
@@ -103,17 +121,17 @@ def mask_faults(
         file: name of the annotation file.
         record: place of the annotation in the file.
     """
-    faults = list(_mask_form(annotation, height, width, file, record))
+    faults = list(mask_form_faults(annotation, height, width, file, record))
     yield from faults or _against_mask(annotation, height, width, file, record)
 
 
-def _mask_form(
+def mask_form_faults(
     annotation: Mapping, height: int, width: int, file: str, record: str
 ) -> Iterator[Fault]:
     """Yield faults of an annotation's `segmentation` that show before it is drawn."""
     mask, field = annotation.get("segmentation"), f"{record}.segmentation"
     if not mask:
-        action = "draw the object, or remove it: training needs its mask"
+        action = "draw the object, or remove it: segmentation needs its mask, a detector does not"
         yield Fault("mask-missing", file, field, "is missing or empty", action)
         return
     check = _polygons if isinstance(mask, list) else _rle
@@ -221,7 +239,8 @@ def _against_mask(
     difference, outline = abs(area - pixels), 2 * (tight[2] + tight[3])
     if difference > outline and max(area, pixels) > MOST_AREA_RATIO * min(area, pixels):
         problem = f"is {area} but its mask has {pixels:.0f} pixels"
-        yield Fault("instance-area", file, f"{record}.area", problem, "compute it from the mask")
+        action = "compute it from the mask: AP by size of objects uses it"
+        yield Fault("instance-area", file, f"{record}.area", problem, action, note=True)
     if min(*box[2:], *tight[2:]) < 1:
         return
     if float(mask_utils.iou([box], [tight], [0])[0, 0]) < LEAST_OVERLAP:
@@ -230,10 +249,14 @@ def _against_mask(
 
 
 def instance_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
-    """Yield notes on images without an object."""
-    used = {a.get("image_id") for a in content["annotations"] if is_int(a.get("image_id"))}
+    """Yield notes on images without an object, on files named twice, and on crowds."""
+    used = {a.get("image_id") for a in content["annotations"] if is_image_id(a.get("image_id"))}
+    names = RepeatedValues("image-named-twice", "images are one file", note=True)
     for place, image in enumerate(content["images"]):
-        if is_int(image.get("id")) and image["id"] not in used:
+        if isinstance(image.get("file_name"), str):
+            yield from names.faults(image["file_name"], file, f"images[{place}].file_name")
+        if is_image_id(image.get("id")) and image["id"] not in used:
             problem = f"({excerpt(image.get('file_name'))}) has no object"
             field, action = f"images[{place}]", "filter_empty_gt leaves it out"
             yield Fault("image-without-annotation", file, field, problem, action, note=True)
+    yield from crowd_notes(content["annotations"], content["categories"], file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,12 +12,15 @@ from mmproscale.datasets.checks.annotation_faults import (
     box_faults,
     category_reference_faults,
     crowd_faults,
+    crowd_notes,
     first_by_id,
     image_list_faults,
     image_reference_faults,
     is_image_id,
     missing_keys,
+    no_object,
     path_faults,
+    size_of,
 )
 from mmproscale.datasets.checks.categories import category_faults
 from mmproscale.datasets.formats.panoptic_png import MAX_ID
@@ -40,10 +43,21 @@ def panoptic_faults(
     yield from image_list_faults(content["images"], file)
     yield from annotation_list_faults(content, file)
     annotations, images = content["annotations"], content["images"]
-    segments = any(annotation.get("segments_info", True) for annotation in annotations)
-    if not segments and (annotations or need_annotations):
-        problem = f"have no image with a segment ({len(images)} images)"
-        yield Fault("no-segment", file, "annotations", problem, "give the annotated JSON")
+    segments = _all_segments(annotations)
+    wrong_type = any(not isinstance(a.get("segments_info"), list) for a in annotations)
+    if (
+        all(s.get("iscrowd") for s in segments)
+        and not wrong_type
+        and (annotations or need_annotations)
+    ):
+        yield no_object("no-segment", segments, images, file)
+
+
+def _all_segments(annotations: Sequence[Mapping]) -> list[dict]:
+    lists = (a.get("segments_info") for a in annotations)
+    return [
+        s for entries in lists if isinstance(entries, list) for s in entries if isinstance(s, dict)
+    ]
 
 
 def annotation_list_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
@@ -117,9 +131,9 @@ def _segment_values(
         value, field = segment["category_id"], f"{record}.category_id"
         owner = partial(_segment_text, segment, image)
         yield from category_reference_faults(value, categories, file, field, owner)
-    if "bbox" in segment and is_int(image.get("width")) and is_int(image.get("height")):
-        size = image["width"], image["height"]
-        yield from box_faults(segment["bbox"], *size, file, f"{record}.bbox")
+    size = size_of(image)
+    if "bbox" in segment and size is not None:
+        yield from box_faults(segment["bbox"], *size[::-1], file, f"{record}.bbox")
     if "area" in segment:
         yield from area_faults(segment["area"], file, f"{record}.area")
     yield from crowd_faults(segment, file, record)
@@ -139,6 +153,7 @@ def panoptic_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fau
     yield from _image_notes(content, file)
     yield from _stuff_notes(content, file)
     yield from _case_notes(content, file)
+    yield from crowd_notes(_all_segments(content["annotations"]), content["categories"], file)
 
 
 def _image_notes(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:

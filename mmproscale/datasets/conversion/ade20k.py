@@ -19,11 +19,19 @@ from mmdet.datasets.ade20k import ADE20KInstanceDataset, ADE20KSegDataset
 
 from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
 from mmproscale.datasets.conversion.source_files import read_map_pair
+from mmproscale.datasets.conversion.summary import Counts
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
+from mmproscale.utils.image_inputs import visible
 
 SPLITS = {"train": "training", "val": "validation"}
 PER_INSTANCE = 256
+MAPS = {
+    "annotations": "ADEChallengeData2016.zip of the scene parsing challenge",
+    "annotations_instance": "annotations_instance.tar, which the challenge offers separately "
+    "(sceneparsing.csail.mit.edu, instance segmentation)",
+}
+"""Folder of maps -> the archive that has it."""
 
 
 @cache
@@ -63,13 +71,26 @@ def prepare_ade20k(root: str | Path, split: str) -> Conversion:
         InputError: The split has no images.
     """
     root, folder = Path(root), SPLITS[split]
-    images = sorted((root / "images" / folder).glob("*.jpg"))
+    images = sorted(visible((root / "images" / folder).glob("*.jpg")))
     if not images:
         raise InputError(
             f"'{root / 'images' / folder}' has no *.jpg: is {root} ADEChallengeData2016, unpacked?"
         )
+    for kind, source in MAPS.items():
+        _check_maps(images, root / kind / folder, source)
     convert = partial(_convert, root=root, folder=folder)
     return Conversion(images, convert, ade20k_categories(), ade20k_destination(root, split))
+
+
+def _check_maps(images: list[Path], folder: Path, source: str) -> None:
+    if not folder.is_dir():
+        raise InputError(f"folder '{folder}' does not exist: unpack {source}")
+    missing = [image for image in images if not (folder / f"{image.stem}.png").is_file()]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(images)} images have no map in '{folder}' (first: "
+            f"{missing[0].stem}.png): unpack {source} again"
+        )
 
 
 def _convert(path: Path, root: Path, folder: str) -> PanopticImage:
@@ -79,7 +100,14 @@ def _convert(path: Path, root: Path, folder: str) -> PanopticImage:
     ids = _segment_ids(classes, semantic, instances, instance)
     present = np.flatnonzero(np.bincount(ids.ravel())).tolist()
     meaning = {segment_id: (segment_id % PER_INSTANCE, 0) for segment_id in present}
-    return PanopticImage(path.stem, path.name, f"{path.stem}.png", ids, meaning)
+    drawn = {category_id for category_id, _ in meaning.values()}
+    lost = [
+        ("in the semantic map only, without an instance", f"'{semantic}', {category['name']}")
+        for category in ade20k_categories()
+        if category["isthing"] and category["id"] not in drawn and category["id"] in classes
+    ]
+    counts = Counts(len(present) - (VOID in present), lost)
+    return PanopticImage(path.stem, path.name, f"{path.stem}.png", ids, meaning, None, counts)
 
 
 def _segment_ids(

@@ -18,9 +18,12 @@ from typing import Any
 import numpy as np
 
 from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
-from mmproscale.datasets.conversion.source_files import check_size, image_size, read_label_map
+from mmproscale.datasets.conversion.source_files import image_size, read_label_map
+from mmproscale.datasets.formats.images import size_faults
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
+from mmproscale.utils.faults import refuse
+from mmproscale.utils.image_inputs import visible
 
 IMAGE, LABELS = "_leftImg8bit.png", "_gtFine_instanceIds.png"
 PER_CLASS = 1000  # instance n of label l is l * 1000 + n; a smaller value is a label
@@ -94,15 +97,19 @@ def _frames(root: Path, split: str) -> list[_Frame]:
         (labels, images, "leftImg8bit", IMAGE),
         (images, labels, "gtFine", LABELS),
     ):
-        for name in sorted(names.keys() - others.keys()):
-            path = names[name].relative_to(root).parts[2:-1]
-            missing = root.joinpath(folder, split, *path, name + suffix)
-            raise InputError(f"'{names[name]}' has no counterpart '{missing}': unpack that too")
+        if absent := sorted(names.keys() - others.keys()):
+            path = names[absent[0]].relative_to(root).parts[2:-1]
+            missing = root.joinpath(folder, split, *path, absent[0] + suffix)
+            raise InputError(
+                f"{len(absent)} of {len(names)} files like '{names[absent[0]]}' have no "
+                f"counterpart *{suffix} (first: '{missing}'): unpack all of {folder} too"
+            )
     return [_Frame(name, labels[name], images[name]) for name in labels]
 
 
 def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
-    found = {path.name[: -len(suffix)]: path for path in sorted(folder.glob(f"*/*{suffix}"))}
+    paths = sorted(visible(folder.glob(f"*/*{suffix}"), folder))
+    found = {path.name[: -len(suffix)]: path for path in paths}
     if not found:
         raise InputError(f"'{folder}' has no CITY/NAME{suffix}: is it Cityscapes, unpacked?")
     return found
@@ -110,7 +117,8 @@ def _by_name(folder: Path, suffix: str) -> dict[str, Path]:
 
 def _convert(frame: _Frame, images: Path) -> PanopticImage:
     values = read_label_map(frame.labels, "instance ids")
-    check_size(frame.labels, values.shape, frame.image, image_size(frame.image))
+    size = image_size(frame.image)
+    refuse(size_faults("map", str(frame.labels), values.shape, size, f"'{frame.image}'"))
     present = np.flatnonzero(np.bincount(values.ravel())).tolist()
     meanings = {value: _meaning(value, frame.labels) for value in present}
     meaning = {value: known for value, known in meanings.items() if known is not None}

@@ -15,9 +15,10 @@ import numpy as np
 
 from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
 from mmproscale.datasets.conversion.source_files import as_label_map, read_map_pair
+from mmproscale.datasets.conversion.summary import Counts, few
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
-from mmproscale.utils.image_inputs import SUFFIXES, image_ids
+from mmproscale.utils.image_inputs import SUFFIXES, image_ids, visible
 
 NUMBER_RANGE = 2**32  # class * 2**32 + number is one integer for both
 
@@ -69,15 +70,16 @@ def prepare_maps(
         raise InputError(f"--ignore {both[0]}: a class has that id; name the value that means void")
     names = sorted(
         path.relative_to(folders.images).as_posix()
-        for path in folders.images.rglob("*")
+        for path in visible(folders.images.rglob("*"), folders.images)
         if path.suffix.lower() in SUFFIXES
     )
     if not names:
         raise InputError(f"no image in '{folders.images}'")
     stems = [str(Path(name).with_suffix("")) for name in names]
-    stem, count = Counter(stems).most_common(1)[0]
-    if count > 1:
-        raise InputError(f"two images of '{folders.images}' are called '{stem}': rename one")
+    if double := [stem for stem, count in Counter(stems).items() if count > 1]:
+        raise InputError(
+            f"several images of '{folders.images}' are called {few(double)}: rename all but one"
+        )
     sources = list(zip(image_ids(stems), names, strict=True))
     isthing = {category["id"]: bool(category["isthing"]) for category in categories}
     convert = partial(_convert, folders=folders, isthing=isthing, ignore=frozenset(ignore))
@@ -92,8 +94,22 @@ def _convert(
     semantic = folders.semantic / f"{stem}{folders.semantic_suffix}"
     instance = folders.instance / f"{stem}{folders.instance_suffix}"
     classes, values = read_map_pair(path, semantic, instance)
-    ids, meaning = _segments(classes, _numbers(values, instance), isthing, ignore, semantic)
-    return PanopticImage(image_id, name, f"{stem}.png", ids, meaning, path)
+    numbers = _numbers(values, instance)
+    ids, meaning = _segments(classes, numbers, isthing, ignore, semantic)
+    counts = _counts(classes, numbers, ids, ignore, semantic)
+    return PanopticImage(image_id, name, f"{stem}.png", ids, meaning, path, counts)
+
+
+def _counts(
+    classes: np.ndarray, numbers: np.ndarray, ids: np.ndarray, ignore: frozenset[int], path: Path
+) -> Counts:
+    """Count pixels of void values, and instance numbers that lie on void only."""
+    present = np.flatnonzero(np.bincount(classes.ravel())).tolist()
+    void = {value: int((classes == value).sum()) for value in present if value in ignore}
+    seen = set(np.unique(numbers[(ids == VOID) & (numbers > 0)]).tolist())
+    lost = seen - set(np.unique(numbers[ids != VOID]).tolist())
+    places = [("on void", f"'{path}', instance number {number}") for number in sorted(lost)]
+    return Counts(0, places, void)
 
 
 def _numbers(values: np.ndarray, path: Path) -> np.ndarray:
@@ -101,6 +117,17 @@ def _numbers(values: np.ndarray, path: Path) -> np.ndarray:
     if values.ndim == 3 and values.shape[2] == 3:
         return values.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
     return as_label_map(values, path, "instance map")
+
+
+def _check_values(classes: np.ndarray, known: set[int], path: Path) -> None:
+    values, pixels = np.unique(classes, return_counts=True)
+    pairs = zip(values.tolist(), pixels.tolist(), strict=True)
+    unknown = [f"{value} ({count} pixels)" for value, count in pairs if value not in known]
+    if unknown:
+        raise InputError(
+            f"semantic map '{path}' has values that are no class ids: {', '.join(unknown[:8])}"
+            f"{', ...' * (len(unknown) > 8)}: add them to the class file, or to --ignore"
+        )
 
 
 def _segments(
@@ -111,6 +138,7 @@ def _segments(
     path: Path,
 ) -> tuple[np.ndarray, dict[int, tuple[int, int]]]:
     """Return ids (H, W), numbered by class and number, and id -> (category id, crowd flag)."""
+    _check_values(classes, isthing.keys() | ignore, path)
     things = [category_id for category_id, thing in isthing.items() if thing]
     numbers = np.where(np.isin(classes, things), numbers, 0).astype(np.int64)
     keys, inverse = np.unique(
@@ -122,11 +150,6 @@ def _segments(
         category_id, number = divmod(key, NUMBER_RANGE)
         if category_id in ignore:
             continue
-        if category_id not in isthing:
-            raise InputError(
-                f"semantic map '{path}' has the value {category_id}, which is not the id of a "
-                "class: add it to the class file, or to --ignore"
-            )
         ids_of_keys[index] = len(meaning) + 1
         meaning[len(meaning) + 1] = category_id, int(isthing[category_id] and number == 0)
     return ids_of_keys[inverse.reshape(classes.shape)], meaning

@@ -5,29 +5,34 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import ndimage
 
+from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
+from mmproscale.datasets.conversion.summary import NO_COUNTS, Counts, Summary
 from mmproscale.datasets.formats.panoptic_png import VOID, encode_png
 from mmproscale.errors import InputError
 from mmproscale.utils.atomic_files import (
+    atomic_folder,
     atomic_path,
     atomic_write_bytes,
     atomic_write_text,
-    ensure_writable_dir,
 )
 from mmproscale.utils.child_processes import stand_apart, start_fork_server
 
 Progress = Callable[[str, int, int], None]
+MOST_NOTES = 5  # of the result, that are repeated to a person
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class PanopticImage:
         ids: (H, W) int32 segment ids, 0 for void.
         meaning: Segment id -> (category id, crowd flag 0 or 1), for every id in ``ids``.
         picture: The image itself, a file or its content; needed where images are copied.
+        counts: Numbers of the source's shapes; by default segments are counted.
     """
 
     image_id: int | str
@@ -49,6 +55,7 @@ class PanopticImage:
     ids: np.ndarray
     meaning: Mapping[int, tuple[int, int]]
     picture: Path | bytes | None = None
+    counts: Counts = NO_COUNTS
 
 
 @dataclass(frozen=True)
@@ -78,20 +85,22 @@ class Conversion:
         convert_image: Function that converts one source; both can be pickled.
         categories: COCO's ``categories``.
         destination: Files and folders to write.
+        notes: Lines on the source that a person should see.
     """
 
     sources: Sequence[Any]
     convert_image: Callable[[Any], PanopticImage]
     categories: Sequence[dict[str, Any]]
     destination: Destination
+    notes: Sequence[str] = ()
 
 
 def write_dataset(
     conversion: Conversion, workers: int = 1, progress: Progress | None = None
-) -> dict[str, Any]:
-    """Convert every source and write the split: first its PNGs, then its JSON.
+) -> Summary:
+    """Convert every source and write the split, all of it or nothing.
 
-    An existing JSON is removed first, so a JSON always belongs to the PNGs next to it. The result
+    Everything is written into temporary folders and moved at the end, the JSON last. The result
     depends only on the sources, not on the number of processes.
 
     Args:
@@ -99,61 +108,111 @@ def write_dataset(
         workers: Number of processes; 1 converts in this process.
         progress: Called as (name, images done, images in all).
 
-    Returns:
-        The JSON's content.
-
     Raises:
-        InputError: There is no source, a source has a fault, a file cannot be written, or a process
-            was killed.
+        SourcesError: Sources have faults, or no source has a segment.
+        InputError: There is no source, a file cannot be written, or a process was killed.
     """
     sources, destination = conversion.sources, conversion.destination
     if not sources:
         raise InputError(f"no image for {destination.json_path}: nothing was written")
-    ensure_writable_dir(destination.png_folder)
-    destination.json_path.unlink(missing_ok=True)
-    images, annotations = [], []
-    write = partial(_write_one, convert=conversion.convert_image, destination=destination)
-    for image, annotation in _map(write, sources, workers):
-        images.append(image)
-        annotations.append(annotation)
-        if progress is not None:
-            progress(destination.json_path.stem, len(images), len(sources))
-    return write_coco_json(destination.json_path, images, annotations, conversion.categories)
+    summary = Summary(conversion.categories, conversion.notes)
+    with ExitStack() as stack:
+        pngs = stack.enter_context(atomic_folder(destination.png_folder))
+        folder = destination.image_folder
+        copies = stack.enter_context(atomic_folder(folder)) if folder else None
+        write = partial(
+            _write_one, convert=conversion.convert_image, pngs=pngs, copies=copies, images=folder
+        )
+        faults: list[str] = []
+        for done, made in enumerate(_map(write, sources, workers), start=1):
+            if isinstance(made, list):
+                faults += made
+            else:
+                summary.add(*made)
+            if progress is not None:
+                progress(destination.json_path.stem, done, len(sources))
+        if faults:
+            raise SourcesError(faults)
+        found = list(panoptic_faults(summary.content, str(destination.json_path)))
+        if faults := [f"[{fault.kind}] {fault}" for fault in found if not fault.note]:
+            raise SourcesError(faults)
+        summary.notes = [*summary.notes, *(f"note: {note}" for note in found[:MOST_NOTES])]
+        destination.json_path.unlink(missing_ok=True)
+    atomic_write_text(destination.json_path, json.dumps(summary.content))
+    return summary
 
 
-def write_coco_json(
-    path: Path, images: Sequence[dict], annotations: Sequence[dict], categories: Sequence[dict]
-) -> dict[str, Any]:
-    """Write COCO's three lists as JSON, and return the content."""
-    content = {"images": images, "annotations": annotations, "categories": list(categories)}
-    atomic_write_text(path, json.dumps(content))
-    return content
+class SourcesError(InputError):
+    """Faults of the sources of a conversion, of which nothing was written.
+
+    Args:
+        messages: One line for each fault.
+    """
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        more = f"; {len(messages) - 1} more faults" if len(messages) > 1 else ""
+        super().__init__(messages[0] + more)
+        self.messages = list(messages)
+
+    @classmethod
+    def of(cls, error: InputError) -> list[str]:
+        """Return the lines of an error."""
+        return error.messages if isinstance(error, SourcesError) else [str(error)]
+
+    def __reduce__(self) -> tuple[type, tuple[list[str]]]:
+        """Let processes hand the error to their parent."""
+        return SourcesError, (self.messages,)
+
+
+def each(function: Callable[[T], R], entries: Iterable[T]) -> list[R]:
+    """Return a function's results, or raise the faults of all entries at once.
+
+    Raises:
+        SourcesError: The function raised InputError for some entries.
+    """
+    results, faults = [], []
+    for entry in entries:
+        try:
+            results.append(function(entry))
+        except InputError as error:
+            faults += SourcesError.of(error)
+    if faults:
+        raise SourcesError(faults)
+    return results
 
 
 def _write_one(
-    source: Any, convert: Callable[[Any], PanopticImage], destination: Destination
-) -> tuple[dict, dict]:
-    """Convert and write one image; return its entries of ``images`` and ``annotations``."""
-    made = convert(source)
-    if destination.image_folder is not None:
-        _copy(made.picture, destination.image_folder / made.file_name)
-    atomic_write_bytes(destination.png_folder / made.png_name, encode_png(made.ids))
+    source: Any,
+    convert: Callable[[Any], PanopticImage],
+    pngs: Path,
+    copies: Path | None,
+    images: Path | None,
+) -> tuple[dict, dict, Counts] | list[str]:
+    """Convert and write one image; return its two entries of the JSON and counts, or its faults."""
+    try:
+        made = convert(source)
+    except InputError as error:
+        return SourcesError.of(error)
+    if copies is not None and images is not None:
+        _copy(made.picture, copies / made.file_name, images / made.file_name)
+    atomic_write_bytes(pngs / made.png_name, encode_png(made.ids))
     height, width = made.ids.shape
     image = {"id": made.image_id, "file_name": made.file_name, "height": height, "width": width}
     segments = describe_segments(made.ids, made.meaning)
     annotation = {"image_id": made.image_id, "file_name": made.png_name, "segments_info": segments}
-    return image, annotation
+    counts = made.counts
+    return image, annotation, counts if counts.drawn else replace(counts, drawn=len(segments))
 
 
-def _copy(picture: Path | bytes | None, target: Path) -> None:
+def _copy(picture: Path | bytes | None, temporary: Path, target: Path) -> None:
     if isinstance(picture, bytes):
-        atomic_write_bytes(target, picture)
+        atomic_write_bytes(temporary, picture)
     elif picture is not None:
         with suppress(FileNotFoundError):
             if target.samefile(picture):
                 return
-        with atomic_path(target) as temporary:
-            shutil.copyfile(picture, temporary)
+        with atomic_path(temporary) as path:
+            shutil.copyfile(picture, path)
 
 
 def _map(function: Callable, sources: Sequence, workers: int) -> Iterator:

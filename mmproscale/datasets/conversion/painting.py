@@ -6,10 +6,9 @@ without visible pixels becomes no segment. All regions of a stuff class become o
 do all crowds of a class.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as rle_tools
@@ -37,9 +36,21 @@ class Region:
     is_crowd: bool = False
 
 
-def paint(
-    regions: Sequence[Region], height: int, width: int, rest: int | None = None
-) -> tuple[np.ndarray, dict[int, tuple[int, int]]]:
+class Painted(NamedTuple):
+    """Map of segments.
+
+    Attributes:
+        ids: (H, W) int32 segment ids.
+        meaning: Segment id -> (category id, crowd flag), also for hidden regions.
+        visible: Places of the regions that have a pixel.
+    """
+
+    ids: np.ndarray
+    meaning: dict[int, tuple[int, int]]
+    visible: frozenset[int]
+
+
+def paint(regions: Sequence[Region], height: int, width: int, rest: int | None = None) -> Painted:
     """Paint regions over one another, in the order that the module describes.
 
     Args:
@@ -47,28 +58,25 @@ def paint(
         height: Height of the image in pixels.
         width: Width of the image in pixels.
         rest: Id of the stuff class of pixels that no region covers; None leaves them void.
-
-    Returns:
-        The (H, W) int32 map of segment ids, and segment id -> (category id, crowd flag), also for
-        hidden regions.
     """
     segment_ids: dict[Any, int] = {}
     meaning: dict[int, tuple[int, int]] = {}
-    id_of_region = []
+    id_of_region = [VOID]
     for index, region in enumerate(regions):
         is_one = region.isthing and not region.is_crowd
         key = index if is_one else ("all", region.category_id)
         segment_id = segment_ids.setdefault(key, len(segment_ids) + 1)
         meaning[segment_id] = region.category_id, int(region.isthing and region.is_crowd)
         id_of_region.append(segment_id)
-    ids = np.full((height, width), VOID, np.int32)
+    places = np.zeros((height, width), np.int32)  # 0, or 1 + a region's place
     for index in sorted(range(len(regions)), key=lambda index: _layer(regions[index])):
-        ids[rle_tools.decode(regions[index].rle) > 0] = id_of_region[index]
+        places[rle_tools.decode(regions[index].rle) > 0] = 1 + index
+    ids = np.array(id_of_region, np.int32)[places]
     if rest is not None:
         segment_id = segment_ids.setdefault(("all", rest), len(segment_ids) + 1)
         meaning[segment_id] = rest, 0
         ids[ids == VOID] = segment_id
-    return ids, meaning
+    return Painted(ids, meaning, frozenset((np.unique(places[places > 0]) - 1).tolist()))
 
 
 def _layer(region: Region) -> tuple[int, float]:
@@ -92,7 +100,7 @@ def polygons_to_rle(
     """
     for polygon in polygons:
         is_list = isinstance(polygon, (list, tuple)) and len(polygon) >= 6 and len(polygon) % 2 == 0
-        if not is_list or not all(_is_coordinate(value) for value in polygon):
+        if not is_list or not all(is_coordinate(value) for value in polygon):
             raise InputError(
                 f"{where}: a polygon is not a list x1, y1, x2, y2, ... of three points or more"
             )
@@ -101,6 +109,7 @@ def polygons_to_rle(
     return rle_tools.merge(rle_tools.frPyObjects([list(p) for p in polygons], height, width))
 
 
-def _is_coordinate(value: Any) -> bool:
+def is_coordinate(value: Any) -> bool:
+    """Tell whether a value is a finite number that a point of an outline may have."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and abs(value) < FARTHEST
+    return is_number and abs(value) < FARTHEST  # false of NaN

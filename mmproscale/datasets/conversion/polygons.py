@@ -1,7 +1,7 @@
 """Conversion of COCO instances (polygons, run-length codes, crowds) to COCO's panoptic format."""
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,13 +9,24 @@ from typing import Any
 
 from pycocotools import mask as rle_tools
 
-from mmproscale.datasets.checks.instance_faults import rle_pixels
-from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
+from mmproscale.datasets.checks.instance_faults import instance_faults
+from mmproscale.datasets.checks.lenient_instances import read_leniently
+from mmproscale.datasets.conversion.output import (
+    Conversion,
+    Destination,
+    PanopticImage,
+    SourcesError,
+)
 from mmproscale.datasets.conversion.painting import Region, paint, polygons_to_rle
-from mmproscale.datasets.conversion.source_files import checked_categories, field, image_size
+from mmproscale.datasets.conversion.source_files import checked_categories
+from mmproscale.datasets.conversion.summary import Counts, few
 from mmproscale.datasets.formats.coco_json import read_coco_json
+from mmproscale.datasets.formats.images import image_faults
 from mmproscale.errors import InputError
+from mmproscale.utils.faults import Fault, refuse
 
+UNREAD_KEYS = {"bbox", "area", "color", "id"}
+"""Keys of instances that this conversion does not read."""
 Category = dict[str, Any]
 PlacedAnnotation = tuple[str, dict[str, Any]]
 """An annotation after its place in the file, which messages name."""
@@ -49,10 +60,12 @@ def prepare_polygons(
     Raises:
         InputError: A file does not exist or has a fault, or a class name is unknown.
     """
-    contents = {instances: read_coco_json(str(instances))}
+    contents: dict[str | Path, dict] = {}
+    contents[instances], notes = _read_checked(instances)
     categories = checked_categories(contents[instances]["categories"], f"'{instances}'", isthing=1)
     if stuff:
-        contents[stuff] = read_coco_json(str(stuff))
+        contents[stuff], more_notes = _read_checked(stuff, contents[instances]["images"])
+        notes += more_notes
         more = checked_categories(contents[stuff]["categories"], f"'{stuff}'", isthing=0)
         categories = _joined(categories, instances, more, stuff)
     unknown = sorted(set(drop) - {category["name"] for category in categories})
@@ -61,11 +74,20 @@ def prepare_polygons(
     known = {category["id"] for category in categories}
     kept = [category for category in categories if category["name"] not in drop]
     rest_id = _rest_id(kept, rest, 1 + max(known))
-    annotations = _annotations_by_image(contents, known)
-    sources = _sources(contents[instances]["images"], f"'{instances}'", annotations)
+    annotations = defaultdict(list)
+    for path, content in contents.items():
+        for place, annotation in enumerate(content["annotations"]):
+            number = annotation.get("id", f"number {place}")
+            annotations[annotation["image_id"]].append(
+                (f"'{path}', annotation {number}", annotation)
+            )
+    images_of_file = contents[instances]["images"]
+    _check_names(images_of_file, f"'{instances}'")
+    sources = [_ImageOutlines(image, annotations[image["id"]]) for image in images_of_file]
     isthing = {category["id"]: bool(category["isthing"]) for category in kept}
     convert = partial(_convert, folder=Path(images), isthing=isthing, rest=rest_id)
-    return Conversion(sources, convert, checked_categories(kept, f"'{instances}'"), destination)
+    kept = checked_categories(kept, f"'{instances}'")
+    return Conversion(sources, convert, kept, destination, notes)
 
 
 def _joined(
@@ -96,51 +118,37 @@ def _rest_id(categories: list[Category], name: str | None, free_id: int) -> int 
     return free_id
 
 
-def _annotations_by_image(
-    contents: dict[str | Path, dict], category_ids: Collection[int]
-) -> dict[int | str, list[PlacedAnnotation]]:
-    """Return the annotations of all files by the image's id."""
-    annotations = defaultdict(list)
-    for path, content in contents.items():
-        for index, annotation in enumerate(content["annotations"]):
-            where = f"'{path}', annotation {annotation.get('id', f'number {index}')}"
-            category_id = field(annotation, "category_id", int, where)
-            if category_id not in category_ids:
-                raise InputError(f"{where}: category_id {category_id} is not in 'categories'")
-            image_id = field(annotation, "image_id", (int, str), where)
-            annotations[image_id].append((where, annotation))
-    return annotations
+def _read_checked(
+    path: str | Path, images: list[dict] | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Read a file as the check of datasets does, refuse all its faults, and return its notes.
+
+    Boxes and areas are not read, so their faults do not count. A file of stuff takes the images of
+    the other file.
+    """
+    content, notes = read_leniently(read_coco_json(str(path)), str(path))
+    content |= {"images": images} if images is not None else {}
+    by_kind: dict[str, list] = {}
+    for note in filter(_is_read, notes):
+        by_kind.setdefault(note.kind, []).append(note)
+    found = instance_faults(content, str(path), images is None, need_masks=True)
+    faults = [fault for fault in found if _is_read(fault) and not fault.note]
+    if faults:
+        raise SourcesError([f"[{fault.kind}] {fault}" for fault in faults])
+    return content, [f"note: {len(n)} [{kind}], first: {n[0]}" for kind, n in by_kind.items()]
 
 
-def _sources(
-    images: list[dict], file: str, annotations: dict[int | str, list[PlacedAnnotation]]
-) -> list[_ImageOutlines]:
-    """Return the images in the file's order, each with its annotations."""
-    sources: dict[int | str, _ImageOutlines] = {}
-    stems: set[str] = set()
-    for index, image in enumerate(images):
-        where = f"{file}, image {image.get('id', f'number {index}')}"
-        stem = _stem(field(image, "file_name", str, where), where)
-        if stem in stems:
-            raise InputError(f"{where}: two images are called '{stem}': rename one")
-        stems.add(stem)
-        for key in ("height", "width"):
-            field(image, key, int, where)
-        image_id = field(image, "id", (int, str), where)
-        if image_id in sources:
-            raise InputError(f"{where}: another image has that id")
-        sources[image_id] = _ImageOutlines(image, annotations.get(image_id, []))
-    for image_id in annotations.keys() - sources.keys():
-        where = annotations[image_id][0][0]
-        raise InputError(f"{where}: image_id {image_id} is not in 'images'")
-    return list(sources.values())
+def _is_read(fault: Fault) -> bool:
+    return fault.field.rpartition(".")[2] not in UNREAD_KEYS
 
 
-def _stem(name: str, where: str) -> str:
-    """Return an image's name without suffix, which also names its PNG."""
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise InputError(f"{where}: file_name '{name}' must be a path below the images' folder")
-    return str(Path(name).with_suffix(""))
+def _check_names(images: list[dict], file: str) -> None:
+    """Refuse images whose names differ only in their suffixes: they also name the PNGs."""
+    counts = Counter(str(Path(image["file_name"]).with_suffix("")) for image in images)
+    if double := [stem for stem, count in counts.items() if count > 1]:
+        raise InputError(
+            f"{file}: several images are called {few(double)}: remove or rename all but one each"
+        )
 
 
 def _convert(
@@ -148,38 +156,37 @@ def _convert(
 ) -> PanopticImage:
     height, width = source.image["height"], source.image["width"]
     path = folder / source.image["file_name"]
-    size = image_size(path)
-    if size != (height, width):
-        raise InputError(
-            f"image '{path}' is {size[1]}x{size[0]} pixels but its entry says {width}x{height}"
-        )
-    regions = [
-        Region(
-            annotation["category_id"],
-            isthing[annotation["category_id"]],
-            _rle(annotation, height, width, where),
-            bool(annotation.get("iscrowd", 0)),
-        )
-        for where, annotation in source.annotations
-        if annotation["category_id"] in isthing  # others were dropped
+    refuse(image_faults(str(path), (height, width)))
+    regions, places = [], []
+    for where, annotation in source.annotations:
+        if annotation["category_id"] in isthing:  # others were dropped
+            code = _rle(annotation, height, width, where)
+            is_crowd, category_id = bool(annotation["iscrowd"]), annotation["category_id"]
+            regions.append(Region(category_id, isthing[category_id], code, is_crowd))
+            places.append(where)
+    ids, meaning, visible = paint(regions, height, width, rest)
+    left_out = [
+        ("under other outlines" if rle_tools.area(region.rle) else "outside the image", place)
+        for index, (region, place) in enumerate(zip(regions, places, strict=True))
+        if index not in visible
     ]
-    ids, meaning = paint(regions, height, width, rest)
+    counts = Counts(len(visible), left_out, crowds=_merged_crowds(regions))
     name = source.image["file_name"]
     png_name = Path(name).with_suffix(".png").as_posix()
-    return PanopticImage(source.image["id"], name, png_name, ids, meaning, path)
+    return PanopticImage(source.image["id"], name, png_name, ids, meaning, path, counts)
+
+
+def _merged_crowds(regions: Sequence[Region]) -> int:
+    """Return the number of crowds that share another crowd's segment: a class has one."""
+    crowds = [region.category_id for region in regions if region.is_crowd and region.isthing]
+    return len(crowds) - len(set(crowds))
 
 
 def _rle(annotation: dict[str, Any], height: int, width: int, where: str) -> dict[str, Any]:
-    """Return the run-length code of an annotation's ``segmentation``: polygons or any code."""
-    outline = field(annotation, "segmentation", (list, dict), where)
+    """Return the run-length code of an annotation's sound ``segmentation``."""
+    outline = annotation["segmentation"]
     if isinstance(outline, list):
         return polygons_to_rle(outline, height, width, where)
-    counts = field(outline, "counts", (list, str), f"{where}, segmentation")
-    size = field(outline, "size", list, f"{where}, segmentation")
-    if size != [height, width]:
-        raise InputError(f"{where}: its mask's size is {size} but the image's [{height}, {width}]")
-    if rle_pixels(counts) != height * width:
-        raise InputError(f"{where}: 'counts' is not a run-length code of {height}x{width}")
-    if isinstance(counts, str):
-        return {"size": size, "counts": counts.encode()}
+    if isinstance(outline["counts"], str):
+        return {"size": outline["size"], "counts": outline["counts"].encode()}
     return rle_tools.frPyObjects(outline, height, width)

@@ -1,18 +1,18 @@
 """Reading of source files: label maps, image sizes, JSON fields and files of classes."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from mmproscale.datasets.checks.categories import order_categories
 from mmproscale.datasets.formats.coco_json import read_json
 from mmproscale.datasets.formats.colors import class_colors
-from mmproscale.datasets.formats.images import upright_size
+from mmproscale.datasets.formats.images import decode_image, size_faults, unreadable
+from mmproscale.datasets.formats.label_values import label_values
 from mmproscale.errors import InputError
+from mmproscale.utils.faults import refuse
 
 
 def read_pixels(path: Path, what: str) -> np.ndarray:
@@ -28,8 +28,15 @@ def read_pixels(path: Path, what: str) -> np.ndarray:
     Raises:
         InputError: The file does not exist or cannot be read.
     """
-    with _open_image(path, what) as image:
-        return np.asarray(image)
+    if not path.is_file():
+        raise InputError(f"{what} '{path}' does not exist")
+    try:
+        return label_values(path.read_bytes())
+    except OSError as error:
+        reason = error.strerror or "it is empty, cut short or not an image"
+    except ValueError as error:
+        reason = str(error)
+    raise InputError(f"{what} '{path}' cannot be read: {reason}")
 
 
 def read_label_map(path: Path, what: str) -> np.ndarray:
@@ -67,8 +74,8 @@ def read_map_pair(image: Path, semantic: Path, instance: Path) -> tuple[np.ndarr
     classes = read_label_map(semantic, "semantic map")
     instances = read_pixels(instance, "instance map")
     size = image_size(image)
-    check_size(semantic, classes.shape, image, size)
-    check_size(instance, instances.shape, image, size)
+    for path, values in ((semantic, classes), (instance, instances)):
+        refuse(size_faults("map", str(path), values.shape, size, f"'{image}'"))
     return classes, instances
 
 
@@ -76,36 +83,15 @@ def image_size(path: Path) -> tuple[int, int]:
     """Return height and width as training reads the image: after turning it upright by its Exif.
 
     Raises:
-        InputError: The file does not exist or is not an image.
+        InputError: The file does not exist, is cut short or is not an image.
     """
-    with _open_image(path, "image") as image:
-        return upright_size(image)
-
-
-@contextmanager
-def _open_image(path: Path, what: str) -> Iterator[Image.Image]:
     if not path.is_file():
-        raise InputError(f"{what} '{path}' does not exist")
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # large images are expected
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = getattr(error, "strerror", None) or "it is empty, cut short or not an image"
-        raise InputError(f"{what} '{path}' cannot be read: {reason}") from None
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
-def check_size(path: Path, size: Sequence[int], other: Path, expected: Sequence[int]) -> None:
-    """Raise InputError unless two files have the same height and width."""
-    if tuple(size[:2]) != tuple(expected[:2]):
-        raise InputError(
-            f"'{path}' is {size[1]}x{size[0]} pixels but '{other}' is "
-            f"{expected[1]}x{expected[0]}: they must have the same size"
-        )
+        raise InputError(f"image '{path}' does not exist")
+    image = decode_image(path.read_bytes())
+    if image is None:
+        refuse([unreadable("image", str(path))])
+    assert image is not None
+    return image.shape[:2]
 
 
 def field(entry: Any, key: str, kinds: type | tuple[type, ...], where: str) -> Any:
@@ -186,7 +172,8 @@ def with_colors(categories: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _category(entry: Any, where: str, isthing: int | None) -> dict[str, Any]:
-    category = {"id": field(entry, "id", int, where), "name": field(entry, "name", str, where)}
+    name = field(entry, "name", str, where).strip()
+    category = {"id": field(entry, "id", int, where), "name": name}
     if isthing is None or "isthing" in entry:
         isthing = int(field(entry, "isthing", (int, bool), where))
     category["isthing"] = isthing

@@ -66,7 +66,7 @@ def read_json_or_fault(
     except OSError as error:
         return Fault("json-unreadable", path, "", f"cannot be read ({error.strerror})", "mend that")
     try:
-        return json.loads(bytes(text).decode("utf-8"))
+        return json.loads(bytes(text))  # UTF-8, or UTF-16 and -32 as their first bytes tell
     except UnicodeDecodeError as error:
         problem = f"is not UTF-8 ({error.reason} at byte {error.start})"
         return Fault("json-encoding", path, "", problem, "save it as UTF-8")

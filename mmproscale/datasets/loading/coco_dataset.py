@@ -46,7 +46,7 @@ class LocalCocoDataset(CocoDataset):
 
     data_prefix: dict
     METAINFO: ClassVar[dict] = {}
-    FIND_FAULTS: ClassVar[Callable[..., Iterator[Fault]]]
+    FIND_FAULTS: ClassVar[Callable[..., Iterator[Fault]]]  # unless `_read_checked` is overridden
     JSON: ClassVar[str] = "JSON"
     MEND: ClassVar[str] = "ann_file"  # what to check if the JSON is missing
     FOLDERS: ClassVar[dict[str, Folder]] = dict(img=Folder("img_path", "image", "images", True))
@@ -98,8 +98,7 @@ class LocalCocoDataset(CocoDataset):
         """Read the annotation file and set `metainfo` and `cat2label`; return an item per image."""
         self._check_root()
         need = not self.test_mode
-        content = read_coco_json(self.ann_file, need, self.backend_args, self.MEND)
-        refuse(self.FIND_FAULTS(content, self.ann_file, need))
+        content = self._read_checked(need)
         self._set_classes(content["categories"])
         annotations: dict = {image["id"]: [] for image in content["images"]}
         for place, annotation in enumerate(content["annotations"]):
@@ -110,6 +109,12 @@ class LocalCocoDataset(CocoDataset):
         ]
         self._check_files(data_list)
         return data_list
+
+    def _read_checked(self, need: bool) -> dict:
+        """Return the annotation file's content, or refuse its faults."""
+        content = read_coco_json(self.ann_file, need, self.backend_args, self.MEND)
+        refuse(self.FIND_FAULTS(content, self.ann_file, need))
+        return content
 
     def _set_classes(self, categories: list[dict]) -> None:
         used = self._used_categories(categories)

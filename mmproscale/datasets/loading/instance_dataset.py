@@ -2,6 +2,8 @@
 
 from mmproscale.datasets.checks.class_agreement import unknown_class_faults
 from mmproscale.datasets.checks.instance_faults import instance_faults
+from mmproscale.datasets.checks.lenient_instances import read_leniently
+from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.datasets.loading.coco_dataset import LocalCocoDataset
 from mmproscale.registry import DATASETS
 from mmproscale.utils.faults import refuse
@@ -11,12 +13,14 @@ from mmproscale.utils.faults import refuse
 class InstanceDataset(LocalCocoDataset):
     """Dataset of COCO instance annotations: things, each with a polygon or RLE mask.
 
-    It differs from mmdet's class in three ways:
+    It differs from mmdet's class in four ways:
 
     - Classes come from the annotation file, in its order. `classes` in the config's `metainfo`
       selects some of them, in the file's order too: objects of others are left out.
     - With `filter_cfg=dict(filter_empty_gt=True)`, images without objects or with crowds only are
       left out.
+    - Slips of labelling tools are read as `read_leniently` says. A pipeline without masks takes
+      objects that have only a box.
     - Faults of the file are refused by name when the dataset is built: see `instance_faults`.
       Every image that it names must be there (local disks).
 
@@ -34,9 +38,15 @@ class InstanceDataset(LocalCocoDataset):
             file has a fault, or lacks a class that the config states; no image has an object.
     """
 
-    FIND_FAULTS = staticmethod(instance_faults)
     JSON = "instance JSON"
     MEND = "ann_file (tools/datasets/panoptic_to_instances.py makes it of a panoptic JSON)"
+
+    def _read_checked(self, need: bool) -> dict:
+        content = read_coco_json(self.ann_file, need, self.backend_args, self.MEND)
+        content, _ = read_leniently(content, self.ann_file)
+        need_masks = any(getattr(step, "with_mask", False) for step in self.pipeline.transforms)
+        refuse(instance_faults(content, self.ann_file, need, need_masks))
+        return content
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
         """Turn one image and its annotations, each with its place, into an item's dict."""

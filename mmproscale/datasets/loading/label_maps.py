@@ -6,22 +6,23 @@ it by ``custom_imports``.
 
 import os.path as osp
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+from mmengine.fileio import get
 from mmseg.datasets import ADE20KDataset as StockADE20KDataset
 from mmseg.datasets import BaseSegDataset
 from mmseg.datasets import CityscapesDataset as StockCityscapesDataset
 from mmseg.datasets.transforms import LoadAnnotations
-from PIL import Image, UnidentifiedImageError
 
+from mmproscale.datasets.checks.categories import MAX_CLASSES
 from mmproscale.datasets.checks.missing_files import is_local, missing_files
 from mmproscale.datasets.formats.images import size_faults, unreadable
+from mmproscale.datasets.formats.label_values import label_values
 from mmproscale.errors import InputError
 from mmproscale.registry import DATASETS, TRANSFORMS
-from mmproscale.utils.faults import Fault, refuse
-
-# Pillow's modes that hold labels of 8 bits: grey, a palette, black and white.
-LABEL_MODES = ("L", "P", "1")
+from mmproscale.utils.faults import Fault, accept, refuse
+from mmproscale.utils.image_inputs import visible
 
 
 @DATASETS.register_module()
@@ -49,8 +50,14 @@ class SemanticDataset(BaseSegDataset):
         classes = self._metainfo.get("classes")
         if not classes:
             raise InputError("metainfo.classes is not set: name the classes in the order of labels")
+        if len(classes) > MAX_CLASSES:
+            raise InputError(
+                f"metainfo.classes has {len(classes)} names: label maps of 8 bits hold "
+                f"{MAX_CLASSES} classes"
+            )
         self._check_folders()
-        items = super().load_data_list()
+        folder = Path(self.data_prefix["img_path"])
+        items = [i for i in super().load_data_list() if any(visible([Path(i["img_path"])], folder))]
         if not items:
             raise InputError(
                 f"'{self.data_prefix['img_path']}' has no image whose name ends in "
@@ -112,24 +119,30 @@ class LoadLabelMap(LoadAnnotations):
             raise InputError(
                 f"'{results['img_path']}' has no label map: set data_prefix.seg_map_path"
             )
-        if "://" not in path:
-            refuse(_form_faults(path))
-        super()._load_seg_map(results)
+        labels = accept(_read_labels(path, self.backend_args))
+        zero_is_void = results.get("reduce_zero_label", self.reduce_zero_label)
+        if zero_is_void:  # 0 becomes 255, and the others go down by one; 255 stays
+            labels = np.where((labels == 0) | (labels == 255), 255, labels - 1).astype(np.uint8)
+        kept = labels.copy()
+        for old, new in (results.get("label_map") or {}).items():
+            labels[kept == old] = new
+        results["gt_seg_map"] = labels
+        results["seg_fields"].append("gt_seg_map")
         refuse(_content_faults(results))
 
 
-def _form_faults(path: str) -> Iterator[Fault]:
-    """Yield the fault of a file that is not grey or that mmseg would cut to 8 bits."""
+def _read_labels(path: str, backend_args: dict | None) -> np.ndarray | Fault:
+    """Return the labels (H, W) uint8 of a grey file, or the fault of another one."""
     try:
-        with Image.open(path) as image:
-            image.load()
-            mode = image.mode
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
-        yield unreadable("map", path, error)
-        return
-    if mode not in LABEL_MODES:
-        problem = f"is an image of mode {mode}"
-        yield Fault("map-form", path, "", problem, "write labels as a grey PNG of 8 bits")
+        values = label_values(get(path, backend_args=backend_args))
+    except OSError as error:
+        return unreadable("map", path, error)
+    except ValueError as error:
+        return Fault("map-form", path, "", f"is of another form ({error})", "draw it again")
+    if values.ndim != 2 or values.dtype != np.uint8:
+        problem = f"has values of {values.dtype} in {values.ndim} dimensions"
+        return Fault("map-form", path, "", problem, "write labels as a grey PNG of 8 bits")
+    return values.copy()
 
 
 def _content_faults(results: dict) -> Iterator[Fault]:

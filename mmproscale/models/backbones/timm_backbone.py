@@ -202,8 +202,7 @@ def _timm() -> Any:
     except (ImportError, OSError, RuntimeError) as error:  # of a torchvision for another torch
         raise InputError(
             f"mmproscale.TimmBackbone needs timm and a torchvision that fits torch "
-            f"{torch.__version__} ({str(error).splitlines()[0]}): in a checkout, "
-            "pip install '.[timm]'"
+            f"{torch.__version__} ({str(error).splitlines()[0]}): pip install timm torchvision"
         ) from error
     return timm
 

@@ -106,6 +106,21 @@ class EarlyExitDetector(EarlyExits, BatchIndependent, EarlyExitModel, DetectionT
         losses_at = partial(self._losses_at, feats, batch_data_samples)
         return self.exit_loss(self.exits, self.encoder, losses_at)
 
+    def forward_decoder(self, **inputs) -> Inputs:
+        """Run mmdet's decoder, and take no more results of an image than there are candidates.
+
+        Args:
+            inputs: Arguments of mmdet's method.
+        """
+        decoded = super().forward_decoder(**inputs)
+        stated, head = self.test_cfg, self.bbox_head
+        if stated and "max_per_img" in stated:
+            classes = head.num_classes if head.loss_cls.use_sigmoid else 1
+            candidates = decoded["hidden_states"][-1].shape[1] * classes
+            head.test_cfg = copy.copy(stated)
+            head.test_cfg["max_per_img"] = min(stated["max_per_img"], candidates)
+        return decoded
+
     def results_of(self, decoded: Inputs, batch_data_samples: Samples) -> Sequence[Any]:
         """Return each image's boxes, as :meth:`EarlyExitModel.results_of`."""
         return self.bbox_head.predict(**decoded, batch_data_samples=batch_data_samples)

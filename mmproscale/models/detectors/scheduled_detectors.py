@@ -55,6 +55,7 @@ class ScheduledEncoderMixin(EarlyExitDetector):
     """
 
     encoder: ScheduledEncoder
+    num_queries: int
 
     def __init__(
         self,
@@ -136,6 +137,28 @@ class ScheduledEncoderMixin(EarlyExitDetector):
         encode = self.encoder if exits is None else partial(self.encoder.encode_images, exits=exits)
         memory = concat(encode(*inputs), inputs.layout.strides)
         return dict(memory=memory, memory_mask=feat_mask, spatial_shapes=spatial_shapes)
+
+    def pre_decoder(self, memory: Tensor, *args, **kwargs) -> tuple[Inputs, Inputs]:
+        """Return mmdet's inputs of decoder and head; small images have fewer tokens than queries.
+
+        Args:
+            memory: (B, N, C), of which the queries are chosen.
+            args: Other arguments of mmdet's method.
+            kwargs: Other arguments of mmdet's method.
+        """
+        queries, tokens = self.num_queries, memory.shape[1]
+        if tokens >= queries or not self.as_two_stage:
+            return super().pre_decoder(memory, *args, **kwargs)
+        self.num_queries = tokens
+        try:
+            inputs, head_inputs = super().pre_decoder(memory, *args, **kwargs)
+        finally:
+            self.num_queries = queries
+        count, mask = inputs["reference_points"].shape[1], inputs.get("dn_mask")
+        inputs["query"] = inputs["query"][:, :count]
+        if mask is not None:
+            inputs["dn_mask"] = mask[:count, :count]
+        return inputs, head_inputs
 
     def encode_exits(self, exits: Sequence[int], **inputs) -> Iterator[tuple[int, Inputs]]:
         """Yield (exit, output of :meth:`forward_encoder`) at each exit of all images, ascending.

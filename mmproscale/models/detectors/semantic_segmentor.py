@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from mmseg.models.segmentors import EncoderDecoder as MMSegEncoderDecoder
 from torch import Tensor
 
@@ -20,3 +23,18 @@ class SemanticSegmentor(BatchIndependent, MMSegEncoderDecoder):
         original = batch_img_metas[0]["ori_shape"]
         metas = [dict(metainfo, ori_shape=original) for metainfo in batch_img_metas]
         return super().inference(inputs, metas)
+
+    def postprocess_result(self, seg_logits: Tensor, data_samples: Any = None) -> Any:
+        """Return data samples with semantic maps; mmseg takes one class for a foreground's logit.
+
+        Args:
+            seg_logits: (B, classes, H, W).
+            data_samples: One for each image, or None.
+        """
+        if seg_logits.shape[1] > 1:
+            return super().postprocess_result(seg_logits, data_samples)
+        below = torch.full_like(seg_logits, -1)  # scores are not negative
+        samples = super().postprocess_result(torch.cat([seg_logits, below], dim=1), data_samples)
+        for sample in samples:
+            sample.seg_logits.data = sample.seg_logits.data[:1]
+        return samples

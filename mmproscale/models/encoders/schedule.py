@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from mmproscale.errors import InputError
 
@@ -22,6 +23,14 @@ def _as_strides(value: int | Sequence[int], key: str) -> tuple[int, ...]:
     if len(set(strides)) != len(strides):
         raise InputError(f"{key}={value!r} names a level twice")
     return tuple(sorted(strides, reverse=True))
+
+
+MOST_LAYERS = 1000
+_COUNT = f"whole number from 1 to {MOST_LAYERS}"
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= MOST_LAYERS
 
 
 @dataclass(frozen=True)
@@ -69,8 +78,8 @@ class Stage:
         object.__setattr__(self, "queries", _as_strides(self.queries, "queries"))
         object.__setattr__(self, "keys", _as_strides(self.keys, "keys"))
         object.__setattr__(self, "feedforwards", _feedforwards(self.feedforwards))
-        if type(self.repeats) is not int or self.repeats < 1:
-            raise InputError(f"stage {self}: repeats={self.repeats!r} must be a whole number >= 1")
+        if not _is_count(self.repeats):
+            raise InputError(f"stage {self}: repeats={self.repeats!r} must be a {_COUNT}")
         own = [stride for feedforward in self.feedforwards for stride in feedforward.levels]
         if len(set(own)) != len(own) or not set(own) <= set(self.queries):
             raise InputError(
@@ -262,8 +271,8 @@ def lite(
     levels = _as_strides(levels, "levels")
     if type(num_fine) is not int or not 0 < num_fine < len(levels):
         raise InputError(f"num_fine={num_fine!r} must leave a coarse level among {_join(levels)}")
-    if type(blocks) is not int or blocks < 1:
-        raise InputError(f"blocks={blocks!r} must be a whole number >= 1")
+    if not _is_count(blocks):
+        raise InputError(f"blocks={blocks!r} must be a {_COUNT}")
     own = () if fine_channels is None else (FeedForward(levels[-num_fine:], fine_channels),)
     coarse = Stage(levels[:-num_fine], levels, coarse_layers)
     full = Stage(levels, levels, feedforwards=own)
@@ -297,14 +306,14 @@ def build_schedule(config: Mapping | Schedule) -> Schedule:
     """
     if isinstance(config, Schedule):
         return config
-    if not isinstance(config, Mapping) or config.get("type") not in SCHEDULES:
+    if not isinstance(config, Mapping) or str(config.get("type")) not in SCHEDULES:
         raise InputError(
             f"schedule={config!r} must be a dict with a type of {', '.join(sorted(SCHEDULES))}"
         )
     arguments = {key: value for key, value in config.items() if key != "type"}
     try:
         return SCHEDULES[config["type"]](**arguments)
-    except (InputError, TypeError) as error:
+    except (InputError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"schedule={dict(config)!r}: {error}") from error
 
 

@@ -166,8 +166,10 @@ class MaskHead(Mask2FormerHead):
             with_cp: Compute the parts of each exit again in the backward pass, which saves memory.
         """
         run = partial(checkpoint, self._predict, use_reentrant=False) if with_cp else self._predict
-        for encoded in self.pixel_decoder.encode(feats, exits, with_cp):
-            yield encoded.exits[0], run(encoded, project_queries)
+        for exit_, encoded in zip(
+            exits, self.pixel_decoder.encode(feats, exits, with_cp), strict=True
+        ):
+            yield exit_, run(encoded, project_queries)
 
     def _losses_at(
         self, feats: Sequence[Tensor], criterion: Criterion, exits: Sequence[int], with_cp: bool
@@ -189,7 +191,7 @@ class MaskHead(Mask2FormerHead):
         """Return predictions from maps and the pixels (B, C, H, W) that embeddings multiply."""
         maps = maps[: self._num_levels_read]
         outputs, mask_embeddings, bias = self.transformer_decoder(
-            queries=self.query_feat.weight.expand(len(pixels), -1, -1),
+            queries=self.query_feat.weight.expand(pixels.shape[0], -1, -1),
             query_pos=self.query_embed.weight[None],
             memories=self._memories(maps),
             memory_pos=[sine_position(self.decoder_positional_encoding, m) for m in maps],

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmproscale.errors import InputError
-from mmproscale.models.pixel_decoders.pixel_decoder import Encoded, PixelDecoder
+from mmproscale.models.pixel_decoders.pixel_decoder import Encoded, PixelDecoder, exits_of_batch
 from mmproscale.registry import build_part
 
 
@@ -124,7 +124,7 @@ class AttentionPixelDecoder(PixelDecoder):
         laterals: list[Tensor] = []
         for exit_, maps in self.encode_maps(projected, exits):
             laterals = laterals or self._laterals(backbone)
-            yield Encoded((exit_,) * len(maps[0]), *fuse(maps, laterals))
+            yield Encoded(exits_of_batch(exit_, maps[0]), *fuse(maps, laterals))
 
     @abstractmethod
     def encode_maps(
@@ -146,7 +146,7 @@ class AttentionPixelDecoder(PixelDecoder):
             projected: stride -> (B, C, H, W), low resolution first.
         """
         last, maps = next(self.encode_maps(projected, self.exits[-1:]))
-        return (last,) * len(maps[0]), maps
+        return exits_of_batch(last, maps[0]), maps
 
     def _project(self, feats: Sequence[Tensor]) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
         """Return maps by stride: the backbone's, and those to encode, low resolution first."""

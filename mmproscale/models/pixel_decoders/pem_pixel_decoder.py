@@ -190,7 +190,7 @@ class PEMPixelDecoder(PixelDecoder):
         Raises:
             InputError: Training with a single image, for which a batch norm has only one value.
         """
-        self._check_batch(len(feats[0]))
+        self._check_batch(feats[0].shape[0])
         # On a CPU norms and 1x1 convolutions are faster in channels_last, the layout of tokens.
         feats = [feat.contiguous(memory_format=torch.channels_last) for feat in feats]
         backbone = dict(zip(self.strides, feats, strict=True))

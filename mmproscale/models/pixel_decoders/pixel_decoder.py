@@ -10,6 +10,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
@@ -28,6 +29,11 @@ class Encoded(NamedTuple):
     exits: tuple[int, ...]
     maps: list[Tensor]
     embedding: Tensor
+
+
+def exits_of_batch(exit_: int, batch: Tensor) -> tuple[int, ...]:
+    """Return the same exit for each image of a batch (B, ...); nothing where B may be free."""
+    return () if torch.compiler.is_exporting() else (exit_,) * len(batch)
 
 
 class PixelDecoder(BaseModule):

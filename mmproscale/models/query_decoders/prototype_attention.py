@@ -134,7 +134,7 @@ class PrototypeAttention(BaseModule):
         """Return the normalised memory, which a batch norm in evaluation computes for tokens."""
         content, place = (  # BxNxC -> BxCxHxW
             tokens.unflatten(1, shape).permute(0, 3, 1, 2)
-            for tokens in (memory, position.expand(len(memory), -1, -1))
+            for tokens in (memory, position.expand(memory.shape[0], -1, -1))
         )
         if isinstance(self.memory_norm, _BatchNorm) and not self.memory_norm.training:
             return lambda choose: self.memory_norm(choose(content) + choose(place))
@@ -180,7 +180,7 @@ class PrototypeAttention(BaseModule):
         q = q.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # BxQxC -> BxHxQxD
         least = q.new_full((*q.shape[:3], 1), float("-inf"))
         best = (least, torch.zeros_like(least, dtype=torch.long), torch.zeros_like(q))
-        for rows in stripes(len(q), shape, q.device):
+        for rows in stripes(q.shape[0], shape, q.device):
             first, last = (row * shape[1] for row in rows)
             mask = None if attn_mask is None else attn_mask[..., first:last]
             active = active_queries(mask, whole=last - first == shape[0] * shape[1])
@@ -220,7 +220,7 @@ def blockwise_max(x: Tensor) -> tuple[Tensor, Tensor]:
 
     The index is searched in one block only: of all other blocks just the maximum is computed.
     """
-    if x.shape[-1] % BLOCK:
+    if torch.compiler.is_exporting() or x.shape[-1] % BLOCK:
         return x.max(-1, keepdim=True)
     blocks = x.unflatten(-1, (-1, BLOCK))
     block = blocks.amax(-1).argmax(-1, keepdim=True)
@@ -229,8 +229,13 @@ def blockwise_max(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def stripes(images: int, shape: tuple[int, int], device: torch.device) -> Iterator[tuple[int, int]]:
-    """Return the (first, last) rows of each stripe of a map; on a GPU one stripe has all rows."""
+    """Return the (first, last) rows of each stripe of a map.
+
+    On a GPU, and in an exported graph, one stripe has all rows.
+    """
     height, width = shape
+    if torch.compiler.is_exporting():  # the sizes may be free
+        return iter([(0, height)])
     rows = max(1, TOKENS_PER_STRIPE // (images * width)) if device.type == "cpu" else height
     return ((first, min(first + rows, height)) for first in range(0, height, rows))
 

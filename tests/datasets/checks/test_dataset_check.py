@@ -67,10 +67,14 @@ def test_one_broken_thing_gives_one_fault(tmp_path):
 def test_a_valid_dataset_is_clean_and_counted(tmp_path):
     write_tiny(tmp_path, [[(1, 7, 0), (70000, 3, 1)], [(5, 9, 0)], []])
     report = check(tmp_path, workers=2)
-    assert report.clean and list(report.notes) == ["stuff-first", "image-without-segments"]
+    assert report.clean and list(report.notes) == [
+        "stuff-first",
+        "image-without-segments",
+        "crowds",
+    ]
     counts = report.counts
     assert counts["images"] == 3 and counts["segments"] == 3 and counts["crowd_segments"] == 1
-    assert counts["segments_by_class"] == dict(grass=1, cow=1, sky=1)
+    assert counts["segments_by_class"] == dict(grass=1, cow=0, sky=1)
     assert counts["images_without_things"] == 2
     assert counts["image_sizes"] == {"distinct": 1, "6x4": 3}
     assert counts["crowd_share"] == pytest.approx(4 / 72)

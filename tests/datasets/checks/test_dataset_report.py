@@ -61,7 +61,8 @@ def test_content_of_a_panoptic_file():
         segments=3,
         crowd_segments=1,
         image_sizes={"distinct": 2, "6x4": 2, "6x5": 1},
-        segments_by_class=dict(cow=2, grass=0),
+        segments_by_class=dict(cow=1, grass=0),
+        crowd_segments_by_class=dict(cow=1),
         classes_that_never_occur=["grass"],
         images_without_things=1,
     )
@@ -72,5 +73,6 @@ def test_content_of_an_instance_file():
     content = dict(images=IMAGES, annotations=annotations, categories=CATEGORIES)
     counts = count_content(content, panoptic=False)
     assert counts["instances"] == 2 and counts["annotated_images"] == 1
-    assert counts["instances_by_class"] == dict(cow=1, grass=1)
+    assert counts["instances_by_class"] == dict(cow=0, grass=1)
+    assert counts["crowd_instances_by_class"] == dict(cow=1)
     assert counts["crowd_instances"] == 1 and "images_without_things" not in counts

@@ -1,9 +1,10 @@
 """Faults and notes of panoptic JSON files: texts that name the image, segment and class."""
 
 import pytest
-from helpers.tiny_panoptic import write_tiny
+from helpers.tiny_panoptic import build, write_json, write_tiny
 
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults, panoptic_notes
+from mmproscale.errors import InputError
 
 
 def put_instances(content):
@@ -44,7 +45,7 @@ def drop_all_segments(content):
         (put_one_image_twice, "annotations-of-one-image", ("two annotations", "is 0")),
         (put_segment_id, "segment-id-range", ("16777216", "use 1 to 16777215")),
         (drop_segments_info, "annotation-key-missing", ("segments_info", "of image 0")),
-        (drop_all_segments, "no-segment", ("no image with a segment", "2 images")),
+        (drop_all_segments, "no-segment", ("no object", "2 images")),
     ],
 )
 def test_one_fault_names_its_place(tmp_path, spoil, kind, parts):
@@ -99,3 +100,16 @@ def test_things_first_has_no_note(tmp_path):
     content = write_tiny(tmp_path)
     content["categories"].sort(key=lambda category: -category["isthing"])
     assert notes_of(content) == {}
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_crowds_and_nothing_else_are_refused(tmp_path, fast):
+    content = write_tiny(tmp_path, [[(1, 3, 1), (2, 3, 1)], [(5, 3, 1)]])
+    if not fast:  # a fraction keeps the file from being read as arrays
+        content["annotations"][0]["segments_info"][0]["area"] = 4.2
+        write_json(tmp_path, content)
+    with pytest.raises(InputError, match=r"\[no-segment\] .*are 3 crowds .* nothing else"):
+        build(tmp_path)
+    kinds = [fault.kind for fault in panoptic_faults(content, "a.json")]
+    assert kinds == ["no-segment"]
+    assert [note.kind for note in panoptic_notes(content, "a.json")][-1] == "crowds"

@@ -85,7 +85,10 @@ def _other_size(semantic, instance):
 @pytest.mark.parametrize(
     ("spoil", "parts"),
     [
-        (_no_instances, ("annotations_instance/training/ADE_train_00000001.png", "not exist")),
+        (
+            _no_instances,
+            ("annotations_instance/training'", "1 of 1 images", "ADE_train_00000001.png"),
+        ),
         (_class_151, ("annotations/training/ADE_train_00000001.png", "class 151")),
         (_instance_class_101, ("annotations_instance/", "class 101")),
         (_grey_instances, ("annotations_instance/", "not in colour")),
@@ -96,11 +99,19 @@ def test_a_fault_is_one_line_and_leaves_no_json(root, run_tool, spoil, parts):
     name = "training/ADE_train_00000001.png"
     spoil(root / "annotations" / name, root / "annotations_instance" / name)
     status, _, err = run_tool("datasets/ade20k.py", root, "--workers", 1)
-    assert status == 2 and err.count("\n") == 1
-    assert all(part in err for part in parts)
+    message = err[err.index("error: ") :]
+    assert status == 2 and message.count("\n") == 1
+    assert all(part in message for part in parts)
     assert not (root / "ade20k_panoptic_train.json").exists()
 
 
 def test_a_folder_without_ade20k_is_refused(tmp_path, run_tool):
     status, _, err = run_tool("datasets/ade20k.py", tmp_path)
     assert status == 2 and "images/training" in err and err.count("\n") == 1
+
+
+def test_a_missing_folder_of_maps_says_where_it_is_got(root, run_tool):
+    (root / "annotations_instance").rename(root / "elsewhere")
+    status, _, err = run_tool("datasets/ade20k.py", root, "--workers", 1)
+    assert status == 2 and "annotations_instance/training' does not exist" in err
+    assert "annotations_instance.tar" in err

@@ -164,3 +164,14 @@ def test_a_folder_without_cityscapes_is_refused(tmp_path, run_tool):
     assert status == 2 and "nowhere/gtFine/train" in err and err.count("\n") == 1
     status, _, err = run_tool("datasets/cityscapes.py", tmp_path, "--splits", "test")
     assert status == 2 and "'test'" in err
+
+
+@pytest.mark.parametrize("side", ["gtFine", "leftImg8bit"])
+def test_all_missing_counterparts_are_counted(root, run_tool, side):
+    files = sorted((root / side / "train").glob("*/*_instanceIds.png"))
+    files = files or sorted((root / side / "train").glob("*/*_leftImg8bit.png"))
+    whole = len(files)
+    files[0].rename(files[0].with_name("hidden.png"))
+    (root / side / "train" / files[0].parent.name / f"._{files[0].name}").touch()
+    status, _, err = run_tool("datasets/cityscapes.py", root, "--splits", "train", "--workers", 1)
+    assert status == 2 and f"1 of {whole} files like" in err and files[0].name in err

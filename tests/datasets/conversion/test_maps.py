@@ -106,10 +106,10 @@ def _no_images(files):
 @pytest.mark.parametrize(
     ("spoil", "parts"),
     [
-        (_no_class, ("_label.png", "300", "--ignore")),
+        (_no_class, ("_label.png", "300 (4 pixels)", "--ignore")),
         (_ignored_class, ("--ignore 255",)),
         (_no_map, ("instance map", "sub/9.png", "does not exist")),
-        (_two_of_a_name, ("two images", "'10'")),
+        (_two_of_a_name, ("several images", "'10'")),
         (_no_images, ("no image in", "images")),
     ],
 )
@@ -120,3 +120,39 @@ def test_a_fault_is_one_line_and_leaves_no_json(files, run_tool, spoil, parts):
     assert status == 2 and message.count("\n") == 1
     assert all(part in message for part in parts), message
     assert not (files / "mine/annotations/panoptic_train.json").exists()
+
+
+def test_hidden_files_are_no_images(files, run_tool):
+    (files / "images/._10.jpg").write_bytes(b"\x00\x05\x16\x07")
+    (files / "images/.ipynb_checkpoints").mkdir()
+    picture(files / "images/.ipynb_checkpoints/10-checkpoint.jpg", 4, 7)
+    status, out, err = convert(run_tool, files)
+    assert status == 0 and "wrote" in out and ": 2 images" in out, err
+
+
+def test_void_that_is_large_and_classes_in_no_map_are_said(files, run_tool):
+    for name in ("10", "sub/9"):
+        classes = np.tile([ROAD, 255, 255, 255, 255, ROAD, 9], (4, 1))
+        save(files / f"semantic/{name}_label.png", classes)
+    status, out, err = convert(run_tool, files, "--ignore", 255, 9)
+    assert status == 0, err
+    assert "warning: 2 of 3 classes occur in no image: 'car', 'sky'" in out
+    assert "warning: value 255 covers 57% of the pixels, which are void" in out
+    assert "value 9" not in out
+    assert out.splitlines()[-1].startswith("2 shapes drawn, 6 left no pixel (6 on void, first: ")
+
+
+def test_things_without_numbers_are_said_to_be_crowds(files, run_tool):
+    for name in ("10", "sub/9"):
+        save(files / f"instance/{name}.png", np.zeros((4, 7)))
+    status, out, err = convert(run_tool, files)
+    assert status == 0, err
+    assert "2 of the segments are crowds" in out and "'car' occurs as crowd only" in out
+
+
+def test_every_unknown_value_is_named_with_its_pixels(files, run_tool):
+    for name in ("10", "sub/9"):
+        save(files / f"semantic/{name}_label.png", np.tile([7, 7, 8, 0, 0, 0, 0], (4, 1)))
+    status, _, err = convert(run_tool, files)
+    assert status == 2 and err.count("7 (8 pixels), 8 (4 pixels)") >= 2
+    assert not (files / "mine").exists()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from mmproscale.datasets.conversion.output import (
     Conversion,
     Destination,
     PanopticImage,
+    SourcesError,
     describe_segments,
     write_dataset,
 )
@@ -39,7 +41,7 @@ def test_segments_have_area_and_box():
 def test_json_and_pngs_agree_and_progress_counts(tmp_path):
     destination, seen = Destination(tmp_path / "v1.5"), []
     conversion = Conversion([3, 1], converted, CATEGORIES, destination)
-    content = write_dataset(conversion, progress=lambda *state: seen.append(state))
+    content = write_dataset(conversion, progress=lambda *state: seen.append(state)).content
     assert destination.json_path == tmp_path / "v1.5.json"
     assert json.loads(destination.json_path.read_text()) == content
     truths = read_truth(destination.json_path, destination.png_folder)
@@ -65,17 +67,44 @@ def test_images_are_copied_from_files_and_bytes_but_not_onto_themselves(tmp_path
     assert copies[0].read_bytes() == (tmp_path / "old.jpg").read_bytes()
 
 
-def test_a_fault_leaves_no_json(tmp_path):
+@pytest.mark.parametrize("faults", [InputError("image 2 has a fault"), OSError(28, "disk full")])
+def test_a_fault_leaves_everything_as_it_was(tmp_path, faults):
     def convert(number):
         if number == 2:
-            raise InputError("image 2 has a fault")
-        return converted(number)
+            raise faults
+        return replace(converted(number), picture=b"picture")
 
-    destination = Destination(tmp_path / "png")
-    destination.json_path.write_text("old")
-    with pytest.raises(InputError, match="image 2"):
-        write_dataset(Conversion([1, 2], convert, CATEGORIES, destination))
-    assert not destination.json_path.exists()
+    old = Destination(tmp_path / "png", tmp_path / "copies")
+    old.png_folder.mkdir()
+    for path in (old.json_path, old.png_folder / "1.png"):
+        path.write_text("old")
+    with pytest.raises(InputError, match=r"image 2|disk full"):
+        write_dataset(Conversion([1, 2, 3], convert, CATEGORIES, old))
+    assert {old.json_path.read_text(), (old.png_folder / "1.png").read_text()} == {"old"}
+    new = Destination(tmp_path / "new/png", tmp_path / "new/copies")
+    with pytest.raises(InputError):
+        write_dataset(Conversion([1, 2, 3], convert, CATEGORIES, new))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["png", "png.json"]
+
+
+def test_all_faults_are_reported_at_once(tmp_path):
+    def convert(number):
+        raise SourcesError([f"image {number} has a fault", f"image {number} has another"])
+
+    conversion = Conversion([1, 2], convert, CATEGORIES, Destination(tmp_path / "png"))
+    with pytest.raises(SourcesError, match="image 1 has a fault; 3 more faults") as caught:
+        write_dataset(conversion)
+    assert len(caught.value.messages) == 4
+    assert pickle.loads(pickle.dumps(caught.value)).messages == caught.value.messages
+
+
+def test_what_the_check_would_refuse_is_not_written(tmp_path):
+    def convert(number):
+        return replace(converted(number), file_name=f"../{number}.jpg")
+
+    with pytest.raises(SourcesError, match=r"path-leaves-folder.*; 1 more faults"):
+        write_dataset(Conversion([1, 2], convert, CATEGORIES, Destination(tmp_path / "png")))
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_convert_keeps_what_is_there(tmp_path):

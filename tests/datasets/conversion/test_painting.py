@@ -18,7 +18,7 @@ def rle(left, top, right, bottom):
 
 def painted(*regions, rest=None):
     """Return the category id at each pixel, 0 for void, and the segments."""
-    ids, meaning = paint(regions, HEIGHT, WIDTH, rest)
+    ids, meaning, _ = paint(regions, HEIGHT, WIDTH, rest)
     segments = describe_segments(ids, meaning)
     categories = np.zeros_like(ids)
     for segment in segments:

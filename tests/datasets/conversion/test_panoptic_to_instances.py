@@ -40,10 +40,11 @@ def panoptic(tmp_path):
 
 def test_things_keep_ids_crowds_and_pixels(panoptic, tmp_path):
     seen = []
-    content = convert_to_instances(
+    summary = convert_to_instances(
         panoptic, tmp_path / "pngs", tmp_path / "out.json", lambda *done: seen.append(done)
     )
-    assert json.loads((tmp_path / "out.json").read_text()) == content
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert summary.lines()[-1] == "3 shapes drawn, none left no pixel"
     assert seen[-1] == ("out", 3, 3)
     assert content["categories"] == [c for c in CATEGORIES if c["isthing"]]
     assert [image["id"] for image in content["images"]] == [0, 1, 2]
@@ -86,6 +87,9 @@ def test_the_tool_writes_next_to_the_json_and_replaces_nothing(run_tool, panopti
     arguments = (panoptic, "--seg", tmp_path / "pngs")
     status, out, error = run_tool("datasets/panoptic_to_instances.py", *arguments)
     assert status == 0, error
-    assert "3 images, 3 instances of 1 classes" in out and (tmp_path / "instances.json").is_file()
+    assert (
+        "3 images, 3 instances, 1 things and 0 stuff" in out
+        and (tmp_path / "instances.json").is_file()
+    )
     status, _, error = run_tool("datasets/panoptic_to_instances.py", *arguments)
     assert status == 2 and "--overwrite" in error

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from helpers.panoptic_files import picture, read_truth
+from PIL import Image
 from pycocotools import mask as rle_tools
 
 CAT, DOG, GRASS, OTHER = 3, 5, 90, 183
@@ -166,24 +167,27 @@ def _other_height(content):
 @pytest.mark.parametrize(
     ("spoil", "parts"),
     [
-        (_spoil("segmentation", [[1, 2, 3, 4]]), ("annotation 1", "polygon")),
-        (_spoil("segmentation", [[1, 2, 3, 4, "5", 6]]), ("annotation 1", "polygon")),
-        (_spoil("segmentation", []), ("annotation 1", "no polygon")),
-        (_spoil("segmentation", "RLE"), ("annotation 1", "'segmentation'")),
-        (_no_outline, ("annotation 2", "no 'segmentation'")),
-        (_spoil("segmentation", {"size": [2, 2], "counts": [4]}), ("annotation 1", "[2, 2]")),
-        (_spoil("segmentation", {"size": [8, 12], "counts": [4]}), ("annotation 1", "'counts'")),
-        (_spoil("segmentation", LARGER), ("annotation 1", "'counts'")),
-        (_cut_code, ("annotation 1", "'counts'")),
+        (_spoil("segmentation", [[1, 2, 3, 4]]), ("annotations[0]", "polygon-short")),
+        (_spoil("segmentation", [[1, 2, 3, 4, "5", 6]]), ("annotations[0]", "polygon-type")),
+        (_spoil("segmentation", []), ("annotations[0]", "mask-missing")),
+        (_spoil("segmentation", "RLE"), ("annotations[0]", "mask-type")),
+        (_no_outline, ("annotations[1]", "mask-missing")),
+        (_spoil("segmentation", {"size": [2, 2], "counts": [4]}), ("annotations[0]", "[2, 2]")),
+        (
+            _spoil("segmentation", {"size": [8, 12], "counts": [4]}),
+            ("annotations[0]", "rle-counts"),
+        ),
+        (_spoil("segmentation", LARGER), ("annotations[0]", "rle-counts")),
+        (_cut_code, ("annotations[0]", "rle-counts")),
         (_spoil("category_id", 44), ("annotation 1", "category_id 44")),
-        (_spoil("image_id", 44), ("annotation 1", "image_id 44")),
-        (_no_height, ("image 7", "'height'")),
-        (_other_height, ("b.jpg", "12x8", "12x9")),
-        (_named("/photos/a.jpg"), ("image 2", "/photos/a.jpg", "below")),
-        (_named("../a.jpg"), ("image 2", "../a.jpg", "below")),
-        (_named("b.png"), ("image 2", "two images", "'b'")),
-        (_named("gone.jpg"), ("gone.jpg", "does not exist")),
-        (_id_twice, ("image 7", "another image")),
+        (_spoil("image_id", 44), ("annotations[0].image_id", "44")),
+        (_no_height, ("images[0].height", "missing")),
+        (_other_height, ("annotations[2]", "rle-size", "[9, 12]")),
+        (_named("/photos/a.jpg"), ("images[1]", "/photos/a.jpg", "relative")),
+        (_named("../a.jpg"), ("images[1]", "../a.jpg", "leaves")),
+        (_named("b.png"), ("several images", "'b'")),
+        (_named("gone.jpg"), ("gone.jpg", "image-missing")),
+        (_id_twice, ("images[1].id", "two images have one id")),
         (_not_coco, ("not COCO", "'images'")),
     ],
 )
@@ -209,3 +213,82 @@ def test_a_fault_is_one_line_and_leaves_no_json(files, run_tool, spoil, parts):
 def test_unsuitable_options_are_named(files, run_tool, options, part):
     status, _, err = convert(run_tool, files, *options)
     assert status == 2 and part in err and err.count("\n") == 1
+
+
+def change(files, *changes, name="instances.json"):
+    content = json.loads((files / name).read_text())
+    for one in changes:
+        one(content)
+    (files / name).write_text(json.dumps(content))
+
+
+def test_slips_of_tools_are_read_and_said(files, run_tool):
+    parts = [[2, 2], *box(2, 2, 4, 4), [5, 5, 6, 6]]
+    flat = box(0, 0, 6, 6)[0]
+    change(files, _spoil("segmentation", parts), _spoil("segmentation", flat, 1))
+    change(files, _spoil("segmentation", [[2, 2]] + box(2, 2, 4, 4), 4))
+    status, out, err = convert(run_tool, files)
+    assert status == 0, err
+    assert "note: 2 [polygon-sliver]" in out and "note: 1 [polygon-flat]" in out
+    assert (truths(files)[7].categories == expected_things()[0]).all()
+
+
+def test_outlines_that_leave_no_pixel_are_counted(files, run_tool):
+    change(files, _spoil("segmentation", box(-5, 1, -2, 4), 1))
+    status, out, err = convert(run_tool, files)
+    assert status == 0, err
+    assert out.splitlines()[-1].startswith("3 shapes drawn, 2 left no pixel (")
+    assert "1 under other outlines, first: '" in out and "annotation 1" in out
+    assert "1 outside the image, first: '" in out and "annotation 2" in out
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_crowds_of_a_class_are_merged_and_counted(files, run_tool, count):
+    crowds = [annotation(20 + i, CAT, box(2 * i, 0, 2 * i + 1, 8), crowd=1) for i in range(count)]
+    change(files, lambda content: content.update(annotations=crowds + content["annotations"][:1]))
+    status, out, err = convert(run_tool, files)
+    assert status == 0, err
+    merged = f" ({count - 1} more were merged into them)" if count > 1 else ""
+    assert (
+        f"2 segments, 2 things and 0 stuff classes; 1 of the segments are crowds{merged}\n" in out
+    )
+    assert "warning: class 'cat' occurs as crowd only (1 segments)" in out
+    assert truths(files)[7].crowd.sum() == 8 * count - 2 * (count > 1)
+
+
+@pytest.mark.parametrize("objects", [5, 2])
+def test_crowds_and_nothing_else_are_refused(files, run_tool, objects):
+    change(files, lambda c: c.update(annotations=[a | dict(iscrowd=1) for a in c["annotations"]]))
+    change(files, lambda c: c.update(annotations=c["annotations"][:objects]))
+    status, _, err = convert(run_tool, files)
+    assert status == 2 and "[no-instance]" in err and f"are {objects} crowds" in err
+    assert "set iscrowd to 0" in err and not (files / "mine").exists()
+
+
+def test_a_turned_image_has_the_hint_of_the_check(files, run_tool):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.new("RGB", (WIDTH, HEIGHT)).save(files / "photos/b.jpg", exif=exif)
+    status, _, err = convert(run_tool, files)
+    assert status == 2 and "[image-size]" in err and "EXIF" in err and "8x12" in err
+
+
+def test_all_faults_of_images_and_objects_are_listed(files, run_tool):
+    change(files, *(_spoil("segmentation", [[1, 2, 3, 4]], index) for index in range(4)))
+    status, _, err = convert(run_tool, files)
+    assert status == 2 and err.count("fault: [polygon-short]") == 4
+    assert "nothing was written for 4 faults, all listed above" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("number", "status"), [(65535, 0), (65536, 0), (2**31, 2), (-1, 2)])
+def test_ids_of_categories_beyond_a_format_are_said(files, run_tool, number, status):
+    def renumber(content):
+        content["categories"][0]["id"] = number
+        for entry in content["annotations"]:
+            entry["category_id"] = number if entry["category_id"] == DOG else CAT
+
+    change(files, renumber)
+    found, out, err = convert(run_tool, files)
+    assert found == status
+    assert ("semantic PNGs of predictions hold ids to 65535" in out) == (number == 65536)
+    assert status == 0 or "[category-id-range]" in err

@@ -55,7 +55,7 @@ def test_missing_and_broken_images_are_named(tmp_path):
     with pytest.raises(InputError, match=r"map '.*none\.png' does not exist"):
         read_pixels(tmp_path / "none.png", "map")
     (tmp_path / "empty.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"image '.*empty\.png' cannot be read"):
+    with pytest.raises(InputError, match=r"empty\.png' \(image\) cannot be read"):
         image_size(tmp_path / "empty.png")
     picture(tmp_path / "color.png", 2, 2)
     with pytest.raises(InputError, match=r"color\.png' has 3 dimensions"):

@@ -1,17 +1,20 @@
 """Image files: upright size and pixels, and faults of reading them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from mmproscale.datasets.conversion.source_files import image_size
 from mmproscale.datasets.formats.images import (
     decode_image,
     exif_orientation,
     image_faults,
     size_faults,
     unreadable,
-    upright_size,
 )
+from mmproscale.datasets.loading.transforms import LoadImage
 
 
 def save(path, turn: int | None = None, size=(6, 4)) -> str:
@@ -22,29 +25,19 @@ def save(path, turn: int | None = None, size=(6, 4)) -> str:
     return str(path)
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
 @pytest.mark.parametrize(
-    ("turn", "orientation", "size"),
-    [
-        (None, 1, (4, 6)),
-        (1, 1, (4, 6)),
-        (3, 3, (4, 6)),
-        (6, 6, (6, 4)),
-        (8, 8, (6, 4)),
-        (99, 1, (4, 6)),
-    ],
+    ("turn", "size"),
+    [(None, (4, 6)), (1, (4, 6)), (3, (4, 6)), (6, (6, 4)), (8, (6, 4)), (99, (4, 6))],
 )
-def test_size_is_that_of_the_decoded_image(tmp_path, turn, orientation, size):
-    path = save(tmp_path / "a.jpg", turn)
-    with Image.open(path) as image:
-        assert exif_orientation(image) == orientation
-        assert upright_size(image) == size
-    assert decode_image((tmp_path / "a.jpg").read_bytes()).shape == (*size, 3)
+def test_every_reader_turns_an_image_as_its_exif_says(tmp_path, suffix, turn, size):
+    path = save(tmp_path / f"a.{suffix}", turn)
+    assert decode_image((tmp_path / f"a.{suffix}").read_bytes()).shape == (*size, 3)
+    assert image_size(Path(path)) == size
+    assert LoadImage()(dict(img_path=path))["ori_shape"] == size
     assert not list(image_faults(path, size))
-
-
-def test_exif_of_a_png_is_not_read(tmp_path):
-    with Image.open(save(tmp_path / "a.png", turn=6)) as image:
-        assert exif_orientation(image) == 1
+    with Image.open(path) as image:
+        assert exif_orientation(image) == (turn if turn in range(1, 9) else 1)
 
 
 @pytest.mark.parametrize("data", [b"", b"not an image"])
@@ -84,3 +77,29 @@ def test_only_swapped_sides_suggest_exif():
 def test_the_systems_reason_is_stated():
     fault = unreadable("map", "/maps/a.png", PermissionError(13, "Permission denied"))
     assert fault.kind == "map-unreadable" and "(Permission denied)" in fault.problem
+
+
+@pytest.mark.parametrize(
+    ("top", "part"), [(4095, 16), (1882, 16), (1000, 64), (9000, 4), (200, 256)]
+)
+def test_16_bits_that_are_hardly_used_are_noted(tmp_path, top, part):
+    values = np.full((4, 6), top // 2, np.uint16)
+    values[0, 0] = top
+    Image.fromarray(values).save(tmp_path / "a.png")
+    (note,) = image_faults(str(tmp_path / "a.png"), (4, 6))
+    assert note.note and note.kind == "image-dark-16-bit"
+    assert f"uses 1/{part} of their range (highest value {top})" in note.problem
+
+
+@pytest.mark.parametrize(("top", "dtype"), [(60000, np.uint16), (20, np.uint8)])
+def test_other_dark_images_are_not_noted(tmp_path, top, dtype):
+    Image.fromarray(np.full((4, 6), top, dtype)).save(tmp_path / "a.png")
+    assert not list(image_faults(str(tmp_path / "a.png"), (4, 6)))
+
+
+@pytest.mark.parametrize("values", [np.linspace(0, 1, 24), np.linspace(-1e9, 1e9, 24)])
+def test_float_values_are_named(tmp_path, values):
+    Image.fromarray(values.reshape(4, 6).astype(np.float32)).save(tmp_path / "a.tif")
+    (fault,) = image_faults(str(tmp_path / "a.tif"), (4, 6))
+    assert fault.kind == "image-unreadable"
+    assert "it has 32-bit float values: store 8 bits per channel" in fault.problem

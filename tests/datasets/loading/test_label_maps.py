@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from helpers.few_bits import few_bits_png
 from PIL import Image
 
 from mmproscale.datasets.loading.label_maps import LoadLabelMap, SemanticDataset
@@ -99,3 +100,37 @@ def test_maps_may_have_a_palette(tmp_path):
 def test_an_image_without_a_map_is_named():
     with pytest.raises(InputError, match=r"'a\.jpg' has no label map"):
         LoadLabelMap()(dict(img_path="a.jpg", seg_map_path=None))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_labels_of_few_bits_are_those_of_the_file(tmp_path, bits):
+    write(tmp_path)
+    values = np.array([[0, 1, 1, 0, 1, 0]] * 4)
+    (tmp_path / "maps/a.png").write_bytes(few_bits_png(values.tolist(), bits))
+    assert build(tmp_path)[0]["gt_seg_map"].tolist() == values.tolist()
+
+
+def test_zero_may_be_void_and_classes_may_be_others(tmp_path):
+    labels = write(tmp_path)
+    found = build(tmp_path, reduce_zero_label=True)[0]["gt_seg_map"]
+    assert (found == np.where(labels == 1, 0, 255)).all()
+    assert (build(tmp_path)[0]["gt_seg_map"] == labels).all()
+
+
+def test_a_lossy_map_and_too_many_classes_are_refused(tmp_path):
+    write(tmp_path)
+    dataset = build(tmp_path)
+    Image.new("L", (6, 4)).save(tmp_path / "maps/a.png", "JPEG")
+    with pytest.raises(InputError, match=r"\[map-form\] .*JPEG changes the values"):
+        dataset[0]
+    names = [f"class {number}" for number in range(256)]
+    with pytest.raises(InputError, match=r"metainfo\.classes has 256 names.* hold 255 classes"):
+        build(tmp_path, metainfo=dict(classes=names))
+
+
+def test_hidden_files_and_folders_are_no_images(tmp_path):
+    write(tmp_path)
+    (tmp_path / "images/.ipynb_checkpoints").mkdir()
+    for name in ("._a.jpg", ".ipynb_checkpoints/a-checkpoint.jpg"):
+        (tmp_path / "images" / name).write_bytes(b"Mac OS X")
+    assert len(build(tmp_path)) == 1

@@ -176,3 +176,35 @@ def test_a_neck_of_another_number_of_maps_is_named(maps):
     images, samples = batch()
     with pytest.raises(InputError, match=f"neck gives {maps} maps, but model.num_feature_levels=4"):
         model.predict(images, samples)
+
+
+@pytest.mark.parametrize(("queries", "most"), [(20, 300), (3, 300), (20, 7)])
+@pytest.mark.parametrize("name", STOCK)
+@torch.no_grad()
+def test_there_are_no_more_results_than_candidates(name, queries, most):
+    changes = {"num_queries": queries, "test_cfg.max_per_img": most, "bbox_head.num_classes": 1}
+    model = scheduled(name, **changes).eval()
+    images, samples = batch(SAME)
+    found = model.predict(images, copy.deepcopy(samples))
+    assert all(len(sample.pred_instances) <= min(queries, most) for sample in found)
+    if name != "DDQDETR":  # which also suppresses doubles
+        assert all(len(sample.pred_instances) == min(queries, most) for sample in found)
+
+
+@pytest.mark.parametrize("name", ["DINO", "DDQDETR"])
+def test_an_image_of_fewer_tokens_than_queries_has_fewer_results(name):
+    """A strip of 8x48 has 6 + 3 + 2 + 1 tokens; 32x48 has 24 + 6 + 2 + 1 of them."""
+    model = scheduled(name, **{"num_queries": 20, "test_cfg.max_per_img": 300})
+    strips, samples = batch([(8, 48), (8, 40)])
+    losses = model.loss(strips, copy.deepcopy(samples))
+    parts = [p for loss in losses.values() for p in (loss if isinstance(loss, list) else [loss])]
+    assert all(torch.isfinite(part).all() for part in parts)
+    model.eval()
+    with torch.no_grad():
+        few = model.predict(strips, copy.deepcopy(samples))
+        images, more = batch([(32, 48)])
+        many = model.predict(images, more)
+    assert all(0 < len(sample.pred_instances) <= 12 * 5 for sample in few)
+    assert len(many[0].pred_instances) <= 20 * 5 and model.num_queries == 20
+    if name == "DINO":
+        assert (len(few[0].pred_instances), len(many[0].pred_instances)) == (60, 100)

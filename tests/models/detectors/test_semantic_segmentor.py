@@ -53,3 +53,12 @@ def test_original_sizes_may_differ_without_a_warning(model, caplog):
     with pytest.raises(AssertionError, match="image size in a batch"):
         BaseModel.test_step(model, batch([1, 3], SegDataSample))
     logger.removeHandler(caplog.handler)
+
+
+@torch.no_grad()
+def test_a_single_class_is_the_label_of_every_pixel(model):
+    """mmseg takes a single score for a foreground's logit and needs the head's threshold."""
+    sample = SegDataSample(metainfo=dict(ori_shape=(4, 6)))
+    (found,) = model.postprocess_result(torch.rand(1, 1, 4, 6), [sample])
+    assert found.pred_sem_seg.data.shape == found.seg_logits.data.shape == (1, 4, 6)
+    assert not found.pred_sem_seg.data.any() and found.seg_logits.data.max() > 0
