@@ -1,5 +1,6 @@
 """Backbones of timm: maps, gradients, cost, weights from anywhere, and one line for each fault."""
 
+import copy
 import sys
 from importlib.util import find_spec
 
@@ -72,6 +73,7 @@ def test_a_segmentor_learns_in_every_layer_of_it(name):
 
 
 @NEEDS_TIMM
+@pytest.mark.slow
 @EVERY
 def test_its_cost_is_counted_and_grows_with_the_image(name):
     network = build_network(small_config(name))
@@ -96,6 +98,18 @@ def test_it_is_saved_under_timms_names_and_loaded(name, tmp_path):
     assert not torch.equal(loaded(images)[-1], saved(images)[-1])
     loaded.init_weights()
     assert all(map(torch.equal, loaded(images), saved(images)))
+
+
+@NEEDS_TIMM
+@torch.no_grad()
+def test_a_copy_has_weights_of_its_own():
+    backbone, images = TimmBackbone("swin_tiny_patch4_window7_224").eval(), torch.randn(IMAGES)
+    expected, copied = backbone(images)[-1], copy.deepcopy(backbone)
+    assert torch.equal(copied(images)[-1], expected)
+    for parameter in copied.double().parameters():
+        parameter.zero_()
+    assert copied(images.double())[-1].eq(0).all()
+    assert torch.equal(backbone(images)[-1], expected)
 
 
 @NEEDS_TIMM
