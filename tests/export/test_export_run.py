@@ -136,6 +136,7 @@ def test_a_gate_chooses_in_the_file_too(tmp_path):
     ours, theirs = (one(images[0]) for one in (found, predictor))
     assert (ours.panoptic == theirs.panoptic).mean() >= 0.999
     (tmp_path / "model.exit4.onnx").unlink()
+    found = Predictor(tmp_path / "model.onnx")
     found.exit = 4
     with pytest.raises(InputError, match=r"model\.exit4\.onnx not found"):
         found(images[0])
