@@ -260,7 +260,6 @@ def test_a_checkpoint_of_other_classes_is_one_line(run_tool, mine, tmp_path):
         "--cfg-options",
         *SMALL,
         "model.decode_head.num_classes=5",
-        "model.decode_head.loss_cls.class_weight=[1.0,1.0,1.0,1.0,1.0,0.1]",
     )
     assert status == 2
     assert "was trained for 2 classes, the config has 5: set the model's num_classes" in last_line(

@@ -72,7 +72,6 @@ class MaskHead(Mask2FormerHead):
         )
         if self.num_queries < 1:
             raise InputError(f"num_queries={self.num_queries}: expected 1 or more")
-        check_number(self.class_weight, self.num_classes)
         self.transformer_decoder = QueryDecoder(**transformer_decoder)
         self.num_transformer_decoder_layers = self.transformer_decoder.num_layers
         self._is_own_decoder = isinstance(self.pixel_decoder, PixelDecoder)
@@ -117,8 +116,9 @@ class MaskHead(Mask2FormerHead):
             targets: Ground truth of each image.
 
         Raises:
-            InputError: The head has no ``train_cfg``, or a ``class_weight`` by name but no class
-                names; the number of targets is not the number of images.
+            InputError: The head has no ``train_cfg``, a ``class_weight`` by name but no class
+                names, or weights for another number of classes; the number of targets is not the
+                number of images.
             FloatingPointError: A matching cost is not finite.
         """
         if self.criterion is None:
@@ -128,6 +128,7 @@ class MaskHead(Mask2FormerHead):
                 "the head's class_weight has class names, but the head does not know the dataset's "
                 "classes: add dict(type='mmproscale.ClassNamesHook') to custom_hooks"
             )
+        check_number(self.class_weight, self.num_classes)
         criterion = partial(self.criterion, targets=targets)
         if self.exit_loss is not None:
             decoder, losses_at = self.pixel_decoder, partial(self._losses_at, feats, criterion)
