@@ -6,6 +6,7 @@ Functions take what `json` parsed and yield a Fault for everything in it that is
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
@@ -16,6 +17,7 @@ from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 BOX_TOLERANCE = 1.01
 MAX_CATEGORY_ID, MAX_SEMANTIC_ID = 2**31 - 1, 2**16 - 1
 MAX_SIDE = 10**6  # pixels of an image
+_UNNAMEABLE = re.compile("[\0\ud800-\udfff]")  # NUL, and halves of UTF-16's pairs
 
 
 def missing_keys(
@@ -134,6 +136,9 @@ def path_faults(name: Any, file: str, field: str) -> Iterator[Fault]:
     """Yield the fault of a file name that is not text, is absolute, or leaves its folder."""
     if not isinstance(name, str) or not name.strip():
         problem = f"is {excerpt(name)}, not a file name"
+        yield Fault("path-type", file, field, problem, "name a file in the folder")
+    elif _UNNAMEABLE.search(name):
+        problem = f"is {excerpt(name)}, with a character that no file name can have"
         yield Fault("path-type", file, field, problem, "name a file in the folder")
     elif posixpath.isabs(name) or name[1:3] in (":\\", ":/"):
         problem = f"is {excerpt(name)}, an absolute path"

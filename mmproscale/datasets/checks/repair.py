@@ -238,12 +238,15 @@ def _of_png(entry: Entry, context: Context) -> Entry:
     """Compute areas and boxes from the PNG, and leave out segments that it lacks."""
     image_id, segments = entry.get("image_id"), entry.get("segments_info")
     image = context.images.get(image_id, {}) if is_image_id(image_id) else {}
-    names = image.get("file_name"), entry.get("file_name") or ""
     if not context.files.seg or not isinstance(segments, list):
         return entry
+    names = image.get("file_name"), entry.get("file_name") or ""
     if not all(isinstance(name, str) for name in names) or not any(names):
         return entry
-    ids = read_png_or_fault(str(Path(context.files.seg) / png_name(image, entry)))
+    png = png_name(image, entry)
+    if any(path_faults(png, "", "")):
+        return entry
+    ids = read_png_or_fault(str(Path(context.files.seg) / png))
     if isinstance(ids, Fault) or not all(
         isinstance(s, dict) and is_int(s.get("id")) for s in segments
     ):

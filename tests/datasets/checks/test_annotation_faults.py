@@ -88,6 +88,8 @@ def test_references_to_categories(value, kind):
         ("city/a.jpg", []),
         ("a/../b.jpg", []),
         (None, ["path-type"]),
+        ("a\0.jpg", ["path-type"]),
+        ("a\ud800.jpg", ["path-type"]),
         ("/etc/a.jpg", ["path-absolute"]),
         ("C:\\a.jpg", ["path-absolute"]),
         ("a/../../b.jpg", ["path-leaves-folder"]),

@@ -145,6 +145,23 @@ def test_a_panoptic_file_is_measured_in_its_pngs(tmp_path, change):
     assert json.loads((tmp_path / "mended.json").read_text()) == json.loads(whole)
 
 
+def test_a_png_that_no_file_can_be_is_left_to_the_check(tmp_path):
+    write_tiny(tmp_path)
+    path = tmp_path / "panoptic.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["file_name"] = "a\ud800.png"
+    path.write_text(json.dumps(content))
+    files = DatasetFiles(str(path), str(tmp_path / "images"), str(tmp_path / "pngs"))
+    repair_dataset(files, tmp_path / "mended.json")
+    mended = DatasetFiles(str(tmp_path / "mended.json"), files.img, files.seg)
+    assert "path-type" in check_dataset(mended).faults
+
+
+def test_boxes_beyond_a_float_are_left_to_the_check(tmp_path):
+    content, _ = repair(tmp_path, annotation(0, "bbox", [10**400, 5, 9, 9]))
+    assert content["annotations"][0]["bbox"] == tiny_instances()["annotations"][0]["bbox"]
+
+
 def test_a_segment_without_pixels_is_left_out(tmp_path):
     write_tiny(tmp_path)
     path = tmp_path / "panoptic.json"
