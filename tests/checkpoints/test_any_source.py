@@ -65,7 +65,8 @@ def test_a_mask2former_of_transformers_computes_the_same(
         meta = load_model_weights(model, source[form], config_of(*OURS))["meta"]
     with torch.no_grad():
         expected = theirs.model.pixel_level_module(IMAGES).decoder_last_hidden_state
-    assert torch.allclose(mask_features(model), expected, atol=1e-8)
+    # transformers computes the sine encoding in fp32; 76 random models differ by up to 4e-8.
+    assert torch.allclose(mask_features(model), expected, atol=1e-7)
     rows = [NAMES.index(name) for name in OURS] + [len(NAMES)]
     assert torch.equal(model.panoptic_head.cls_embed.weight, theirs.class_predictor.weight[rows])
     assert meta["dataset_meta"] == {
