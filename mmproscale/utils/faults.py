@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeGuard, TypeVar
@@ -91,5 +91,5 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def is_finite(value: Any) -> TypeGuard[float]:
-    """Tell whether a JSON value is a number that is neither NaN nor infinite."""
-    return is_number(value) and -math.inf < value < math.inf
+    """Tell whether a JSON value is a number that a float can hold, and not NaN or infinite."""
+    return is_number(value) and abs(value) <= sys.float_info.max

@@ -124,7 +124,13 @@ def test_empty_objects_may_be_notes():
 
 @pytest.mark.parametrize(
     ("area", "expected"),
-    [(4.5, []), (0, ["area-empty"]), ("4", ["area-value"]), (math.inf, ["area-value"])],
+    [
+        (4.5, []),
+        (0, ["area-empty"]),
+        ("4", ["area-value"]),
+        (math.inf, ["area-value"]),
+        (10**400, ["area-value"]),
+    ],
 )
 def test_areas(area, expected):
     assert kinds(area_faults(area, "x.json", "f")) == expected
