@@ -72,7 +72,8 @@ def test_the_first_line_is_that_of_the_config(path):
     assert f", {named or backbone.replace('swin', 'Swin').upper()}, ".lower() in line.lower()
     dataset, _, kind = dataset.partition("-")
     assert header["data"].lower().startswith(dataset)
-    kind = {"": "panoptic", "instance": "instances"}.get(kind, kind)
+    kinds = {"": "panoptic", "finetune": "panoptic", "instance": "instances"}
+    kind = kinds.get(kind, kind)
     assert header["data"].endswith(kind if "m2f" in path.stem else "boxes")
 
 
