@@ -4,6 +4,6 @@ _base_ = [
     "_base_/recipes/camvid_panoptic.py",
 ]
 model = _base_.model_settings
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys=_base_.backbone_keys))
+optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.2))))
 param_scheduler = [_base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=1500)]
 train_cfg = dict(max_iters=1500)
