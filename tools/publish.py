@@ -97,12 +97,13 @@ def trained_weights(file: Path, config, named) -> dict:
 
 def header_for(named: str | None, file: Path, config, meta: dict):
     """Return the file's own header, or a new one for a config that was named or found."""
+    from mmproscale.checkpoints.foreign.class_lists import config_metainfo
     from mmproscale.checkpoints.weights_file import header_of, make_header
 
     own = header_of(file, meta)
     if named is None and own.config is not None:
         return own
-    return make_header(config, meta.get("dataset_meta"))
+    return make_header(config, meta.get("dataset_meta") or config_metainfo(config))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ an entry as in a ``metafile.yml``.
 
 from __future__ import annotations
 
+import filecmp
 import json
 import math
 import os
@@ -83,7 +84,7 @@ def write_published(
         The file, and whether it is new.
 
     Raises:
-        InputError: The folder can't be written.
+        InputError: The folder can't be written, or has another file of that name.
     """
     with tempfile.TemporaryDirectory(prefix=".publish.", dir=ensure_writable_dir(folder)) as inner:
         draft = Path(inner) / f"weights{suffix}"
@@ -93,6 +94,8 @@ def write_published(
         is_new = not file.exists()
         if is_new:
             os.replace(draft, file)
+        elif not filecmp.cmp(draft, file, shallow=False):
+            raise InputError(f"{file} exists and is damaged: remove it, or give another --out")
     return file, is_new
 
 
@@ -109,12 +112,13 @@ def make_entry(config: Config, name: str, file: Path, results: list[dict]) -> di
     data = Path(str(config.get("data_root") or "unknown")).name
     known = shipped.get("Metadata", {"Training Data": data})
     steps = (config.get("train_cfg") or {}).get("max_iters")
+    stated = [dict(result, Dataset=known["Training Data"]) for result in results]
     return {
         "Name": name,
-        **{key: shipped[key] for key in ("In Collection",) if key in shipped},
+        **({"In Collection": shipped["In Collection"]} if shipped else {}),
         "Config": shipped.get("Config", f"{name}.py"),
         "Metadata": known | ({"Iterations": steps} if steps else {}),
-        "Results": [dict(result, Dataset=known["Training Data"]) for result in results],
+        **({"Results": stated} if stated else {}),
         "Weights": file.name,
     }
 

@@ -45,6 +45,10 @@ def test_a_file_is_named_by_its_hash_and_written_once(tmp_path, suffix):
     written = file.stat().st_mtime_ns
     assert write_published(tmp_path / "out", "m_20260102", suffix, WEIGHTS, HEADER) == (file, False)
     assert file.stat().st_mtime_ns == written
+    content = file.read_bytes()
+    file.write_bytes(content[:-1])
+    with pytest.raises(InputError, match="exists and is damaged: remove it"):
+        write_published(tmp_path / "out", "m_20260102", suffix, WEIGHTS, HEADER)
     elsewhere, _ = write_published(tmp_path / "else", "m_20260102", suffix, WEIGHTS, HEADER)
     assert elsewhere.name == file.name
     others = {"a.weight": 2 * WEIGHTS["a.weight"]}
@@ -139,7 +143,12 @@ def test_an_entry_of_a_shipped_config_has_its_facts_and_no_figure_of_a_paper(tmp
 
 def test_an_entry_of_another_config_names_its_data(tmp_path):
     entry = make_entry(Config(dict(data_root="data/mine/")), "mine", tmp_path / "w.pth", [])
-    assert entry["Config"] == "mine.py" and entry["Metadata"] == {"Training Data": "mine"}
+    assert entry == {
+        "Name": "mine",
+        "Config": "mine.py",
+        "Metadata": {"Training Data": "mine"},
+        "Weights": "w.pth",
+    }
 
 
 def test_an_entry_is_not_replaced_by_another(tmp_path):
