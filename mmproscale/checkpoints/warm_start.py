@@ -57,6 +57,7 @@ class WarmStart:
                 self.doubled,
                 f"TRC starts as a gate of 1/2; doubled for it: {', '.join(self.doubled)}",
             ),
+            (self.replaced, f"the mask projection takes over {', '.join(self.replaced)} for LPE"),
         ]
         changes = [f"  {line}" for changed, line in parts if changed]
         return [f"{source} starts another encoder", *changes] if changes else []
