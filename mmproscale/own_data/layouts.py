@@ -18,7 +18,7 @@ from mmproscale.errors import InputError
 from mmproscale.utils.faults import refuse
 from mmproscale.utils.image_inputs import SUFFIXES, visible
 
-KINDS = PANOPTIC, INSTANCE, SEMANTIC = "panoptic", "instance", "semantic"
+KINDS = PANOPTIC, INSTANCE, SEMANTIC, BOXES = "panoptic", "instance", "semantic", "boxes"
 _SPLITS = dict(
     train="train",
     training="train",
@@ -33,6 +33,7 @@ _SPLIT_NAME = re.compile(
     rf"(?<![a-z])({'|'.join(sorted(_SPLITS, key=len, reverse=True))})(?![a-z])"
 )
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+_MASK = re.compile(rb'"segmentation"\s*:\s*(\{|\[\s*\[?\s*[-\d])')  # RLE, or polygons
 # mmsegmentation's own pair of names comes first.
 _IMAGE_FOLDERS = ("img_dir", "images", "imgs", "image", "img")
 _MAP_FOLDERS = ("ann_dir", "annotations", "labels", "label", "masks", "mask", "ann", "gt")
@@ -125,7 +126,7 @@ def json_files(root: Path) -> dict[str, list[Path]]:
 
 
 def kind_of_json(path: Path) -> str | None:
-    """Return 'panoptic', 'instance' or None by the keys in a file, without parsing it."""
+    """Return 'panoptic', 'instance', 'boxes' or None by the keys in a file, without parsing it."""
     if not path.is_file() or not path.stat().st_size:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
@@ -133,7 +134,9 @@ def kind_of_json(path: Path) -> str | None:
             return None
         if text.find(b'"segments_info"') >= 0:
             return PANOPTIC
-        return INSTANCE if text.find(b'"segmentation"') >= 0 else None
+        if _MASK.search(text):
+            return INSTANCE
+        return BOXES if text.find(b'"bbox"') >= 0 else None
 
 
 def coco_files(

@@ -91,7 +91,7 @@ def test_unknown_data_is_refused(tmp_path, panoptic):
         panoptic, SearchOptions(train_ann=Path("x.json"))
     )
     not_coco = touch(tmp_path / "other.json", "{}")
-    assert "is neither panoptic nor instances" in refused(
+    assert "has no panoptic data, instances or boxes" in refused(
         tmp_path, SearchOptions(train_ann=not_coco)
     )
 
