@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmproscale.errors import InputError
+from mmproscale.own_data.exports import find_export
 from mmproscale.own_data.layouts import (
     BOXES,
     INSTANCE,
@@ -87,6 +88,8 @@ def _kind_and_candidates(root: Path, options: SearchOptions) -> tuple[str, list[
     found = json_files(root)
     if maps := list(map_folders(root)):
         found[SEMANTIC] = maps
+    if not found and options.train_ann is None and (export := find_export(root)):
+        raise InputError(export.how_to_convert())
     kind = options.kind or _kind_of_option(root, options.train_ann)
     if kind == BOXES and INSTANCE in found:  # objects with masks have boxes too
         found[BOXES] = [*found[INSTANCE], *found.get(BOXES, ())]

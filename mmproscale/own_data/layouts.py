@@ -100,20 +100,20 @@ def one_of_split(paths: Iterable[Path], split: str, root: Path, option: str) -> 
     return found[0] if found else None
 
 
-def _folders(root: Path, depth: int = 4) -> Iterator[Path]:
+def folders_below(root: Path, depth: int = 4) -> Iterator[Path]:
     """Yield ``root`` and the folders below it down to a depth, except hidden ones."""
     yield root
     if not depth:
         return
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         if entry.is_dir() and not entry.name.startswith("."):
-            yield from _folders(Path(entry.path), depth - 1)
+            yield from folders_below(Path(entry.path), depth - 1)
 
 
 def json_files(root: Path) -> dict[str, list[Path]]:
     """Find the COCO annotation files below a folder, by kind; those of a test set are left out."""
     found: dict[str, list[Path]] = {}
-    for folder in _folders(root):
+    for folder in folders_below(root):
         for path in sorted(visible(folder.glob("*.json"))):
             kind = kind_of_json(path) if split_of(path.relative_to(root)) != "test" else None
             if kind:
@@ -157,7 +157,7 @@ def coco_files(
     """
     content = read_coco_json(str(ann))
     refuse(image_list_faults(content["images"], str(ann)))
-    folders = list(_folders(root))
+    folders = list(folders_below(root))
     if panoptic and seg is None:
         seg = ann.with_suffix("")  # COCO's own place
         if not seg.is_dir():
@@ -190,9 +190,10 @@ def _folder_with(
     if len(found) == 1:
         return found[0]
     if not found:
+        how = " (tools/check_dataset.py --repair mends \\)" if "\\" in sample[0] else ""
         raise InputError(
             f"no folder in '{root}' has '{sample[0]}' of '{ann}' ({what}): name it, {option}, or "
-            "correct the names in the file"
+            f"correct the names in the file{how}"
         )
     listed = ", ".join(str(folder.relative_to(root)) for folder in found)
     raise InputError(
@@ -208,7 +209,7 @@ def map_folders(root: Path) -> dict[Path, Path]:
     found; those of a test set are left out.
     """
     found = {}
-    for images in _folders(root, depth=2):
+    for images in folders_below(root, depth=2):
         if images.name not in _IMAGE_FOLDERS:
             continue
         for maps in filter(Path.is_dir, (images.parent / name for name in _MAP_FOLDERS)):

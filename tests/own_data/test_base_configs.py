@@ -25,7 +25,10 @@ def test_each_kind_has_its_config_and_recipe(kind, stem, recipe):
     ("name", "fault"),
     [
         ("vgg", "--base vgg has no config for semantic data; there are .*proscale_m2f_r50"),
-        ("dino_r50", "--base dino_r50 is a detector's, which learns boxes and no semantic.*proscale_m2f_r50"),
+        (
+            "dino_r50",
+            "--base dino_r50 is a detector's, which learns boxes and no semantic.*proscale_m2f_r50",
+        ),
     ],
 )
 def test_unknown_bases_list_the_known_ones(name, fault):
