@@ -254,7 +254,7 @@ def _path(data: CheckedData, path: Path, end: str = "") -> str:
     """Return a path relative to the root of the data; an absolute one outside the root."""
     relative = os.path.relpath(path.absolute(), data.found.root.absolute())
     if relative == ".":
-        return '""'
+        return '"./"'
     inside = not relative.startswith("..")
     return _literal((Path(relative) if inside else path.absolute()).as_posix() + end)
 

@@ -145,4 +145,4 @@ def test_files_in_the_root_itself_and_long_folders(tmp_path):
     train = replace(data.found.train, img=tmp_path, seg=tmp_path / ("b" * 70))
     chosen = make_choices(replace(data, found=replace(data.found, train=train)))
     text = new_config_text(chosen, tmp_path / "mine.py")
-    assert 'img=""' in text and max(map(len, text.splitlines())) <= 100
+    assert 'img="./"' in text and max(map(len, text.splitlines())) <= 100
