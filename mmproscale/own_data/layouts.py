@@ -190,10 +190,9 @@ def _folder_with(
     if len(found) == 1:
         return found[0]
     if not found:
-        how = " (tools/check_dataset.py --repair mends \\)" if "\\" in sample[0] else ""
         raise InputError(
             f"no folder in '{root}' has '{sample[0]}' of '{ann}' ({what}): name it, {option}, or "
-            f"correct the names in the file{how}"
+            "correct the names in the file"
         )
     listed = ", ".join(str(folder.relative_to(root)) for folder in found)
     raise InputError(
