@@ -26,6 +26,13 @@ def parse_args() -> Namespace:
     parser.add_argument(
         "--subset", default="", metavar="NAME", help="subset of CVAT's; default: all images"
     )
+    parser.add_argument(
+        "--stuff",
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help="labels that are stuff when from_polygons.py makes panoptic data of the instances",
+    )
     add_output_options(parser, "instances")
     return parser.parse_args()
 
@@ -35,11 +42,14 @@ def main() -> None:
     """Convert one split."""
     args = parse_args()
     from mmproscale.datasets.conversion.cvat import prepare_cvat, read_cvat
+    from mmproscale.datasets.conversion.output import Conversion
 
     place = destination_of(args, what="instances")
-    write_and_report(
-        lambda: prepare_cvat(read_cvat(args.xml), place, args.images, args.subset), args.workers
-    )
+
+    def prepare() -> Conversion:
+        return prepare_cvat(read_cvat(args.xml), place, args.images, args.subset, args.stuff)
+
+    write_and_report(prepare, args.workers)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,11 @@ def _image(element: ElementTree.Element, path: Path) -> CvatImage:
 
 
 def prepare_cvat(
-    data: CvatFile, destination: Destination, images: Path | None = None, subset: str = ""
+    data: CvatFile,
+    destination: Destination,
+    images: Path | None = None,
+    subset: str = "",
+    stuff: Sequence[str] = (),
 ) -> Conversion:
     """Prepare the conversion of a file, or of one of its subsets.
 
@@ -135,24 +139,27 @@ def prepare_cvat(
         destination: Files and folders to write.
         images: Folder of the images; by default ``images/`` or the folder of the XML.
         subset: Name of the subset; empty for all images.
+        stuff: Labels that are stuff, for a later conversion to panoptic data.
 
     Raises:
         SourcesError: Images do not exist.
-        InputError: There is no such subset.
+        InputError: There is no such subset or label.
     """
+    if unknown := sorted(set(stuff) - set(data.labels)):
+        raise InputError(f"--stuff {unknown[0]}: '{data.path}' has only {few(data.labels)}")
     chosen = [image for image in data.images if subset in ("", image.subset)]
     if not chosen:
         raise InputError(f"--subset {subset}: '{data.path}' has only {few(data.subsets)}")
     roots = [images] if images else [data.path.parent / "images", data.path.parent]
     paths = each(partial(_picture, roots=roots), chosen)
     ids = image_ids([Path(image.name).with_suffix("").as_posix() for image in chosen])
-    entries = [dict(id=n, name=name) for n, name in enumerate(data.labels, start=1)]
-    categories = checked_categories(entries, f"'{data.path}'", isthing=1)
+    numbers = {name: number for number, name in enumerate(data.labels, start=1)}
+    entries = [dict(id=n, name=name, isthing=int(name not in stuff)) for name, n in numbers.items()]
+    categories = checked_categories(entries, f"'{data.path}'")
     notes, boxes = [], [s["where"] for i in chosen for s in i.shapes if s["kind"] == "box"]
     if boxes and data.what == "instances":
         text = f"note: {len(boxes)} boxes between outlines become rectangles, first: {boxes[0]}"
         notes.append(text)
-    numbers = {name: number for number, name in enumerate(data.labels, start=1)}
     convert = partial(_convert, numbers=numbers, what=data.what)
     sources = list(zip(ids, chosen, paths, strict=True))
     return Conversion(sources, convert, categories, destination, notes, data.what)

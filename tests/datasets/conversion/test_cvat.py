@@ -116,6 +116,16 @@ def test_subsets_become_splits_and_images_lie_in_their_folders(write, convert, t
     assert "has only 'Train', 'Validation'" in convert(path, "--subset", "x")[2]
 
 
+def test_stuff_is_marked_for_panoptic_data(write, convert, run_tool, tmp_path):
+    status, _, error, _ = convert(write(POLYGON + BOX), "--stuff", "dog", "--copy-images")
+    assert status == 0, error
+    mine = tmp_path / "mine"
+    options = (mine / "annotations/instances_train.json", mine / "train", "--out", mine)
+    status, out, error = run_tool("datasets/from_polygons.py", *options, "--workers", 1)
+    assert status == 0 and "2 segments, 1 things and 1 stuff" in out, error
+    assert "--stuff cow: " in convert(write(POLYGON), "--stuff", "cow", "--overwrite")[2]
+
+
 def test_classes_are_the_used_labels_if_none_are_listed(write, convert):
     made = convert(write(POLYGON + BOX, labels=""))[3]
     assert [c["name"] for c in made["categories"]] == ["car", "dog"]
