@@ -119,7 +119,7 @@ def new_config_text(chosen: Choices, out: Path) -> str:
     scratch = chosen.options.from_scratch or base.from_scratch
     recipe, schedule = data.facts.kind, "adamw_from_scratch" if scratch else "m2f_adamw"
     if recipe == BOXES:
-        recipe, schedule = "detection", f"detr_adamw{'_from_scratch' * scratch}"
+        recipe, schedule = "detection", "own_detr_from_scratch" if scratch else "detr_adamw"
     files = f"models/{base.name}", f"recipes/own_{recipe}", f"schedules/{schedule}"
     text = CONFIG.format(
         chosen=chosen,

@@ -169,6 +169,17 @@ def test_exports_of_cvat_and_label_studio(
     assert status == 0, error
 
 
+def test_a_fault_of_the_export_stops_the_command(root, run_tool, tmp_path):
+    shutil.copytree(root / "yolo", tmp_path / "yolo")
+    label = min((tmp_path / "yolo/labels/train").iterdir())
+    label.write_text(label.read_text() + "0 0.5 0.5 0.1 0.1\n")
+    options = ("--base", "m2f_r18", "--out", "mine.py", *OPTIONS, "--convert", "coco")
+    status, _, error = run_tool("new_config.py", "--data", "yolo", *options)
+    (line,) = [line for line in error.splitlines() if line.startswith("error: ")]
+    assert status == 2 and f"{label.name}', line " in line and "a box, but other rows are" in line
+    assert not (tmp_path / "mine.py").exists() and not (tmp_path / "coco").exists()
+
+
 def test_options_that_do_not_fit_the_data_are_refused(root, run_tool):
     new = ("new_config.py", "--base", "m2f_r18", "--gpus", 0, "--data")
     for name, options, fault in (
