@@ -11,7 +11,6 @@ from pycocotools import mask as rle_tools
 
 from mmproscale.datasets.checks.instance_faults import instance_faults
 from mmproscale.datasets.checks.lenient_instances import numbered
-from mmproscale.datasets.conversion.painting import polygons_to_rle
 from mmproscale.datasets.conversion.summary import NO_COUNTS, Counts
 from mmproscale.utils.faults import Fault
 
@@ -55,23 +54,6 @@ def box_entry(
     if min(box[2:]) <= 0:
         return "of no area"
     return {"category_id": category_id, "iscrowd": 0, "bbox": box, "area": box[2] * box[3]}
-
-
-def outline_entry(
-    category_id: int, polygons: list[list[float]], size: tuple[int, int], where: str
-) -> dict[str, Any] | str:
-    """Return COCO's annotation of an object, or the reason why it has no pixel.
-
-    Args:
-        category_id: Id of its class.
-        polygons: Lists x1, y1, x2, y2, ... in pixels.
-        size: Height and width of the image.
-        where: The file and the object's place in it, for messages.
-
-    Raises:
-        InputError: A polygon has too few points or an invalid coordinate.
-    """
-    return mask_entry(category_id, polygons_to_rle(polygons, *size, where), polygons)
 
 
 def mask_entry(

@@ -14,9 +14,10 @@ from pathlib import Path
 from mmproscale.datasets.conversion.instance_objects import (
     InstanceImage,
     box_entry,
-    outline_entry,
+    mask_entry,
 )
 from mmproscale.datasets.conversion.output import Conversion, Destination, SourcesError, each
+from mmproscale.datasets.conversion.painting import polygons_to_rle
 from mmproscale.datasets.conversion.source_files import checked_categories, image_size
 from mmproscale.datasets.conversion.summary import Counts
 from mmproscale.datasets.conversion.yolo_files import YoloFile
@@ -109,7 +110,7 @@ def _convert(source: tuple[int, str, tuple[Path, list[Row]]]) -> InstanceImage:
             made = box_entry(row.label + 1, row.corners(width, height), size)
         else:
             outline = [row.outline(width, height)]
-            made = outline_entry(row.label + 1, outline, size, row.where)
+            made = mask_entry(row.label + 1, polygons_to_rle(outline, *size, row.where), outline)
         if isinstance(made, str):
             left_out.append((made, row.where))
         else:

@@ -8,8 +8,8 @@ from mmproscale.datasets.conversion.instance_objects import (
     box_entry,
     mask_entry,
     numbered_faults,
-    outline_entry,
 )
+from mmproscale.datasets.conversion.painting import polygons_to_rle
 
 SIZE = (20, 30)
 
@@ -34,10 +34,11 @@ def test_boxes_without_an_area_say_why(corners, reason):
 
 def test_an_outline_keeps_its_polygons():
     polygons = [[0, 0, 4, 0, 4, 3, 0, 3], [10, 10, 12, 10, 12, 12, 10, 12]]
-    made = outline_entry(2, polygons, SIZE, "here")
+    made = mask_entry(2, polygons_to_rle(polygons, *SIZE, "here"), polygons)
     assert (made["segmentation"], made["area"]) == (polygons, 12 + 4)
     assert made["bbox"] == [0, 0, 12, 12]
-    assert outline_entry(2, [[1, 1, 1, 1, 1, 1]], SIZE, "here") == "of no area"
+    flat = [[1, 1, 1, 1, 1, 1]]
+    assert mask_entry(2, polygons_to_rle(flat, *SIZE, "here"), flat) == "of no area"
 
 
 def test_a_mask_is_a_code_that_json_holds():
