@@ -1,7 +1,2 @@
 # PRO-SCALE in DINO, (3,3,3,3), Swin-T, COCO boxes, 16 x 88,716 steps; no published figure
-_base_ = [
-    "_base_/models/proscale_dino_r50.py",
-    "_base_/backbones/swin-t-dino.py",
-    "_base_/recipes/coco_dino.py",
-]
-model = dict(backbone=_base_.backbone, neck=_base_.neck)
+_base_ = ["_base_/models/proscale_dino_swin-t.py", "_base_/recipes/coco_dino.py"]

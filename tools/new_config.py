@@ -1,14 +1,15 @@
 """Write a config for your own data, fitted to your machine.
 
-DIR holds COCO panoptic files, COCO instances, or images and their semantic maps. The tool reads all
-of them; if it finds a fault, it names the fault and writes nothing. The new config inherits from
-one of ours and states the differences: classes, paths, sizes, batch, rate, schedule. You may change
-it afterwards.
+DIR holds COCO panoptic files, COCO instances or boxes, or images and their semantic maps. Exports
+of YOLO, CVAT and labelme are converted first (--convert). The tool reads all of the data; if it
+finds a fault, it names the fault and writes nothing. The new config inherits from one of ours and
+states the differences: classes, paths, sizes, batch, rate, schedule. You may change it afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,19 @@ from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import at_least, command_line, make_parser, positive
+from mmproscale.cli.console import run
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
-from mmproscale.own_data.base_configs import check_starting_weights, find_base
+from mmproscale.own_data.base_configs import base_names, check_starting_weights, find_base
 from mmproscale.own_data.choice_table import choice_rows, class_rows
 from mmproscale.own_data.choices import Choices, TrainingOptions, choose
 from mmproscale.own_data.config_text import new_config_text
-from mmproscale.own_data.data_search import SearchOptions, find_data
+from mmproscale.own_data.data_search import FoundData, SearchOptions, find_data
 from mmproscale.own_data.dataset_reading import ReadingOptions, read_data
+from mmproscale.own_data.exports import commands, find_export
 from mmproscale.own_data.layouts import KINDS
 from mmproscale.utils.atomic_files import atomic_write_text
-from mmproscale.utils.config import load_config
+from mmproscale.utils.config import TOOLS, load_config
 from mmproscale.utils.progress import bars_by_name
 from mmproscale.utils.terminal_table import terminal_table
 
@@ -39,9 +42,18 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--base",
-        required=True,
         help="config to inherit from, METHOD_m2f_BACKBONE, e.g. proscale_m2f_r50 or "
-        "proscale_m2f_timm/convnext_tiny",
+        "proscale_m2f_timm/convnext_tiny; for boxes METHOD_dino_BACKBONE; without this option the "
+        "bases for the data are listed",
+    )
+    parser.add_argument(
+        "--convert",
+        type=Path,
+        metavar="OUT",
+        help="convert an export of YOLO, CVAT or labelme to COCO in this folder first",
+    )
+    parser.add_argument(
+        "--things", nargs="*", metavar="LABEL", help="labels of labelme that are things"
     )
     parser.add_argument("--gpus", type=at_least(0), default=1, help="number of GPUs; 0 for a CPU")
     parser.add_argument(
@@ -135,8 +147,12 @@ def share(text: str) -> float:
 @command_line
 def main() -> None:
     args = parse_args()
+    if args.base is None:
+        raise InputError(without_base(find_data(args.data, options_of(SearchOptions, args))))
     out = args.out or default_file(args.base, args.data)
     check_options(args, out)
+    if args.convert:
+        args.data = converted(args)
     found = find_data(args.data, options_of(SearchOptions, args))
     base = find_base(args.base, found.kind)
     with bars_by_name() as show:
@@ -150,6 +166,35 @@ def main() -> None:
         atomic_write_text(path, text)
     load_config(out)
     show_choices(chosen, out)
+
+
+def without_base(found: FoundData) -> str:
+    """Return a line that lists the bases for data that was found."""
+    names = base_names(found.kind)
+    small, usual = (
+        ", ".join(name for name in names if name.endswith(end) and not name.startswith("eco"))
+        for end in ("_r18", "_r50")
+    )
+    return (
+        f"'{found.root}' holds {found.kind} data: choose --base, on a CPU one of {small}, on a GPU "
+        f"one of {usual}, or of another backbone"
+    )
+
+
+def converted(args: argparse.Namespace) -> Path:
+    """Convert the data, and return the folder of the result.
+
+    Raises:
+        InputError: The data needs no conversion, or it has faults.
+    """
+    export = find_export(args.data)
+    if export is None:
+        raise InputError(f"--convert: '{args.data}' is no export of YOLO, CVAT or labelme")
+    for step in export.steps(args.convert, args.things):
+        print(f"convert: {commands([step])}")
+        sys.argv = [*step, "--workers", str(args.workers), *["--overwrite"] * args.overwrite]
+        run(TOOLS / "datasets" / step[0])
+    return args.convert
 
 
 def default_file(base: str, data: Path) -> Path:
@@ -170,6 +215,8 @@ def check_options(args: argparse.Namespace, out: Path) -> None:
     Raises:
         InputError: The options contradict each other, or the file can't be written.
     """
+    if args.things is not None and not args.convert:
+        raise InputError("--things says how to convert labelme's labels: add --convert OUT")
     if args.amp and not args.gpus:
         raise InputError("--amp needs a GPU: leave it out, or --gpus 0")
     if out.suffix != ".py":

@@ -32,30 +32,43 @@ def add_work_options(parser: ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
 
 
-def add_output_options(parser: ArgumentParser) -> None:
-    """Add the options of a user's dataset: its place, and :func:`add_work_options`."""
+def add_output_options(parser: ArgumentParser, what: str = "panoptic") -> None:
+    """Add the options of a user's dataset: its place, and :func:`add_work_options`.
+
+    Args:
+        parser: The parser.
+        what: Beginning of the files' names.
+    """
+    files = f"DIR/annotations/{what}_NAME.json"
+    if what == "panoptic":
+        files += " and panoptic_NAME/"
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the dataset")
     parser.add_argument(
         "--split",
         default="train",
         metavar="NAME",
-        help="DIR/annotations/panoptic_NAME.json and panoptic_NAME/ are written; default: train",
+        help=f"name of the split in {files}; default: train",
     )
     parser.add_argument("--copy-images", action="store_true", help="copy images to DIR/NAME/")
     add_work_options(parser)
 
 
-def destination_of(args: Namespace) -> Destination:
+def destination_of(args: Namespace, split: str = "", what: str = "panoptic") -> Destination:
     """Return the destination that the options of :func:`add_output_options` name.
+
+    Args:
+        args: The options.
+        split: Name of the split; by default that of the options.
+        what: Beginning of the files' names.
 
     Raises:
         InputError: Its JSON exists and may not be replaced.
     """
     from mmproscale.datasets.conversion.output import Destination
 
-    out = Path(args.out)
-    png_folder = out / "annotations" / f"panoptic_{args.split}"
-    destination = Destination(png_folder, out / args.split if args.copy_images else None)
+    out, split = Path(args.out), split or args.split
+    png_folder = out / "annotations" / f"{what}_{split}"
+    destination = Destination(png_folder, out / split if args.copy_images else None)
     check_free(destination.json_path, args.overwrite)
     return destination
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +49,26 @@ def activation_memory(network: nn.Module, size: tuple[int, int]) -> ActivationMe
 
 def training_memory(network: nn.Module, size: tuple[int, int], half: bool = False) -> int:
     """Predict the bytes that the forward pass of an image (H, W) keeps for the backward pass."""
+    network = _training_one_image(network)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        return _kept_bytes(network, size, half)
+
+
+def detector_training_memory(
+    network: nn.Module, half: bool = False
+) -> Callable[[tuple[int, int]], int]:
+    """Return the same function of size for a DINO detector, which fake tensors can't run.
+
+    Two small images are run. All maps grow with the image's area, so other sizes follow from these.
+    Denoising queries are not included.
+    """
+    side, longer = 256, 512
+    small, large = (_kept_bytes(network.eval(), (side, width), half) for width in (side, longer))
+    per_pixel = (large - small) / (side * (longer - side))
+    return lambda size: round(small + per_pixel * (size[0] * size[1] - side**2))
+
+
+def _kept_bytes(network: nn.Module, size: tuple[int, int], half: bool) -> int:
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -55,14 +76,12 @@ def training_memory(network: nn.Module, size: tuple[int, int], half: bool = Fals
         kept[storage._cdata] = storage
         return tensor
 
-    network = _training_one_image(network)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        images = torch.zeros(1, 3, *size)
-        hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
-        with torch.enable_grad(), _autocast(half), hooks:
-            outputs = network(images)  # noqa: F841  (its graph holds the kept tensors)
-        for tensor in (*network.parameters(), *network.buffers(), images):
-            kept.pop(tensor.untyped_storage()._cdata, None)
+    images = torch.zeros(1, 3, *size)
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with torch.enable_grad(), _autocast(half), hooks:
+        outputs = network(images)  # noqa: F841  (its graph holds the kept tensors)
+    for tensor in (*network.parameters(), *network.buffers(), images):
+        kept.pop(tensor.untyped_storage()._cdata, None)
     return sum(storage.nbytes() for storage in kept.values())
 
 

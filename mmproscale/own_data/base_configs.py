@@ -13,7 +13,7 @@ from mmproscale.cost.model_cost import Network, build_network
 from mmproscale.errors import InputError
 from mmproscale.models.backbones.timm_backbone import split_name
 from mmproscale.own_data.dataset_facts import Facts
-from mmproscale.own_data.layouts import INSTANCE, PANOPTIC, SEMANTIC
+from mmproscale.own_data.layouts import BOXES, INSTANCE, PANOPTIC, SEMANTIC
 from mmproscale.utils.config import CONFIGS, load_config
 
 # Datasets whose configs serve each kind; the first one that has a config is taken.
@@ -21,7 +21,9 @@ ENDINGS = {
     PANOPTIC: ("_coco", "_camvid", "_shapes"),
     INSTANCE: ("_coco-instance", "_coco", "_camvid", "_shapes"),
     SEMANTIC: ("_ade20k-semantic", "_cityscapes-semantic", "_camvid-semantic"),
+    BOXES: ("_coco", "_camvid", "_shapes"),
 }
+MODELS = CONFIGS / "_base_/models"
 TRAINING_IMAGES = dict(coco=118287, ade20k=20210, cityscapes=2975, camvid=367, shapes=2000)
 
 
@@ -47,7 +49,7 @@ class BaseConfig:
     """Config to inherit from.
 
     Args:
-        name: METHOD_m2f_BACKBONE, of a backbone of timm without the model.
+        name: METHOD_m2f_BACKBONE or METHOD_dino_BACKBONE; of a timm backbone without its model.
         path: Its file.
         config: Its content.
         recipe: Its training.
@@ -77,8 +79,10 @@ class BaseConfig:
         config = Config(dict(model=self.config.model, default_scope=self.config.default_scope))
         classes = len(facts.classes)
         weights = dict(loss_cls=dict(class_weight=[1.0] * classes + [0.1]))
-        if facts.kind == SEMANTIC:
-            options: dict = dict(decode_head=dict(num_classes=classes, **weights))
+        if facts.kind == BOXES:
+            options: dict = dict(bbox_head=dict(num_classes=classes))
+        elif facts.kind == SEMANTIC:
+            options = dict(decode_head=dict(num_classes=classes, **weights))
         else:
             counts = dict(num_things_classes=len(facts.things), num_stuff_classes=len(facts.stuff))
             options = dict(panoptic_head=counts | weights, panoptic_fusion_head=dict(counts))
@@ -89,39 +93,42 @@ class BaseConfig:
 
 
 def find_base(name: str, kind: str) -> BaseConfig:
-    """Find the config METHOD_m2f_BACKBONE, or METHOD_m2f_timm/MODEL, for a kind of data.
+    """Find the config of a base for a kind of data: METHOD_m2f_BACKBONE, METHOD_m2f_timm/MODEL.
+
+    Bases for boxes are METHOD_dino_BACKBONE.
 
     Raises:
-        InputError: No such config exists, or it is a detector's; lists the names for this kind.
+        InputError: No such config exists, or it is not for this kind; lists the names that are.
     """
     name, timm_model = split_name(name)
-    if "m2f" not in name.split("_") and any(CONFIGS.glob(f"{name}_*.py")):
-        raise InputError(
-            f"--base {name} is a detector's: write its config as docs/detection.md shows, or take "
-            f"one of {', '.join(_base_names(kind))}"
-        )
-    for ending in ENDINGS[kind]:
-        path = CONFIGS / f"{name}{ending}.py"
-        if path.is_file():
-            config = load_config(path)
-            recipe = _recipe(config, ending)
-            if kind != SEMANTIC:  # a config of Shapes changes the model for its small images
-                config.model = load_config(CONFIGS / f"_base_/models/{name}.py").model
-            if timm_model:
-                config.model.backbone.model = timm_model
-            return BaseConfig(name, path, config, recipe, timm_model)
-    known = ", ".join(_base_names(kind)) or "none"
-    raise InputError(f"--base {name} has no config for {kind} data; there are {known}")
+    known = base_names(kind)
+    if name not in known:
+        problem = f"has no config for {kind} data"
+        if name in base_names(BOXES):
+            problem = f"is a detector's, which learns boxes and no {kind} data"
+        raise InputError(f"--base {name} {problem}; there are {', '.join(known)}")
+    ending = next(end for end in ENDINGS[kind] if (CONFIGS / f"{name}{end}.py").is_file())
+    path = CONFIGS / f"{name}{ending}.py"
+    config = load_config(path)
+    recipe = _recipe(config, ending)
+    if kind != SEMANTIC:  # a config of Shapes changes the model for its small images
+        config.model = load_config(MODELS / f"{name}.py").model
+    if timm_model:
+        config.model.backbone.model = timm_model
+    return BaseConfig(name, path, config, recipe, timm_model)
 
 
-def _base_names(kind: str) -> list[str]:
+def base_names(kind: str) -> list[str]:
+    """Return the bases for a kind of data, sorted."""
     found = {
         path.stem.removesuffix(ending)
         for ending in ENDINGS[kind]
         for path in CONFIGS.glob(f"*{ending}.py")
-        if "m2f" in path.stem.split("_")
     }
-    return sorted(found)
+    family = "dino" if kind == BOXES else "m2f"
+    return sorted(
+        name for name in found if family in name.split("_") and (MODELS / f"{name}.py").is_file()
+    )
 
 
 def _recipe(config: Config, ending: str) -> Recipe:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmproscale.own_data import choices
 from mmproscale.own_data.choices import Choices
-from mmproscale.own_data.layouts import SEMANTIC
+from mmproscale.own_data.layouts import BOXES, SEMANTIC
 from mmproscale.own_data.memory_fit import GIB
 
 Row = list[str]
@@ -22,7 +22,7 @@ def class_rows(chosen: Choices) -> list[Row]:
     """Return the heading and a row for each class: label, name, kind, count, weight."""
     facts, heading = chosen.data.facts, ["label", "class", "", chosen.data.facts.counted, "weight"]
     kinds = ["thing"] * len(facts.things) + ["stuff"] * len(facts.stuff)
-    if facts.kind == SEMANTIC:
+    if facts.kind in (SEMANTIC, BOXES):
         kinds = [""] * len(kinds)
     weights = chosen.class_weights or (1.0,) * len(kinds)
     rows = [
@@ -38,7 +38,7 @@ def _data_rows(chosen: Choices) -> list[Row]:
     facts, data = chosen.data.facts, chosen.data.found
     assert data.val is not None
     classes = f"{len(facts.things)} things, {len(facts.stuff)} stuff"
-    if facts.kind == SEMANTIC:
+    if facts.kind in (SEMANTIC, BOXES):
         classes = str(len(facts.classes))
     train, val = (_short(files.ann, data.root) for files in (data.train, data.val))
     if chosen.data.lists:
@@ -126,7 +126,8 @@ def _weights_rows(chosen: Choices) -> list[Row]:
     weights = ["1 each", "the recipe's; --balance-classes weighs rare classes more"]
     if chosen.class_weights:
         weights = ["balanced", "1 to 4: the square root of (median count / the class's count)"]
-    return [["weights", *start], ["class weights", *weights]]
+    has_weights = chosen.data.facts.kind != BOXES
+    return [["weights", *start], *[["class weights", *weights]] * has_weights]
 
 
 def _size(size: tuple[int, int]) -> str:

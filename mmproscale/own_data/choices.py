@@ -10,8 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from mmproscale.errors import InputError
 from mmproscale.own_data.base_configs import BaseConfig, Recipe
 from mmproscale.own_data.dataset_reading import CheckedData
+from mmproscale.own_data.layouts import BOXES
 from mmproscale.own_data.memory_fit import MemoryFit, fit_memory
 
 Size = tuple[int, int]  # width, height
@@ -207,9 +209,11 @@ def choose(base: BaseConfig, options: TrainingOptions, data: CheckedData) -> Cho
     """Apply the rules to a base, a dataset and a machine.
 
     Raises:
-        InputError: No image fits into the memory.
+        InputError: No image fits into the memory, or class weights are asked of a detector.
     """
     recipe, facts = base.recipe, data.facts
+    if options.balance_classes and facts.kind == BOXES:
+        raise InputError("--balance-classes: a detector's loss has no class weights; leave it out")
     image_size = working_size(facts.size)
     network = base.network(facts, options.from_scratch)
     fit = fit_memory(network, crop_sizes(image_size), options.memory, options.amp)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 
 from yapf.yapflib.yapf_api import FormatCode
@@ -12,7 +13,7 @@ from yapf.yapflib.yapf_api import FormatCode
 from mmproscale.own_data.choices import Choices
 from mmproscale.own_data.dataset_facts import Facts
 from mmproscale.own_data.dataset_reading import CheckedData
-from mmproscale.own_data.layouts import INSTANCE, SEMANTIC, SplitFiles
+from mmproscale.own_data.layouts import BOXES, INSTANCE, SEMANTIC, SplitFiles
 from mmproscale.utils.config import CONFIGS
 
 STYLE = dict(
@@ -77,6 +78,10 @@ model = dict({settings}
 )
 del counts, class_weight
 """
+BOX_MODEL = "model = dict({settings}bbox_head=dict(num_classes=len(classes)))\n"
+# A detector chooses its queries among the tokens of the image.
+FEWER_QUERIES = "num_queries={queries}, test_cfg=dict(max_per_img={most}),"
+STRIDES = (8, 16, 32, 64)
 SEMANTIC_MODEL = """\
 segmentor, head = _base_.segmentor, _base_.head
 segmentor.data_preprocessor.size = segmentor.test_cfg.crop_size = crop_size
@@ -112,8 +117,10 @@ def new_config_text(chosen: Choices, out: Path) -> str:
     """
     base, data = chosen.base, chosen.data
     scratch = chosen.options.from_scratch or base.from_scratch
-    schedule = "adamw_from_scratch" if scratch else "m2f_adamw"
-    files = f"models/{base.name}", f"recipes/own_{data.facts.kind}", f"schedules/{schedule}"
+    recipe, schedule = data.facts.kind, "adamw_from_scratch" if scratch else "m2f_adamw"
+    if recipe == BOXES:
+        recipe, schedule = "detection", "own_detr_from_scratch" if scratch else "detr_adamw"
+    files = f"models/{base.name}", f"recipes/own_{recipe}", f"schedules/{schedule}"
     text = CONFIG.format(
         chosen=chosen,
         batch=chosen.batch,
@@ -134,7 +141,7 @@ def _base_file(file: str, out: Path) -> str:
 
 
 def _classes(facts: Facts) -> str:
-    if facts.kind == SEMANTIC:
+    if facts.kind in (SEMANTIC, BOXES):
         return f"classes = {_tuple(facts.classes)}"
     names = f"things = {_tuple(facts.things)}\nstuff = {_tuple(facts.stuff)}"
     return f"{names}\nclasses = things + stuff"
@@ -192,10 +199,24 @@ def _model(chosen: Choices) -> str:
         stride = (2 * height // 3, 2 * width // 3)
         norms = TIMM_NORMS * bool(chosen.base.timm_model)
         return SEMANTIC_MODEL.format(stride=stride, backbone=_backbone(chosen), norms=norms)
+    if kind == BOXES:
+        return BOX_MODEL.format(settings=_fewer_queries(chosen))
     settings = "_base_.model_settings," * (kind == INSTANCE)
     if chosen.base.timm_model:
         settings += f"backbone=dict(model={_literal(chosen.base.timm_model)}),"
     return MASK_MODEL.format(settings=settings)
+
+
+def _fewer_queries(chosen: Choices) -> str:
+    """Return the setting of fewer queries, if the smallest image has fewer tokens than queries."""
+    smallest = [
+        min(side // 2, most) for side, most in zip(chosen.image_size, chosen.fit.crop, strict=True)
+    ]
+    tokens = sum(ceil(smallest[0] / step) * ceil(smallest[1] / step) for step in STRIDES)
+    model = chosen.base.config.model
+    if tokens >= model.num_queries:
+        return ""
+    return FEWER_QUERIES.format(queries=tokens, most=min(tokens, model.test_cfg.max_per_img))
 
 
 def _backbone(chosen: Choices) -> str:
@@ -233,7 +254,7 @@ def _path(data: CheckedData, path: Path, end: str = "") -> str:
     """Return a path relative to the root of the data; an absolute one outside the root."""
     relative = os.path.relpath(path.absolute(), data.found.root.absolute())
     if relative == ".":
-        return '""'
+        return '"./"'
     inside = not relative.startswith("..")
     return _literal((Path(relative) if inside else path.absolute()).as_posix() + end)
 

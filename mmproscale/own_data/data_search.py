@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmproscale.errors import InputError
+from mmproscale.own_data.exports import find_export
 from mmproscale.own_data.layouts import (
+    BOXES,
+    INSTANCE,
     PANOPTIC,
     SEMANTIC,
     SplitFiles,
@@ -19,7 +22,8 @@ from mmproscale.own_data.layouts import (
 
 EXPECTED = (
     "expected a COCO JSON with 'segments_info' and its PNGs (panoptic), one with 'segmentation' "
-    "(instances), or images and label maps as img_dir/train and ann_dir/train, images/ and labels/"
+    "(instances) or 'bbox' (boxes), or images and label maps as img_dir/train and ann_dir/train, "
+    "images/ and labels/"
 )
 
 
@@ -84,7 +88,11 @@ def _kind_and_candidates(root: Path, options: SearchOptions) -> tuple[str, list[
     found = json_files(root)
     if maps := list(map_folders(root)):
         found[SEMANTIC] = maps
+    if not found and options.train_ann is None and (export := find_export(root)):
+        raise InputError(export.how_to_convert())
     kind = options.kind or _kind_of_option(root, options.train_ann)
+    if kind == BOXES and INSTANCE in found:  # objects with masks have boxes too
+        found[BOXES] = [*found[INSTANCE], *found.get(BOXES, ())]
     if kind is None and len(found) > 1:
         listed = "; ".join(f"{kind} ({_listed(paths, root)})" for kind, paths in found.items())
         raise InputError(f"'{root}' holds data of several kinds: {listed}; choose with --kind")
@@ -102,7 +110,7 @@ def _kind_of_option(root: Path, ann: Path | None) -> str | None:
     path = _existing(root, ann, "--train-ann")
     kind = SEMANTIC if path.is_dir() else kind_of_json(path)
     if kind is None:
-        raise InputError(f"--train-ann {ann} is neither panoptic nor instances: {EXPECTED}")
+        raise InputError(f"--train-ann {ann} has no panoptic data, instances or boxes: {EXPECTED}")
     return kind
 
 

@@ -15,11 +15,7 @@ from mmproscale.datasets.checks.dataset_check import DatasetFiles, Progress, che
 from mmproscale.datasets.checks.dataset_report import DatasetReport
 from mmproscale.datasets.conversion.summary import few
 from mmproscale.errors import InputError
-from mmproscale.own_data.layouts import (
-    INSTANCE,
-    PANOPTIC,
-    SplitFiles,
-)
+from mmproscale.own_data.layouts import BOXES, INSTANCE, PANOPTIC, SplitFiles
 from mmproscale.utils.faults import refuse
 
 Size = tuple[int, int]
@@ -30,7 +26,7 @@ class Facts:
     """Dataset in numbers.
 
     Args:
-        kind: ``'panoptic'``, ``'instance'`` or ``'semantic'``.
+        kind: One of :data:`layouts.KINDS`.
         things: Names of the things, in the order of labels.
         stuff: Names of the stuff, whose labels follow; all classes of semantic maps.
         counts: For each class, its number of segments, instances, or images that show it, in the
@@ -58,19 +54,21 @@ class Facts:
     @property
     def counted(self) -> str:
         """Plural noun for the things that :attr:`counts` counts."""
-        return dict(panoptic="segments", instance="instances").get(self.kind, "images")
+        nouns = {PANOPTIC: "segments", INSTANCE: "instances", BOXES: "boxes"}
+        return nouns.get(self.kind, "images")
 
 
 def check_coco_files(kind: str, files: SplitFiles, workers: int, progress: Progress) -> None:
     """Check a split in COCO's format: its JSON, every image and every PNG.
 
     Raises:
-        InputError: The split has a fault, or instances without a mask; names the first fault.
+        InputError: The split has a fault, or objects of ``'instance'`` lack a mask; names the first
+            fault.
     """
     seg = None if files.seg is None else str(files.seg)
-    is_panoptic = kind == PANOPTIC
+    need_masks = {INSTANCE: True, BOXES: False}.get(kind)
     wanted = DatasetFiles(
-        str(files.ann), str(files.img), seg, is_panoptic, need_masks=None if is_panoptic else True
+        str(files.ann), str(files.img), seg, panoptic=kind == PANOPTIC, need_masks=need_masks
     )
     report = check_dataset(wanted, limit=1, workers=workers, progress=progress)
     _refuse(report, wanted)
@@ -91,7 +89,7 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
     """Count the classes and images of two annotation files.
 
     Args:
-        kind: ``'panoptic'`` or ``'instance'``.
+        kind: ``'panoptic'``, ``'instance'`` or ``'boxes'``.
         train: Content of the training JSON, checked.
         val: Content of the validation JSON, checked.
         names: Names of both files, for messages.
@@ -109,6 +107,8 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
     occurrences = Counter(_category_ids(kind, train["annotations"]))
     if not occurrences:
         raise InputError(f"'{names[0]}' has no {kind} annotation to train on: annotate some images")
+    groups = _group_names(kind, ordered, train, val)
+    ordered = [category for category in ordered if category["name"] not in groups]
     annotated = annotated_images(train)
     things = sum(bool(category["isthing"]) for category in ordered)
     labels = tuple(category["name"] for category in ordered)
@@ -120,10 +120,15 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
         for c in ordered
         if crowds[c["id"]] and not occurrences[c["id"]]
     ]
+    warnings += [
+        f"class '{name}' is left out: it only groups other classes and no object has it"
+        for name in groups
+    ]
     absent = [c["name"] for c in ordered if not crowds[c["id"]] and not occurrences[c["id"]]]
     if absent:
         file = names[0]
-        how = "remove them from 'things' in the config" if kind == INSTANCE else "remove them"
+        key = {INSTANCE: "'things'", BOXES: "'classes'"}.get(kind)
+        how = f"remove them from {key} in the config" if key else "remove them"
         warnings.append(
             f"{len(absent)} of {len(ordered)} classes occur nowhere in '{file}': {few(absent)}; "
             f"to leave them out, {how}"
@@ -159,8 +164,17 @@ def _ordered(kind: str, categories: list[dict], name: str) -> list[dict]:
     return [category | dict(isthing=1) for category in categories]
 
 
+def _group_names(kind: str, categories: list[dict], *contents: dict[str, Any]) -> list[str]:
+    """Return classes without an object that are the supercategory of another, as Roboflow adds."""
+    if kind == PANOPTIC:
+        return []
+    used = {a["category_id"] for content in contents for a in content["annotations"]}
+    groups = {category.get("supercategory") for category in categories if category["id"] in used}
+    return [c["name"] for c in categories if c["id"] not in used and c["name"] in groups]
+
+
 def _category_ids(kind: str, annotations: list[dict], crowd: bool = False) -> list[int]:
     """Return the category of each object, or of each crowd."""
-    lists = [annotations] if kind == INSTANCE else [a["segments_info"] for a in annotations]
+    lists = [annotations] if kind != PANOPTIC else [a["segments_info"] for a in annotations]
     objects = (entry for entries in lists for entry in entries)
     return [o["category_id"] for o in objects if bool(o.get("iscrowd")) == crowd]

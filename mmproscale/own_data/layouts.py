@@ -18,7 +18,7 @@ from mmproscale.errors import InputError
 from mmproscale.utils.faults import refuse
 from mmproscale.utils.image_inputs import SUFFIXES, visible
 
-KINDS = PANOPTIC, INSTANCE, SEMANTIC = "panoptic", "instance", "semantic"
+KINDS = PANOPTIC, INSTANCE, SEMANTIC, BOXES = "panoptic", "instance", "semantic", "boxes"
 _SPLITS = dict(
     train="train",
     training="train",
@@ -33,6 +33,7 @@ _SPLIT_NAME = re.compile(
     rf"(?<![a-z])({'|'.join(sorted(_SPLITS, key=len, reverse=True))})(?![a-z])"
 )
 _COCO_KEYS = (b'"images"', b'"annotations"', b'"categories"')
+_MASK = re.compile(rb'"segmentation"\s*:\s*(\{|\[\s*\[?\s*[-\d])')  # RLE, or polygons
 # mmsegmentation's own pair of names comes first.
 _IMAGE_FOLDERS = ("img_dir", "images", "imgs", "image", "img")
 _MAP_FOLDERS = ("ann_dir", "annotations", "labels", "label", "masks", "mask", "ann", "gt")
@@ -99,20 +100,20 @@ def one_of_split(paths: Iterable[Path], split: str, root: Path, option: str) -> 
     return found[0] if found else None
 
 
-def _folders(root: Path, depth: int = 4) -> Iterator[Path]:
+def folders_below(root: Path, depth: int = 4) -> Iterator[Path]:
     """Yield ``root`` and the folders below it down to a depth, except hidden ones."""
     yield root
     if not depth:
         return
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         if entry.is_dir() and not entry.name.startswith("."):
-            yield from _folders(Path(entry.path), depth - 1)
+            yield from folders_below(Path(entry.path), depth - 1)
 
 
 def json_files(root: Path) -> dict[str, list[Path]]:
     """Find the COCO annotation files below a folder, by kind; those of a test set are left out."""
     found: dict[str, list[Path]] = {}
-    for folder in _folders(root):
+    for folder in folders_below(root):
         for path in sorted(visible(folder.glob("*.json"))):
             kind = kind_of_json(path) if split_of(path.relative_to(root)) != "test" else None
             if kind:
@@ -125,7 +126,7 @@ def json_files(root: Path) -> dict[str, list[Path]]:
 
 
 def kind_of_json(path: Path) -> str | None:
-    """Return 'panoptic', 'instance' or None by the keys in a file, without parsing it."""
+    """Return 'panoptic', 'instance', 'boxes' or None by the keys in a file, without parsing it."""
     if not path.is_file() or not path.stat().st_size:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
@@ -133,7 +134,9 @@ def kind_of_json(path: Path) -> str | None:
             return None
         if text.find(b'"segments_info"') >= 0:
             return PANOPTIC
-        return INSTANCE if text.find(b'"segmentation"') >= 0 else None
+        if _MASK.search(text):
+            return INSTANCE
+        return BOXES if text.find(b'"bbox"') >= 0 else None
 
 
 def coco_files(
@@ -154,7 +157,7 @@ def coco_files(
     """
     content = read_coco_json(str(ann))
     refuse(image_list_faults(content["images"], str(ann)))
-    folders = list(_folders(root))
+    folders = list(folders_below(root))
     if panoptic and seg is None:
         seg = ann.with_suffix("")  # COCO's own place
         if not seg.is_dir():
@@ -205,7 +208,7 @@ def map_folders(root: Path) -> dict[Path, Path]:
     found; those of a test set are left out.
     """
     found = {}
-    for images in _folders(root, depth=2):
+    for images in folders_below(root, depth=2):
         if images.name not in _IMAGE_FOLDERS:
             continue
         for maps in filter(Path.is_dir, (images.parent / name for name in _MAP_FOLDERS)):

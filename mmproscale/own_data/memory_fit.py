@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
-from mmproscale.cost.activation_memory import training_memory
+from mmproscale.cost.activation_memory import detector_training_memory, training_memory
 from mmproscale.cost.model_cost import Network, traceable
 from mmproscale.errors import InputError
 from mmproscale.models.pixel_decoders.pixel_decoder import PixelDecoder
@@ -53,12 +54,16 @@ def fit_memory(
     network = traceable(network)
     decoder = network.mask_head and network.mask_head.pixel_decoder
     least = decoder.least_images if isinstance(decoder, PixelDecoder) else 1
+    kept_of = (
+        partial(training_memory, network, half=half)
+        if network.mask_head
+        else detector_training_memory(network, half)
+    )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     fixed = BYTES_OF_LIBRARIES + BYTES_OF_PARAMETER * parameters
     for crop in crops:
         width, height = crop
-        kept = training_memory(network, (height, width), half)
-        per_image = round(BEYOND_ACTIVATIONS * kept)
+        per_image = round(BEYOND_ACTIVATIONS * kept_of((height, width)))
         images = max(0, int((memory * GIB - fixed) / per_image))
         if images >= least:
             return MemoryFit(crop, images, per_image, fixed)

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from mmproscale.cost.activation_memory import activation_memory
+from mmproscale.cost.activation_memory import activation_memory, detector_training_memory
 
 MAP = 4 * 8 * 32 * 48  # bytes of (1, 8, 32, 48) in fp32
 
@@ -56,3 +56,10 @@ def test_a_batch_norm_that_one_image_could_not_train_keeps_its_input():
     pooled = nn.Sequential(nn.Conv2d(3, 8, 1), nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(8))
     memory = activation_memory(pooled.eval(), (32, 48))
     assert memory.training == 4 * 8
+
+
+def test_a_detectors_memory_follows_from_two_small_images():
+    network = Chain()
+    predict = detector_training_memory(network)
+    for size in ((32, 48), (192, 640)):
+        assert predict(size) == activation_memory(network, size).training

@@ -48,7 +48,7 @@ def checked_data(kind: str, root: Path) -> CheckedData:
     train = SplitFiles(root / ("ann/train" if semantic else "train.json"), root / "img/train", seg)
     val = SplitFiles(root / ("ann/val" if semantic else "val.json"), root / "img/val", seg)
     things = () if semantic else ("cow", "dog")
-    stuff = {"semantic": CLASSES, "panoptic": ("sky",), "instance": ()}[kind]
+    stuff = {"semantic": CLASSES, "panoptic": ("sky",)}.get(kind, ())
     counts = (90, 10, 40)[: len(things) + len(stuff)]
     facts = Facts(kind, things, stuff, counts, train_images=100, val_images=20, size=(640, 480))
     endings = PairEndings(".jpg", ".png") if semantic else None

@@ -5,7 +5,13 @@ import torch
 from helpers.own_data import checked_data
 
 from mmproscale.errors import InputError
-from mmproscale.own_data.base_configs import Recipe, check_starting_weights, find_base
+from mmproscale.own_data.base_configs import (
+    Recipe,
+    base_names,
+    check_starting_weights,
+    find_base,
+)
+from mmproscale.own_data.layouts import KINDS
 
 
 @pytest.mark.parametrize(
@@ -14,10 +20,12 @@ from mmproscale.own_data.base_configs import Recipe, check_starting_weights, fin
         ("panoptic", "proscale_m2f_r50_coco", Recipe(16, 1e-4, 368750, 118287)),
         ("instance", "proscale_m2f_r50_coco-instance", Recipe(16, 1e-4, 368750, 118287)),
         ("semantic", "proscale_m2f_r50_ade20k-semantic", Recipe(16, 1e-4, 160000, 20210)),
+        ("boxes", "proscale_dino_r50_coco", Recipe(16, 1e-4, 88716, 118287)),
+        ("boxes", "proscale_dino_r18_camvid", Recipe(2, 2e-4, 3000, 367)),
     ],
 )
 def test_each_kind_has_its_config_and_recipe(kind, stem, recipe):
-    base = find_base("proscale_m2f_r50", kind)
+    base = find_base(stem.rpartition("_")[0], kind)
     assert (base.path.stem, base.recipe) == (stem, recipe)
 
 
@@ -25,12 +33,33 @@ def test_each_kind_has_its_config_and_recipe(kind, stem, recipe):
     ("name", "fault"),
     [
         ("vgg", "--base vgg has no config for semantic data; there are .*proscale_m2f_r50"),
-        ("dino_r50", "--base dino_r50 is a detector's: .*take one of .*proscale_m2f_r50"),
+        (
+            "dino_r50",
+            "--base dino_r50 is a detector's, which learns boxes and no semantic.*proscale_m2f_r50",
+        ),
     ],
 )
 def test_unknown_bases_list_the_known_ones(name, fault):
     with pytest.raises(InputError, match=fault):
         find_base(name, "semantic")
+
+
+def test_every_kind_has_small_and_large_bases():
+    for kind in KINDS:
+        names = base_names(kind)
+        family = "dino" if kind == "boxes" else "m2f"
+        for method in ("", "lite_", "proscale_"):
+            assert {f"{method}{family}_{size}" for size in ("r18", "r50", "swin-t")} <= {*names}
+        assert all(family in name.split("_") for name in names)
+
+
+def test_a_detector_has_the_datas_classes_and_its_models_queries(tmp_path):
+    base = find_base("dino_r18", "boxes")
+    network = base.network(checked_data("boxes", tmp_path).facts)
+    assert network.mask_head is None and network.model.bbox_head.num_classes == 2
+    assert network.model.num_queries == 40  # CamVid's config has 60
+    with pytest.raises(InputError, match=r"m2f_r50 has no config for boxes data; there are dino_r"):
+        find_base("m2f_r50", "boxes")
 
 
 def test_the_network_has_the_datas_classes_and_can_start_from_scratch(tmp_path):

@@ -34,6 +34,8 @@ def test_starting_weights_and_class_weights_follow_the_options(tmp_path):
     assert table(make_choices(data, from_scratch=True))["weights"][0] == "from scratch"
     balanced = replace(make_choices(data), class_weights=(1.0, 2.0, 1.0))
     assert table(balanced)["class weights"][0] == "balanced"
+    boxes = make_choices(checked_data("boxes", tmp_path), base="dino_r50")
+    assert "class weights" not in table(boxes) and table(boxes)["classes"][0] == "2"
 
 
 def test_images_that_were_set_aside_are_marked(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.own_data import checked_data, make_choices
 
+from mmproscale.errors import InputError
 from mmproscale.own_data import choices
 from mmproscale.own_data.base_configs import Recipe, find_base
 from mmproscale.own_data.choices import Batch, TrainingOptions
@@ -109,6 +110,13 @@ def test_choices_follow_from_base_data_and_machine(tmp_path):
     steps = base.recipe.steps * math.sqrt(100 / base.recipe.images)
     assert chosen.iterations == pytest.approx(steps, rel=0.08)
     assert chosen.class_weights == (1.0, 2.0, 1.0)
+
+
+def test_a_detector_has_no_class_weights(tmp_path):
+    data, base = checked_data("boxes", tmp_path), find_base("dino_r18", "boxes")
+    options = TrainingOptions(gpus=0, memory=4, balance_classes=True)
+    with pytest.raises(InputError, match="--balance-classes: a detector's loss has no"):
+        choices.choose(base, options, data)
 
 
 @pytest.mark.parametrize(

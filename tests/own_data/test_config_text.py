@@ -145,4 +145,26 @@ def test_files_in_the_root_itself_and_long_folders(tmp_path):
     train = replace(data.found.train, img=tmp_path, seg=tmp_path / ("b" * 70))
     chosen = make_choices(replace(data, found=replace(data.found, train=train)))
     text = new_config_text(chosen, tmp_path / "mine.py")
-    assert 'img=""' in text and max(map(len, text.splitlines())) <= 100
+    assert 'img="./"' in text and max(map(len, text.splitlines())) <= 100
+
+
+def test_boxes_are_learned_by_a_detector_with_its_own_optimizer(tmp_path):
+    data = checked_data("boxes", tmp_path)
+    config = written(make_choices(data, base="proscale_dino_r50"), tmp_path)
+    assert config.model.type == "mmproscale.ScheduledDINO" and config.model.num_queries == 900
+    assert (config.classes, config.model.bbox_head.num_classes) == (("cow", "dog"), 2)
+    assert config.optim_wrapper.optimizer.weight_decay == 1e-4
+    assert config.optim_wrapper.clip_grad.max_norm == 0.1
+    assert config.optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult == 0.1
+    assert config.val_evaluator.metric == "bbox"
+    assert config.default_hooks.checkpoint.save_best == "coco/bbox_mAP"
+    scratch = written(make_choices(data, base="dino_r18"), tmp_path)
+    assert "backbone" not in scratch.optim_wrapper.paramwise_cfg.custom_keys
+    assert scratch.model.num_queries == 40 and scratch.model.backbone.init_cfg is None
+
+
+def test_a_detector_has_no_more_queries_than_a_small_image_has_tokens(tmp_path):
+    chosen = make_choices(checked_data("boxes", tmp_path), base="dino_r50")
+    model = written(replace(chosen, image_size=(256, 192)), tmp_path).model
+    tokens = 16 * 12 + 8 * 6 + 4 * 3 + 2 * 2  # of 128x96 at strides 8 to 64
+    assert (model.num_queries, model.test_cfg.max_per_img) == (tokens, tokens)

@@ -76,6 +76,28 @@ def test_captions_and_keypoints_are_ignored(tmp_path):
     assert find_data(tmp_path, SearchOptions()).train.ann == wanted
 
 
+def test_boxes_and_instances_as_boxes(tmp_path):
+    touch(tmp_path / "images/1.jpg")
+    masks = touch(tmp_path / "train.json", coco(["1.jpg"], segmentation=[[0, 0, 1, 0, 1, 1]]))
+    boxes = touch(tmp_path / "val.json", coco(["1.jpg"], segmentation=[], bbox=[0, 0, 2, 2]))
+    assert "instance (train.json); boxes (val.json)" in refused(tmp_path)
+    found = find_data(tmp_path, SearchOptions(kind="boxes"))
+    assert (found.kind, found.train.ann, found.val.ann) == ("boxes", masks, boxes)
+    masks.unlink()
+    assert find_data(tmp_path, SearchOptions(val_ann=Path("val.json"), train_ann=boxes)).kind == (
+        "boxes"
+    )
+
+
+def test_an_export_of_a_label_tool_is_named_with_its_command(tmp_path):
+    touch(tmp_path / "data.yaml", "train: images\nnames: [a]\n")
+    message = refused(tmp_path)
+    assert f"'{tmp_path}' is an export of YOLO: add --convert OUT, or run python tools/" in message
+    touch(tmp_path / "train.json", coco(["1.jpg"], bbox=[0, 0, 1, 1]))
+    touch(tmp_path / "1.jpg")
+    assert find_data(tmp_path, SearchOptions()).kind == "boxes"  # it was converted
+
+
 def refused(root: Path, options: SearchOptions = SearchOptions()) -> str:  # noqa: B008
     with pytest.raises(InputError) as raised:
         find_data(root, options)
@@ -91,7 +113,7 @@ def test_unknown_data_is_refused(tmp_path, panoptic):
         panoptic, SearchOptions(train_ann=Path("x.json"))
     )
     not_coco = touch(tmp_path / "other.json", "{}")
-    assert "is neither panoptic nor instances" in refused(
+    assert "has no panoptic data, instances or boxes" in refused(
         tmp_path, SearchOptions(train_ann=not_coco)
     )
 

@@ -61,3 +61,14 @@ def test_classes_that_are_not_learned_are_said():
     facts = coco_facts("instance", *[content(category_id=5)] * 2, NAMES)
     (warning,) = facts.warnings
     assert "2 of 3 classes" in warning and "remove them from 'things' in the config" in warning
+
+
+def test_a_class_that_only_groups_others_is_left_out():
+    grouped = [category | dict(supercategory="animals") for category in CATEGORIES]
+    grouped.insert(0, dict(id=0, name="animals", supercategory="none"))
+    for kind in ("instance", "boxes"):
+        facts = coco_facts(kind, *[content(grouped, category_id=5)] * 2, NAMES)
+        assert facts.classes == ("sky", "cow", "dog") and facts.counts == (0, 0, 3)
+        assert facts.warnings[0].startswith("class 'animals' is left out: it only groups")
+    facts = coco_facts("boxes", *[content(grouped, category_id=0)] * 2, NAMES)
+    assert facts.classes[0] == "animals" and facts.counted == "boxes"

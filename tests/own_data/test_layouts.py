@@ -49,18 +49,27 @@ def test_a_single_file_without_a_split_is_for_training():
 
 
 @pytest.mark.parametrize(
-    ("keys", "kind"),
+    ("annotation", "kind"),
     [
-        ("images annotations categories segments_info", "panoptic"),
-        ("images annotations categories segmentation", "instance"),
-        ("images annotations categories segmentation keypoints", "instance"),
-        ("images annotations segmentation", None),
+        (dict(segments_info=[]), "panoptic"),
+        (dict(segmentation=[[1, 2, 3, 4, 5, 6]], bbox=[1, 2, 3, 4]), "instance"),
+        (dict(segmentation=[1, 2, 3, 4, 5, 6]), "instance"),
+        (dict(segmentation=dict(size=[4, 4], counts="1")), "instance"),
+        (dict(segmentation=[[-0.5, 2, 3, 4, 5, 6]], keypoints=[1]), "instance"),
+        (dict(segmentation=[], bbox=[1, 2, 3, 4]), "boxes"),
+        (dict(segmentation=None, bbox=[1, 2, 3, 4]), "boxes"),
+        (dict(segmentation=[[]], bbox=[1, 2, 3, 4]), "boxes"),
+        (dict(bbox=[1, 2, 3, 4]), "boxes"),
+        (dict(caption="a cow"), None),
     ],
 )
-def test_keys_of_a_json_decide_its_kind(tmp_path, keys, kind):
+def test_keys_of_a_json_decide_its_kind(tmp_path, annotation, kind):
     path = tmp_path / "file.json"
-    path.write_text(json.dumps(dict.fromkeys(keys.split())))
+    content = dict(images=[], categories=[], annotations=[dict(image_id=1), annotation])
+    path.write_text(json.dumps(content, indent=2))
     assert kind_of_json(path) == kind
+    path.write_text(json.dumps(dict(images=[], annotations=[annotation])))
+    assert kind_of_json(path) is None
 
 
 def test_an_empty_or_missing_json_has_no_kind(tmp_path):

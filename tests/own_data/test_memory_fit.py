@@ -54,3 +54,11 @@ def test_a_model_that_cannot_train_on_one_image_gets_two(configs):
     assert all(fit.images >= 2 for fit in fits) and len({fit.crop for fit in fits}) > 1
     with pytest.raises(InputError, match=r"too little: a batch of 2 of 128x96"):
         memory_fit.fit_memory(network, crop_sizes(SIZE), memory=0.5)
+
+
+@pytest.mark.slow
+def test_a_detector_fits_by_its_area(configs):
+    network = build_network(load_config(configs / "dino_r18_camvid.py"))
+    small, large = (memory_fit.fit_memory(network, [crop], 4) for crop in ((256, 192), (512, 384)))
+    assert small.fixed == large.fixed and small.images > large.images
+    assert 2**25 < small.per_image < large.per_image < 4.1 * small.per_image

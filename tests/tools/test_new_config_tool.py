@@ -195,7 +195,7 @@ def test_maps_without_names_must_be_numbered(write, tmp_path):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (["--base", "dino_r50"], "--base dino_r50 is a detector's: write its config as"),
+        (["--base", "dino_r50"], "--base dino_r50 is a detector's, which learns boxes"),
         (["--base", "vgg"], "--base vgg has no config for panoptic data; there are eco-lite"),
         (["--amp"], "--amp needs a GPU"),
         (["--out", "mine.txt"], "give a name that ends in .py"),

@@ -24,6 +24,11 @@ def parse_args() -> Namespace:
     classes.add_argument(
         "--classes", metavar="FILE", help="class file as for from_maps.py; its names are labels"
     )
+    parser.add_argument(
+        "--labels-from",
+        metavar="DIR",
+        help="folder of all splits, whose labels are the classes; default: the folder itself",
+    )
     add_output_options(parser)
     return parser.parse_args()
 
@@ -43,7 +48,8 @@ def main() -> None:
         if args.classes:
             categories = read_class_file(args.classes)
         else:
-            categories = labelme.categories_of_labels(files, args.things)
+            others = labelme.read_labelme(args.labels_from) if args.labels_from else files
+            categories = labelme.categories_of_labels(others, args.things)
         return labelme.prepare_labelme(files, args.folder, categories, destination)
 
     write_and_report(prepare, args.workers)

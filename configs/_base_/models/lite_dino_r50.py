@@ -1,8 +1,3 @@
-# Lite-DINO (6+1)x1: five layers update strides 64 to 16, a last one all, with a feed-forward of its
-# own for stride 8 (Lite-DETR, without key-aware attention).
-_base_ = "./dino_r50.py"
-schedule = dict(
-    _delete_=True, type="lite", levels=(64, 32, 16, 8), coarse_layers=5, fine_channels=256
-)
-model = dict(encoder=dict(schedule=schedule))
-del schedule
+# DINO with Lite-DETR's encoder.
+_base_ = ["./dino_r50.py", "../methods/lite_detr.py"]
+model = _base_.method

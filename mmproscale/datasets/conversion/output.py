@@ -18,6 +18,7 @@ import numpy as np
 from scipy import ndimage
 
 from mmproscale.datasets.checks.panoptic_faults import panoptic_faults
+from mmproscale.datasets.conversion.instance_objects import InstanceImage, numbered_faults
 from mmproscale.datasets.conversion.summary import NO_COUNTS, Counts, Summary
 from mmproscale.datasets.formats.panoptic_png import VOID, encode_png
 from mmproscale.errors import InputError
@@ -63,7 +64,8 @@ class Destination:
     """Files and folders that one split is written to.
 
     Args:
-        png_folder: Folder of the PNGs; the JSON file lies next to it, with the same name.
+        png_folder: Folder of the PNGs, if there are any; the JSON file lies next to it, with the
+            same name.
         image_folder: Folder that images are copied to; None if they are not copied.
     """
 
@@ -86,13 +88,15 @@ class Conversion:
         categories: COCO's ``categories``.
         destination: Files and folders to write.
         notes: Lines on the source that a person should see.
+        what: ``'segments'`` of panoptic images; ``'instances'`` or ``'boxes'``, without PNGs.
     """
 
     sources: Sequence[Any]
-    convert_image: Callable[[Any], PanopticImage]
+    convert_image: Callable[[Any], PanopticImage | InstanceImage]
     categories: Sequence[dict[str, Any]]
     destination: Destination
     notes: Sequence[str] = ()
+    what: str = "segments"
 
 
 def write_dataset(
@@ -115,9 +119,11 @@ def write_dataset(
     sources, destination = conversion.sources, conversion.destination
     if not sources:
         raise InputError(f"no image for {destination.json_path}: nothing was written")
-    summary = Summary(conversion.categories, conversion.notes)
+    summary = Summary(conversion.categories, conversion.notes, conversion.what)
     with ExitStack() as stack:
-        pngs = stack.enter_context(atomic_folder(destination.png_folder))
+        pngs = None
+        if conversion.what == "segments":
+            pngs = stack.enter_context(atomic_folder(destination.png_folder))
         folder = destination.image_folder
         copies = stack.enter_context(atomic_folder(folder)) if folder else None
         write = partial(
@@ -133,7 +139,8 @@ def write_dataset(
                 progress(destination.json_path.stem, done, len(sources))
         if faults:
             raise SourcesError(faults)
-        found = list(panoptic_faults(summary.content, str(destination.json_path)))
+        find = panoptic_faults if conversion.what == "segments" else numbered_faults
+        found = list(find(summary.content, str(destination.json_path)))
         if faults := [f"[{fault.kind}] {fault}" for fault in found if not fault.note]:
             raise SourcesError(faults)
         summary.notes = [*summary.notes, *(f"note: {note}" for note in found[:MOST_NOTES])]
@@ -183,25 +190,30 @@ def each(function: Callable[[T], R], entries: Iterable[T]) -> list[R]:
 
 def _write_one(
     source: Any,
-    convert: Callable[[Any], PanopticImage],
-    pngs: Path,
+    convert: Callable[[Any], PanopticImage | InstanceImage],
+    pngs: Path | None,
     copies: Path | None,
     images: Path | None,
-) -> tuple[dict, dict, Counts] | list[str]:
-    """Convert and write one image; return its two entries of the JSON and counts, or its faults."""
+) -> tuple[dict, list[dict], Counts] | list[str]:
+    """Convert and write one image; return its entries of the JSON and counts, or its faults."""
     try:
         made = convert(source)
     except InputError as error:
         return SourcesError.of(error)
     if copies is not None and images is not None:
         _copy(made.picture, copies / made.file_name, images / made.file_name)
-    atomic_write_bytes(pngs / made.png_name, encode_png(made.ids))
-    height, width = made.ids.shape
+    if isinstance(made, InstanceImage):
+        (height, width), objects = made.size, made.objects
+        annotations = [{"image_id": made.image_id} | entry for entry in objects]
+    else:
+        assert pngs is not None
+        atomic_write_bytes(pngs / made.png_name, encode_png(made.ids))
+        (height, width), objects = made.ids.shape, describe_segments(made.ids, made.meaning)
+        named = {"image_id": made.image_id, "file_name": made.png_name}
+        annotations = [named | {"segments_info": objects}]
     image = {"id": made.image_id, "file_name": made.file_name, "height": height, "width": width}
-    segments = describe_segments(made.ids, made.meaning)
-    annotation = {"image_id": made.image_id, "file_name": made.png_name, "segments_info": segments}
     counts = made.counts
-    return image, annotation, counts if counts.drawn else replace(counts, drawn=len(segments))
+    return image, annotations, counts if counts.drawn else replace(counts, drawn=len(objects))
 
 
 def _copy(picture: Path | bytes | None, temporary: Path, target: Path) -> None:

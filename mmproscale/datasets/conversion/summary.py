@@ -49,10 +49,10 @@ class Summary:
         self.left_out: dict[str, list[str]] = {}
         self.void_values: Counter[int] = Counter()
 
-    def add(self, image: dict, annotation: dict, counts: Counts) -> None:
+    def add(self, image: dict, annotations: Sequence[dict], counts: Counts) -> None:
         """Add one image's entries and numbers."""
         self.content["images"].append(image)
-        self.content["annotations"].append(annotation)
+        self.content["annotations"] += annotations
         self.count(image, counts)
 
     def count(self, image: dict, counts: Counts) -> None:

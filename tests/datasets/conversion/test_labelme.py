@@ -246,6 +246,16 @@ def test_the_images_name_must_be_one_that_training_takes(folder, run_tool):
     assert run_tool("datasets/from_labelme.py", *options, "--copy-images")[0] == 0
 
 
+def test_classes_are_the_labels_of_another_folder(folder, run_tool):
+    (folder.parent / "all").mkdir()
+    more = [shape("dog", [[2, 2], [6, 2], [6, 6]])]
+    write(folder.parent / "all", "1", [*SHAPES, *more], "../labelled/photos/1.jpg")
+    options = ("--things", "cat", "dog", "--labels-from", folder.parent / "all")
+    status, _, err = convert(run_tool, folder, *options)
+    assert status == 0, err
+    assert [c["name"] for c in truths(folder)[0]] == ["ball", "cat", "dog", "grass", "spot"]
+
+
 def test_hidden_files_are_no_data_and_foreign_ones_are_named(folder, run_tool):
     (folder / ".ipynb_checkpoints").mkdir()
     write(folder / ".ipynb_checkpoints", "1-checkpoint", SHAPES, "../photos/1.jpg")

@@ -9,7 +9,7 @@ def summary(segments, *counts):
     made = Summary(CATEGORIES)
     for entry in counts or [Counts(len(segments))]:
         infos = [dict(category_id=c, iscrowd=crowd) for c, crowd in segments]
-        made.add(dict(height=2, width=5), dict(segments_info=infos), entry)
+        made.add(dict(height=2, width=5), [dict(segments_info=infos)], entry)
     return made.lines()
 
 
