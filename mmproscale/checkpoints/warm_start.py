@@ -166,38 +166,52 @@ def _projections(holder: Any) -> dict[int, str]:
     return dict(zip(strides, ends, strict=False))
 
 
-# Of a max-pooled map the linear part predicts the convolution's best with half of its size: with a
-# quarter, all or twice of it a trained model's losses are higher (docs/weights.md).
+# Less, or more, of the linear part gives a trained model higher losses (docs/warm_start.md).
 SHRINKAGE = 0.5
 SHIFT = 2.0
 
 
 def _linear_embedding(start: WarmStart, holder: Any, prefix: str) -> None:
-    """Let mask projection and LPE start as the linear part of the convolution that LPE drops.
+    """Let LPE and the mask projection start as the linear part of the convolution that LPE drops.
 
     Mask2Former's embedding is ReLU(g GN(W x) + b), LPE's ReLU(g' GN(pool x) + b'). With a shift b'
-    of two deviations, LPE's ReLU passes nearly all. What W does then goes into the projection: K is
-    the sum of W's taps, and ReLU's slope and mean are those for normal inputs.
+    of two deviations, LPE's ReLU passes nearly all, and W goes into the projection.
     """
-    embeddings = getattr(holder, "output_convs", ())
-    conv, norm = (f"{prefix}output_convs.0.{name}" for name in ("conv.weight", "gn"))
-    projection, weights = f"{prefix}mask_feature", start.weights
-    needed = (conv, f"{norm}.weight", f"{norm}.bias", f"{projection}.weight", f"{projection}.bias")
+    embeddings: Any = getattr(holder, "output_convs", ())
     if len(embeddings) != 1 or not isinstance(embeddings[0], LightPixelEmbedding):
         return
-    if not all(key in weights for key in needed):
+    weights, embedding = start.weights, f"{prefix}output_convs.0."
+    conv, scale, shift = (f"{embedding}{name}" for name in ("conv.weight", "gn.weight", "gn.bias"))
+    projection, bias = f"{prefix}mask_feature.weight", f"{prefix}mask_feature.bias"
+    if not all(key in weights for key in (conv, scale, shift, projection, bias)):
         return
-    kernel, scale, shift, projected, bias = (weights[key] for key in needed)
-    taps = kernel.sum((2, 3))  # C x C
-    groups = taps.pow(2).sum(1).view(embeddings[0].gn.num_groups, -1).mean(1)
-    taps = taps / groups.sqrt().repeat_interleave(len(taps) // len(groups))[:, None]
-    ratio = shift / scale.abs().clamp_min(1e-6)
-    slope = torch.special.ndtr(ratio)
-    mean = shift * slope + scale.abs() * torch.exp(-ratio.square() / 2) / math.sqrt(2 * math.pi)
-    projected = projected.flatten(1)  # O x C
-    linear = SHRINKAGE * projected @ (taps * (slope * scale)[:, None])
-    weights[needed[1]], weights[needed[2]] = torch.ones_like(scale), torch.full_like(shift, SHIFT)
-    weights[needed[3]] = linear[..., None, None]
-    weights[needed[4]] = bias + projected @ mean - SHIFT * linear.sum(1)
-    del weights[conv]
+    linear, mean = _linear_part(
+        weights.pop(conv), weights[scale], weights[shift], embeddings[0].gn.num_groups
+    )
+    projected = weights[projection].flatten(1)  # O x C
+    taken = SHRINKAGE * projected @ linear
+    weights[bias] = weights[bias] + projected @ mean - SHIFT * taken.sum(1)
+    weights[projection] = taken[..., None, None]
+    weights[scale] = torch.ones_like(weights[scale])
+    weights[shift] = torch.full_like(weights[shift], SHIFT)
     start.replaced = [conv]
+
+
+def _linear_part(
+    kernel: Tensor, scale: Tensor, shift: Tensor, groups: int
+) -> tuple[Tensor, Tensor]:
+    """Return A (C, C) and m (C,) with ReLU(g GN(W x) + b) = m + A x, on average over normal x.
+
+    Args:
+        kernel: W, (C, C, 3, 3), of which the taps are summed.
+        scale: g, (C,).
+        shift: b, (C,).
+        groups: Number of groups of GN.
+    """
+    taps = kernel.sum((2, 3))  # C x C
+    power = taps.square().sum(1).view(groups, -1).mean(1)  # of each group
+    taps = taps / power.sqrt().repeat_interleave(len(taps) // groups)[:, None]
+    size = scale.abs().clamp_min(1e-6)
+    share = torch.special.ndtr(shift / size)  # of values that ReLU passes
+    density = torch.exp(-(shift / size).square() / 2) / math.sqrt(2 * math.pi)
+    return (share * scale)[:, None] * taps, shift * share + size * density

@@ -78,7 +78,9 @@ def test_light_embedding_starts_near_the_convolution_that_it_replaces():
 def correlation(a, b):
     """Mean over channels of the correlation over pixels of maps (B, C, H, W)."""
     a, b = (x.transpose(0, 1).flatten(1) for x in (a, b))
-    return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(a, b)]).mean()
+    return torch.stack(
+        [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(a, b, strict=True)]
+    ).mean()
 
 
 def test_exits_compute_what_the_source_does_at_the_last_one():
