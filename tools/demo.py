@@ -7,8 +7,6 @@ from pathlib import Path
 import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
 from mmproscale.cli.command_line import add_cfg_options, command_line
 from mmproscale.cli.conversion import make_shapes_with_progress
-from mmproscale.datasets.shapes.generation import ShapesSpec
-from mmproscale.training.runs import build_runner, resume, set_up_run
 from mmproscale.utils.config import load_config
 
 NUM_PICTURES = 16
@@ -41,6 +39,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run all steps, and print the quality and the files."""
     args = parse_args()
+    # Imported only now: torch takes seconds to import.
+    from mmproscale.datasets.shapes.generation import ShapesSpec
+    from mmproscale.training.runs import build_runner, resume, set_up_run
+
     out = Path(args.out)
     spec = ShapesSpec(train=args.train_images, val=args.val_images)
     make_shapes_with_progress(args.data, spec, args.overwrite)

@@ -11,25 +11,21 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import at_least, command_line, make_parser, positive
-from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
-from mmproscale.own_data.base_configs import check_starting_weights, find_base
-from mmproscale.own_data.choice_table import choice_rows, class_rows
-from mmproscale.own_data.choices import Choices, TrainingOptions, choose
-from mmproscale.own_data.config_text import new_config_text
-from mmproscale.own_data.data_search import SearchOptions, find_data
-from mmproscale.own_data.dataset_reading import ReadingOptions, read_data
-from mmproscale.own_data.layouts import KINDS
 from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.config import load_config
+from mmproscale.utils.processes import usable_cores
 from mmproscale.utils.progress import bars_by_name
 from mmproscale.utils.terminal_table import terminal_table
+
+if TYPE_CHECKING:
+    from mmproscale.own_data.choices import Choices
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,7 +75,11 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--kind", choices=KINDS, help="kind of data, if DIR holds several")
+    group.add_argument(
+        "--kind",
+        choices=["panoptic", "instance", "semantic"],
+        help="kind of data, if DIR holds several",
+    )
     for split, name in (("train", "training"), ("val", "validation")):
         group.add_argument(
             f"--{split}-ann",
@@ -114,7 +114,7 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--workers",
         type=at_least(1),
-        default=default_workers(),
+        default=min(8, usable_cores()),
         metavar="N",
         help="processes that read images",
     )
@@ -137,6 +137,13 @@ def main() -> None:
     args = parse_args()
     out = args.out or default_file(args.base, args.data)
     check_options(args, out)
+    # Imported only now: torch takes seconds to import, and a wrong option should fail at once.
+    from mmproscale.own_data.base_configs import check_starting_weights, find_base
+    from mmproscale.own_data.choices import TrainingOptions, choose
+    from mmproscale.own_data.config_text import new_config_text
+    from mmproscale.own_data.data_search import SearchOptions, find_data
+    from mmproscale.own_data.dataset_reading import ReadingOptions, read_data
+
     found = find_data(args.data, options_of(SearchOptions, args))
     base = find_base(args.base, found.kind)
     with bars_by_name() as show:
@@ -186,6 +193,8 @@ def check_free(paths: list[Path], overwrite: bool) -> None:
 
 def show_choices(chosen: Choices, out: Path) -> None:
     """Print the choices, their reasons and the next command."""
+    from mmproscale.own_data.choice_table import choice_rows, class_rows
+
     title, console = f"{chosen.base.name} on {chosen.data.found.root}", Console()
     console.print(terminal_table(title, choice_rows(chosen), numbers=False))
     console.print(terminal_table("classes", class_rows(chosen), numbers=False))

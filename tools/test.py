@@ -21,16 +21,6 @@ from mmproscale.cli.command_line import (
 )
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, average_over, views_from_options
-from mmproscale.training.runs import (
-    build_runner,
-    check_scorable,
-    evaluate_and_report,
-    keep_predictions,
-    list_classes,
-    report_exits,
-    score_kinds,
-    set_up_run,
-)
 from mmproscale.utils.config import require_keys
 
 
@@ -70,12 +60,24 @@ def main() -> None:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     config = load_config_for(args.config, args.checkpoint, args.cfg_options)
     require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")
-    set_up_run(config, config.filename, args.work_dir, args.launcher)
-    config.load_from = args.checkpoint
     if args.instances and "instance" not in (args.kinds or ()):
         raise InputError("--instances is for AP: add --kinds panoptic semantic instance")
     if args.out and args.kinds and "panoptic" not in args.kinds:
         raise InputError("--out writes panoptic predictions: add panoptic to --kinds")
+    # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+    from mmproscale.training.runs import (
+        build_runner,
+        check_scorable,
+        evaluate_and_report,
+        keep_predictions,
+        list_classes,
+        report_exits,
+        score_kinds,
+        set_up_run,
+    )
+
+    set_up_run(config, config.filename, args.work_dir, args.launcher)
+    config.load_from = args.checkpoint
     check_scorable(config)
     if args.kinds:
         score_kinds(config, args.kinds, args.instances)

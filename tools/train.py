@@ -4,14 +4,8 @@ import argparse
 import os
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
+from mmproscale.checkpoints.model_config import check_source
 from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line
-from mmproscale.training.runs import (
-    build_runner,
-    resume,
-    scale_learning_rate,
-    set_up_run,
-    use_amp,
-)
 from mmproscale.utils.config import load_config, require_keys
 
 
@@ -50,6 +44,16 @@ def main() -> None:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
     require_keys(config, "model", "train_dataloader", "train_cfg", "optim_wrapper")
+    check_source(config.load_from if args.resume in (None, "auto") else args.resume)
+    # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+    from mmproscale.training.runs import (
+        build_runner,
+        resume,
+        scale_learning_rate,
+        set_up_run,
+        use_amp,
+    )
+
     set_up_run(config, args.config, args.work_dir, args.launcher)
     if args.amp:
         use_amp(config)
