@@ -1,4 +1,4 @@
-"""Score panoptic results of any model: ``python tools/evaluate.py GT.json PRED.json``.
+"""Score panoptic results of any model, from their files.
 
 Both sides are COCO panoptic: a JSON, and a folder of PNGs. PQ, SQ and RQ equal panopticapi's.
 """

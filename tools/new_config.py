@@ -19,6 +19,7 @@ import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import at_least, command_line, make_parser, positive
 from mmproscale.errors import InputError
 from mmproscale.utils.atomic_files import atomic_write_text
+from mmproscale.utils.command_names import command, several_processes
 from mmproscale.utils.config import load_config
 from mmproscale.utils.processes import usable_cores
 from mmproscale.utils.progress import bars_by_name
@@ -203,11 +204,8 @@ def show_choices(chosen: Choices, out: Path) -> None:
     for path in [*chosen.data.lists, out]:
         print(f"written: {path}")
     gpus = chosen.options.gpus
-    print(
-        f"train:   python tools/train.py {out}"
-        if gpus < 2
-        else f"train:   tools/dist_train.sh {out} {gpus}"
-    )
+    start = command("train") if gpus < 2 else several_processes(gpus)
+    print(f"train:   {start} {out}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ, or mIoU.
+"""Evaluate a checkpoint on its dataset: PQ, SQ and RQ, or mIoU, or AP.
 
 ``--kinds panoptic semantic instance`` adds mIoU and AP from the same forward pass, as in papers.
 ``--tta`` averages over each image and its mirror image, and with ``--scales`` also over sizes. For
@@ -25,7 +25,7 @@ from mmproscale.utils.config import require_keys
 
 
 def parse_args() -> argparse.Namespace:
-    parser = MixedParser(description="Evaluate a checkpoint")
+    parser = MixedParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model(parser, "config file, or the name of a config of mmproscale")
     parser.add_argument("--work-dir", help="folder for the log and the metrics")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Train a model: ``python tools/train.py CONFIG``, with the options of mmdet's tools/train.py."""
+"""Train a model, with the options of mmdet's tools/train.py."""
 
 import argparse
 import os

@@ -12,6 +12,7 @@ from mmproscale.datasets.checks.lenient_instances import numbered, read_lenientl
 from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.errors import InputError
 from mmproscale.registry import METRICS
+from mmproscale.utils.command_names import command
 from mmproscale.utils.faults import refuse
 
 
@@ -52,7 +53,7 @@ class CocoMetric(StockCocoMetric):
         if not content["annotations"]:
             raise InputError(
                 f"'{ann_file}' has no object to score ({len(content['images'])} images): give the "
-                "annotated file; tools/predict.py needs none"
+                f"annotated file; {command('predict')} needs none"
             )
         content, _ = read_leniently(content, ann_file)
         refuse(instance_faults(content, ann_file, True, need_masks="segm" in self.metrics))

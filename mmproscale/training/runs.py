@@ -25,6 +25,7 @@ from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.models.config_keys import check_keys
 from mmproscale.training.parallel import train_on_cpus
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.command_names import command
 from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.processes import join_processes, launcher_of, take_gpu
 from mmproscale.utils.registered import is_type, registered_class
@@ -200,7 +201,7 @@ def check_scorable(config: Config) -> None:
         if isinstance(content, dict) and content.get("images") and not content.get("annotations"):
             raise InputError(
                 f"{file} has {len(content['images'])} images and no annotations, so there is "
-                "nothing to score: predict them with tools/predict.py"
+                f"nothing to score: predict them with {command('predict')}"
             )
 
 
