@@ -210,7 +210,7 @@ def fit(args: argparse.Namespace) -> None:
         print(f"warning: {warning}", file=sys.stderr)
     settings = dict(beta=beta, loss=args.loss, max_layers=args.max_layers, budget=args.budget)
     settings |= dict(held_out=args.held_out, seed=args.seed)
-    settings |= dict(gmacs=point.gmacs, quality=point.quality)
+    settings |= dict(gmacs=point.gmacs, quality=point.quality / 100)
     header = header_of(args.checkpoint, checkpoint.get("meta") or {})
     write_gate(checkpoint, origin, gate, Path(args.out), settings, header)
     print(f"written: {args.out}")

@@ -116,7 +116,8 @@ def main() -> None:
     rows = [frontier_row(one, ranking, one is chosen) for one in on_frontier]
     if args.json:
         files = dict(config=str(config), plot=str(plot))
-        print(json.dumps(dict(frontier=rows, chosen=chosen.name, **files), indent=1))
+        shares = [row | {k: v and v / 100 for k, v in row.items() if "paper" in k} for row in rows]
+        print(json.dumps(dict(frontier=shares, chosen=chosen.name, **files), indent=1))
         return
     shown = rows if args.all else nearest(rows)
     Console().print(terminal_table(title(args, len(candidates)), table(shown, framework)))

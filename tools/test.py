@@ -17,6 +17,7 @@ from mmproscale.cli.command_line import (
     add_cfg_options,
     add_launcher,
     add_model,
+    add_verbose,
     command_line,
 )
 from mmproscale.errors import InputError
@@ -48,6 +49,7 @@ def parse_args() -> argparse.Namespace:
         "--classwise", action="store_true", help="also print the figures of each class"
     )
     add_view_options(parser)
+    add_verbose(parser)
     add_cfg_options(parser)
     add_launcher(parser)
     return parser.parse_args()
@@ -90,7 +92,7 @@ def main() -> None:
     else:
         report_exits(config)
     with building_for(args.checkpoint, args.config):
-        runner = build_runner(config)
+        runner = build_runner(config, ("test",), not args.verbose)
     evaluate_and_report(runner, Path(config.work_dir) / "metrics.json")
 
 

@@ -5,7 +5,7 @@ import os
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.checkpoints.model_config import check_source
-from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line
+from mmproscale.cli.command_line import add_cfg_options, add_launcher, add_verbose, command_line
 from mmproscale.utils.config import load_config, require_keys
 
 
@@ -33,6 +33,7 @@ def parse_args() -> argparse.Namespace:
         help="what to do if the config's schedule is not that of the checkpoint to resume: set the "
         "learning rate as if trained with it from the start, or stop; default: %(default)s",
     )
+    add_verbose(parser)
     add_cfg_options(parser)
     add_launcher(parser)
     return parser.parse_args()
@@ -61,7 +62,7 @@ def main() -> None:
         scale_learning_rate(config)
     if args.resume:
         resume(config, args.resume, args.changed_schedule)
-    build_runner(config).train()
+    build_runner(config, ("train", "val"), not args.verbose).train()
 
 
 if __name__ == "__main__":

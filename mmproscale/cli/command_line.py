@@ -204,6 +204,13 @@ def add_cfg_options(parser: ArgumentParser) -> None:
     )
 
 
+def add_verbose(parser: ArgumentParser) -> None:
+    """Add ``--verbose``."""
+    parser.add_argument(
+        "--verbose", action="store_true", help="show all lines that the log file has"
+    )
+
+
 def add_launcher(parser: ArgumentParser) -> None:
     """Add mmdet's options for distributed runs; torchrun sets LOCAL_RANK itself."""
     parser.add_argument(
