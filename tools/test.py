@@ -60,12 +60,12 @@ def main() -> None:
     args = parse_args()
     views = views_from_options(args)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
-    require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")
     if args.instances and "instance" not in (args.kinds or ()):
         raise InputError("--instances is for AP: add --kinds panoptic semantic instance")
     if args.out and args.kinds and "panoptic" not in args.kinds:
         raise InputError("--out writes panoptic predictions: add panoptic to --kinds")
+    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")
     # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
     from mmproscale.training.runs import (
         build_runner,

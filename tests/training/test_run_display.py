@@ -1,4 +1,4 @@
-"""What a training shows: few lines before the first step, short ones after it, pictures."""
+"""Display of a training: few lines before the first step, short ones after it, pictures."""
 
 import re
 
