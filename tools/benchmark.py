@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -30,21 +30,14 @@ from mmproscale.cli.command_line import (
     command_line,
     make_parser,
 )
-from mmproscale.cost.random_model import load_any_config, model_without_weights, random_model
 from mmproscale.errors import InputError
-from mmproscale.timing.comparison import Case, Prepared, answer_memory, compare, table_rows
-from mmproscale.timing.compilation import compile_model
-from mmproscale.timing.conditions import (
-    autocast,
-    conditions,
-    own_arguments,
-    set_up,
-    stock_attention,
-)
 from mmproscale.timing.measurement import Stopwatch
-from mmproscale.timing.model_latency import random_inputs, timed_prediction
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.config import find_config
 from mmproscale.utils.terminal_table import terminal_table
+
+if TYPE_CHECKING:
+    from mmproscale.timing.comparison import Case, Prepared
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,6 +72,12 @@ def main() -> None:
     args = parse_args()
     if args.compile and not args.warm_up:
         raise InputError("--compile compiles in the warm-up: --warm-up must be at least 1")
+    for config in filter(None, (args.config, args.against)):
+        find_config(config)
+    # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+    from mmproscale.timing.comparison import answer_memory, compare
+    from mmproscale.timing.conditions import conditions, own_arguments, set_up
+
     set_up(args)
     if args.json not in (None, "-"):
         ensure_writable_dir(Path(args.json).parent)
@@ -92,6 +91,9 @@ def main() -> None:
 
 def make_case(args: argparse.Namespace) -> Case:
     """Return the case of the options' models; the first one is the base of the ratios."""
+    from mmproscale.cost.random_model import load_any_config, model_without_weights, random_model
+    from mmproscale.timing.comparison import Case
+
     configs = name_apart([config for config in (args.against, args.config) if config])
     settings = dict(
         configs=configs,
@@ -122,6 +124,10 @@ def name_apart(configs: list[str]) -> dict[str, str]:
 
 def prepare(make_model: partial, config: str, args: argparse.Namespace) -> Prepared:
     """Return a model with its batch, and the tiny call that precedes a measurement of memory."""
+    from mmproscale.timing.comparison import Prepared
+    from mmproscale.timing.compilation import compile_model
+    from mmproscale.timing.model_latency import random_inputs
+
     with errors_as_input(config, args):
         model = make_model().eval().to(args.device)
         if args.compile:
@@ -144,6 +150,9 @@ def predict(
     model: Any, config: str, args: argparse.Namespace, images: Any, samples: Any, watch: Stopwatch
 ) -> None:
     """Predict once under the options' conditions."""
+    from mmproscale.timing.conditions import autocast, stock_attention
+    from mmproscale.timing.model_latency import timed_prediction
+
     attention = stock_attention() if args.stock_attention else nullcontext()
     with errors_as_input(config, args), attention, autocast(args):
         timed_prediction(model, images, samples, watch)
@@ -179,6 +188,8 @@ def print_results(results: dict[str, Any], file: str | None) -> None:
     if file == "-":
         print(text, end="")
         return
+    from mmproscale.timing.comparison import table_rows
+
     Console().print(terminal_table(results["name"], table_rows(results)))
     if file:
         atomic_write_text(file, text)

@@ -13,17 +13,18 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
 from mmproscale.cli.command_line import add_cfg_options, at_least, command_line
-from mmproscale.datasets.checks.dataset_check import DatasetFiles, check_dataset, compare_datasets
 from mmproscale.datasets.checks.dataset_report import DatasetReport
-from mmproscale.datasets.checks.image_check import default_workers
-from mmproscale.datasets.checks.repair import repair_dataset
 from mmproscale.errors import InputError
-from mmproscale.training.datasets_of_config import datasets_of_config
 from mmproscale.utils.config import load_config
+from mmproscale.utils.processes import usable_cores
 from mmproscale.utils.progress import progress_bars
+
+if TYPE_CHECKING:
+    from mmproscale.datasets.checks.dataset_check import DatasetFiles
 
 
 def parse_args() -> argparse.Namespace:
@@ -60,7 +61,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--workers",
         type=at_least(1),
-        default=default_workers(),
+        default=min(8, usable_cores()),
         metavar="N",
         help="processes that read images; default: one per core, at most 8",
     )
@@ -75,6 +76,8 @@ def main() -> None:
     if args.repair:
         if args.config:
             raise InputError("--repair needs --ann and --img instead of a config: one file")
+        from mmproscale.datasets.checks.repair import repair_dataset
+
         print("\n".join(repair_dataset(files[0], args.repair)))
         files = [replace(files[0], ann_file=args.repair)]
     reports = check(files, args.limit, args.workers)
@@ -92,14 +95,22 @@ def main() -> None:
 def datasets(args: argparse.Namespace) -> list[DatasetFiles]:
     """Return the datasets to check: the config's, or the one that the options name."""
     if args.config and not (args.ann or args.img or args.seg):
-        return datasets_of_config(load_config(args.config, args.cfg_options))
+        config = load_config(args.config, args.cfg_options)
+        # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+        from mmproscale.training.datasets_of_config import datasets_of_config
+
+        return datasets_of_config(config)
     if args.config or not (args.ann and args.img):
         raise InputError("name a CONFIG, or --ann FILE and --img DIR")
+    from mmproscale.datasets.checks.dataset_check import DatasetFiles
+
     return [DatasetFiles(args.ann, args.img, args.seg, panoptic=bool(args.seg))]
 
 
 def check(files: Sequence[DatasetFiles], limit: int, workers: int) -> list[DatasetReport]:
     """Check each dataset, with a progress bar, and then that their classes agree."""
+    from mmproscale.datasets.checks.dataset_check import check_dataset, compare_datasets
+
     reports = []
     with progress_bars() as bars:
         for dataset in files:

@@ -13,21 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import ANY_CONFIG, add_image_size, command_line, make_parser
-from mmproscale.cost.cost_report import (
-    ConfigCost,
-    as_json,
-    cost_of,
-    exits_table,
-    side_by_side,
-    single_table,
-)
+from mmproscale.utils.config import find_config
 from mmproscale.utils.progress import progress_bars
 from mmproscale.utils.terminal_table import terminal_table
+
+if TYPE_CHECKING:
+    from mmproscale.cost.cost_report import ConfigCost
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,6 +48,11 @@ def parse_args() -> argparse.Namespace:
 @command_line
 def main() -> None:
     args = parse_args()
+    for config in args.configs:
+        find_config(config)
+    # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+    from mmproscale.cost.cost_report import as_json, exits_table, side_by_side, single_table
+
     costs = costs_of(args.configs, tuple(args.shape), args.memory)
     if args.json:
         print(json.dumps(as_json(costs), indent=1))
@@ -65,6 +67,8 @@ def main() -> None:
 
 def costs_of(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> list[ConfigCost]:
     """Return the cost of every config, with a progress bar."""
+    from mmproscale.cost.cost_report import cost_of
+
     with progress_bars() as bars:
         task = bars.add_task("models", total=len(configs))
         costs = []

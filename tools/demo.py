@@ -1,14 +1,11 @@
 """Generate Shapes, train, evaluate, draw pictures and a learning curve, in minutes on a CPU."""
 
 import argparse
-import json
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (applies compat before mmdet is imported)
-from mmproscale.cli.command_line import add_cfg_options, command_line
+from mmproscale.cli.command_line import add_cfg_options, add_verbose, command_line
 from mmproscale.cli.conversion import make_shapes_with_progress
-from mmproscale.datasets.shapes.generation import ShapesSpec
-from mmproscale.training.runs import build_runner, resume, set_up_run
 from mmproscale.utils.config import load_config
 
 NUM_PICTURES = 16
@@ -33,6 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--resume", action="store_true", help="continue the training of a demo that was stopped"
     )
+    add_verbose(parser)
     add_cfg_options(parser)
     return parser.parse_args()
 
@@ -41,6 +39,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run all steps, and print the quality and the files."""
     args = parse_args()
+    # Imported only now: torch takes seconds to import.
+    from mmproscale.datasets.shapes.generation import ShapesSpec
+    from mmproscale.training.runs import build_runner, evaluate_and_report, resume, set_up_run
+    from mmproscale.training.validation_pictures import CURVE
+
     out = Path(args.out)
     spec = ShapesSpec(train=args.train_images, val=args.val_images)
     make_shapes_with_progress(args.data, spec, args.overwrite)
@@ -48,18 +51,16 @@ def main() -> None:
     set_up_run(config, args.config, args.out)
     if args.resume:
         resume(config, "auto", "apply")
-    build_runner(config).train()
+    build_runner(config, ("train", "val"), not args.verbose).train()
 
     checkpoint = (out / "last_checkpoint").read_text()
     config.load_from, config.resume = checkpoint, False
     config.experiment_name = "evaluation"
-    metrics = build_runner(config).test()
+    metrics = out / "metrics.json"
+    evaluate_and_report(build_runner(config, ("test",), not args.verbose), metrics)
     pictures = draw_pictures(config, checkpoint, out / "pictures")
-    curve = draw_curve(out)
-
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2))
-    print(f"\nPQ {metrics['universal/PQ']:.1f}, of things {metrics['universal/PQ_th']:.1f}")
-    print(f"pictures:       {pictures}\nlearning curve: {curve}\ncheckpoint:     {checkpoint}")
+    print(f"pictures:       {pictures}\nlearning curve: {out / CURVE}\nfigures:        {metrics}")
+    print(f"checkpoint:     {checkpoint}")
 
 
 def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
@@ -76,13 +77,6 @@ def draw_pictures(config, checkpoint: str, folder: Path) -> Path:
         result = model(image)
         result.plot(truth=truth.panel(result)).save(folder / image.name, quality=95)
     return folder
-
-
-def draw_curve(out: Path) -> Path:
-    """Draw loss and PQ over the iterations."""
-    from mmproscale.training.learning_curve import draw_learning_curve
-
-    return draw_learning_curve(out, out / "learning_curve.png", title="Shapes")
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.checkpoints.model_config import load_config_for
+from mmproscale.checkpoints.model_config import check_source, load_config_for
 from mmproscale.checkpoints.weights_file import check_suffix, header_of
 from mmproscale.cli.command_line import (
     MixedParser,
@@ -28,26 +29,16 @@ from mmproscale.cli.command_line import (
     command_line,
     own_device,
 )
-from mmproscale.early_exit.dataset_quality import BOX_IOUS
-from mmproscale.early_exit.derived_file import read_table
-from mmproscale.early_exit.derived_table import split
-from mmproscale.early_exit.gate_checkpoint import gate_of, load_same_model, write_gate
-from mmproscale.early_exit.gate_fitting import LOSSES
-from mmproscale.early_exit.gate_sweep import BETAS, GateSweep, warning_of
-from mmproscale.early_exit.trade_off import (
-    Point,
-    TradeOff,
-    draw_trade_off,
-    trade_off_json,
-    trade_off_rows,
-)
-from mmproscale.inference.predictor import choose_device
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.processes import PATIENCE, join_processes, launcher_of
 from mmproscale.utils.progress import bars_by_name
 from mmproscale.utils.stop_signals import keeping
 from mmproscale.utils.terminal_table import terminal_table
+
+if TYPE_CHECKING:
+    from mmproscale.early_exit.gate_sweep import GateSweep
+    from mmproscale.early_exit.trade_off import Point
 
 
 def parse_args() -> argparse.Namespace:
@@ -71,7 +62,7 @@ def add_derive(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quality",
-        choices=list(BOX_IOUS) + ["pq"],
+        choices=["ap", "ap50", "pq"],
         help="quality of an image; default pq for a segmentor, ap (of boxes) for a detector",
     )
     parser.add_argument(
@@ -110,7 +101,11 @@ def add_curve(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=curve)
     add_step_c(parser)
     parser.add_argument(
-        "--betas", nargs="+", type=not_negative, default=BETAS, metavar="BETA", help="betas to show"
+        "--betas",
+        nargs="+",
+        type=not_negative,
+        metavar="BETA",
+        help="betas to show; default: 0 to 0.1",
     )
     parser.add_argument(
         "--max-layers",
@@ -131,7 +126,10 @@ def add_step_c(parser: argparse.ArgumentParser) -> None:
     """Add the options that fit and curve share."""
     parser.add_argument("derived", metavar="FILE", help="the file that `derive` wrote")
     parser.add_argument(
-        "--loss", choices=list(LOSSES), default="u-ce", help="loss of the gate; default u-ce"
+        "--loss",
+        choices=["hard-ce", "u-ce", "soft-ce", "soft-mse"],
+        default="u-ce",
+        help="loss of the gate; default u-ce",
     )
     parser.add_argument(
         "--held-out",
@@ -167,12 +165,13 @@ def main() -> None:
 
 
 def derive(args: argparse.Namespace) -> None:
-    # Only this command needs models; the others start faster without them.
+    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
     from mmengine.dist import is_main_process
 
     from mmproscale.early_exit import derivation
+    from mmproscale.inference.predictor import choose_device
 
-    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
     # Processes exchange only short messages, and one may finish hours before another.
     join_processes(launcher_of(args.launcher), "gloo", PATIENCE)
     device = choose_device(args.device or own_device())
@@ -193,6 +192,10 @@ def derive(args: argparse.Namespace) -> None:
 
 def fit(args: argparse.Namespace) -> None:
     check_suffix(args.out)
+    check_source(args.checkpoint)
+    from mmproscale.early_exit.gate_checkpoint import load_same_model, write_gate
+    from mmproscale.early_exit.gate_sweep import warning_of
+
     sweep = prepare(args)
     origin = sweep.fitting.origin
     checkpoint = load_same_model(args.checkpoint, origin, args.derived)
@@ -207,17 +210,22 @@ def fit(args: argparse.Namespace) -> None:
         print(f"warning: {warning}", file=sys.stderr)
     settings = dict(beta=beta, loss=args.loss, max_layers=args.max_layers, budget=args.budget)
     settings |= dict(held_out=args.held_out, seed=args.seed)
-    settings |= dict(gmacs=point.gmacs, quality=point.quality)
+    settings |= dict(gmacs=point.gmacs, quality=point.quality / 100)
     header = header_of(args.checkpoint, checkpoint.get("meta") or {})
     write_gate(checkpoint, origin, gate, Path(args.out), settings, header)
     print(f"written: {args.out}")
 
 
 def curve(args: argparse.Namespace) -> None:
+    check_source(args.checkpoint)
+    from mmproscale.early_exit.gate_checkpoint import gate_of, load_same_model
+    from mmproscale.early_exit.gate_sweep import BETAS
+    from mmproscale.early_exit.trade_off import draw_trade_off, trade_off_json
+
     sweep = prepare(args)
     origin = sweep.fitting.origin
     with bars_by_name() as bar:
-        points = sweep.curve(args.betas, [None, *args.max_layers], partial(bar, "gates"))
+        points = sweep.curve(args.betas or BETAS, [None, *args.max_layers], partial(bar, "gates"))
     if args.checkpoint:
         checkpoint = load_same_model(args.checkpoint, origin, args.derived)
         gate = gate_of(checkpoint, origin, args.checkpoint)
@@ -237,11 +245,18 @@ def curve(args: argparse.Namespace) -> None:
 
 def prepare(args: argparse.Namespace) -> GateSweep:
     """Read the derived file and split its images."""
+    from mmproscale.early_exit.derived_file import read_table
+    from mmproscale.early_exit.derived_table import split
+    from mmproscale.early_exit.gate_sweep import GateSweep
+    from mmproscale.early_exit.trade_off import TradeOff
+
     fitting, judging = split(read_table(args.derived), args.held_out, args.seed)
     return GateSweep(fitting, TradeOff(judging, seed=args.seed), args.loss)
 
 
 def print_points(points: list[Point], sweep: GateSweep) -> None:
+    from mmproscale.early_exit.trade_off import trade_off_rows
+
     Console().print(terminal_table(title_of(sweep), trade_off_rows(points, sweep.fitting.origin)))
 
 

@@ -1,4 +1,4 @@
-"""Score panoptic results of any model: ``python tools/evaluate.py GT.json PRED.json``.
+"""Score panoptic results of any model, from their files.
 
 Both sides are COCO panoptic: a JSON, and a folder of PNGs. PQ, SQ and RQ equal panopticapi's.
 """
@@ -11,15 +11,6 @@ from typing import Any
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
-from mmproscale.evaluation.average_precision import BACKENDS
-from mmproscale.evaluation.ground_truth import InstanceGroundTruth, PanopticGroundTruth
-from mmproscale.evaluation.image_score import ImageScorer
-from mmproscale.evaluation.report import report_table
-from mmproscale.evaluation.stored_predictions import (
-    PanopticResults,
-    detections_by_image,
-    score_results,
-)
 from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.progress import progress_bars
 
@@ -70,7 +61,7 @@ def parse_args() -> argparse.Namespace:
         "by their `score`, or 1 without a `score`",
     )
     parser.add_argument(
-        "--ap-backend", choices=list(BACKENDS), default="hotcoco", help="library for AP"
+        "--ap-backend", choices=["hotcoco", "pycocotools"], default="hotcoco", help="library for AP"
     )
     return parser.parse_args()
 
@@ -80,6 +71,16 @@ def main() -> None:
     args = parse_args()
     if args.instance_results and args.instances is None:
         raise InputError("--instance-results is for AP: add --instances")
+    # Imported only now: torch takes seconds to import.
+    from mmproscale.evaluation.ground_truth import InstanceGroundTruth, PanopticGroundTruth
+    from mmproscale.evaluation.image_score import ImageScorer
+    from mmproscale.evaluation.report import report_table
+    from mmproscale.evaluation.stored_predictions import (
+        PanopticResults,
+        detections_by_image,
+        score_results,
+    )
+
     truth = PanopticGroundTruth(args.truth, args.gt_dir)
     more = ["semantic"] * args.semantic + ["instance"] * (args.instances is not None)
     instances = InstanceGroundTruth(args.instances, truth) if args.instances else None

@@ -68,7 +68,8 @@ def parse_args() -> Namespace:
 def main() -> None:
     """Write the files, compare them with PyTorch, and print the figures."""
     args = parse_args()
-    # Imported only now: torch takes seconds to import, and a wrong option should fail at once.
+    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
     from mmproscale.export.export_run import ExportOptions, check_out, export, size_after_pipeline
     from mmproscale.export.proof import proof_images
     from mmproscale.inference.predictor import Predictor
@@ -84,7 +85,6 @@ def main() -> None:
         plugin=args.msda == "plugin",
     )
     check_out(args.out, args.format, args.overwrite)
-    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
     images, truth = [], None
     if args.proof_images:
         images, truth = proof_images(config, args.images, args.proof_images)

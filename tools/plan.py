@@ -27,7 +27,7 @@ import os
 from collections.abc import Callable
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -40,20 +40,14 @@ from mmproscale.cli.command_line import (
     positive,
 )
 from mmproscale.errors import InputError
-from mmproscale.inference.predictor import choose_device
-from mmproscale.planning.candidates import (
-    FRAMEWORKS,
-    Candidate,
-    Framework,
-    base_config,
-    candidate_config_text,
-)
-from mmproscale.planning.plan_prices import priced_candidates, with_latency
-from mmproscale.planning.ranking import PaperRanking, frontier
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.config import CONFIGS
 from mmproscale.utils.progress import progress_bars
 from mmproscale.utils.terminal_table import terminal_table
+
+if TYPE_CHECKING:
+    from mmproscale.planning.candidates import Candidate, Framework
+    from mmproscale.planning.ranking import PaperRanking
 
 MAX_ROWS = 10
 
@@ -62,7 +56,7 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument(
         "--framework",
-        choices=sorted(FRAMEWORKS),
+        choices=["ddq", "deformable-detr", "dino", "m2f"],
         default="m2f",
         help="model of the encoder: Mask2Former (m2f), or a detector; m2f if not given",
     )
@@ -100,6 +94,12 @@ def parse_args() -> argparse.Namespace:
 @command_line
 def main() -> None:
     args = parse_args()
+    # Imported only now: torch takes seconds to import.
+    from mmproscale.inference.predictor import choose_device
+    from mmproscale.planning.candidates import FRAMEWORKS, base_config
+    from mmproscale.planning.plan_prices import priced_candidates
+    from mmproscale.planning.ranking import PaperRanking, frontier
+
     choose_device(args.device)
     framework = FRAMEWORKS[args.framework]
     base = base_config(CONFIGS, args.backbone, framework)
@@ -116,7 +116,8 @@ def main() -> None:
     rows = [frontier_row(one, ranking, one is chosen) for one in on_frontier]
     if args.json:
         files = dict(config=str(config), plot=str(plot))
-        print(json.dumps(dict(frontier=rows, chosen=chosen.name, **files), indent=1))
+        shares = [row | {k: v and v / 100 for k, v in row.items() if "paper" in k} for row in rows]
+        print(json.dumps(dict(frontier=shares, chosen=chosen.name, **files), indent=1))
         return
     shown = rows if args.all else nearest(rows)
     Console().print(terminal_table(title(args, len(candidates)), table(shown, framework)))
@@ -137,6 +138,8 @@ def notes(args: argparse.Namespace, ranking: PaperRanking) -> str:
     """Explain the figures for readers who see only the table."""
     lines = ["paper: reported in the paper for COCO, not measured here."]
     if ranking.is_borrowed:
+        from mmproscale.planning.candidates import FRAMEWORKS
+
         other = FRAMEWORKS[args.framework].ordered_by.title()
         lines.append(
             f"The paper has too few rows with {args.backbone}: rows with {other} rank the encoders."
@@ -165,6 +168,8 @@ def measure_all(
     candidates: list[Candidate], base: Path, args: argparse.Namespace
 ) -> list[Candidate]:
     """Return the candidates with their latency; no other program should run meanwhile."""
+    from mmproscale.planning.plan_prices import with_latency
+
     with progress_bars() as bars:
         task = bars.add_task("rounds", total=args.rounds + 1)
         return with_latency(
@@ -196,6 +201,8 @@ def choose(on_frontier: list[Candidate], args: argparse.Namespace) -> Candidate:
 
 def write_config(chosen: Candidate, base: Path, out: Path, args: argparse.Namespace) -> Path:
     """Write the chosen candidate's config, which inherits from one in configs/."""
+    from mmproscale.planning.candidates import candidate_config_text
+
     budget, unit = budget_of(args)
     height, width = args.shape
     comment = (

@@ -9,7 +9,7 @@ from itertools import chain
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.checkpoints.model_config import (
     building_for,
-    config_in_header,
+    check_source,
     is_checkpoint,
     load_config_for,
 )
@@ -121,14 +121,16 @@ def main() -> None:
     args = parse_args()
     views = views_from_options(args)
     exported = args.config is None and is_exported(args.checkpoint)
-    if args.config is None and not exported:
-        config_in_header(args.checkpoint)
+    check_source(args.checkpoint)
     if exported and args.cfg_options:
         raise InputError(f"--cfg-options: {args.checkpoint} is an exported file, so export again")
     paths, videos = expand_inputs(args.images)
     if videos and args.shard != (1, 1):
         raise InputError(f"--shard is for images, not for a video ({videos[0]})")
     names = result_names(paths)
+    source = (args.checkpoint, None)
+    if not exported:
+        source = load_config_for(args.config, args.checkpoint, args.cfg_options), args.checkpoint
     # Imported late: it takes seconds, and a wrong path should be reported at once.
     from mmproscale.inference.image_sources import Video
     from mmproscale.inference.pictures.panoptic_truth import PanopticTruth
@@ -145,9 +147,6 @@ def main() -> None:
     clips = [Video(video, args.fps) for video in videos]
     frames = [clip.count() for clip in clips]
     truth = PanopticTruth(args.truth) if args.truth else None
-    source = (args.checkpoint, None)
-    if not exported:
-        source = load_config_for(args.config, args.checkpoint, args.cfg_options), args.checkpoint
     options = (args.score_thr, args.tile, args.overlap)
     most = int(args.max_megapixels * 1e6)
     with building_for(args.checkpoint, args.config):

@@ -1,4 +1,4 @@
-"""Evaluate a checkpoint: ``python tools/test.py CONFIG CHECKPOINT`` prints PQ, SQ and RQ, or mIoU.
+"""Evaluate a checkpoint on its dataset: PQ, SQ and RQ, or mIoU, or AP.
 
 ``--kinds panoptic semantic instance`` adds mIoU and AP from the same forward pass, as in papers.
 ``--tta`` averages over each image and its mirror image, and with ``--scales`` also over sizes. For
@@ -17,25 +17,16 @@ from mmproscale.cli.command_line import (
     add_cfg_options,
     add_launcher,
     add_model,
+    add_verbose,
     command_line,
 )
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import add_view_options, average_over, views_from_options
-from mmproscale.training.runs import (
-    build_runner,
-    check_scorable,
-    evaluate_and_report,
-    keep_predictions,
-    list_classes,
-    report_exits,
-    score_kinds,
-    set_up_run,
-)
 from mmproscale.utils.config import require_keys
 
 
 def parse_args() -> argparse.Namespace:
-    parser = MixedParser(description="Evaluate a checkpoint")
+    parser = MixedParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model(parser, "config file, or the name of a config of mmproscale")
     parser.add_argument("--work-dir", help="folder for the log and the metrics")
     parser.add_argument(
@@ -58,6 +49,7 @@ def parse_args() -> argparse.Namespace:
         "--classwise", action="store_true", help="also print the figures of each class"
     )
     add_view_options(parser)
+    add_verbose(parser)
     add_cfg_options(parser)
     add_launcher(parser)
     return parser.parse_args()
@@ -68,14 +60,26 @@ def main() -> None:
     args = parse_args()
     views = views_from_options(args)
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
-    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
-    require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")
-    set_up_run(config, config.filename, args.work_dir, args.launcher)
-    config.load_from = args.checkpoint
     if args.instances and "instance" not in (args.kinds or ()):
         raise InputError("--instances is for AP: add --kinds panoptic semantic instance")
     if args.out and args.kinds and "panoptic" not in args.kinds:
         raise InputError("--out writes panoptic predictions: add panoptic to --kinds")
+    config = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")
+    # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+    from mmproscale.training.runs import (
+        build_runner,
+        check_scorable,
+        evaluate_and_report,
+        keep_predictions,
+        list_classes,
+        report_exits,
+        score_kinds,
+        set_up_run,
+    )
+
+    set_up_run(config, config.filename, args.work_dir, args.launcher)
+    config.load_from = args.checkpoint
     check_scorable(config)
     if args.kinds:
         score_kinds(config, args.kinds, args.instances)
@@ -88,7 +92,7 @@ def main() -> None:
     else:
         report_exits(config)
     with building_for(args.checkpoint, args.config):
-        runner = build_runner(config)
+        runner = build_runner(config, ("test",), not args.verbose)
     evaluate_and_report(runner, Path(config.work_dir) / "metrics.json", "tools/test.py")
 
 

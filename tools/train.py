@@ -1,17 +1,11 @@
-"""Train a model: ``python tools/train.py CONFIG``, with the options of mmdet's tools/train.py."""
+"""Train a model, with the options of mmdet's tools/train.py."""
 
 import argparse
 import os
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import add_cfg_options, add_launcher, command_line
-from mmproscale.training.runs import (
-    build_runner,
-    resume,
-    scale_learning_rate,
-    set_up_run,
-    use_amp,
-)
+from mmproscale.checkpoints.model_config import check_source
+from mmproscale.cli.command_line import add_cfg_options, add_launcher, add_verbose, command_line
 from mmproscale.utils.config import load_config, require_keys
 
 
@@ -39,6 +33,7 @@ def parse_args() -> argparse.Namespace:
         help="what to do if the config's schedule is not that of the checkpoint to resume: set the "
         "learning rate as if trained with it from the start, or stop; default: %(default)s",
     )
+    add_verbose(parser)
     add_cfg_options(parser)
     add_launcher(parser)
     return parser.parse_args()
@@ -50,6 +45,16 @@ def main() -> None:
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     config = load_config(args.config, args.cfg_options)
     require_keys(config, "model", "train_dataloader", "train_cfg", "optim_wrapper")
+    check_source(config.load_from if args.resume in (None, "auto") else args.resume)
+    # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+    from mmproscale.training.runs import (
+        build_runner,
+        resume,
+        scale_learning_rate,
+        set_up_run,
+        use_amp,
+    )
+
     set_up_run(config, args.config, args.work_dir, args.launcher)
     if args.amp:
         use_amp(config)
@@ -57,7 +62,7 @@ def main() -> None:
         scale_learning_rate(config)
     if args.resume:
         resume(config, args.resume, args.changed_schedule)
-    build_runner(config).train()
+    build_runner(config, ("train", "val"), not args.verbose).train()
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ def load_config_for(
         InputError: The config can't be read; no config fits, or several do; it does not know an
             option.
     """
+    check_source(checkpoint)
     if config is not None:
         return load_config(config, options)
     known = config_in_header(checkpoint)
@@ -54,6 +55,21 @@ def load_config_for(
         ) from error
     merge_options(found, options or {}, known.name)
     return found
+
+
+def check_source(checkpoint: str | os.PathLike | None) -> None:
+    """Refuse a checkpoint that is not there, without the seconds that the reading of it takes.
+
+    Args:
+        checkpoint: A file, a folder of transformers or a hub name, which is left to the reading;
+            None for no checkpoint.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    name = os.fspath(checkpoint or ".")
+    if "://" not in name and not Path(name).expanduser().exists():
+        raise InputError(_no_checkpoint(name))
 
 
 @contextmanager
@@ -88,7 +104,7 @@ def config_in_header(checkpoint: str | os.PathLike) -> ShippedConfig | None:
         InputError: There is no such file, or its header has no config.
     """
     file = local_file(checkpoint)
-    if not file.exists() or file.suffix == ".py":
+    if file.suffix == ".py":
         raise InputError(_no_checkpoint(os.fspath(checkpoint)))
     header = read_header(file) if file.suffix == ".safetensors" else None
     if header is not None and header.config is None:

@@ -21,6 +21,7 @@ from mmengine.config import DictAction
 from mmproscale.cli.foreign_errors import describe_foreign
 from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
+from mmproscale.utils.command_names import command
 from mmproscale.utils.config import TOOLS
 from mmproscale.utils.processes import (
     LAUNCHED,
@@ -108,8 +109,8 @@ def _report_after_traceback() -> None:
         versions = f"{describe_stack()}; Python {platform.python_version()}"
         _say(
             f"error: mmproscale {__version__} ({versions}) has a bug, unless your own code has: "
-            "please report these lines, the command and the output of `mmproscale doctor --json` "
-            "in the issue tracker of its repository"
+            "please report these lines, the command and the output of "
+            f"`{command('doctor')} --json` in the issue tracker of its repository"
         )
 
     sys.excepthook = show_and_say
@@ -200,6 +201,13 @@ def add_cfg_options(parser: ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override config values, e.g. train_dataloader.batch_size=4; data_root=DIR moves "
         "every path of the config that lies under its data_root",
+    )
+
+
+def add_verbose(parser: ArgumentParser) -> None:
+    """Add ``--verbose``."""
+    parser.add_argument(
+        "--verbose", action="store_true", help="show all lines that the log file has"
     )
 
 

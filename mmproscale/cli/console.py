@@ -1,35 +1,73 @@
 """The command ``mmproscale``, also as ``python -m mmproscale``: every tool, from any folder.
 
 The file ``tools/A/B_C.py`` is the command ``mmproscale A B-C``; its ``main`` reads the arguments.
+The commands ``help``, ``version`` and ``completion`` have no file.
 """
 
 from __future__ import annotations
 
 import ast
-import importlib.util
 import sys
 from difflib import get_close_matches
 from pathlib import Path
 
 from mmproscale import __version__
 from mmproscale.cli.command_line import command_line
+from mmproscale.cli.completion import SHELLS, completion_script, load
 from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
 from mmproscale.utils.config import CONFIGS, TOOLS
+
+# Heading -> an example, and the commands or first words of commands below it.
+GROUPS = {
+    "data": (
+        "check-dataset proscale_m2f_r50_coco --cfg-options data_root=/data/coco",
+        ("check-dataset", "datasets"),
+    ),
+    "training": (
+        "new-config --data my_data --base proscale_m2f_r50 --out my_config.py",
+        ("new-config", "train", "curve", "demo", "launch"),
+    ),
+    "using a trained model": (
+        "predict model.safetensors photos/ --out predictions",
+        ("predict", "test", "evaluate", "convert", "export", "publish"),
+    ),
+    "cost and speed": (
+        "cost proscale_m2f_r50_coco m2f_r50_coco",
+        ("cost", "plan", "benchmark", "eco"),
+    ),
+    "others": ("help train", ()),
+}
+OWN = {
+    "help": "Show the help of a command: mmproscale help COMMAND",
+    "version": "Show the versions of mmproscale and of the packages below it",
+    "completion": "Print a script that completes command lines: mmproscale completion bash",
+}
 
 
 @command_line
 def main() -> None:
     """Run the tool that the first words of the command line name; list all tools without words."""
     words = sys.argv[1:]
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     if not words or words[0] in ("-h", "--help"):
         print(overview())
-    elif words[0] == "--version":
+    elif words[0] in ("version", "--version"):
         print(f"mmproscale {__version__} on {describe_stack()}")
+    elif words[0] == "completion":
+        print(_completion(words[1:]))
     else:
         command = command_of(words)
-        sys.argv = [f"mmproscale {command}", *words[len(command.split()) :]]
-        run(tools()[command])
+        started = "python -m " * (Path(sys.argv[0]).name == "__main__.py")
+        sys.argv = [f"{started}mmproscale {command}", *words[len(command.split()) :]]
+        load(tools()[command]).main()
+
+
+def _completion(words: list[str]) -> str:
+    if len(words) != 1 or words[0] not in SHELLS:
+        raise InputError(f"mmproscale completion: name a shell, one of {', '.join(SHELLS)}")
+    return completion_script(words[0], tools(), OWN)
 
 
 def tools() -> dict[str, Path]:
@@ -54,35 +92,23 @@ def command_of(words: list[str]) -> str:
         if " ".join(words[:count]) in known:
             return " ".join(words[:count])
     named = " ".join(words[: 2 if (TOOLS / words[0]).is_dir() else 1])
-    close = get_close_matches(named, known, 1)
+    close = get_close_matches(named, [*known, *OWN], 1)
     hint = f"did you mean '{close[0]}'?" if close else "mmproscale --help lists them"
+    if below := [command for command in known if command.startswith(f"{named} ")]:
+        hint = f"name one of {', '.join(below)}"
     raise InputError(f"mmproscale has no command '{named}': {hint}")
 
 
-def run(file: Path) -> None:
-    """Import a tool's file and call its ``main``."""
-    spec = importlib.util.spec_from_file_location(file.stem, file)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main()
-
-
 def overview() -> str:
-    """Return usage and all commands, each with the first line of its file's docstring."""
-    known = tools()
-    width = max(map(len, known))
-    lines = [f"  {command:{width}}  {_summary(file)}" for command, file in known.items()]
-    return "\n".join(
-        [
-            "usage: mmproscale COMMAND [ARGUMENTS], e.g. mmproscale train proscale_m2f_r50_coco",
-            "       mmproscale COMMAND --help | --version",
-            "",
-            *lines,
-            "",
-            f"Configs go by name; they are in {CONFIGS}",
-        ]
-    )
+    """Return usage and all commands in groups, each with the first line of its docstring."""
+    summaries = {command: _summary(file) for command, file in tools().items()} | OWN
+    width = max(map(len, summaries))
+    lines = ["usage: mmproscale COMMAND [ARGUMENTS]", "       mmproscale help COMMAND"]
+    for heading, (example, firsts) in GROUPS.items():
+        of_group = [c for c in summaries if not firsts or c in firsts or c.split()[0] in firsts]
+        lines += ["", f"{heading}, e.g. mmproscale {example}"]
+        lines += [f"  {command:{width}}  {summaries.pop(command)}" for command in of_group]
+    return "\n".join([*lines, "", f"Configs go by name; they are in {CONFIGS}"])
 
 
 def _summary(file: Path) -> str:

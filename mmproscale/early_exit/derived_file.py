@@ -24,6 +24,7 @@ from mmproscale.early_exit.derived_table import DerivedTable, Origin
 from mmproscale.errors import InputError
 from mmproscale.evaluation.panoptic_quality import COUNTS
 from mmproscale.utils.atomic_files import atomic_path, atomic_write_text, ensure_writable_dir
+from mmproscale.utils.command_names import command
 
 VERSION = 1
 KEY = b"mmproscale.derived"
@@ -133,7 +134,7 @@ def _as_derived(table: pa.Table, origin: Origin) -> DerivedTable:
 
 def _read_origin(path: Path) -> Origin:
     if not path.is_file():
-        raise InputError(f"{path} is not there: make it with `tools/eco.py derive`")
+        raise InputError(f"{path} is not there: make it with `{command('eco derive')}`")
     try:
         metadata = pq.read_schema(path).metadata or {}
     except Exception as error:  # a damaged file can raise anything
@@ -141,7 +142,8 @@ def _read_origin(path: Path) -> Origin:
             f"{path} is cut off, damaged or not a parquet file: derive it again"
         ) from error
     if KEY not in metadata:
-        raise InputError(f"{path} is not a derived file: make one with `tools/eco.py derive`")
+        derive = command("eco derive")
+        raise InputError(f"{path} is not a derived file: make one with `{derive}`")
     return read_origin(metadata[KEY], VERSION, path)
 
 

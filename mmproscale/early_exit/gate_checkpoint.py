@@ -17,6 +17,7 @@ from mmproscale.checkpoints.weights_file import WeightsHeader, hash_weights, sav
 from mmproscale.early_exit.derived_table import Origin
 from mmproscale.early_exit.gate_fitting import FittedGate
 from mmproscale.errors import InputError
+from mmproscale.utils.command_names import command
 from mmproscale.utils.json_values import nan_to_null
 
 
@@ -53,7 +54,7 @@ def load_same_model(path: str | Path, origin: Origin, derived: str | Path) -> di
     """
     checkpoint = load_source(path)
     if FOREIGN in checkpoint:
-        raise InputError(f"{path} is another package's: convert it first, by tools/convert.py")
+        raise InputError(f"{path} is another package's: convert it first, by {command('convert')}")
     if fingerprint(state_dict_of(checkpoint), origin.gate) != origin.fingerprint:
         raise InputError(
             f"{path} is another model than {derived} was derived from (config {origin.config}): "
@@ -71,7 +72,8 @@ def gate_of(checkpoint: dict[str, Any], origin: Origin, path: str | Path) -> Fit
     weights = state_dict_of(checkpoint)
     names = [f"{origin.gate}.{kind}" for kind in ("weight", "bias")]
     if any(name not in weights for name in names):
-        raise InputError(f"{path} has no gate ({origin.gate}): write one with `tools/eco.py fit`")
+        fit = command("eco fit")
+        raise InputError(f"{path} has no gate ({origin.gate}): write one with `{fit}`")
     weight, bias = (weights[name].float().cpu().numpy() for name in names)
     if len(weight) != len(origin.exits):
         raise InputError(

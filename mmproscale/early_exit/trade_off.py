@@ -177,7 +177,10 @@ def trade_off_rows(points: Sequence[Point], origin: Origin) -> list[list[str]]:
 def trade_off_json(
     points: Sequence[Point], origin: Origin, fitted: int, judged: int
 ) -> dict[str, Any]:
-    """Return the points for JSON, with the numbers of images fitted to and judged by."""
+    """Return the points for JSON, with the numbers of images fitted to and judged by.
+
+    Qualities and their differences are in 0..1, as in all JSON files.
+    """
     return dict(
         config=origin.config,
         fingerprint=origin.fingerprint,
@@ -187,8 +190,14 @@ def trade_off_json(
         exits=list(origin.exits),
         images_fitted_to=fitted,
         images_judged_by=judged,
-        points=[asdict(point) for point in points],
+        points=[asdict(point) | _shares(point) for point in points],
     )
+
+
+def _shares(point: Point) -> dict[str, Any]:
+    """Return a point's figures in percent as shares."""
+    names = ("quality", "interval", "mean_image_quality", "over_fixed", "over_fixed_interval")
+    return {name: (np.array(getattr(point, name)) / 100).tolist() for name in names}
 
 
 def draw_trade_off(path: str | Path, points: Sequence[Point], quality: str, title: str) -> Path:

@@ -99,7 +99,7 @@ def proof_lines(report: Mapping[str, Any]) -> list[str]:
     lines.append(f"equal {report['compared']}: {report['equal']:.4%}")
     if report["pq"]:
         lines.append(
-            "PQ: {pytorch:.2f} in PyTorch, {exported:.2f} in the file".format(**report["pq"])
+            "PQ: {pytorch:.2%} in PyTorch, {exported:.2%} in the file".format(**report["pq"])
         )
     lines.append("ms: {pytorch:.0f} in PyTorch, {exported:.0f} in the file".format(**report["ms"]))
     return lines
@@ -262,7 +262,7 @@ def _report(
     if figures.counts is not None and truth is not None:
         both = [panoptic_quality(counts, truth.categories) for counts in figures.counts]
         names = ("pytorch", "exported")
-        pq = {name: 100 * one["all"]["pq"] for name, one in zip(names, both, strict=True)}
+        pq = {name: one["all"]["pq"] for name, one in zip(names, both, strict=True)}
     medians = [1000 * statistics.median(column) for column in zip(*figures.seconds, strict=True)]
     return {
         "images": len(figures.equal),

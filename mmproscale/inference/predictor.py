@@ -288,19 +288,37 @@ class Predictor:
         for kind in self.kinds:
             if FIELDS[kind] not in sample:
                 raise InputError(f"the model gives no {kind} result: set model.test_cfg.{kind}_on")
-        found: dict[str, Any] = {}
-        if "panoptic" in self.kinds:
-            found["panoptic"], found["segments"] = segments_in(
-                sample.pred_panoptic_seg, self.categories
-            )
-        if "semantic" in self.kinds:
-            found["semantic"] = _labels(sample.pred_sem_seg)
-        if {"instance", "boxes"} & {*self.kinds}:
-            found["instances"] = instances_in(sample.pred_instances, self.categories)
         assert image.pixels is not None
         rgb = np.ascontiguousarray(image.pixels[..., ::-1])
-        result = Result(rgb, image.name, image.path, self.categories, **found)
-        return result.above(self.least_score)
+        result = result_in(sample, rgb, image.path, self.categories, self.kinds)
+        return replace(result, name=image.name).above(self.least_score)
+
+
+def result_in(
+    sample: BaseDataElement,
+    image: np.ndarray,
+    path: Path | None,
+    categories: Sequence[dict[str, Any]],
+    kinds: Sequence[str] = tuple(FIELDS),
+) -> Result:
+    """Return the results of one image that a model's data sample has.
+
+    Args:
+        sample: The data sample; its results have the image's size.
+        image: (H, W, 3) RGB uint8.
+        path: The image's file, which names the result.
+        categories: In the order of labels, as of :func:`known_categories`.
+        kinds: Kinds of results to take, where the sample has them.
+    """
+    found: dict[str, Any] = {}
+    fields = {FIELDS[kind] for kind in kinds if FIELDS[kind] in sample}
+    if FIELDS["panoptic"] in fields:
+        found["panoptic"], found["segments"] = segments_in(sample.pred_panoptic_seg, categories)
+    if FIELDS["semantic"] in fields:
+        found["semantic"] = _labels(sample.pred_sem_seg)
+    if FIELDS["instance"] in fields:
+        found["instances"] = instances_in(sample.pred_instances, categories)
+    return Result(image, path.stem if path else "", path, categories, **found)
 
 
 def _only_checkpoint(given: str | Path | Config | None) -> str | Path:

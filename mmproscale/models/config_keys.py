@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import logging
 import re
 import sys
 import textwrap
@@ -19,7 +18,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger
 from mmengine.registry import (
     DATA_SAMPLERS,
     DATASETS,
@@ -180,7 +179,7 @@ def check_keys(config: Mapping[str, Any], name: object) -> None:
     more = f" ({len(unread)} keys are unknown)" if len(unread) > 1 else ""
     if "mmproscale." in str(config.get("model")):
         raise InputError(f"config {name}: {unread[0]}{more}")
-    print_log(f"config {name}: {unread[0]}{more}", logger="current", level=logging.WARNING)
+    MMLogger.get_current_instance().warning(f"config {name}: {unread[0]}{more}")
 
 
 class _Types:

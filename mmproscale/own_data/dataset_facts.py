@@ -16,6 +16,7 @@ from mmproscale.datasets.checks.dataset_report import DatasetReport
 from mmproscale.datasets.conversion.summary import few
 from mmproscale.errors import InputError
 from mmproscale.own_data.layouts import BOXES, INSTANCE, PANOPTIC, SplitFiles
+from mmproscale.utils.command_names import command
 from mmproscale.utils.faults import refuse
 
 Size = tuple[int, int]
@@ -81,7 +82,7 @@ def _refuse(report: DatasetReport, files: DatasetFiles) -> None:
     more = sum(found.count for found in report.faults.values()) - 1
     options = f"--ann {files.ann_file} --img {files.img}"
     options += f" --seg {files.seg}" if files.seg else ""
-    listing = f" ({more} more: tools/check_dataset.py {options})" if more else ""
+    listing = f" ({more} more: {command('check-dataset')} {options})" if more else ""
     raise InputError(f"[{first.kind}] {first}{listing}")
 
 

@@ -7,7 +7,9 @@ from mmproscale.training.finite_numbers import FiniteNumbersHook
 from mmproscale.training.loops import ResumableEpochLoop, ResumableIterLoop
 from mmproscale.training.norm_decay import NormDecayConstructor
 from mmproscale.training.resume_hook import ResumeHook
+from mmproscale.training.run_display import RunDisplayHook
 from mmproscale.training.stop_hook import StopHook
+from mmproscale.training.validation_pictures import ValidationPicturesHook
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -20,5 +22,7 @@ __all__ = [
     "ResumableEpochLoop",
     "ResumableIterLoop",
     "ResumeHook",
+    "RunDisplayHook",
     "StopHook",
+    "ValidationPicturesHook",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from mmengine.evaluator import Evaluator
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, find_latest_checkpoint
@@ -100,24 +103,24 @@ class GroundTruthCheckHook(Hook):
             InputError: An image has no annotation.
         """
         if runner.val_loop is not None:
-            check_annotated(runner.val_loop)
+            check_annotated(runner.val_loop.dataloader.dataset, runner.val_loop.evaluator)
 
     def before_test(self, runner) -> None:
         """Check the test set; raises as `before_train`."""
-        check_annotated(runner.test_loop)
+        check_annotated(runner.test_loop.dataloader.dataset, runner.test_loop.evaluator)
 
 
-def check_annotated(loop) -> None:
-    """Check that metrics with panoptic ground truth have that of every image of a loop.
+def check_annotated(dataset: Any, evaluator: Evaluator) -> None:
+    """Check that metrics with panoptic ground truth have that of every image of a dataset.
 
     Args:
-        loop: mmengine's loop, with `dataloader` and `evaluator`.
+        dataset: Any dataset; one without `get_data_info` is not checked.
+        evaluator: The evaluator that scores it.
 
     Raises:
         InputError: An image has no annotation; names the image and the annotation file.
     """
-    truths = [m.truth for m in loop.evaluator.metrics if hasattr(m, "truth")]
-    dataset = loop.dataloader.dataset
+    truths = [m.truth for m in evaluator.metrics if hasattr(m, "truth")]
     if not truths or not hasattr(dataset, "get_data_info"):
         return
     for item in map(dataset.get_data_info, range(len(dataset))):

@@ -1,4 +1,4 @@
-"""Plot of loss and panoptic quality over a run, from the numbers that mmengine logs."""
+"""Plot of loss and quality over one or several runs, from the numbers that mmengine logs."""
 
 import json
 import math
@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from mmproscale.errors import InputError
 from mmproscale.utils.atomic_files import atomic_path
 
-QUALITIES = {"PQ": "all", "PQ_th": "things", "PQ_st": "stuff"}
-"""Figures in the plot, and their names in its legend."""
+MAIN_FIGURES = ("PQ", "mIoU", "AP", "segm_mAP", "bbox_mAP")
+"""Figures by which checkpoints are compared: the first of them that a run has."""
+QUALITIES = (*MAIN_FIGURES, "PQ_th", "PQ_st")
+"""Figures in the plot of one run."""
 
 
 @dataclass
@@ -23,11 +25,22 @@ class LearningCurve:
 
     Attributes:
         loss: The training loss as logged, mmengine's mean over its window.
-        quality: For each of ``PQ``, ``PQ_th``, ``PQ_st``: percent on the validation set.
+        quality: For each of ``QUALITIES`` that was logged: percent on the validation set.
     """
 
     loss: dict[int, float] = field(default_factory=dict)
     quality: dict[str, dict[int, float]] = field(default_factory=dict)
+
+    @property
+    def main(self) -> tuple[str, dict[int, float]]:
+        """Name and values of the first main figure; an empty name if there is none."""
+        name = next((name for name in MAIN_FIGURES if name in self.quality), "")
+        return name, self.quality.get(name, {})
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        """Iteration and value of the main figure's highest value; None if there is none."""
+        return max(self.main[1].items(), key=lambda entry: entry[1], default=None)
 
 
 def read_learning_curve(work_dir: str | Path) -> LearningCurve:
@@ -37,13 +50,13 @@ def read_learning_curve(work_dir: str | Path) -> LearningCurve:
         InputError: There is no ``*/vis_data/scalars.json``, or no loss in it.
     """
     files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
-    curve = LearningCurve(quality={name: {} for name in QUALITIES})
+    curve = LearningCurve()
     for path in files:
         _add_run(curve, path)
     if not curve.loss:
         raise InputError(f"no training log in {work_dir}: expected */vis_data/scalars.json in it")
     curve.loss = dict(sorted(curve.loss.items()))
-    curve.quality = {name: dict(sorted(v.items())) for name, v in curve.quality.items()}
+    curve.quality = {name: dict(sorted(v.items())) for name, v in curve.quality.items() if v}
     return curve
 
 
@@ -68,7 +81,7 @@ def _add_run(curve: LearningCurve, path: Path) -> None:
         for name in QUALITIES:
             value = _figure(record, name)
             if value is not None and not math.isnan(value):
-                curve.quality[name][step] = value
+                curve.quality.setdefault(name, {})[step] = value
 
 
 def _figure(record: dict, name: str) -> float | None:
@@ -94,18 +107,34 @@ def smooth(values: Sequence[float], weight: float = 0.8) -> list[float]:
     return smoothed
 
 
-def draw_learning_curve(work_dir: str | Path, out: str | Path, title: str = "") -> Path:
-    """Draw loss and panoptic quality over iterations to a PNG; return its path.
+def draw_learning_curve(
+    work_dirs: str | Path | Sequence[str | Path], out: str | Path, title: str = ""
+) -> Path:
+    """Draw loss and quality over iterations to a PNG; return its path.
+
+    Args:
+        work_dirs: Folder of a run; several are drawn into one plot, each with its main figure.
+        out: The PNG.
+        title: Line above the plot.
 
     Raises:
-        InputError: No log below ``work_dir``, or ``out`` can't be written.
+        InputError: A folder has no log, or ``out`` can't be written.
     """
-    curve = read_learning_curve(work_dir)
+    folders = [work_dirs] if isinstance(work_dirs, (str, Path)) else work_dirs
+    curves = {str(folder): read_learning_curve(folder) for folder in folders}
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     loss_axes, quality_axes = figure.subplots(1, 2)
-    _draw_loss(loss_axes, curve)
-    _draw_quality(quality_axes, curve)
+    if len(curves) == 1:
+        (curve,) = curves.values()
+        _draw_loss(loss_axes, {"smoothed": curve.loss})
+        loss_axes.plot(*_points(curve.loss), "tab:blue", alpha=0.3, linewidth=1, label="as logged")
+        _draw_quality(quality_axes, curve.quality, max(curve.loss))
+    else:
+        _draw_loss(loss_axes, {name: curve.loss for name, curve in curves.items()})
+        mains = {f"{name}, {c.main[0]}": c.main[1] for name, c in curves.items() if c.main[1]}
+        _draw_quality(quality_axes, mains, max(max(curve.loss) for curve in curves.values()))
+    loss_axes.legend()
     if title:
         figure.suptitle(title)
     with atomic_path(out) as temporary:
@@ -113,25 +142,26 @@ def draw_learning_curve(work_dir: str | Path, out: str | Path, title: str = "") 
     return Path(out)
 
 
-def _draw_loss(axes: Axes, curve: LearningCurve) -> None:
-    steps, losses = list(curve.loss), list(curve.loss.values())
-    axes.plot(steps, losses, color="tab:blue", alpha=0.3, linewidth=1, label="as logged")
-    axes.plot(steps, smooth(losses), color="tab:blue", linewidth=2, label="smoothed")
+def _points(values: dict[int, float]) -> tuple[list[int], list[float]]:
+    return list(values), list(values.values())
+
+
+def _draw_loss(axes: Axes, losses: dict[str, dict[int, float]]) -> None:
+    for label, values in losses.items():
+        axes.plot(list(values), smooth(list(values.values())), linewidth=2, label=label)
     axes.set(xlabel="iteration", ylabel="loss", title="training loss")
     axes.grid(alpha=0.3)
-    axes.legend()
 
 
-def _draw_quality(axes: Axes, curve: LearningCurve) -> None:
-    axes.set(xlabel="iteration", ylabel="percent", title="panoptic quality (validation)")
-    axes.set(xlim=(0, max(curve.loss) * 1.05), ylim=(0, 100))
+def _draw_quality(axes: Axes, qualities: dict[str, dict[int, float]], last: int) -> None:
+    highest = max((max(values.values()) for values in qualities.values()), default=0.0)
+    axes.set(xlabel="iteration", ylabel="percent", title="quality (validation)")
+    axes.set(xlim=(0, last * 1.05), ylim=(0, min(100, max(1, 1.2 * highest))))
     axes.grid(alpha=0.3)
-    drawn = {name: values for name, values in curve.quality.items() if values}
-    for name, values in drawn.items():
-        last = list(values.values())[-1]
-        label = f"{name} ({QUALITIES[name]}): {last:.1f}"
-        axes.plot(list(values), list(values.values()), marker="o", label=label)
-    if drawn:
+    for name, values in qualities.items():
+        label = f"{name}: {list(values.values())[-1]:.1f}"
+        axes.plot(*_points(values), marker="o", label=label)
+    if qualities:
         axes.legend()
     else:
         axes.text(0.5, 0.5, "not evaluated yet", ha="center", transform=axes.transAxes)

@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,8 +29,11 @@ from mmproscale.evaluation.mean_iou import keep_class_figures
 from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.models.config_keys import check_keys
 from mmproscale.timing.conditions import describe_machine
+from mmproscale.training.data_first import build_data, hand_over
 from mmproscale.training.parallel import train_on_cpus
+from mmproscale.training.terse_log import QUIET, terse_loggers
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
+from mmproscale.utils.command_names import command
 from mmproscale.utils.json_values import nan_to_null
 from mmproscale.utils.processes import join_processes, launcher_of, take_gpu
 from mmproscale.utils.registered import is_type, registered_class
@@ -45,6 +49,7 @@ ADDED_HOOKS = (
     "ResumeHook",
     "FiniteNumbersHook",
     "StopHook",
+    "ValidationPicturesHook",
 )
 LOOPS_BY_STOCK = {
     IterBasedTrainLoop: "mmproscale.ResumableIterLoop",
@@ -205,7 +210,7 @@ def check_scorable(config: Config) -> None:
         if isinstance(content, dict) and content.get("images") and not content.get("annotations"):
             raise InputError(
                 f"{file} has {len(content['images'])} images and no annotations, so there is "
-                "nothing to score: predict them with tools/predict.py"
+                f"nothing to score: predict them with {command('predict')}"
             )
 
 
@@ -240,7 +245,7 @@ def describe_test(runner: Runner, script: str) -> dict[str, str]:
 def evaluate_and_report(runner: Runner, path: str | Path, script: str | None = None) -> None:
     """Test, and write all figures as JSON.
 
-    Figures of UniversalSegMetric and of mmseg's IoUMetric are in 0..1 and include each class. Other
+    Figures of our metrics and of mmseg's IoUMetric are in 0..1 and include each class. Other
     metrics' figures are written as they return them. Costs are in GMACs.
 
     Args:
@@ -270,23 +275,39 @@ def _evaluators(config: Config, *types: str) -> list:
     return [e for e in evaluators if not types or is_type(e.type, METRICS, *types, scope=scope)]
 
 
-def build_runner(config: Config) -> Runner:
+def build_runner(config: Config, phases: Sequence[str] = (), terse: bool = False) -> Runner:
     """Build the Runner of a config, of the config's ``runner_type`` if it has one.
 
-    Hooks that check classes, checkpoints, ground truth and numbers, that resume, and that save at a
-    signal are added where the config lacks them. Stock's checkpoint hook is replaced by
-    AtomicCheckpointHook, and stock's training loops by those whose data are resumed exactly.
+    Hooks that check classes, checkpoints, ground truth and numbers, that resume, that save at a
+    signal, and that draw validations are added where the config lacks them. Stock's checkpoint hook
+    is replaced by AtomicCheckpointHook, and stock's training loops by those whose data are resumed
+    exactly.
+
+    Args:
+        config: Changed in place.
+        phases: Some of ``'train'``, ``'val'``, ``'test'``, whose files are checked before the model
+            is built; without this, each loop checks its own when it begins.
+        terse: Show short lines on the console; the log file keeps all.
 
     Raises:
         InputError: The config has a key that nothing reads, or an unknown type; the
-            disk of its work dir is full.
+            disk of its work dir is full; a file of the phases is missing or has a fault.
     """
-    check_keys(config, config.filename)
-    _add_hooks(config)
-    _replace_loop(config)
+    with terse_loggers() if terse else nullcontext():
+        check_keys(config, config.filename)
+        _add_hooks(config, (*ADDED_HOOKS, *["RunDisplayHook"] * terse))
+        _replace_loop(config)
+        built = build_data(config, phases)
+        runner = _build(config)
+    hand_over(runner, built)
+    runner.logger.info(f"mmproscale {__version__} on {describe_stack()}", extra=QUIET)
+    return runner
+
+
+def _build(config: Config) -> Runner:
     try:
         own = "runner_type" in config
-        runner = RUNNERS.build(config) if own else Runner.from_cfg(config)
+        return RUNNERS.build(config) if own else Runner.from_cfg(config)
     except OSError as error:
         if error.filename or error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
@@ -300,13 +321,11 @@ def build_runner(config: Config) -> Runner:
         if not re.search("is not in the .* registry|keyword argument|required positional", message):
             raise
         raise InputError(f"the config does not fit: {message.split('. Please')[0]}") from error
-    runner.logger.info(f"mmproscale {__version__} on {describe_stack()}")
-    return runner
 
 
-def _add_hooks(config: Config) -> None:
+def _add_hooks(config: Config, names: Sequence[str]) -> None:
     hooks, scope = list(config.get("custom_hooks") or []), config.get("default_scope")
-    for name in (f"mmproscale.{name}" for name in ADDED_HOOKS):
+    for name in (f"mmproscale.{name}" for name in names):
         if not any(is_type(hook["type"], HOOKS, name, scope=scope) for hook in hooks):
             hooks.append(dict(type=name))
     config.custom_hooks = hooks

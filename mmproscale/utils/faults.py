@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard, TypeVar
 
 from mmproscale.errors import InputError
+from mmproscale.utils.command_names import command
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ def refuse(faults: Iterable[Fault]) -> None:
         others += fault.kind != first.kind
     more = f"; {alike} more of this kind" if alike else ""
     more += f"; {others} other fault{'s' * (others > 1)}" if others else ""
-    listing = ", see tools/check_dataset.py" if more else ""
+    listing = f", see {command('check-dataset')}" if more else ""
     raise InputError(f"[{first.kind}] {first}{more}{listing}")
 
 

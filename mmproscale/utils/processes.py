@@ -29,7 +29,7 @@ _VARIABLES = {
     ),
 }
 _STARTERS = {
-    "pytorch": "tools/dist_train.sh, tools/launch.py or torchrun",
+    "pytorch": "tools/dist_train.sh, mmproscale launch or torchrun",
     "slurm": "tools/slurm_train.sh or srun",
     "mpi": "mpirun",
 }

@@ -50,8 +50,27 @@ def test_lists_all(words, command):
         assert len(line) > len(name) + 30, "every tool says in a line what it does"
 
 
-def test_says_which_stack_it_runs_on(command):
-    status, output, _ = command("--version")
+def test_commands_stand_in_groups_with_an_example_that_runs(command):
+    _, output, _ = command()
+    headings = [line for line in output.splitlines() if ", e.g. mmproscale " in line]
+    assert len(headings) == len(console.GROUPS)
+    for heading in headings:
+        words = heading.partition("mmproscale ")[2].split()
+        assert console.command_of(words) if words[0] != "help" else words[1] in console.tools()
+    training = output.partition("training, e.g.")[2].partition("\n\n")[0]
+    assert "  train " in training and "  new-config " in training
+
+
+def test_help_of_a_command_is_that_of_its_tool(command):
+    for name in ("train", "datasets ade20k", "eco fit"):
+        assert command("help", *name.split()) == command(*name.split(), "--help")
+    assert command("help") == command()
+    assert command("help", "trian")[0] == 2
+
+
+@pytest.mark.parametrize("word", ["version", "--version"])
+def test_says_which_stack_it_runs_on(word, command):
+    status, output, _ = command(word)
     assert status == 0
     assert output.startswith(f"mmproscale {mmproscale.__version__} on {stack()}: mmengine 0.")
 
@@ -68,6 +87,11 @@ def test_passes_arguments_on(command, tmp_path):
     [
         (("trian",), "no command 'trian': did you mean 'train'?"),
         (("datasets", "shapes"), "no command 'datasets shapes': did you mean 'datasets"),
+        (("datasets",), "no command 'datasets': name one of datasets ade20k, "),
+        (("completion",), "name a shell, one of bash, zsh, fish"),
+        (("completion", "csh"), "name a shell, one of bash, zsh, fish"),
+        (("test", "proscale_m2f_r50_coco", "none.pth"), "none.pth not found: no checkpoint"),
+        (("train", "proscale_m2f_r50_coco", "--resume", "none.pth"), "none.pth not found"),
         (("xyzzy",), "no command 'xyzzy': mmproscale --help lists them"),
         (("train", "nowhere"), "config nowhere is not a file, nor the name of one in"),
     ],

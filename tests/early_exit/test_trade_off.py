@@ -100,6 +100,8 @@ def test_json_has_the_points_and_the_numbers_of_images(points):
     gate = content["points"][-1]
     assert (gate["kind"], gate["beta"], gate["max_layers"]) == ("gate", 0.02, 4)
     assert sum(gate["exits"].values()) == 50 and gate["exits"]["6"] == 0
+    assert 100 * gate["quality"] == pytest.approx(points[-1].quality) and gate["quality"] < 1
+    assert [100 * end for end in gate["interval"]] == pytest.approx(points[-1].interval)
 
 
 def test_a_plot_is_a_png(points, tmp_path):

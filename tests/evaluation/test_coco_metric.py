@@ -77,7 +77,7 @@ def without(key):
 def test_the_truth_scores_one(tmp_path, metric, change):
     content = truth()
     change(content)
-    assert score(tmp_path, content, metric)[f"coco/{metric}_mAP"] == 1.0
+    assert score(tmp_path, content, metric)[f"coco/{metric}_mAP"] == 100
 
 
 def test_stocks_metric_is_wrong_with_an_id_0(tmp_path):
@@ -103,7 +103,7 @@ def test_nothing_to_score_is_said_before_the_first_image(tmp_path):
 def test_masks_are_needed_for_the_ap_of_masks_only(tmp_path):
     content = truth()
     without("segmentation")(content)
-    assert score(tmp_path, content)["coco/bbox_mAP"] == 1.0
+    assert score(tmp_path, content)["coco/bbox_mAP"] == 100
     with pytest.raises(InputError, match=r"\[mask-missing\].*7 more of this kind"):
         CocoMetric(str(tmp_path / "truth.json"), ["bbox", "segm"])
     assert CocoMetric().metrics == ["bbox"]

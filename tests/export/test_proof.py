@@ -99,12 +99,12 @@ def test_the_model_against_itself(tmp_path):
 def test_the_figures_are_written_next_to_the_file(tmp_path):
     report = {
         "images": 3, "refused": 1, "difference": {"class_logits": 2e-5}, "equal": 0.9999,
-        "compared": "pixels", "pq": {"pytorch": 40.0, "exported": float("nan")},
+        "compared": "pixels", "pq": {"pytorch": 0.4, "exported": float("nan")},
         "ms": {"pytorch": 10.0, "exported": 5.0},
     }  # fmt: skip
     path = write_proof(tmp_path / "model.onnx", report)
     assert path.name == "model.onnx.proof.json"
-    assert json.loads(path.read_text())["pq"] == {"pytorch": 40.0, "exported": None}
+    assert json.loads(path.read_text())["pq"] == {"pytorch": 0.4, "exported": None}
     text = "\n".join(proof_lines(report))
     assert "3 images, 1 were not taken" in text and "99.9900%" in text and "PQ: 40.00" in text
 

@@ -54,6 +54,7 @@ def test_export_prove_and_predict(run_tool, images, tmp_path):
 
 def test_wrong_options_are_one_line(run_tool, images, tmp_path):
     config, _ = options_of("RT")
+    (tmp_path / "weights.pth").touch()
     for arguments, message in (
         (["--out", "a.pth"], "a file for --format onnx ends in .onnx"),
         (["--out", "a.onnx", "--precision", "bf16"], "ONNX Runtime has no bf16 on CPUs"),

@@ -54,7 +54,7 @@ def write(run_tool, tmp_path):
 def test_it_trains_and_evaluates(kind, write, run_tool, tmp_path):
     status, out, error, path = write(WRITERS[kind](tmp_path / "data"))
     assert status == 0, error
-    assert "learning rate" in out and "class weights" in out and "tools/train.py mine.py" in out
+    assert "learning rate" in out and "class weights" in out and "mmproscale train mine.py" in out
     assert_formatted(path)
     work_dir = tmp_path / "run"
     status, _, error = run_tool("train.py", path, "--work-dir", work_dir, "--cfg-options", *QUICK)

@@ -46,12 +46,26 @@ def test_validation_counted_in_epochs(tmp_path):
     ]
     write_run(tmp_path, "run", records)
     curve = read_learning_curve(tmp_path)
-    assert curve.quality == {"PQ": {50: 10.0, 100: 30.0}, "PQ_th": {}, "PQ_st": {}}
+    assert curve.quality == {"PQ": {50: 10.0, 100: 30.0}}
+    assert curve.main == ("PQ", {50: 10.0, 100: 30.0}) and curve.best == (100, 30.0)
+
+
+def test_several_runs_are_drawn_into_one_plot(tmp_path):
+    write_run(tmp_path / "one", "a", [train(10, 5.0), train(20, 3.0), val(20, PQ=50.0)])
+    write_run(tmp_path / "two", "a", [train(10, 4.0), train(30, 2.0), val(30, "", mIoU=60.0)])
+    runs = [tmp_path / "one", tmp_path / "two"]
+    both = cv2.imread(str(draw_learning_curve(runs, tmp_path / "both.png")))
+    for run in runs:
+        alone = cv2.imread(str(draw_learning_curve(run, tmp_path / "alone.png")))
+        assert both.shape == alone.shape and (both != alone).any()
+    with pytest.raises(InputError, match=r"no training log in .*three"):
+        draw_learning_curve([*runs, tmp_path / "three"], tmp_path / "all.png")
 
 
 def test_draws_with_and_without_validation(tmp_path):
     write_run(tmp_path, "a", [train(10, 5.0), train(20, float("nan")), train(30, 3.0)])
     picture = cv2.imread(str(draw_learning_curve(tmp_path, tmp_path / "out" / "curve.png")))
+    assert read_learning_curve(tmp_path).best is None
     assert picture.shape == (480, 1200, 3) and picture.std() > 5
     write_run(tmp_path, "b", [train(40, 2.0), val(40, PQ=50.0, PQ_th=30.0, PQ_st=70.0)])
     again = cv2.imread(str(draw_learning_curve(tmp_path, tmp_path / "curve.png", "Shapes")))
@@ -66,5 +80,5 @@ def test_smoothing_is_unbiased():
 
 
 def test_no_log(tmp_path):
-    with pytest.raises(InputError, match="no training log in"):
+    with pytest.raises(InputError, match=r"no training log in"):
         read_learning_curve(tmp_path)

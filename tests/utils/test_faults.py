@@ -29,7 +29,7 @@ def test_refusal_states_the_first_fault_and_counts_the_others():
     other = Fault("area-value", "a.json", "", "is wrong", "mend it")
     with pytest.raises(InputError, match=r"\A\[box-type\] 'a\.json': .*: give a box\Z"):
         refuse([NOTE, FAULT])
-    text = r"give a box; 2 more of this kind; 1 other fault, see tools/check_dataset\.py\Z"
+    text = r"give a box; 2 more of this kind; 1 other fault, see mmproscale check-dataset\Z"
     with pytest.raises(InputError, match=text):
         refuse([FAULT, FAULT, NOTE, other, FAULT])
 

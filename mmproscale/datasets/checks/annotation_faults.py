@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
+from mmproscale.utils.command_names import command
 from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 
 # Some tools measure a box to the last pixel's near edge, some to its far one.
@@ -148,7 +149,7 @@ def path_faults(name: Any, file: str, field: str) -> Iterator[Fault]:
         yield Fault("path-leaves-folder", file, field, problem, "name a file in the folder")
     elif "\\" in name:
         problem = f"is {excerpt(name)}, with a backslash, which other systems take for a letter"
-        action = "write '/' (tools/check_dataset.py --repair does)"
+        action = f"write '/' ({command('check-dataset')} --repair does)"
         yield Fault("path-backslash", file, field, problem, action)
 
 

@@ -23,7 +23,6 @@ from mmproscale.datasets.formats.images import (
 from mmproscale.datasets.formats.panoptic_png import read_png_or_fault
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import Fault
-from mmproscale.utils.processes import usable_cores
 
 # Images handed to each process at a time: this bounds the memory.
 AT_ONCE = 64
@@ -139,8 +138,3 @@ def check_images(tasks: Iterable[ImageTask], workers: int = 1) -> Iterator[Image
 
 def _quiet_worker() -> None:
     cv2.setNumThreads(0)  # processes share the cores already
-
-
-def default_workers(limit: int = 8) -> int:
-    """Return the number of cores that this process may use, at most `limit`."""
-    return min(limit, usable_cores())

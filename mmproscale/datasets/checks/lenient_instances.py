@@ -19,6 +19,7 @@ from mmproscale.datasets.checks.annotation_faults import (
     size_of,
 )
 from mmproscale.datasets.checks.instance_faults import mask_form_faults
+from mmproscale.utils.command_names import command
 from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, is_number
 
 # Of a box that is clipped to its image, at least this share must be in it.
@@ -60,7 +61,7 @@ def read_leniently(content: dict[str, Any], file: str) -> tuple[dict[str, Any], 
             if rule.kind:
                 value = excerpt(annotation.get(rule.field))
                 field, problem = f"annotations[{place}].{rule.field}", rule.problem.format(value)
-                action = "tools/check_dataset.py --repair writes it so"
+                action = f"{command('check-dataset')} --repair writes it so"
                 notes.append(Fault(rule.kind, file, field, problem, action, note=True))
             annotation = changed
         annotations.append(annotation)

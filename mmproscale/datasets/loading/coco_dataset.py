@@ -48,7 +48,6 @@ class LocalCocoDataset(CocoDataset):
     METAINFO: ClassVar[dict] = {}
     FIND_FAULTS: ClassVar[Callable[..., Iterator[Fault]]]  # unless `_read_checked` is overridden
     JSON: ClassVar[str] = "JSON"
-    MEND: ClassVar[str] = "ann_file"  # what to check if the JSON is missing
     FOLDERS: ClassVar[dict[str, Folder]] = dict(img=Folder("img_path", "image", "images", True))
 
     def __init__(self, *args, hint: str = "", **kwargs) -> None:
@@ -112,7 +111,7 @@ class LocalCocoDataset(CocoDataset):
 
     def _read_checked(self, need: bool) -> dict:
         """Return the annotation file's content, or refuse its faults."""
-        content = read_coco_json(self.ann_file, need, self.backend_args, self.MEND)
+        content = read_coco_json(self.ann_file, need, self.backend_args)
         refuse(self.FIND_FAULTS(content, self.ann_file, need))
         return content
 

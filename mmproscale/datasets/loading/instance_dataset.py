@@ -6,6 +6,7 @@ from mmproscale.datasets.checks.lenient_instances import read_leniently
 from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.datasets.loading.coco_dataset import LocalCocoDataset
 from mmproscale.registry import DATASETS
+from mmproscale.utils.command_names import command
 from mmproscale.utils.faults import refuse
 
 
@@ -39,10 +40,10 @@ class InstanceDataset(LocalCocoDataset):
     """
 
     JSON = "instance JSON"
-    MEND = "ann_file (tools/datasets/panoptic_to_instances.py makes it of a panoptic JSON)"
 
     def _read_checked(self, need: bool) -> dict:
-        content = read_coco_json(self.ann_file, need, self.backend_args, self.MEND)
+        mend = f"ann_file ({command('datasets panoptic-to-instances')} makes it of a panoptic JSON)"
+        content = read_coco_json(self.ann_file, need, self.backend_args, mend)
         content, _ = read_leniently(content, self.ann_file)
         need_masks = any(getattr(step, "with_mask", False) for step in self.pipeline.transforms)
         refuse(instance_faults(content, self.ann_file, need, need_masks))

@@ -81,11 +81,21 @@ def panoptic_picture(
     for title, id_map, segments in panels:
         options = (categories, short_side, scores, void)
         pictures.append((title, draw_panoptic(image, id_map, segments, *options)))
-    font = load_font(max(14, round(0.035 * min(pictures[0][1].shape[:2]))))
-    row = _join([_with_title(picture, title, font) for title, picture in pictures])
+    font = _title_font(pictures)
+    row = titled_row(pictures)
     present = {s["category_id"] for _, _, segments in panels for s in segments}
     in_legend = [category for category in categories if category["id"] in present]
     return np.vstack([row, _legend(in_legend, class_colors(categories), row.shape[1], font)])
+
+
+def titled_row(pictures: Sequence[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Join pictures of equal height (H, W, 3) side by side, each below its title."""
+    font = _title_font(pictures)
+    return _join([_with_title(picture, title, font) for title, picture in pictures])
+
+
+def _title_font(pictures: Sequence[tuple[str, np.ndarray]]) -> ImageFont.FreeTypeFont:
+    return load_font(max(14, round(0.035 * min(pictures[0][1].shape[:2]))))
 
 
 def enlarge(image: np.ndarray, short_side: int, long_side: int = 4096) -> np.ndarray:

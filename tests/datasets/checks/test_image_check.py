@@ -10,7 +10,6 @@ from mmproscale.datasets.checks.image_check import (
     ImageTask,
     check_image,
     check_images,
-    default_workers,
 )
 from mmproscale.datasets.formats.panoptic_png import encode_png
 
@@ -75,7 +74,3 @@ def test_findings_come_in_the_order_of_the_tasks(tmp_path, workers):
     found = list(check_images(tasks, workers))
     names = [fault.file.rpartition("/")[2] for one in found for fault in one.faults]
     assert names == [f"{number}.jpg" for number in range(20)]
-
-
-def test_default_workers_are_limited():
-    assert default_workers(limit=1) == 1 and 1 <= default_workers() <= 8

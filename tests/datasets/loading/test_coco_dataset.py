@@ -48,7 +48,9 @@ def test_faults_of_the_content_are_refused(tmp_path):
         segment["category_id"] = 42
     content["annotations"][1]["segments_info"][0]["area"] = None
     write_json(tmp_path, content)
-    with expect_line(r"\[category-unknown\]", "1 more of this kind; 1 other fault, see tools/"):
+    with expect_line(
+        r"\[category-unknown\]", "1 more of this kind; 1 other fault, see mmproscale c"
+    ):
         build(tmp_path)
 
 

@@ -107,5 +107,5 @@ def test_what_is_not_set_or_not_there_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere.*instances\.json.*photos \(images\).*make it"):
         build(tmp_path / "nowhere", data_prefix=dict(img="photos"), hint="make it")
     (tmp_path / "instances.json").unlink()
-    with pytest.raises(InputError, match=r"instances\.json.*panoptic_to_instances\.py makes it"):
+    with pytest.raises(InputError, match=r"instances\.json.*panoptic-to-instances makes it"):
         build(tmp_path)
