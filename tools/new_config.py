@@ -13,19 +13,23 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import torch
+from mmengine.config import Config
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import at_least, command_line, make_parser, positive
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.errors import InputError
-from mmproscale.own_data.base_configs import check_starting_weights, find_base
+from mmproscale.own_data.base_configs import base_name, find_base
 from mmproscale.own_data.choice_table import choice_rows, class_rows
 from mmproscale.own_data.choices import Choices, TrainingOptions, choose
 from mmproscale.own_data.config_text import new_config_text
 from mmproscale.own_data.data_search import SearchOptions, find_data
 from mmproscale.own_data.dataset_reading import ReadingOptions, read_data
 from mmproscale.own_data.layouts import KINDS
+from mmproscale.own_data.starting_weights import check_starting_weights
+from mmproscale.own_data.training_time import lighter_options, training_time
 from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.config import load_config
 from mmproscale.utils.progress import bars_by_name
@@ -40,10 +44,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--base",
         required=True,
-        help="config to inherit from, METHOD_m2f_BACKBONE, e.g. proscale_m2f_r50 or "
-        "proscale_m2f_timm/convnext_tiny",
+        help="config to inherit from, METHOD_m2f_BACKBONE, e.g. proscale_m2f_r50, "
+        "proscale_m2f_r50_cityscapes for that recipe, proscale_m2f_timm/convnext_tiny, or a config "
+        "that tools/plan.py wrote",
     )
-    parser.add_argument("--gpus", type=at_least(0), default=1, help="number of GPUs; 0 for a CPU")
+    parser.add_argument(
+        "--gpus", type=at_least(0), help="number of GPUs; 0 for a CPU; those of this machine"
+    )
     parser.add_argument(
         "--memory",
         type=positive,
@@ -55,6 +62,9 @@ def parse_args() -> argparse.Namespace:
         "--out", type=Path, metavar="FILE", help="new config; ./BASE_DIR.py if not given"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    parser.add_argument(
+        "--no-measure", action="store_true", help="do not measure how long the training takes here"
+    )
     _add_training_options(parser.add_argument_group("training"))
     _add_data_options(parser.add_argument_group("data, if DIR leaves a choice"))
     return parser.parse_args()
@@ -68,8 +78,27 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     start.add_argument(
         "--load-from",
         metavar="CHECKPOINT",
-        help="start from a trained model; its classes may differ",
+        help="start from a trained model, a file or hf://OWNER/NAME; its classes may differ",
     )
+    start.add_argument(
+        "--backbone-only",
+        action="store_true",
+        help="start from the backbone's weights, also with few images",
+    )
+    group.add_argument(
+        "--frozen-backbone", action="store_true", help="the backbone keeps its weights"
+    )
+    length = group.add_mutually_exclusive_group()
+    length.add_argument("--iterations", type=at_least(1), metavar="N", help="number of batches")
+    length.add_argument(
+        "--epochs", type=at_least(1), metavar="N", help="passes over the training images"
+    )
+    group.add_argument("--batch", type=at_least(1), metavar="N", help="images in a step")
+    for name, least, what in (
+        ("--image-size", 32, "size at which images are read"),
+        ("--crop", 32, "size of the training's crops, multiples of 32"),
+    ):
+        group.add_argument(name, nargs=2, type=at_least(least), metavar=("W", "H"), help=what)
     group.add_argument(
         "--amp", action="store_true", help="mixed precision, so that more images fit"
     )
@@ -135,6 +164,8 @@ def share(text: str) -> float:
 @command_line
 def main() -> None:
     args = parse_args()
+    if args.gpus is None:
+        args.gpus = torch.cuda.device_count()
     out = args.out or default_file(args.base, args.data)
     check_options(args, out)
     found = find_data(args.data, options_of(SearchOptions, args))
@@ -148,14 +179,22 @@ def main() -> None:
         chosen = choose(base, options_of(TrainingOptions, args), data)
     for path, text in {**data.lists, out: new_config_text(chosen, out)}.items():
         atomic_write_text(path, text)
-    load_config(out)
+    config = load_config(out)
     show_choices(chosen, out)
+    if not args.no_measure:
+        show_time(chosen, config)
+    print(
+        f"train:   python tools/train.py {out}"
+        if args.gpus < 2
+        else f"train:   tools/dist_train.sh {out} {args.gpus}"
+    )
 
 
 def default_file(base: str, data: Path) -> Path:
     """Return the config's place without --out: here, METHOD_m2f_BACKBONE_DATA.py."""
     stem = "".join(letter if letter.isalnum() else "-" for letter in data.absolute().name)
-    return Path(f"{base.replace('/', '-')}_{stem.strip('-') or 'mine'}.py")
+    name = base_name(base)[0].replace("/", "-")
+    return Path(f"{name}_{stem.strip('-') or 'mine'}.py")
 
 
 def options_of(kind: Any, args: argparse.Namespace, **others: Any) -> Any:
@@ -185,7 +224,7 @@ def check_free(paths: list[Path], overwrite: bool) -> None:
 
 
 def show_choices(chosen: Choices, out: Path) -> None:
-    """Print the choices, their reasons and the next command."""
+    """Print the choices and their reasons."""
     title, console = f"{chosen.base.name} on {chosen.data.found.root}", Console()
     console.print(terminal_table(title, choice_rows(chosen), numbers=False))
     console.print(terminal_table("classes", class_rows(chosen), numbers=False))
@@ -193,12 +232,25 @@ def show_choices(chosen: Choices, out: Path) -> None:
         print(f"warning: {warning}")
     for path in [*chosen.data.lists, out]:
         print(f"written: {path}")
-    gpus = chosen.options.gpus
+
+
+def show_time(chosen: Choices, config: Config) -> None:
+    """Measure and print how long the training takes on this machine, or why that is unknown."""
+    if chosen.options.gpus and not torch.cuda.is_available():
+        print("time:    not measured: PyTorch finds no GPU here; --gpus 0 is for a CPU")
+        return
+    try:
+        with Console(stderr=True).status("a few steps, to measure their time"):
+            took = training_time(chosen, config)
+    except (InputError, RuntimeError) as error:
+        print(f"time:    not measured: {(str(error) or type(error).__name__).splitlines()[0]}")
+        return
     print(
-        f"train:   python tools/train.py {out}"
-        if gpus < 2
-        else f"train:   tools/dist_train.sh {out} {gpus}"
+        f"time:    about {took.text} on this machine: {chosen.iterations:,} iterations of "
+        f"{took.step:.2f} s, and validations, {took.image:.2f} s an image"
     )
+    for line in lighter_options(chosen, took):
+        print(f"shorter: {line}")
 
 
 if __name__ == "__main__":

@@ -59,14 +59,39 @@ def _config_of_ours(name: str) -> Path:
 
 def _config_of_package(name: str) -> Path:
     package, _, file = name.partition("::")
-    # mmengine's own search needs pkg_resources, which is slow and warns.
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None or spec.origin is None:
-        raise InputError(f"config {name}: package '{package}' is not installed: name another")
-    configs = Path(spec.origin).parent / ".mim/configs"
+    configs = config_folder(package)
     if not (configs / file).is_file():
         raise InputError(f"config {name} is not a file in {configs}: name one that is")
     return configs / file
+
+
+def config_folder(package: str) -> Path:
+    """Return the folder of the configs of an installed package of OpenMMLab.
+
+    Raises:
+        InputError: The package is not installed.
+    """
+    # mmengine's own search needs pkg_resources, which is slow and warns.
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise InputError(f"package '{package}' is not installed: name the config of another")
+    return Path(spec.origin).parent / ".mim/configs"
+
+
+def base_files(*names: str) -> list[str]:
+    """Return the paths of this package's base files, for ``_base_`` of a config in any folder.
+
+    Args:
+        names: Files below ``configs/_base_``, without ``.py``: ``models/proscale_m2f_r50``.
+
+    Raises:
+        InputError: This package has no such file.
+    """
+    paths = [CONFIGS / f"_base_/{name}.py" for name in names]
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing:
+        raise InputError(f"this mmproscale has no base file {missing}: write the config again")
+    return [path.as_posix() for path in paths]
 
 
 def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = None) -> Config:

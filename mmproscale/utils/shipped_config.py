@@ -127,14 +127,15 @@ def _with_tuples(value: Any, shipped: Any) -> Any:
 def _related(config: Config) -> Iterator[list[Path]]:
     """Yield groups of shipped configs to compare with, the nearest first."""
     own = CONFIGS / f"{Path(config.filename or '').stem}.py"
-    for file in [own, *reversed(_inherited_files(config))]:
+    for file in [own, *reversed(inherited_files(config))]:
         if file.parent == CONFIGS and file.is_file():
             yield [file]
         elif file.parent == CONFIGS / "_base_/models":
             yield sorted(CONFIGS.glob(f"{file.stem}_*.py"))
 
 
-def _inherited_files(config: Config) -> list[Path]:
+def inherited_files(config: Config) -> list[Path]:
+    """Return the files that a config was read from, base files first, itself last."""
     # mmengine joins the texts of all files, the base files' first, and puts a file's path before
     # its text.
     lines = [line for line in (config.text or "").splitlines() if line.endswith(".py")]
