@@ -21,6 +21,7 @@ from mmproscale.datasets.checks.dataset_report import DatasetReport
 from mmproscale.datasets.checks.image_check import default_workers
 from mmproscale.datasets.checks.repair import repair_dataset
 from mmproscale.errors import InputError
+from mmproscale.models.config_keys import check_keys
 from mmproscale.training.datasets_of_config import datasets_of_config
 from mmproscale.utils.config import load_config
 from mmproscale.utils.progress import progress_bars
@@ -92,7 +93,9 @@ def main() -> None:
 def datasets(args: argparse.Namespace) -> list[DatasetFiles]:
     """Return the datasets to check: the config's, or the one that the options name."""
     if args.config and not (args.ann or args.img or args.seg):
-        return datasets_of_config(load_config(args.config, args.cfg_options))
+        config = load_config(args.config, args.cfg_options)
+        check_keys(config, args.config)
+        return datasets_of_config(config)
     if args.config or not (args.ann and args.img):
         raise InputError("name a CONFIG, or --ann FILE and --img DIR")
     return [DatasetFiles(args.ann, args.img, args.seg, panoptic=bool(args.seg))]

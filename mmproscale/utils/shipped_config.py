@@ -143,10 +143,11 @@ def inherited_files(config: Config) -> list[Path]:
 
 
 def _sections(config: Config) -> dict[str, Any]:
-    return {MODEL: config.model, PIPELINE: _test_pipeline(config)}
+    return {MODEL: config.model, PIPELINE: pipeline_for_tests(config)}
 
 
-def _test_pipeline(config: Config) -> Any:
+def pipeline_for_tests(config: Config) -> Any:
+    """Return the steps of a config's test pipeline, below wrappers of its dataset."""
     dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
     while dataset and "pipeline" not in dataset:  # a wrapper, or several datasets
         dataset = dataset.get("dataset") or next(iter(dataset.get("datasets") or []), {})
@@ -156,7 +157,7 @@ def _test_pipeline(config: Config) -> Any:
 def _compare(config: Config, file: Path) -> ShippedConfig:
     if config.get("model") is None:
         raise NotPlainError("it has no model")
-    if not _test_pipeline(config):
+    if not pipeline_for_tests(config):
         raise NotPlainError("it has no test pipeline")
     shipped = load_config(file)
     if config.get("default_scope") != shipped.get("default_scope"):

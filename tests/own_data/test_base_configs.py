@@ -66,7 +66,7 @@ def test_a_base_may_be_named_with_its_dataset(base):
 
 @pytest.mark.parametrize("name", ["proscale_m2f_r5O", "prosale_m2f_r50", "proscale_m2f_r50_coc"])
 def test_misspelt_bases_have_a_near_name(name):
-    with pytest.raises(InputError, match="did you mean proscale_m2f_r50?"):
+    with pytest.raises(InputError, match=r"did you mean proscale_m2f_r50\?"):
         find_base(name, "panoptic")
 
 

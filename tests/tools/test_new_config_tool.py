@@ -259,8 +259,8 @@ def test_a_planned_encoder_trains_on_the_data(write, run_tool, tmp_path):
         assert_formatted(path)
         model = load_config(path).model
         head = model.decode_head if kind == "semantic" else model.panoptic_head
-        schedule = load_config(tmp_path / planned["config"]).schedule
-        assert head.pixel_decoder.encoder.schedule == schedule
+        encoder = load_config(tmp_path / planned["config"]).model.panoptic_head.pixel_decoder
+        assert head.pixel_decoder == encoder
         train = ("train.py", path, "--work-dir", tmp_path / kind, "--cfg-options", *QUICK)
         status, _, error = run_tool(*train)
         assert status == 0, error
@@ -270,9 +270,7 @@ def test_a_moved_folder_trains(write, run_tool, tmp_path):
     project = tmp_path / "project"
     data = write_panoptic(project / "data")
     (data / "annotations/panoptic_val.json").unlink()
-    status, _, error, _ = write(
-        data, "--val-share", 0.3, "--from-scratch", out=project / "mine.py"
-    )
+    status, _, error, _ = write(data, "--val-share", 0.3, "--from-scratch", out=project / "mine.py")
     assert status == 0, error
     moved = project.rename(tmp_path / "moved")
     train = ("train.py", moved / "mine.py", "--work-dir", tmp_path / "run", "--cfg-options", *QUICK)
