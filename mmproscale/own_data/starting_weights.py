@@ -17,11 +17,17 @@ from mmproscale.checkpoints.model_match import check_any_match
 from mmproscale.errors import InputError
 from mmproscale.own_data.base_configs import BaseConfig
 from mmproscale.own_data.dataset_facts import Facts
-from mmproscale.own_data.layouts import INSTANCE
+from mmproscale.own_data.layouts import INSTANCE, PANOPTIC, SEMANTIC
 from mmproscale.utils.config import config_folder
 from mmproscale.utils.registered import registered_class
 
 FEW_IMAGES = 2000
+# Package of published models, and a part of their file names, by the kind of data.
+PUBLISHED = {
+    PANOPTIC: ("mmdet", "coco-panoptic_"),
+    INSTANCE: ("mmdet", "coco_"),
+    SEMANTIC: ("mmseg", "ade20k-"),
+}
 # torchvision has weights for the small backbone, whose own recipes train from scratch.
 RESNET18 = dict(type="Pretrained", checkpoint="torchvision://resnet18")
 FROZEN_NORMS = dict(norm_cfg=dict(type="BN", requires_grad=False), norm_eval=True)
@@ -69,7 +75,7 @@ def choose_start(
         return Start("", "every layer learns at the full rate", _without_weights(base))
     trained = "" if backbone_only or facts.train_images > FEW_IMAGES else _published(base, facts)
     if trained and not why_unavailable(trained):
-        why = f"a model trained on COCO, for {facts.train_images} images; or --backbone-only"
+        why = f"a trained model, for {facts.train_images} images; or --backbone-only"
         return Start(trained, why, NO_INIT, whole=True)
     init = base.config.model.backbone.get("init_cfg") or {}
     changes: dict[str, Any] = {}
@@ -114,13 +120,16 @@ def _without_weights(base: BaseConfig) -> dict[str, Any]:
 
 
 def _published(base: BaseConfig, facts: Facts) -> str:
-    """Return the address of mmdet's Mask2Former with a base's backbone; empty if there is none."""
-    index = config_folder("mmdet") / "mask2former/metafile.yml"
-    task = "coco" if facts.kind == INSTANCE else "coco-panoptic"
+    """Return the address of OpenMMLab's Mask2Former with a base's backbone; empty if none is."""
+    package, dataset = PUBLISHED[facts.kind]
+    try:
+        indices = list((config_folder(package) / "mask2former").glob("metafile.y*ml"))
+    except InputError:  # the package is not installed
+        return ""
     backbone = re.escape(base.name.rpartition("_")[2])
-    pattern = rf"Weights: (\S+/mask2former_{backbone}[-_][^/]*_{task}_[^/]*\.pth)"
-    found = re.search(pattern, index.read_text()) if index.is_file() else None
-    return found[1] if found else ""
+    pattern = rf"Weights: (\S+/mask2former_{backbone}[-_][^/]*_{dataset}[^/]*\.pth)"
+    found = (re.search(pattern, index.read_text()) for index in indices)
+    return next((match[1] for match in found if match), "")
 
 
 def check_starting_weights(base: BaseConfig, source: str, facts: Facts) -> None:
