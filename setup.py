@@ -36,9 +36,9 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=find_packages(include=["mmproscale", "mmproscale.*"]),
-    # Under .mim are links to configs/ and tools/, where mim looks for a package's; here they become
-    # files.
-    package_data={"mmproscale": ["py.typed", ".mim/**/*.py", ".mim/**/*.sh"]},
+    # Under .mim are links to configs/, tools/ and model-index.yml, where mim looks for a package's;
+    # here they become files.
+    package_data={"mmproscale": ["py.typed", *(f".mim/**/*.{end}" for end in ("py", "sh", "yml"))]},
     entry_points={"console_scripts": ["mmproscale = mmproscale.cli.console:main"]},
     install_requires=[
         "torch>=2.6",

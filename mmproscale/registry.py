@@ -9,6 +9,7 @@ from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
@@ -38,6 +39,9 @@ METRICS = _registry("metric", MMENGINE_METRICS, "evaluation", "evaluation.encode
 HOOKS = _registry("hook", MMENGINE_HOOKS, "training")
 MODEL_WRAPPERS = _registry("model_wrapper", MMENGINE_MODEL_WRAPPERS, "training.parallel")
 LOOPS = _registry("loop", MMENGINE_LOOPS, "training")
+OPTIM_WRAPPER_CONSTRUCTORS = _registry(
+    "optimizer wrapper constructor", MMENGINE_CONSTRUCTORS, "training"
+)
 
 
 def build_part(config: Mapping, **defaults: object) -> Any:

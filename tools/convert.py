@@ -73,17 +73,23 @@ def convert_model(args, file) -> None:
         fitting_config,
         known_kind,
     )
+    from mmproscale.checkpoints.warm_start import warm_start
     from mmproscale.checkpoints.weights_file import make_header, save_weights
 
     kind = known_kind(file)
     name = args.config or fitting_config(file)
     config, options = configured(name, lambda config: apply_settings(config, kind))
-    conversion = convert_for_config(file, config, state_dict_of(config), args.partial)
+    model = model_of(config)
+    conversion = convert_for_config(file, config, model.state_dict(), args.partial)
+    weights, lines = conversion.weights, conversion.lines()
+    if args.partial:
+        start = warm_start(model, weights | conversion.unfit)
+        weights, lines = start.fitting(model), lines + start.lines(str(args.source))
     header = make_header(config, config_metainfo(config))
-    save_weights(args.out, conversion.weights, header, source_meta(file))
+    save_weights(args.out, weights, header, source_meta(file))
     print("config:", name)
-    print(*conversion.lines(), sep="\n")
-    print(f"{len(conversion.weights)} weights are in {args.out}")
+    print(*lines, sep="\n")
+    print(f"{len(weights)} weights are in {args.out}")
     if options and (args.out.suffix != ".safetensors" or header.config is None):
         listed = " ".join(f"{key}={value}" for key, value in options.items())
         print(f"with {name} give --cfg-options {listed}")
@@ -97,8 +103,8 @@ def convert_backbone(args, file) -> None:
     target = None
     if args.config:
         config, _ = configured(args.config)
-        model = state_dict_of(config)
-        target = {key: value for key, value in model.items() if key.startswith("backbone.")}
+        weights = model_of(config).state_dict()
+        target = {key: value for key, value in weights.items() if key.startswith("backbone.")}
     conversion = convert_weights(
         file.weights, file.kind, target, partial=args.partial, source=str(file.path)
     )
@@ -138,12 +144,11 @@ def configured(name: str, change=None):
     return config, change(config) if change else {}
 
 
-def state_dict_of(config) -> dict:
-    """Return the weights of a config's model, as its constructors make them."""
+def model_of(config):
+    """Build a config's model with the weights of its constructors."""
     from mmproscale.cost.random_model import build_model, model_without_weights
 
-    model = build_model(model_without_weights(config), config.get("default_scope"))
-    return model.state_dict()
+    return build_model(model_without_weights(config), config.get("default_scope"))
 
 
 def source_meta(file) -> dict:

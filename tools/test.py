@@ -89,7 +89,7 @@ def main() -> None:
         report_exits(config)
     with building_for(args.checkpoint, args.config):
         runner = build_runner(config)
-    evaluate_and_report(runner, Path(config.work_dir) / "metrics.json")
+    evaluate_and_report(runner, Path(config.work_dir) / "metrics.json", "tools/test.py")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from mmproscale.checkpoints.foreign.sources import SOURCES, recognise
 from mmproscale.checkpoints.hub import local_file
 from mmproscale.checkpoints.model_match import check_same_model
 from mmproscale.checkpoints.read_checkpoint import as_checkpoint, load_content, state_dict_of
+from mmproscale.checkpoints.warm_start import warm_start
 from mmproscale.errors import InputError
 
 FOREIGN = "foreign"
@@ -86,7 +87,7 @@ def convert_checkpoint(
     classes: Sequence[str] | None = None,
     partial: bool = False,
 ) -> list[str]:
-    """Convert a checkpoint's weights if they are another package's.
+    """Convert a checkpoint's weights to the model's: another package's, or of another schedule.
 
     Args:
         model: The model that they are for.
@@ -94,24 +95,43 @@ def convert_checkpoint(
         source: Its name, for messages.
         config: The model's config, where it is known.
         classes: The model's classes by label, where they are known.
-        partial: Accept a part of the model, such as all but its class layer, to fine-tune from.
+        partial: Fine-tuning: accept a part of the model, such as all but its class layer, and an
+            encoder with another schedule (:func:`warm_start`).
 
     Returns:
-        Lines that say what was converted; none for a checkpoint of ours.
+        Lines that say what was converted; none for a checkpoint of the same model.
 
     Raises:
         InputError: The weights do not fit, or the config must state something else for them.
     """
     foreign: ForeignFile | None = checkpoint.pop(FOREIGN, None)
-    if foreign is None:
-        return []
+    lines = []
+    if foreign is not None:
+        lines = _convert(model, checkpoint, foreign, source, config, classes, partial)
+    if partial:
+        start = warm_start(model, state_dict_of(checkpoint))
+        # What a conversion leaves out, its lines have said.
+        checkpoint["state_dict"] = start.fitting(model) if foreign else start.weights
+        lines += start.lines(source)
+    return lines
+
+
+def _convert(
+    model: nn.Module,
+    checkpoint: dict,
+    foreign: ForeignFile,
+    source: str,
+    config: Config | None,
+    classes: Sequence[str] | None,
+    partial: bool,
+) -> list[str]:
     assert foreign.kind is not None
     partial = partial or SOURCES[foreign.kind].is_backbone
     try:
         result = convert_for_config(foreign, config, model.state_dict(), partial, classes, source)
     except InputError as error:  # its last advice is an option of tools/convert.py only
         raise InputError(str(error).partition(", or --partial")[0]) from error
-    checkpoint["state_dict"] = result.weights
+    checkpoint["state_dict"] = result.weights | (result.unfit if partial else {})
     # Things and stuff of a panoptic model stand in an order that the source does not know.
     names = foreign.classes or ()
     if names and None not in names and not hasattr(model, "panoptic_head"):

@@ -63,7 +63,8 @@ class WeightsHeader:
 
     def metadata(self) -> dict[str, str]:
         """Return the metadata of a safetensors file."""
-        return {"format": "pt", KEY: json.dumps(asdict(self), ensure_ascii=False)}
+        # One key: safetensors writes several in any order, and equal files must have equal hashes.
+        return {KEY: json.dumps(asdict(self), ensure_ascii=False)}
 
 
 def make_header(config: Config | None, dataset_meta: Mapping[str, Any] | None) -> WeightsHeader:
@@ -254,7 +255,9 @@ def save_weights(
             header = replace(header, sha256=hash_weights(own))
             save_file(own, temporary, header.metadata())
         else:
-            torch.save({"meta": {**(meta or {}), **header.meta}, "state_dict": own}, temporary)
+            content = {"meta": {**(meta or {}), **header.meta}, "state_dict": own}
+            with temporary.open("wb") as file:  # given a path, torch writes its name into the file
+                torch.save(content, file)
 
 
 def header_of(path: str | Path, meta: Mapping[str, Any]) -> WeightsHeader:

@@ -126,6 +126,7 @@ READ_KEYS: dict[tuple[str, str], set[str]] = {
         *("type", "max_norm", "norm_type", "error_if_nonfinite", "clip_value", "foreach"),
     },
 }
+OWN_CONSTRUCTOR = "mmproscale.NormDecayConstructor"  # takes the keys of mmengine's
 # Keys that others read than the class that a dict becomes, by the dict's own key.
 MORE_KEYS = {
     "norm_cfg": {"requires_grad"},
@@ -227,7 +228,7 @@ def _unread(value: Any, path: str, holder: Any, types: _Types) -> Iterator[str]:
     if fault := misfit_of_attention(value):
         yield f"{path}.{fault}"
     for key, part in value.items():
-        if key == "paramwise_cfg" and "constructor" in value:
+        if key == "paramwise_cfg" and value.get("constructor", OWN_CONSTRUCTOR) != OWN_CONSTRUCTOR:
             continue  # that constructor reads it
         if known is not None and key not in {*known, "type", "_scope_"}:
             yield _describe(f"{path}.{key}", reader, known)

@@ -15,6 +15,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from mmengine.dist import get_world_size
 
 from mmproscale.compat.installed_packages import installed_version
 from mmproscale.errors import InputError
@@ -92,6 +93,15 @@ def _processors() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def describe_machine() -> str:
+    """Return the GPUs of a run, or the CPU and its threads: ``2 x NVIDIA A100``."""
+    machine, processes = _processors(), get_world_size()
+    if machine["gpu"]:
+        return f"{processes} x {machine['gpu']}"
+    threads = f"{machine['threads'] * processes} threads on {machine['cores']} cores"
+    return f"{machine['cpu']}, {threads}, no GPU"
 
 
 def own_arguments(without: str) -> list[str]:

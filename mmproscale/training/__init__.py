@@ -5,6 +5,7 @@ from mmproscale.training.checkpoint_hook import AtomicCheckpointHook
 from mmproscale.training.class_hooks import ClassCheckHook, ClassNamesHook
 from mmproscale.training.finite_numbers import FiniteNumbersHook
 from mmproscale.training.loops import ResumableEpochLoop, ResumableIterLoop
+from mmproscale.training.norm_decay import NormDecayConstructor
 from mmproscale.training.resume_hook import ResumeHook
 from mmproscale.training.stop_hook import StopHook
 
@@ -15,6 +16,7 @@ __all__ = [
     "ClassNamesHook",
     "FiniteNumbersHook",
     "GroundTruthCheckHook",
+    "NormDecayConstructor",
     "ResumableEpochLoop",
     "ResumableIterLoop",
     "ResumeHook",

@@ -19,6 +19,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import find_latest_checkpoint
 
+from mmproscale.checkpoints.publication import WEIGHTS_FILE
 from mmproscale.checkpoints.read_checkpoint import load_checkpoint, state_dict_of
 from mmproscale.checkpoints.weights_file import make_header, save_weights
 from mmproscale.registry import HOOKS
@@ -30,7 +31,6 @@ from mmproscale.utils.atomic_files import (
     sweep_temporary_files,
 )
 
-WEIGHTS_FILE = "weights.safetensors"
 _BACKEND = "mmproscale_atomic_local"
 _BETWEEN_EPOCHS = "iter_{}.pth"
 OUTDATED = "outdated_ckpts"

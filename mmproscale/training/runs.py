@@ -7,6 +7,8 @@ import errno
 import json
 import os
 import re
+import shlex
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,11 +20,14 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS, LOOPS, METRICS, RUNNERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
+from mmproscale.checkpoints.publication import RUN
+from mmproscale.checkpoints.weights_file import hash_weights
 from mmproscale.compat import describe_stack
 from mmproscale.errors import InputError
 from mmproscale.evaluation.mean_iou import keep_class_figures
 from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.models.config_keys import check_keys
+from mmproscale.timing.conditions import describe_machine
 from mmproscale.training.parallel import train_on_cpus
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
 from mmproscale.utils.json_values import nan_to_null
@@ -222,7 +227,17 @@ def report_exits(config: Config) -> None:
     config.test_evaluator = [*_evaluators(config), metric]
 
 
-def evaluate_and_report(runner: Runner, path: str | Path) -> None:
+def describe_test(runner: Runner, script: str) -> dict[str, str]:
+    """Return the command of this process, its hardware, and the hash of the weights under test."""
+    weights = {k.removeprefix("module."): v for k, v in runner.model.state_dict().items()}
+    return {
+        "command": shlex.join(["python", script, *sys.argv[1:]]),
+        "hardware": describe_machine(),
+        "weights": hash_weights(weights),
+    }
+
+
+def evaluate_and_report(runner: Runner, path: str | Path, script: str | None = None) -> None:
     """Test, and write all figures as JSON.
 
     Figures of UniversalSegMetric and of mmseg's IoUMetric are in 0..1 and include each class. Other
@@ -231,6 +246,8 @@ def evaluate_and_report(runner: Runner, path: str | Path) -> None:
     Args:
         runner: The runner of a config that tests.
         path: The JSON file, which the main process writes.
+        script: The running script; the file then has the result of :func:`describe_test` as
+            ``run``.
     """
     metrics = runner.test_loop.evaluator.metrics
     for metric in metrics:
@@ -241,6 +258,7 @@ def evaluate_and_report(runner: Runner, path: str | Path) -> None:
         reports.append(figures)
     if is_main_process():
         merged = {key: value for report in reversed(reports) for key, value in report.items()}
+        merged |= {RUN: describe_test(runner, script)} if script else {}
         atomic_write_text(path, json.dumps(nan_to_null(merged), indent=1, default=float) + "\n")
 
 

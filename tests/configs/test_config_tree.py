@@ -1,9 +1,9 @@
 """Configs are made of a few bases, and their first lines say what they are."""
 
-import re
 from pathlib import Path
 
 import pytest
+from helpers.zoo import HEADER
 from mmengine.config import Config
 
 from mmproscale.planning.published import COCO, PUBLISHED, PUBLISHED_DETR
@@ -18,13 +18,6 @@ BACKBONES = {
     "mvitv2-t": "MViTv2-T",
     "swin": "Swin",
 }
-DATASETS = "COCO|Cityscapes|ADE20K|CamVid|Shapes"
-HEADER = re.compile(
-    rf"# [^,].*, (?P<data>({DATASETS}) (panoptic|semantic|instances|boxes))"
-    r", (?P<batch>\d+) x (?P<steps>[\d,]+) steps; "
-    r"(no published figure|(?P<metric>PQ|mIoU|AP) (?P<figure>\d+\.\d+) "
-    r"\((?P<paper>PRO-SCALE|ECO-M2F|PEM), Table (?P<table>T?\d)\))"
-)
 
 
 def bases_of(path: Path) -> list[Path]:
@@ -72,7 +65,8 @@ def test_the_first_line_is_that_of_the_config(path):
     assert f", {named or backbone.replace('swin', 'Swin').upper()}, ".lower() in line.lower()
     dataset, _, kind = dataset.partition("-")
     assert header["data"].lower().startswith(dataset)
-    kind = {"": "panoptic", "instance": "instances"}.get(kind, kind)
+    kinds = {"": "panoptic", "finetune": "panoptic", "instance": "instances"}
+    kind = kinds.get(kind, kind)
     assert header["data"].endswith(kind if "m2f" in path.stem else "boxes")
 
 

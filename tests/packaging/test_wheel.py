@@ -19,7 +19,7 @@ import mmproscale
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = (
     *("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md"),
-    *("CITATION.cff", "Makefile", "requirements.txt"),
+    *("CITATION.cff", "Makefile", "requirements.txt", "model-index.yml"),
     *("requirements", "mmproscale", "configs", "tools", "docs", "tests"),
 )
 TWO_STEPS = [
@@ -88,12 +88,13 @@ def environment(wheel, tmp_path_factory) -> Path:
 
 
 def names_below(folder: Path) -> set[str]:
-    """Python and shell files under a folder of the checkout, relative to it."""
-    files = (file for file in folder.rglob("*") if file.suffix in (".py", ".sh"))
+    """Python, shell and YAML files under a folder of the checkout, relative to it."""
+    endings = (".py", ".sh", ".yml", ".yaml")
+    files = (file for file in folder.rglob("*") if file.suffix in endings)
     return {str(file.relative_to(folder)) for file in files}
 
 
-def test_the_wheel_has_every_config_and_tool_and_nothing_else(wheel):
+def test_the_wheel_has_every_config_metafile_and_tool_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     for folder in ("configs", "tools"):
@@ -101,7 +102,7 @@ def test_the_wheel_has_every_config_and_tool_and_nothing_else(wheel):
         packed = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
         assert packed == names_below(ROOT / folder)
     modules = {f"mmproscale/{name}" for name in names_below(ROOT / "mmproscale")}
-    assert modules | {"mmproscale/py.typed"} <= names
+    assert modules | {"mmproscale/py.typed", "mmproscale/.mim/model-index.yml"} <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"mmproscale"}
     assert not any("__pycache__" in name for name in names)
 

@@ -9,6 +9,7 @@ from mmcv.ops import multi_scale_deform_attn
 
 from mmproscale.cli.command_line import add_measuring_options
 from mmproscale.errors import InputError
+from mmproscale.timing import conditions as conditions_module
 from mmproscale.timing.conditions import (
     autocast,
     conditions,
@@ -72,6 +73,16 @@ def test_the_record_names_machine_versions_precision_and_command(monkeypatch):
     assert record["machine"]["cores"] == usable_cores()
     assert record["machine"]["threads"] == torch.get_num_threads()
     assert conditions(options(), "a.py", without="--json")["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "text"), [("H100", "2 x H100"), (None, "a CPU, 6 threads on 8 cores, no GPU")]
+)
+def test_a_machine_is_described_with_all_processes(monkeypatch, gpu, text):
+    machine = {"cpu": "a CPU", "cores": 8, "threads": 3, "gpu": gpu}
+    monkeypatch.setattr(conditions_module, "_processors", lambda: machine)
+    monkeypatch.setattr(conditions_module, "get_world_size", lambda: 2)
+    assert conditions_module.describe_machine() == text
 
 
 def test_stock_modules_use_mmcvs_attention_within_the_block():

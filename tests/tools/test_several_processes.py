@@ -95,6 +95,8 @@ def test_three_processes_find_the_figures_of_one(trained, shapes, tmp_path):
     for processes in (1, 3):
         run(test(trained / "iter_4.pth", processes, tmp_path / str(processes), shapes))
     one, three = (json.loads((tmp_path / n / "metrics.json").read_text()) for n in "13")
+    runs = [report.pop("run") for report in (one, three)]
+    assert runs[0]["weights"] == runs[1]["weights"]
     assert one == three and one["images"] == 7 and one["all"]["sq"] > 0
 
 

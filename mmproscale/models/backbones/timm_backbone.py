@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -127,6 +127,19 @@ class TimmBackbone(BaseModule):
         weights = self._read(source, self.init_cfg.get("prefix", ""))
         self.load_state_dict(_fitting(self, weights, source))
         self._is_init = True
+
+    def no_weight_decay(self) -> set[str]:
+        """Return the names of parameters that do not decay, by timm's convention.
+
+        They are biases, vectors (norms, layer scales) and the parameters that the model names. A
+        layer scale may have the shape (C, 1, 1).
+        """
+        named: Iterable[str] = getattr(self._network, "no_weight_decay", set)()
+        return {*named} | {
+            name
+            for name, parameter in self.named_parameters()
+            if name.endswith(".bias") or parameter.shape[1:] in ((), (1, 1))
+        }
 
     def _read(self, source: str, prefix: str) -> dict[str, Tensor]:
         if source == HUB:

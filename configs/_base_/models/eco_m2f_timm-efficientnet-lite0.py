@@ -1,0 +1,2 @@
+_base_ = ["./eco_m2f_r50.py", "../backbones/timm-efficientnet-lite0.py"]
+model = dict(_base_.small_model, backbone=_base_.backbone)

@@ -1,0 +1,7 @@
+# ECO-M2F, 6 layers, timm-EfficientNet-Lite0, CamVid panoptic, 4 x 1,500 steps; no published figure
+# Starts from a checkpoint of m2f_timm-efficientnet-lite0_camvid.py (docs/early_exit.md).
+_base_ = [
+    "_base_/models/eco_m2f_timm-efficientnet-lite0.py",
+    "_base_/recipes/camvid_panoptic_pretrained.py",
+]
+model = _base_.model_settings
