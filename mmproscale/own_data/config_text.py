@@ -48,7 +48,7 @@ auto_scale_lr = dict(base_batch_size={at_once})  # the rate above is already sca
 DATA = """\
 # --cfg-options data_root=DIR moves every path below it.
 data_root = {root}
-image_size = {chosen.image_size}  # width, height: the median of the images
+image_size = {chosen.image_size}  # width, height at which images are read
 crop_size = {crop}
 train_pipeline = [
     *_base_.first_steps,

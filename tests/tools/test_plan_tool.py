@@ -51,7 +51,7 @@ def test_the_table_has_the_ten_rows_nearest_to_the_budget(run_tool, monkeypatch,
 
 def test_the_data_states_the_size_and_the_small_backbone_is_known(run_tool, tmp_path):
     data = write_panoptic(tmp_path / "data")
-    arguments = ("--backbone", "r18", "--budget", 1, "--out", "plan")
+    arguments = ("--backbone", "r18", "--budget", 50, "--out", "plan")
     status, out, error = run_tool("plan.py", *arguments, "--data", data)
     assert status == 0, error
     assert "r18, one image of 64x64: " in out and "10 of " in out
