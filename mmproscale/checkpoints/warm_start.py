@@ -7,6 +7,7 @@ that a trained Mask2Former becomes a cheap one after a short training.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from mmproscale.models.encoders.deformable_layer import DeformableAttention
 from mmproscale.models.encoders.scheduled_encoder import ScheduledEncoder
+from mmproscale.models.pixel_decoders.pixel_embedding import LightPixelEmbedding
 
 
 @dataclass
@@ -27,12 +29,14 @@ class WarmStart:
         sliced: Weights that keep the rows of the levels that their layer reads.
         repeated: Layer of the model -> layer of the file, where the numbers differ; from 0.
         doubled: Modules whose scale and shift are doubled, since TRC starts as a gate of 1/2.
+        replaced: Convolutions that the mask projection takes over from, for LPE.
     """
 
     weights: dict[str, Tensor]
     sliced: list[str] = field(default_factory=list)
     repeated: dict[int, int] = field(default_factory=dict)
     doubled: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
     def fitting(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the weights that have a name and shape of the model's weights."""
@@ -53,6 +57,7 @@ class WarmStart:
                 self.doubled,
                 f"TRC starts as a gate of 1/2; doubled for it: {', '.join(self.doubled)}",
             ),
+            (self.replaced, f"the mask projection takes over {', '.join(self.replaced)} for LPE"),
         ]
         changes = [f"  {line}" for changed, line in parts if changed]
         return [f"{source} starts another encoder", *changes] if changes else []
@@ -75,6 +80,7 @@ def warm_start(model: nn.Module, weights: Mapping[str, Tensor]) -> WarmStart:
             levels: Any = getattr(holder, "encoded_strides", None) or holder.strides
             _fit_layers(start, module, f"{name}.layers.", levels)
             _neutral_recalibration(start, holder, prefix)
+            _linear_embedding(start, holder, prefix)
     return start
 
 
@@ -158,3 +164,40 @@ def _projections(holder: Any) -> dict[int, str]:
         named = [(f"neck.{n}.{i}", c) for n, convs in lists for i, c in enumerate(convs or ())]
     ends = [f"{n}.{conv.norm_name if conv.with_norm else 'conv'}" for n, conv in named]
     return dict(zip(strides, ends, strict=False))
+
+
+# Of a max-pooled map the linear part predicts the convolution's best with half of its size: with a
+# quarter, all or twice of it a trained model's losses are higher (docs/weights.md).
+SHRINKAGE = 0.5
+SHIFT = 2.0
+
+
+def _linear_embedding(start: WarmStart, holder: Any, prefix: str) -> None:
+    """Let mask projection and LPE start as the linear part of the convolution that LPE drops.
+
+    Mask2Former's embedding is ReLU(g GN(W x) + b), LPE's ReLU(g' GN(pool x) + b'). With a shift b'
+    of two deviations, LPE's ReLU passes nearly all. What W does then goes into the projection: K is
+    the sum of W's taps, and ReLU's slope and mean are those for normal inputs.
+    """
+    embeddings = getattr(holder, "output_convs", ())
+    conv, norm = (f"{prefix}output_convs.0.{name}" for name in ("conv.weight", "gn"))
+    projection, weights = f"{prefix}mask_feature", start.weights
+    needed = (conv, f"{norm}.weight", f"{norm}.bias", f"{projection}.weight", f"{projection}.bias")
+    if len(embeddings) != 1 or not isinstance(embeddings[0], LightPixelEmbedding):
+        return
+    if not all(key in weights for key in needed):
+        return
+    kernel, scale, shift, projected, bias = (weights[key] for key in needed)
+    taps = kernel.sum((2, 3))  # C x C
+    groups = taps.pow(2).sum(1).view(embeddings[0].gn.num_groups, -1).mean(1)
+    taps = taps / groups.sqrt().repeat_interleave(len(taps) // len(groups))[:, None]
+    ratio = shift / scale.abs().clamp_min(1e-6)
+    slope = torch.special.ndtr(ratio)
+    mean = shift * slope + scale.abs() * torch.exp(-ratio.square() / 2) / math.sqrt(2 * math.pi)
+    projected = projected.flatten(1)  # O x C
+    linear = SHRINKAGE * projected @ (taps * (slope * scale)[:, None])
+    weights[needed[1]], weights[needed[2]] = torch.ones_like(scale), torch.full_like(shift, SHIFT)
+    weights[needed[3]] = linear[..., None, None]
+    weights[needed[4]] = bias + projected @ mean - SHIFT * linear.sum(1)
+    del weights[conv]
+    start.replaced = [conv]

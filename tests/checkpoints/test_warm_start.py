@@ -59,6 +59,28 @@ def test_trc_on_all_levels_computes_what_the_source_does():
     assert same(model, source)
 
 
+def test_light_embedding_starts_near_the_convolution_that_it_replaces():
+    source = model_of("m2f_r18_shapes")
+    all_levels = dict(type="pro_scale", repeats=(3,), levels=[(32, 16, 8)])
+    model = model_of("proscale_m2f_r18_shapes", **{"encoder.schedule": all_levels})
+    untouched = warm_start(source, source.state_dict()).weights
+    own = model.state_dict()
+    copied = {k: w for k, w in untouched.items() if k in own and own[k].shape == w.shape}
+    model.load_state_dict(own | copied)
+    expected = decoded(source)[0]
+    before = correlation(decoded(model)[0], expected)
+    start = started(model, source)
+    assert start.replaced == [f"{DECODER}output_convs.0.conv.weight"]
+    after = correlation(decoded(model)[0], expected)
+    assert after > 0.3 > 0.1 > abs(before)
+
+
+def correlation(a, b):
+    """Mean over channels of the correlation over pixels of maps (B, C, H, W)."""
+    a, b = (x.transpose(0, 1).flatten(1) for x in (a, b))
+    return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(a, b)]).mean()
+
+
 def test_exits_compute_what_the_source_does_at_the_last_one():
     model = model_of("eco_m2f_r18_shapes")
     decoder = model.panoptic_head.pixel_decoder
@@ -122,6 +144,7 @@ def test_says_what_it_did():
         "  12 weights keep the levels that their layer reads",
         f"  TRC starts as a gate of 1/2; doubled for it: {DECODER}input_convs.0.gn, "
         f"{DECODER}input_convs.1.gn",
+        f"  the mask projection takes over {DECODER}output_convs.0.conv.weight for LPE",
     ]
 
 
