@@ -20,11 +20,16 @@ checkpoints.install_when_imported()
 
 if TYPE_CHECKING:
     from mmproscale.inference.predictor import Detector, Segmenter
+    from mmproscale.utils.config import base_files
 
-__all__ = ["Detector", "Segmenter", "__version__", "registry"]
+__all__ = ["Detector", "Segmenter", "__version__", "base_files", "registry"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "base_files":
+        from mmproscale.utils import config
+
+        return config.base_files
     if name not in ("Detector", "Segmenter"):
         raise AttributeError(f"module 'mmproscale' has no attribute '{name}'")
     from mmproscale.inference import predictor

@@ -97,8 +97,10 @@ def datasets(args: argparse.Namespace) -> list[DatasetFiles]:
     if args.config and not (args.ann or args.img or args.seg):
         config = load_config(args.config, args.cfg_options)
         # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+        from mmproscale.models.config_keys import check_keys
         from mmproscale.training.datasets_of_config import datasets_of_config
 
+        check_keys(config, args.config)
         return datasets_of_config(config)
     if args.config or not (args.ann and args.img):
         raise InputError("name a CONFIG, or --ann FILE and --img DIR")

@@ -3,9 +3,10 @@
 Costs are for one image, from the padded image to class and mask logits, in GMACs: billions of
 multiply-accumulates by fvcore's rules, which papers call GFLOPs. The papers' Tx. Enc. is the pixel
 decoder here. As run, a Mask2Former of ours computes most masks only at the size in which they are
-used. The published form computes all ten masks at full size, as the papers count. Several configs
-are printed next to each other, with percentages of the first. A model with an exit gate is printed
-with all its layers, and then at each exit.
+used. The published form computes all ten masks at full size, as the papers count. Without --shape
+the image has the size at which the first config tests. Several configs are printed next to each
+other, with percentages of the first. A model with an exit gate is printed with all its layers, and
+then at each exit.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def parse_args() -> argparse.Namespace:
         metavar="CONFIG",
         help=ANY_CONFIG,
     )
-    add_image_size(parser, "--shape")
+    add_image_size(parser, "--shape", None)
     parser.add_argument(
         "--memory",
         action="store_true",
@@ -53,7 +54,7 @@ def main() -> None:
     # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
     from mmproscale.cost.cost_report import as_json, exits_table, side_by_side, single_table
 
-    costs = costs_of(args.configs, tuple(args.shape), args.memory)
+    costs = costs_of(args.configs, args.shape and tuple(args.shape), args.memory)
     if args.json:
         print(json.dumps(as_json(costs), indent=1))
         return
@@ -65,8 +66,10 @@ def main() -> None:
             console.print(terminal_table(f"{one.name}, GMACs at each exit", exits))
 
 
-def costs_of(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> list[ConfigCost]:
-    """Return the cost of every config, with a progress bar."""
+def costs_of(
+    configs: Sequence[str], shape: tuple[int, int] | None, memory: bool
+) -> list[ConfigCost]:
+    """Return the cost of every config, with a progress bar; without a shape, that of the first."""
     from mmproscale.cost.cost_report import cost_of
 
     with progress_bars() as bars:
@@ -74,6 +77,7 @@ def costs_of(configs: Sequence[str], shape: tuple[int, int], memory: bool) -> li
         costs = []
         for config in configs:
             costs.append(cost_of(config, shape, memory))
+            shape = costs[0].shape
             bars.advance(task)
     return costs
 

@@ -12,27 +12,25 @@ import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.cli.command_line import at_least, command_line, make_parser, positive
-from mmproscale.cli.console import run
-from mmproscale.datasets.checks.image_check import default_workers
+from mmproscale.cli.command_line import DATA_KINDS, at_least, command_line, make_parser, positive
 from mmproscale.errors import InputError
-from mmproscale.own_data.base_configs import base_names, check_starting_weights, find_base
-from mmproscale.own_data.choice_table import choice_rows, class_rows
-from mmproscale.own_data.choices import Choices, TrainingOptions, choose
-from mmproscale.own_data.config_text import new_config_text
-from mmproscale.own_data.data_search import FoundData, SearchOptions, find_data
-from mmproscale.own_data.dataset_reading import ReadingOptions, read_data
-from mmproscale.own_data.exports import commands, find_export
-from mmproscale.own_data.layouts import KINDS
 from mmproscale.utils.atomic_files import atomic_write_text
+from mmproscale.utils.command_names import command, several_processes
 from mmproscale.utils.config import TOOLS, load_config
+from mmproscale.utils.processes import usable_cores
 from mmproscale.utils.progress import bars_by_name
 from mmproscale.utils.terminal_table import terminal_table
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from mmproscale.own_data.choices import Choices
+    from mmproscale.own_data.data_search import FoundData
 
 
 def parse_args() -> argparse.Namespace:
@@ -42,9 +40,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         "--base",
-        help="config to inherit from, METHOD_m2f_BACKBONE, e.g. proscale_m2f_r50 or "
-        "proscale_m2f_timm/convnext_tiny; for boxes METHOD_dino_BACKBONE; without this option the "
-        "bases for the data are listed",
+        help="config to inherit from, METHOD_m2f_BACKBONE, e.g. proscale_m2f_r50, "
+        "proscale_m2f_r50_cityscapes for that recipe, proscale_m2f_timm/convnext_tiny, or a config "
+        "that tools/plan.py wrote; for boxes METHOD_dino_BACKBONE; without this option the bases "
+        "for the data are listed",
     )
     parser.add_argument(
         "--convert",
@@ -55,7 +54,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--things", nargs="*", metavar="LABEL", help="labels of labelme that are things"
     )
-    parser.add_argument("--gpus", type=at_least(0), default=1, help="number of GPUs; 0 for a CPU")
+    parser.add_argument(
+        "--gpus", type=at_least(0), help="number of GPUs; 0 for a CPU; those of this machine"
+    )
     parser.add_argument(
         "--memory",
         type=positive,
@@ -67,6 +68,9 @@ def parse_args() -> argparse.Namespace:
         "--out", type=Path, metavar="FILE", help="new config; ./BASE_DIR.py if not given"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    parser.add_argument(
+        "--no-measure", action="store_true", help="do not measure how long the training takes here"
+    )
     _add_training_options(parser.add_argument_group("training"))
     _add_data_options(parser.add_argument_group("data, if DIR leaves a choice"))
     return parser.parse_args()
@@ -80,8 +84,27 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
     start.add_argument(
         "--load-from",
         metavar="CHECKPOINT",
-        help="start from a trained model; its classes may differ",
+        help="start from a trained model, a file or hf://OWNER/NAME; its classes may differ",
     )
+    start.add_argument(
+        "--backbone-only",
+        action="store_true",
+        help="start from the backbone's weights, also with few images",
+    )
+    group.add_argument(
+        "--frozen-backbone", action="store_true", help="the backbone keeps its weights"
+    )
+    length = group.add_mutually_exclusive_group()
+    length.add_argument("--iterations", type=at_least(1), metavar="N", help="number of batches")
+    length.add_argument(
+        "--epochs", type=at_least(1), metavar="N", help="passes over the training images"
+    )
+    group.add_argument("--batch", type=at_least(1), metavar="N", help="images in a step")
+    for name, least, what in (
+        ("--image-size", 32, "size at which images are read"),
+        ("--crop", 32, "size of the training's crops, multiples of 32"),
+    ):
+        group.add_argument(name, nargs=2, type=at_least(least), metavar=("W", "H"), help=what)
     group.add_argument(
         "--amp", action="store_true", help="mixed precision, so that more images fit"
     )
@@ -91,7 +114,7 @@ def _add_training_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_data_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--kind", choices=KINDS, help="kind of data, if DIR holds several")
+    group.add_argument("--kind", choices=DATA_KINDS, help="kind of data, if DIR holds several")
     for split, name in (("train", "training"), ("val", "validation")):
         group.add_argument(
             f"--{split}-ann",
@@ -126,7 +149,7 @@ def _add_data_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--workers",
         type=at_least(1),
-        default=default_workers(),
+        default=min(8, usable_cores()),
         metavar="N",
         help="processes that read images",
     )
@@ -147,10 +170,25 @@ def share(text: str) -> float:
 @command_line
 def main() -> None:
     args = parse_args()
+    check_options(args)
+    # Imported only now: torch takes seconds to import, and a wrong option should fail at once.
+    import torch
+
+    from mmproscale.own_data.base_configs import base_name, find_base
+    from mmproscale.own_data.choices import TrainingOptions, choose
+    from mmproscale.own_data.config_text import new_config_text
+    from mmproscale.own_data.data_search import SearchOptions, find_data
+    from mmproscale.own_data.dataset_reading import ReadingOptions, read_data
+    from mmproscale.own_data.starting_weights import check_starting_weights
+
+    if args.gpus is None:
+        args.gpus = torch.cuda.device_count()
+    if args.amp and not args.gpus:
+        raise InputError("--amp needs a GPU: leave it out, or state --gpus N")
     if args.base is None:
         raise InputError(without_base(find_data(args.data, options_of(SearchOptions, args))))
-    out = args.out or default_file(args.base, args.data)
-    check_options(args, out)
+    out = args.out or default_file(base_name(args.base)[0], args.data)
+    check_free([out], args.overwrite)
     if args.convert:
         args.data = converted(args)
     found = find_data(args.data, options_of(SearchOptions, args))
@@ -164,12 +202,18 @@ def main() -> None:
         chosen = choose(base, options_of(TrainingOptions, args), data)
     for path, text in {**data.lists, out: new_config_text(chosen, out)}.items():
         atomic_write_text(path, text)
-    load_config(out)
+    config = load_config(out)
     show_choices(chosen, out)
+    if not args.no_measure:
+        show_time(chosen, config)
+    start = command("train") if args.gpus < 2 else several_processes(args.gpus)
+    print(f"train:   {start} {out}")
 
 
 def without_base(found: FoundData) -> str:
     """Return a line that lists the bases for data that was found."""
+    from mmproscale.own_data.base_configs import base_names
+
     names = base_names(found.kind)
     small, usual = (
         ", ".join(name for name in names if name.endswith(end) and not name.startswith("eco"))
@@ -187,13 +231,18 @@ def converted(args: argparse.Namespace) -> Path:
     Raises:
         InputError: The data needs no conversion, or it has faults.
     """
+    from mmproscale.cli.console import run
+    from mmproscale.own_data.exports import commands, find_export
+
     export = find_export(args.data)
     if export is None:
         raise InputError(f"--convert: '{args.data}' is no export of YOLO, CVAT or labelme")
-    for step in export.steps(args.convert, args.things):
+    steps, started = export.steps(args.convert, args.things), sys.argv
+    for step in steps:
         print(f"convert: {commands([step])}")
         sys.argv = [*step, "--workers", str(args.workers), *["--overwrite"] * args.overwrite]
         run(TOOLS / "datasets" / step[0])
+    sys.argv = started  # next commands are spelled as this one was
     return args.convert
 
 
@@ -209,19 +258,18 @@ def options_of(kind: Any, args: argparse.Namespace, **others: Any) -> Any:
     return kind(**{name: getattr(args, name) for name in names}, **others)
 
 
-def check_options(args: argparse.Namespace, out: Path) -> None:
+def check_options(args: argparse.Namespace) -> None:
     """Check what can be known before anything is read.
 
     Raises:
-        InputError: The options contradict each other, or the file can't be written.
+        InputError: The options contradict each other.
     """
     if args.things is not None and not args.convert:
         raise InputError("--things says how to convert labelme's labels: add --convert OUT")
-    if args.amp and not args.gpus:
-        raise InputError("--amp needs a GPU: leave it out, or --gpus 0")
-    if out.suffix != ".py":
-        raise InputError(f"--out {out} is not a config: give a name that ends in .py")
-    check_free([out], args.overwrite)
+    if args.out and args.out.suffix != ".py":
+        raise InputError(f"--out {args.out} is not a config: give a name that ends in .py")
+    if args.out:
+        check_free([args.out], args.overwrite)
 
 
 def check_free(paths: list[Path], overwrite: bool) -> None:
@@ -232,7 +280,9 @@ def check_free(paths: list[Path], overwrite: bool) -> None:
 
 
 def show_choices(chosen: Choices, out: Path) -> None:
-    """Print the choices, their reasons and the next command."""
+    """Print the choices and their reasons."""
+    from mmproscale.own_data.choice_table import choice_rows, class_rows
+
     title, console = f"{chosen.base.name} on {chosen.data.found.root}", Console()
     console.print(terminal_table(title, choice_rows(chosen), numbers=False))
     console.print(terminal_table("classes", class_rows(chosen), numbers=False))
@@ -240,12 +290,29 @@ def show_choices(chosen: Choices, out: Path) -> None:
         print(f"warning: {warning}")
     for path in [*chosen.data.lists, out]:
         print(f"written: {path}")
-    gpus = chosen.options.gpus
+
+
+def show_time(chosen: Choices, config: Config) -> None:
+    """Measure and print how long the training takes on this machine, or why that is unknown."""
+    import torch
+
+    from mmproscale.own_data.training_time import lighter_options, training_time
+
+    if chosen.options.gpus and not torch.cuda.is_available():
+        print("time:    not measured: PyTorch finds no GPU here; --gpus 0 is for a CPU")
+        return
+    try:
+        with Console(stderr=True).status("a few steps, to measure their time"):
+            took = training_time(chosen, config)
+    except (InputError, RuntimeError) as error:
+        print(f"time:    not measured: {(str(error) or type(error).__name__).splitlines()[0]}")
+        return
     print(
-        f"train:   python tools/train.py {out}"
-        if gpus < 2
-        else f"train:   tools/dist_train.sh {out} {gpus}"
+        f"time:    about {took.text} on this machine: {chosen.iterations:,} iterations of "
+        f"{took.step:.2f} s, and validations, {took.image:.2f} s an image"
     )
+    for line in lighter_options(chosen, took):
+        print(f"shorter: {line}")
 
 
 if __name__ == "__main__":

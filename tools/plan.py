@@ -12,6 +12,10 @@ none was measured with this code. PRO-SCALE encoders have TRC, which costs next 
 pooling in LPE costs the same as max pooling. RT-M2F is left out: it has no schedule, and the paper
 reports a far lower PQ.
 
+Costs are of images of the base config's own size, unless --shape or --data states another one. With
+--data the size is the one at which tools/new_config.py reads these images, and that tool takes the
+written config as its --base.
+
 With --framework dino, ddq or deformable-detr the tool prices the encoders of a detector over
 strides 64 to 8: PRO-SCALE in four stages, PRO-SCALE in three stages that begin with strides 64 and
 32 together, the detector's own encoder, and Lite-DETR's encoder. The paper reports AP for two
@@ -33,6 +37,7 @@ from rich.console import Console
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
 from mmproscale.cli.command_line import (
+    DATA_KINDS,
     add_image_size,
     at_least,
     command_line,
@@ -41,7 +46,8 @@ from mmproscale.cli.command_line import (
 )
 from mmproscale.errors import InputError
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
-from mmproscale.utils.config import CONFIGS
+from mmproscale.utils.command_names import command
+from mmproscale.utils.config import CONFIGS, load_config
 from mmproscale.utils.progress import progress_bars
 from mmproscale.utils.terminal_table import terminal_table
 
@@ -65,7 +71,11 @@ def parse_args() -> argparse.Namespace:
         required=True,
         help="name of the backbone in the configs: swin-t, r50; or timm/NAME for one of timm",
     )
-    add_image_size(parser, "--shape")
+    add_image_size(parser, "--shape", None)
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="folder of your data, whose images give the size"
+    )
+    parser.add_argument("--kind", choices=DATA_KINDS, help="kind of data, if DIR holds several")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument(
         "--budget", type=positive, metavar="GFLOPS", help="largest cost of the whole model"
@@ -104,7 +114,8 @@ def main() -> None:
     framework = FRAMEWORKS[args.framework]
     base = base_config(CONFIGS, args.backbone, framework)
     out = ensure_writable_dir(args.out)
-    shape, ranking = tuple(args.shape), PaperRanking.of_backbone(args.backbone, framework)
+    args.shape = shape_of(args, base)
+    shape, ranking = args.shape, PaperRanking.of_backbone(args.backbone, framework)
     candidates = list(priced_candidates(CONFIGS, args.backbone, shape, args.max_repeats, framework))
     on_frontier = frontier(candidates, ranking, price=lambda one: one.macs)
     if args.latency is not None:
@@ -125,6 +136,28 @@ def main() -> None:
         print(f"{len(shown)} of {len(rows)} on the frontier; --all prints the others.")
     print(notes(args, ranking))
     print(f"chosen: {chosen.name}\nconfig: {config}\nplot:   {plot}")
+    if args.data and args.framework == "m2f":
+        print(f"next:   {command('new_config')} --data {args.data} --base {config}")
+
+
+def shape_of(args: argparse.Namespace, base: Path) -> tuple[int, int]:
+    """Return (H, W) of the images: as stated, of the data as a new config reads it, or the base's.
+
+    Raises:
+        InputError: The folder holds no known data; both a size and a folder are stated.
+    """
+    from mmproscale.cost.cost_report import own_size
+    from mmproscale.own_data.choices import working_size
+    from mmproscale.own_data.data_search import SearchOptions, find_data
+    from mmproscale.own_data.dataset_reading import stored_size
+
+    if args.data is None:
+        return tuple(args.shape or own_size(load_config(base)))
+    if args.shape:
+        raise InputError("--shape and --data both state the size of the images: leave one out")
+    found = find_data(args.data, SearchOptions(kind=args.kind))
+    width, height = working_size(stored_size(found))
+    return height, width
 
 
 def nearest(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -175,7 +208,7 @@ def measure_all(
         return with_latency(
             candidates,
             base,
-            tuple(args.shape),
+            args.shape,
             args.device,
             args.rounds,
             after_round=lambda: bars.advance(task),
@@ -209,7 +242,8 @@ def write_config(chosen: Candidate, base: Path, out: Path, args: argparse.Namesp
         f"{chosen.name}, chosen for {budget:g} {unit} at {height}x{width}: "
         f"{chosen.macs / 1e9:.1f} GMACs."
     )
-    path = out / f"{chosen.file_stem}_{args.framework}_{file_part(args.backbone)}_coco.py"
+    dataset = base.stem.rpartition("_")[2]
+    path = out / f"{chosen.file_stem}_{args.framework}_{file_part(args.backbone)}_{dataset}.py"
     relative = os.path.relpath(base.resolve(), out.resolve())
     atomic_write_text(path, candidate_config_text(chosen, relative, comment))
     return path

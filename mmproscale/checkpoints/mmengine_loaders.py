@@ -12,6 +12,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
+from urllib.request import Request, urlopen
 
 import mmengine
 import torch
@@ -104,7 +105,7 @@ def load_from_http(filename: str, map_location: Any = None, **_: Any) -> dict:
         InputError: It could not be fetched, or `load_checkpoint` refuses it.
     """
     failure: Exception | None = None
-    file = Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(urlparse(filename).path)
+    file = _cached(filename)
     if get_local_rank() == 0:
         failure = _fetch(filename, file)
     barrier()
@@ -119,16 +120,32 @@ def load_from_torchvision(filename: str, map_location: Any = None) -> dict:
     Raises:
         InputError: An unknown name, or the weights could not be fetched.
     """
-    name = filename.split("://", 1)[1]
-    url = _urls_in_mmengine().get(name) or _urls_in_torchvision(filename).get(name)
-    if url is None:
-        raise InputError(f"{filename}: torchvision has no weights of that name; {_ADVICE}")
     try:
-        return load_from_http(url, map_location)
+        return load_from_http(_torchvision_url(filename), map_location)
     except InputError as error:
         if error.__cause__ is None or isinstance(error.__cause__, OSError):
             raise _could_not_fetch(filename, error.__cause__) from error
         raise
+
+
+def why_unavailable(filename: str) -> str:
+    """Return why weights that a config names can't be had here; an empty text if they can.
+
+    A file must exist. An address must answer within seconds, unless its file is in torch's cache.
+    Names of other sources, such as `timm://`, are not asked for.
+    """
+    if "://" not in filename:
+        return "" if Path(filename).is_file() else "there is no such file"
+    scheme = filename.split("://", 1)[0]
+    if scheme not in ("http", "https", "torchvision"):
+        return ""
+    try:
+        url = _torchvision_url(filename) if scheme == "torchvision" else filename
+        if not _cached(url).is_file():
+            urlopen(Request(url, method="HEAD"), timeout=5).close()
+    except (InputError, OSError) as error:
+        return str(getattr(error, "reason", None) or error).splitlines()[0]
+    return ""
 
 
 _last_read: str | Path = "the weights"
@@ -155,6 +172,18 @@ def _with_type_check(load_state_dict: Callable[..., None]) -> Callable[..., None
         load_state_dict(module, state_dict, *args, **kwargs)
 
     return load
+
+
+def _cached(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / os.path.basename(urlparse(url).path)
+
+
+def _torchvision_url(filename: str) -> str:
+    name = filename.split("://", 1)[1]
+    url = _urls_in_mmengine().get(name) or _urls_in_torchvision(filename).get(name)
+    if url is None:
+        raise InputError(f"{filename}: torchvision has no weights of that name; {_ADVICE}")
+    return url
 
 
 def _fetch(url: str, file: Path) -> Exception | None:

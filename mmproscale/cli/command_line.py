@@ -33,6 +33,7 @@ from mmproscale.utils.processes import (
 from mmproscale.utils.stop_signals import Stopped, arrived, leave_at_once, stoppable
 from mmproscale.version import __version__
 
+DATA_KINDS = ("panoptic", "instance", "semantic", "boxes")  # as own_data/layouts.py, without torch
 ANY_CONFIG = "config file, or name of a config of mmproscale or of a package: mmdet::detr/NAME.py"
 TRACEBACK = "MMPROSCALE_TRACEBACK"
 """Variable of the environment that adds the traceback to every error."""
@@ -237,16 +238,20 @@ def add_measuring_options(parser: ArgumentParser) -> None:
 
 
 def add_image_size(
-    parser: ArgumentParser, name: str, default: tuple[int, int] = (800, 1088), least: int = 1
+    parser: ArgumentParser,
+    name: str,
+    default: tuple[int, int] | None = (800, 1088),
+    least: int = 1,
 ) -> None:
-    """Add an option for (H, W) of images."""
+    """Add an option for (H, W) of images; without a default, it is the config's own size."""
+    stated = "{} {}".format(*default) if default else "that at which the config tests"
     parser.add_argument(
         name,
         nargs=2,
         type=at_least(least),
         default=default,
         metavar=("H", "W"),
-        help="size of images before padding; default: {} {}".format(*default),
+        help=f"size of images before padding; default: {stated}",
     )
 
 

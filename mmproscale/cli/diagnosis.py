@@ -14,6 +14,7 @@ import torch
 from mmproscale.compat import describe_stack, stack
 from mmproscale.compat.mmcv_ext import HOW_TO_COMPILE
 from mmproscale.errors import InputError
+from mmproscale.models.config_keys import check_keys
 from mmproscale.ops.multi_scale_deformable_attention import (
     BACKENDS,
     fastest_backend,
@@ -161,6 +162,7 @@ def _small_model() -> Check:
 def _data(config: str, options: Mapping[str, Any] | None = None) -> Iterator[Check]:
     """Look for the files of a config's datasets."""
     cfg = load_config(config, options)
+    check_keys(cfg, config)
     for part in ("train", "val", "test"):
         dataset = (cfg.get(f"{part}_dataloader") or {}).get("dataset") or {}
         root = dataset.get("data_root") or ""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from mmengine.config import Config
 
 from mmproscale.cost.activation_memory import ActivationMemory, activation_memory
 from mmproscale.cost.model_cost import ModelCost, Network, build_network, model_cost, traceable
 from mmproscale.cost.random_model import load_any_config
 from mmproscale.errors import InputError
+from mmproscale.utils.shipped_config import pipeline_for_tests
 
 GIGA, MEGA, MIB = 1e9, 1e6, 2**20
 MEMORY_ROWS = {
@@ -66,13 +69,37 @@ def mean_cost(costs: Sequence[ExitCost]) -> ExitCost:
     return ExitCost(*(sum(column) / len(costs) for column in columns))
 
 
-def cost_of(config: str, shape: tuple[int, int], with_memory: bool = False) -> ConfigCost:
+# Tests on COCO and ADE20K bound both sides of images; these are the sizes (H, W) of a photograph
+# whose sides are 3 to 4, in multiples of 32.
+BOUNDS = {(1333, 800): (800, 1088), (2560, 640): (640, 864), (2048, 512): (512, 704)}
+
+
+def own_size(config: Config) -> tuple[int, int]:
+    """Return the size (H, W) of images at which a config tests; COCO's if it states none.
+
+    The last step with a scale counts.
+    """
+    steps = [step for step in pipeline_for_tests(config) if isinstance(step, Mapping)]
+    scales = [tuple(step["scale"]) for step in steps if isinstance(step.get("scale"), Sequence)]
+    width, height = scales[-1] if scales else (1333, 800)
+    return BOUNDS.get((width, height)) or (height, width)
+
+
+def cost_of(
+    config: str, shape: tuple[int, int] | None = None, with_memory: bool = False
+) -> ConfigCost:
     """Return the cost of a config, given by path or name, or as ``mmdet::detr/NAME.py``.
+
+    Args:
+        config: Its path or name.
+        shape: (H, W) of an image; None for the config's :func:`own_size`.
+        with_memory: Predict the memory of activations, too.
 
     Raises:
         InputError: There is no such config, or its model can't run on such an image.
     """
-    network = build_network(load_any_config(config))
+    loaded = load_any_config(config)
+    shape, network = shape or own_size(loaded), build_network(loaded)
     try:
         cost = model_cost(network, shape)
     except (AssertionError, IndexError, RuntimeError, ValueError) as error:

@@ -27,6 +27,7 @@ from mmproscale.early_exit.gate_checkpoint import fingerprint
 from mmproscale.early_exit.image_quality import QUALITIES, ImageQuality
 from mmproscale.errors import InputError
 from mmproscale.inference.result_kinds import give_kinds
+from mmproscale.models.config_keys import check_keys
 from mmproscale.models.detectors.early_exit_model import EarlyExitModel
 from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.registry import DATASETS, MODELS
@@ -120,6 +121,7 @@ def load_gated_model(
     """
     if kind:
         give_kinds(config, [kind])
+    check_keys(config, config.filename)
     model = MODELS.build(config.model)
     check_gated(model)
     content = load_model_weights(model, checkpoint, config)

@@ -1,20 +1,22 @@
-"""Base configs that a new config can inherit from, their recipes and their starting weights."""
+"""Base configs that a new config can inherit from, and their recipes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
-from mmproscale.checkpoints.any_source import convert_checkpoint, load_source
-from mmproscale.checkpoints.model_match import check_any_match
 from mmproscale.cost.model_cost import Network, build_network
 from mmproscale.errors import InputError
 from mmproscale.models.backbones.timm_backbone import split_name
 from mmproscale.own_data.dataset_facts import Facts
 from mmproscale.own_data.layouts import BOXES, INSTANCE, PANOPTIC, SEMANTIC
 from mmproscale.utils.config import CONFIGS, load_config
+from mmproscale.utils.shipped_config import inherited_files
 
 # Datasets whose configs serve each kind; the first one that has a config is taken.
 ENDINGS = {
@@ -54,6 +56,7 @@ class BaseConfig:
         config: Its content.
         recipe: Its training.
         timm_model: The backbone's model, if it is timm's.
+        encoder: Type, schedule and pixel embedding of the pixel decoder, if a plan chose them.
     """
 
     name: str
@@ -61,21 +64,13 @@ class BaseConfig:
     config: Config
     recipe: Recipe
     timm_model: str = ""
+    encoder: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def from_scratch(self) -> bool:
-        """True if its backbone starts without weights."""
-        return not self.config.model.backbone.get("init_cfg")
+    def network(self, facts: Facts, backbone: Mapping[str, Any] | None = None) -> Network:
+        """Build its network with the classes of other data, and with changes of its backbone.
 
-    @property
-    def scratch_backbone(self) -> dict:
-        """Changes that start the backbone without weights: frozen batch norms would stay at 0."""
-        frozen = self.config.model.backbone.get("norm_eval")
-        norms = dict(norm_cfg=dict(requires_grad=True), norm_eval=False)
-        return dict(init_cfg=None) | (norms if frozen else {})
-
-    def network(self, facts: Facts, from_scratch: bool = False) -> Network:
-        """Build its network with the classes of other data."""
+        Weights are not read.
+        """
         config = Config(dict(model=self.config.model, default_scope=self.config.default_scope))
         classes = len(facts.classes)
         weights = dict(loss_cls=dict(class_weight=[1.0] * classes + [0.1]))
@@ -86,28 +81,47 @@ class BaseConfig:
         else:
             counts = dict(num_things_classes=len(facts.things), num_stuff_classes=len(facts.stuff))
             options = dict(panoptic_head=counts | weights, panoptic_fusion_head=dict(counts))
-        if from_scratch:
-            options["backbone"] = self.scratch_backbone
+        if backbone:
+            options["backbone"] = {k: v for k, v in backbone.items() if k != "init_cfg"}
         config.merge_from_dict(dict(model=options))
         return build_network(config)
 
 
-def find_base(name: str, kind: str) -> BaseConfig:
+def base_name(base: str) -> tuple[str, str]:
+    """Return METHOD_m2f_BACKBONE and the dataset's ending of a base; no ending if it states none.
+
+    ``proscale_m2f_r50_coco`` and the path of that config mean ``proscale_m2f_r50`` with its recipe
+    on COCO.
+    """
+    stem = Path(base).stem if base.endswith(".py") else base
+    if (CONFIGS / f"{stem}.py").is_file():
+        name, _, dataset = stem.rpartition("_")
+        return name, f"_{dataset}"
+    return stem, ""
+
+
+def find_base(base: str, kind: str) -> BaseConfig:
     """Find the config of a base for a kind of data: METHOD_m2f_BACKBONE, METHOD_m2f_timm/MODEL.
 
     Bases for boxes are METHOD_dino_BACKBONE.
 
+    Args:
+        base: The name, also with its dataset, METHOD_m2f_BACKBONE_coco; or a config that
+            ``tools/plan.py`` wrote.
+        kind: One of :data:`layouts.KINDS`.
+
     Raises:
         InputError: No such config exists, or it is not for this kind; lists the names that are.
     """
-    name, timm_model = split_name(name)
+    if base.endswith(".py") and Path(base).resolve().parent != CONFIGS:
+        return _planned_base(base, kind)
+    stem, stated = base_name(base)
+    name, timm_model = split_name(stem)
     known = base_names(kind)
     if name not in known:
-        problem = f"has no config for {kind} data"
-        if name in base_names(BOXES):
-            problem = f"is a detector's, which learns boxes and no {kind} data"
-        raise InputError(f"--base {name} {problem}; there are {', '.join(known)}")
-    ending = next(end for end in ENDINGS[kind] if (CONFIGS / f"{name}{end}.py").is_file())
+        raise InputError(f"--base {base} {_problem(name, kind)} {', '.join(known)}")
+    endings = (*_endings_of(kind, stated), *ENDINGS[kind])
+    ending = next(end for end in endings if (CONFIGS / f"{name}{end}.py").is_file())
     path = CONFIGS / f"{name}{ending}.py"
     config = load_config(path)
     recipe = _recipe(config, ending)
@@ -116,6 +130,55 @@ def find_base(name: str, kind: str) -> BaseConfig:
     if timm_model:
         config.model.backbone.model = timm_model
     return BaseConfig(name, path, config, recipe, timm_model)
+
+
+def _problem(name: str, kind: str) -> str:
+    if name in base_names(BOXES):
+        return f"is a detector's, which learns boxes and no {kind} data; there are"
+    close = get_close_matches(name, base_names(kind), 1)
+    hint = f"did you mean {close[0]}? There are" if close else "there are"
+    return f"has no config for {kind} data; {hint}"
+
+
+def _endings_of(kind: str, stated: str) -> list[str]:
+    """Return the ending that the user states, if configs of that name serve this kind."""
+    serves = "-" not in stated if kind == PANOPTIC else stated in ENDINGS[kind]
+    return [stated] if stated and serves else []
+
+
+def _planned_base(file: str, kind: str) -> BaseConfig:
+    """Return the base of a config that a plan wrote, with the encoder that it chose.
+
+    Raises:
+        InputError: The file can't be read, inherits from no config of this package with masks, or
+            changes more than a plan does.
+    """
+    planned = load_config(file)
+    parents = [path.stem for path in inherited_files(planned) if path.parent == CONFIGS]
+    decoder = (planned.get("model") or {}).get("panoptic_head", {}).get("pixel_decoder")
+    if not parents or decoder is None:
+        raise InputError(
+            f"--base {file} inherits from no config of mmproscale that predicts masks: name a "
+            "config, METHOD_m2f_BACKBONE, or one that tools/plan.py wrote"
+        )
+    model = planned.model.backbone.get("model", "")
+    base = find_base(base_name(parents[-1])[0] + (f"/{model}" if model else ""), kind)
+    encoder = dict(
+        type=decoder.type,
+        schedule=decoder.encoder.schedule.to_dict(),
+        pixel_embedding=decoder.get("pixel_embedding") and decoder.pixel_embedding.to_dict(),
+    )
+    head = base.config.model["decode_head" if kind == SEMANTIC else "panoptic_head"]
+    own = head.pixel_decoder
+    own.type, own.encoder.schedule = encoder["type"], encoder["schedule"]
+    if encoder["pixel_embedding"]:
+        own.pixel_embedding = encoder["pixel_embedding"]
+    if own != decoder:
+        raise InputError(
+            f"--base {file} changes more than the encoder and the pixel embedding of "
+            f"{parents[-1]}: name a config that tools/plan.py wrote, or change the new config"
+        )
+    return replace(base, encoder=encoder)
 
 
 def base_names(kind: str) -> list[str]:
@@ -139,25 +202,3 @@ def _recipe(config: Config, ending: str) -> Recipe:
         steps=config.train_cfg.max_iters,
         images=TRAINING_IMAGES[dataset],
     )
-
-
-def check_starting_weights(base: BaseConfig, source: str, facts: Facts) -> None:
-    """Check that a checkpoint in a file fits the model; one at a URL is checked in training.
-
-    Raises:
-        InputError: The file is missing or can't be read; it has no weights, or no backbone, of
-            this model.
-    """
-    if "://" in source:
-        return
-    if not Path(source).exists():
-        raise InputError(f"--load-from {source} is not a file: name a checkpoint")
-    model, checkpoint = base.network(facts).model, load_source(source)
-    convert_checkpoint(model, checkpoint, source, partial=True)
-    match = check_any_match(model, checkpoint, source)
-    missing = next((name for name in match.missing if name.startswith("backbone.")), None)
-    if missing:
-        raise InputError(
-            f"--load-from {source} lacks the backbone of this --base ({missing} is missing): "
-            "take the checkpoint's own base, or a checkpoint of the whole model"
-        )

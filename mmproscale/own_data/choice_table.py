@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from mmproscale.own_data import choices
@@ -10,6 +11,7 @@ from mmproscale.own_data.layouts import BOXES, SEMANTIC
 from mmproscale.own_data.memory_fit import GIB
 
 Row = list[str]
+ASKED = "as you asked"
 
 
 def choice_rows(chosen: Choices) -> list[Row]:
@@ -59,12 +61,14 @@ def _image_rows(chosen: Choices) -> list[Row]:
     facts, fit, options = chosen.data.facts, chosen.fit, chosen.options
     size, read = _size(facts.size), _size(chosen.image_size)
     why = f"the median of the images is {size}"
-    if chosen.image_size != facts.size:
+    if options.image_size:
+        why = f"{ASKED}; {why}"
+    elif chosen.image_size != facts.size:
         why += f"; at most {choices.MOST_IMAGE_PIXELS:,} pixels, Cityscapes' size"
     precision = "mixed precision" if options.amp else "fp32"
     first = next(choices.crop_sizes(chosen.image_size))
-    limit = f"the images' shape, multiples of {choices.DIVISOR}"
-    if fit.crop != first:
+    limit = ASKED if options.crop else f"the images' shape, multiples of {choices.DIVISOR}"
+    if fit.crop != first and not options.crop:
         limit += f"; no image of {_size(first)} fits"
     memory = (
         f"about {fit.per_image / GIB:.2f} GiB an image ({precision}) and {fit.fixed / GIB:.2f} GiB "
@@ -82,7 +86,9 @@ def _batch_rows(chosen: Choices) -> list[Row]:
     recipes = f"the recipe of {chosen.base.path.stem} is {recipe.rate:g} at batch {recipe.batch}"
     wanted = choices.wanted_batch(images, recipe)
     target = f"the recipe's batch is {recipe.batch}"
-    if wanted < recipe.batch:
+    if chosen.options.batch:
+        target = f"{ASKED}; {target}"
+    elif wanted < recipe.batch:
         target += f"; {wanted} for {images} images: four steps an epoch"
     parts = f"{batch.per_gpu} x {batch.gpus} x {batch.accumulate}"
     return [
@@ -96,38 +102,44 @@ def _batch_rows(chosen: Choices) -> list[Row]:
 
 
 def _schedule_rows(chosen: Choices) -> list[Row]:
-    recipe, batch, count = chosen.base.recipe, chosen.batch, chosen.iterations
-    seen = count / batch.accumulate * batch.total
-    epochs = seen / chosen.data.facts.train_images
-    why = (
-        f"the recipe has {recipe.steps:,} of batch {recipe.batch} on {recipe.images:,} images; the "
-        f"number of images seen grows with the square root of the dataset's size: {seen:,.0f}, "
-        f"{epochs:,.0f} epochs"
-    )
+    batch, count = chosen.batch, chosen.iterations
     first, second = chosen.milestones
     each = "" if batch.accumulate == 1 else f" of {batch.accumulate} iterations"
+    often = math.ceil(count / chosen.interval)
     return [
-        ["iterations", f"{count:,}", why],
+        ["iterations", f"{count:,}", _length(chosen)],
         ["rate falls at", f"{first:,}, {second:,}", "as on COCO: 8/9 and 26/27 of all"],
         ["warm-up", f"{chosen.warm_up:,}", f"a twentieth of all, at most 1,000 steps{each}"],
-        ["validation", f"every {chosen.interval:,}", "20 times; the best checkpoint is kept"],
+        ["validation", f"every {chosen.interval:,}", f"{often} times; the best checkpoint is kept"],
     ]
 
 
+def _length(chosen: Choices) -> str:
+    """Return the reason for the number of iterations."""
+    recipe, facts, options = chosen.base.recipe, chosen.data.facts, chosen.options
+    seen = chosen.epochs * facts.train_images
+    passes = f"{seen:,.0f} images, {chosen.epochs:,.0f} epochs"
+    if options.iterations or options.epochs:
+        return f"{ASKED}: {passes}"
+    most = choices.most_epochs(chosen.start)
+    if choices.images_seen(recipe, facts.train_images) > most * facts.train_images:
+        return f"{passes}: at most {most} epochs for small data"
+    return (
+        f"the recipe has {recipe.steps:,} of batch {recipe.batch} on {recipe.images:,} images; the "
+        f"number of images seen grows with the square root of the dataset's size: {passes}"
+    )
+
+
 def _weights_rows(chosen: Choices) -> list[Row]:
-    options, base = chosen.options, chosen.base
-    if options.load_from:
-        start = [options.load_from, "a class layer of other classes is left out"]
-    elif options.from_scratch or base.from_scratch:
-        start = ["from scratch", "batch norms learn, and the backbone learns at the full rate"]
-    else:
-        checkpoint = base.config.model.backbone.init_cfg.get("checkpoint")
-        start = [str(checkpoint), "fetched on first use; --from-scratch needs none"]
     weights = ["1 each", "the recipe's; --balance-classes weighs rare classes more"]
     if chosen.class_weights:
         weights = ["balanced", "1 to 4: the square root of (median count / the class's count)"]
-    has_weights = chosen.data.facts.kind != BOXES
-    return [["weights", *start], *[["class weights", *weights]] * has_weights]
+    rows = [["weights", chosen.start.source or "from scratch", chosen.start.why]]
+    if chosen.options.frozen_backbone:
+        rows.append(["backbone", "frozen", f"{ASKED}; the rest learns"])
+    if chosen.data.facts.kind != BOXES:
+        rows.append(["class weights", *weights])
+    return rows
 
 
 def _size(size: tuple[int, int]) -> str:

@@ -6,15 +6,17 @@ A recipe (:class:`base_configs.Recipe`) states how one of our configs trains on 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from mmproscale.errors import InputError
 from mmproscale.own_data.base_configs import BaseConfig, Recipe
 from mmproscale.own_data.dataset_reading import CheckedData
 from mmproscale.own_data.layouts import BOXES
 from mmproscale.own_data.memory_fit import MemoryFit, fit_memory
+from mmproscale.own_data.starting_weights import Start, choose_start, freeze
 
 Size = tuple[int, int]  # width, height
 DIVISOR = 32  # of sides: the coarsest map has a 32nd of the image's side
@@ -25,6 +27,8 @@ MOST_CROP_PIXELS = 1024 * 512
 # On COCO the rate falls to a tenth and to a hundredth at these parts of the training.
 MILESTONES = (327778 / 368750, 355092 / 368750)
 VALIDATIONS = 20
+# Longer training of few images only repeats them; a trained model needs less of it.
+MOST_EPOCHS, MOST_EPOCHS_OF_TRAINED = 300, 100
 MOST_CLASS_WEIGHT = 4.0
 
 
@@ -53,17 +57,35 @@ def wanted_batch(images: int, recipe: Recipe) -> int:
     return min(recipe.batch, _power_of_two(images / 4))
 
 
-def make_batch(wanted: int, gpus: int, fitting: int) -> Batch:
+def make_batch(wanted: int, gpus: int, fitting: int, least: int = 1) -> Batch:
     """Return the batch nearest to the wanted one; accumulation replaces images that do not fit.
 
     Args:
         wanted: Images in a step.
         gpus: Number of GPUs; 0 for a CPU.
-        fitting: Images that fit into the memory of one GPU, at least 1.
+        fitting: Images that fit into the memory of one GPU, at least ``least``.
+        least: Number of images that the model needs at once.
     """
     gpus = max(1, gpus)
-    per_gpu = min(_power_of_two(fitting), _power_of_two(wanted / gpus))
+    per_gpu = max(least, min(_power_of_two(fitting), _power_of_two(wanted / gpus)))
     return Batch(per_gpu, gpus, max(1, round(wanted / (gpus * per_gpu))))
+
+
+def exact_batch(wanted: int, gpus: int, fitting: int, least: int = 1) -> Batch:
+    """Return exactly the batch that the user wants, with as many images at once as fit.
+
+    Raises:
+        InputError: The GPUs cannot share it, or the model needs more images at once.
+    """
+    gpus = max(1, gpus)
+    share, rest = divmod(wanted, gpus)
+    if rest or share < least:
+        raise InputError(
+            f"--batch {wanted} is not a multiple of {gpus * least}: the images that "
+            f"{gpus} GPU{'s' * (gpus > 1)} need at once"
+        )
+    per_gpu = max(n for n in range(least, share + 1) if share % n == 0 and n <= max(fitting, least))
+    return Batch(per_gpu, gpus, share // per_gpu)
 
 
 def scaled_rate(recipe: Recipe, batch: int) -> float:
@@ -77,15 +99,24 @@ def scaled_rate(recipe: Recipe, batch: int) -> float:
     return float(f"{recipe.rate * math.sqrt(batch / recipe.batch):.3g}")
 
 
-def training_steps(recipe: Recipe, images: int, batch: int) -> int:
-    """Return the steps of the optimizer.
+def images_seen(recipe: Recipe, images: int) -> float:
+    """Return the images seen in training, which grow with the square root of the dataset's size.
 
-    The number of images seen in training grows with the square root of the dataset's size. By this
-    rule COCO's 368,750 steps become 152,000 for ADE20K, where Mask2Former takes 160,000, and 58,000
-    for Cityscapes, where it takes 90,000.
+    By this rule COCO's 368,750 steps become 152,000 for ADE20K, where Mask2Former takes 160,000,
+    and 58,000 for Cityscapes, where it takes 90,000.
     """
-    seen = recipe.steps * recipe.batch * math.sqrt(images / recipe.images)
+    return recipe.steps * recipe.batch * math.sqrt(images / recipe.images)
+
+
+def training_steps(recipe: Recipe, images: int, batch: int, most_epochs: int = MOST_EPOCHS) -> int:
+    """Return the steps of the optimizer; small data stays within a number of epochs."""
+    seen = min(images_seen(recipe, images), most_epochs * images)
     return max(VALIDATIONS, round(seen / batch))
+
+
+def most_epochs(start: Start) -> int:
+    """Return the largest number of epochs of small data."""
+    return MOST_EPOCHS_OF_TRAINED if start.whole else MOST_EPOCHS
 
 
 def iterations(steps: int, accumulate: int) -> int:
@@ -137,7 +168,7 @@ def _power_of_two(number: float) -> int:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """Options of the command line that decide how to train.
+    """Options of the command line that decide how to train; None leaves a choice to the rules.
 
     Args:
         gpus: Number of GPUs; 0 for a CPU.
@@ -145,7 +176,14 @@ class TrainingOptions:
         amp: Train in mixed precision.
         from_scratch: Start without weights.
         load_from: Checkpoint to start from.
+        backbone_only: Start from the backbone's weights, also if there are few images.
+        frozen_backbone: Keep the backbone's weights.
         balance_classes: Weigh rare classes more.
+        image_size: (width, height) at which images are read.
+        crop: (width, height) of the training's crops.
+        batch: Images in a step of the optimizer.
+        iterations: Length of the training as mmengine counts it.
+        epochs: The same in passes over the training images.
     """
 
     gpus: int
@@ -153,7 +191,14 @@ class TrainingOptions:
     amp: bool = False
     from_scratch: bool = False
     load_from: str | None = None
+    backbone_only: bool = False
+    frozen_backbone: bool = False
     balance_classes: bool = False
+    image_size: Sequence[int] | None = None
+    crop: Sequence[int] | None = None
+    batch: int | None = None
+    iterations: int | None = None
+    epochs: int | None = None
 
     @property
     def machine(self) -> str:
@@ -177,6 +222,8 @@ class Choices:
         rate: Learning rate.
         iterations: Length of the training as mmengine counts it.
         class_weights: Weight of each class; None for the recipe's 1.
+        start: Weights that the training starts from.
+        backbone: Changes of the base's backbone.
     """
 
     base: BaseConfig
@@ -188,6 +235,8 @@ class Choices:
     rate: float
     iterations: int
     class_weights: tuple[float, ...] | None
+    start: Start
+    backbone: Mapping[str, Any]
 
     @property
     def milestones(self) -> list[int]:
@@ -197,28 +246,57 @@ class Choices:
     @property
     def warm_up(self) -> int:
         """Iterations of rising rate: a twentieth of all, at most 1,000 steps."""
-        return min(self.iterations // 20, 1000 * self.batch.accumulate)
+        return max(1, min(self.iterations // 20, 1000 * self.batch.accumulate))
 
     @property
     def interval(self) -> int:
-        """Iterations between two validations."""
-        return self.iterations // VALIDATIONS
+        """Iterations between two validations; the last iteration has one, too.
+
+        There are 20, but on at most half as many images as are trained on.
+        """
+        facts = self.data.facts
+        affordable = self.epochs * facts.train_images / (2 * facts.val_images)
+        return max(1, self.iterations // max(1, min(VALIDATIONS, int(affordable))))
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training images."""
+        seen = self.iterations * self.batch.per_gpu * self.batch.gpus
+        return seen / self.data.facts.train_images
 
 
 def choose(base: BaseConfig, options: TrainingOptions, data: CheckedData) -> Choices:
-    """Apply the rules to a base, a dataset and a machine.
+    """Apply the rules to a base, a dataset and a machine, and the options where they are stated.
 
     Raises:
-        InputError: No image fits into the memory, or class weights are asked of a detector.
+        InputError: No image fits into the memory; an option does not fit, such as class weights
+            of a detector.
     """
     recipe, facts = base.recipe, data.facts
     if options.balance_classes and facts.kind == BOXES:
         raise InputError("--balance-classes: a detector's loss has no class weights; leave it out")
-    image_size = working_size(facts.size)
-    network = base.network(facts, options.from_scratch)
-    fit = fit_memory(network, crop_sizes(image_size), options.memory, options.amp)
-    batch = make_batch(wanted_batch(facts.train_images, recipe), options.gpus, fit.images)
-    steps = training_steps(recipe, facts.train_images, batch.total)
+    start = choose_start(
+        base, facts, options.load_from, options.from_scratch, options.backbone_only
+    )
+    backbone = freeze(base, start) if options.frozen_backbone else start.backbone
+    image_size = _pair(options.image_size) or working_size(facts.size)
+    crop = _pair(options.crop)
+    if crop and any(side % DIVISOR for side in crop):
+        width, height = (max(DIVISOR, round(side / DIVISOR) * DIVISOR) for side in crop)
+        raise InputError(
+            f"--crop {crop[0]} {crop[1]}: both must be multiples of {DIVISOR}, e.g. "
+            f"--crop {width} {height}"
+        )
+    network = base.network(facts, backbone)
+    fit = fit_memory(
+        network, [crop] if crop else crop_sizes(image_size), options.memory, options.amp
+    )
+    wanted = wanted_batch(facts.train_images, recipe)
+    batch = (
+        exact_batch(options.batch, options.gpus, fit.images, fit.least)
+        if options.batch
+        else make_batch(wanted, options.gpus, fit.images, fit.least)
+    )
     return Choices(
         base=base,
         options=options,
@@ -227,6 +305,26 @@ def choose(base: BaseConfig, options: TrainingOptions, data: CheckedData) -> Cho
         fit=fit,
         batch=batch,
         rate=scaled_rate(recipe, batch.total),
-        iterations=iterations(steps, batch.accumulate),
+        iterations=_length(options, recipe, facts.train_images, batch, start),
         class_weights=balanced_weights(facts.counts) if options.balance_classes else None,
+        start=start,
+        backbone=backbone,
     )
+
+
+def _pair(size: Sequence[int] | None) -> Size | None:
+    return (size[0], size[1]) if size else None
+
+
+def _length(
+    options: TrainingOptions, recipe: Recipe, images: int, batch: Batch, start: Start
+) -> int:
+    """Return the iterations: the user's, in whole steps of the optimizer, or the rule's."""
+    at_once = batch.per_gpu * batch.gpus
+    if options.epochs:
+        wanted = math.ceil(options.epochs * images / at_once)
+        return math.ceil(wanted / batch.accumulate) * batch.accumulate
+    if options.iterations:
+        return options.iterations
+    steps = training_steps(recipe, images, batch.total, most_epochs(start))
+    return iterations(steps, batch.accumulate)

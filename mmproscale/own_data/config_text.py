@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from yapf.yapflib.yapf_api import FormatCode
 
+from mmproscale.own_data.base_configs import BaseConfig
 from mmproscale.own_data.choices import Choices
 from mmproscale.own_data.dataset_facts import Facts
 from mmproscale.own_data.dataset_reading import CheckedData
 from mmproscale.own_data.layouts import BOXES, INSTANCE, SEMANTIC, SplitFiles
-from mmproscale.utils.config import CONFIGS
 
 STYLE = dict(
     based_on_style="facebook",
@@ -24,14 +25,15 @@ STYLE = dict(
 CONFIG = """\
 # {chosen.base.name}: {chosen.data.facts.train_images} images to train on, \
 {chosen.data.facts.val_images} to validate on. For {chosen.options.machine}.
-# Written by tools/new_config.py of mmproscale; change what you like.
-_base_ = [{base_files},]
+# Written by tools/new_config.py of mmproscale; change what you like. Base files are those of the
+# installed mmproscale, and paths that start with fileDirname begin at this file's folder.
+_base_ = __import__("mmproscale").base_files({base_files})
 
 # Names in the order of labels; training checks them against the data.
 {classes}
 
 {data}
-{model}
+{backbone}{encoder}{model}
 # {batch.per_gpu} images at once x {batch.gpus} x {batch.accumulate} batches accumulated: \
 {batch.total} in a step. The rate
 # is for that number. An iteration is one batch.
@@ -47,7 +49,7 @@ auto_scale_lr = dict(base_batch_size={at_once})  # the rate above is already sca
 DATA = """\
 # --cfg-options data_root=DIR moves every path below it.
 data_root = {root}
-image_size = {chosen.image_size}  # width, height: the median of the images
+image_size = {chosen.image_size}  # width, height at which images are read
 crop_size = {crop}
 train_pipeline = [
     *_base_.first_steps,
@@ -89,22 +91,23 @@ segmentor.test_cfg.stride = {stride}
 head.num_classes = len(classes)
 head.loss_cls.class_weight = [1.0] * len(classes) + [0.1]  # the last: no object
 head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **head)
-model = dict(segmentor, backbone={backbone}, decode_head=head)
+model = dict(segmentor, backbone=_base_.model.backbone, decode_head=head)
 {norms}"""
 TIMM_NORMS = 'model["data_preprocessor"].update(_base_.timm_parts.data_preprocessor)\n'
+ENCODER = """\
+# The encoder that a plan chose.
+decoder = _base_.model.panoptic_head.pixel_decoder
+decoder.type = {type}
+decoder.encoder.schedule = {schedule}
+"""
 RARE = """
 # Rare classes have the square root of (median count / the class's count), at most 4.
 model["{head}"]["class_weight"] = {weights}
 """
 AMP = 'optim_wrapper.update(type="AmpOptimWrapper", loss_scale="dynamic")\n'
-BACKBONE = "_base_.model.backbone"
-FROM_SCRATCH = """
-# From scratch: a ResNet's frozen batch norms would begin at zero and never learn.
-model["backbone"] = dict({backbone}, init_cfg=None{norms})
-"""
-LOAD_FROM = """
-load_from = {source}
-model["backbone"] = dict({backbone}, init_cfg=None)  # its weights are in load_from
+BACKBONE = """\
+# {why}
+_base_.model.backbone.update({changes})
 """
 
 
@@ -116,7 +119,7 @@ def new_config_text(chosen: Choices, out: Path) -> str:
         out: Place of the file, from which it names its base files.
     """
     base, data = chosen.base, chosen.data
-    scratch = chosen.options.from_scratch or base.from_scratch
+    scratch = chosen.start.from_scratch
     recipe, schedule = data.facts.kind, "adamw_from_scratch" if scratch else "m2f_adamw"
     if recipe == BOXES:
         recipe, schedule = "detection", "own_detr_from_scratch" if scratch else "detr_adamw"
@@ -124,20 +127,40 @@ def new_config_text(chosen: Choices, out: Path) -> str:
     text = CONFIG.format(
         chosen=chosen,
         batch=chosen.batch,
-        base_files=", ".join(_base_file(file, out) for file in files),
+        base_files=", ".join(map(_literal, files)) + ",",
         classes=_classes(data.facts),
-        data=_data(chosen),
+        data=_data(chosen, out),
+        backbone=_backbone(chosen),
+        encoder=_encoder(base),
         model=_model(chosen),
         at_once=chosen.batch.per_gpu * chosen.batch.gpus,
     )
-    return FormatCode("".join([text, *_options(chosen)]), style_config=STYLE)[0]
+    return FormatCode("".join([text, *_options(chosen, out)]), style_config=STYLE)[0]
 
 
-def _base_file(file: str, out: Path) -> str:
-    """Return a base file's path: relative if both files are in one checkout, else absolute."""
-    base, folder = CONFIGS / f"_base_/{file}.py", out.absolute().parent.resolve()
-    inside = folder.is_relative_to(CONFIGS.parent)
-    return _literal(os.path.relpath(base, folder) if inside else base.as_posix())
+def _backbone(chosen: Choices) -> str:
+    """Return the statement that changes the base's backbone; empty if nothing changes."""
+    changes = dict(chosen.backbone)
+    if chosen.base.timm_model:
+        changes["model"] = chosen.base.timm_model
+    why = "The backbone's weights, and the part of it that does not learn."
+    if chosen.start.from_scratch:
+        why = "From scratch: frozen batch norms would begin at zero and never learn."
+    elif chosen.start.whole:
+        why = "The backbone's weights are in load_from."
+    return BACKBONE.format(why=why, changes=_arguments(changes)) if changes else ""
+
+
+def _encoder(base: BaseConfig) -> str:
+    if not base.encoder:
+        return ""
+    kind, schedule, embedding = (
+        base.encoder[key] for key in ("type", "schedule", "pixel_embedding")
+    )
+    lines = ENCODER.format(type=_literal(kind), schedule=_code(schedule))
+    if embedding:
+        lines += f"decoder.pixel_embedding = {_code(embedding)}\n"
+    return f"{lines}del decoder\n"
 
 
 def _classes(facts: Facts) -> str:
@@ -147,21 +170,21 @@ def _classes(facts: Facts) -> str:
     return f"{names}\nclasses = things + stuff"
 
 
-def _data(chosen: Choices) -> str:
+def _data(chosen: Choices, out: Path) -> str:
     data, found, (width, height) = chosen.data, chosen.data.found, chosen.fit.crop
     semantic = data.facts.kind == SEMANTIC
     assert found.val is not None
     return DATA.format(
         chosen=chosen,
-        root=_literal(f"{found.root.absolute().as_posix()}/"),
+        root=_place(found.root, out, "/"),
         crop=f"({height}, {width})  # height, width: mmsegmentation's order"
         if semantic
         else f"({width}, {height})  # width, height",
         endings=_endings(data) if semantic else "",
         workers=4 if chosen.options.gpus else 2,
-        train=_split(data, found.train),
-        val=_split(data, found.val),
-        metric="" if semantic else _metric(data, found.val),
+        train=_split(data, found.train, out),
+        val=_split(data, found.val, out),
+        metric="" if semantic else _metric(data, found.val, out),
     )
 
 
@@ -173,22 +196,24 @@ def _endings(data: CheckedData) -> str:
     return f", img_suffix={image}, seg_map_suffix={label_map},{void}"
 
 
-def _split(data: CheckedData, files: SplitFiles) -> str:
+def _split(data: CheckedData, files: SplitFiles, out: Path) -> str:
     ann: Path | None = files.ann
     folders: dict[str, Path | None] = dict(img=files.img, seg=files.seg)
     if data.facts.kind == SEMANTIC:
         ann, folders = files.names, dict(img_path=files.img, seg_map_path=files.ann)
-    items = [f"{key}={_path(data, path, '/')}" for key, path in folders.items() if path]
-    start = f"ann_file={_path(data, ann)}, " if ann else ""
+    items = [f"{key}={_path(data, path, out, '/')}" for key, path in folders.items() if path]
+    start = f"ann_file={_path(data, ann, out)}, " if ann else ""
     return f"{start}data_prefix=dict({', '.join(items)})"
 
 
-def _metric(data: CheckedData, files: SplitFiles) -> str:
-    paths = dict(ann_file=_path(data, files.ann))
+def _metric(data: CheckedData, files: SplitFiles, out: Path) -> str:
+    paths = dict(ann_file=_path(data, files.ann, out))
     if files.seg is not None:
-        paths["seg_prefix"] = _path(data, files.seg, "/")
+        paths["seg_prefix"] = _path(data, files.seg, out, "/")
     # Datasets put the root before relative paths only; metrics do not know it.
-    items = [f"{k}={'' if path[1] == '/' else 'data_root + '}{path}" for k, path in paths.items()]
+    items = [
+        f"{key}={'' if path[1] in '/{' else 'data_root + '}{path}" for key, path in paths.items()
+    ]
     comma = "," * (len(items) > 1)  # has the formatter write one item a line
     return f"val_evaluator = dict({', '.join(items)}{comma})\ntest_evaluator = val_evaluator\n"
 
@@ -198,13 +223,10 @@ def _model(chosen: Choices) -> str:
     if kind == SEMANTIC:
         stride = (2 * height // 3, 2 * width // 3)
         norms = TIMM_NORMS * bool(chosen.base.timm_model)
-        return SEMANTIC_MODEL.format(stride=stride, backbone=_backbone(chosen), norms=norms)
+        return SEMANTIC_MODEL.format(stride=stride, norms=norms)
     if kind == BOXES:
         return BOX_MODEL.format(settings=_fewer_queries(chosen))
-    settings = "_base_.model_settings," * (kind == INSTANCE)
-    if chosen.base.timm_model:
-        settings += f"backbone=dict(model={_literal(chosen.base.timm_model)}),"
-    return MASK_MODEL.format(settings=settings)
+    return MASK_MODEL.format(settings="_base_.model_settings," * (kind == INSTANCE))
 
 
 def _fewer_queries(chosen: Choices) -> str:
@@ -219,14 +241,8 @@ def _fewer_queries(chosen: Choices) -> str:
     return FEWER_QUERIES.format(queries=tokens, most=min(tokens, model.test_cfg.max_per_img))
 
 
-def _backbone(chosen: Choices) -> str:
-    """Return the base's backbone as code, with the model of timm that was asked for."""
-    model = chosen.base.timm_model
-    return f"dict(_base_.model.backbone, model={_literal(model)})" if model else BACKBONE
-
-
-def _options(chosen: Choices) -> Iterator[str]:
-    """Yield the statements that options of the command line ask for."""
+def _options(chosen: Choices, out: Path) -> Iterator[str]:
+    """Yield the statements that options of the command line ask for, and those of the start."""
     base, options, facts = chosen.base, chosen.options, chosen.data.facts
     if chosen.class_weights:
         head = "decode_head" if facts.kind == SEMANTIC else "panoptic_head"
@@ -239,24 +255,33 @@ def _options(chosen: Choices) -> Iterator[str]:
         yield f"sync_bn = {_literal(base.config.sync_bn)}  # batch norms over all GPUs\n"
     if base.config.model.backbone.type.startswith("mmpretrain."):
         yield f"custom_imports = dict(imports={_literal(base.config.custom_imports.imports)})\n"
-    if options.from_scratch and not base.from_scratch:
-        norms = ', norm_cfg=dict(type="BN", requires_grad=True), norm_eval=False,'
-        norms *= "norm_eval" in base.scratch_backbone
-        yield FROM_SCRATCH.format(backbone=_backbone(chosen), norms=norms)
-    if options.load_from:
-        source = options.load_from
-        if "://" not in source:  # training may start in another folder
-            source = Path(source).absolute().as_posix()
-        yield LOAD_FROM.format(source=_literal(source), backbone=_backbone(chosen))
+    if chosen.start.whole:
+        source = chosen.start.source
+        yield f"load_from = {_literal(source) if '://' in source else _place(Path(source), out)}\n"
 
 
-def _path(data: CheckedData, path: Path, end: str = "") -> str:
-    """Return a path relative to the root of the data; an absolute one outside the root."""
+def _path(data: CheckedData, path: Path, out: Path, end: str = "") -> str:
+    """Return a path relative to the root of the data, or :func:`_place` outside the root."""
     relative = os.path.relpath(path.absolute(), data.found.root.absolute())
     if relative == ".":
         return '"./"'
-    inside = not relative.startswith("..")
-    return _literal((Path(relative) if inside else path.absolute()).as_posix() + end)
+    if relative.startswith(".."):
+        return _place(path, out, end)
+    return _literal(Path(relative).as_posix() + end)
+
+
+def _place(path: Path, out: Path, end: str = "") -> str:
+    """Return a path that starts at the config's folder, or an absolute one if it is far from it.
+
+    A path is near if the way to it rises by at most two folders, and not to the root of all.
+    """
+    path, folder = Path(os.path.abspath(path)), out.absolute().parent.resolve()
+    relative = Path(os.path.relpath(path, folder))
+    rises = relative.parts.count("..")
+    if rises > 2 or rises >= len(folder.parts) - 1:
+        return _literal(path.as_posix() + end)
+    inside = relative.as_posix() + end if relative.parts else end.removeprefix("/")
+    return _literal(f"{{{{ fileDirname }}}}/{inside}")
 
 
 def _tuple(names: tuple[str, ...]) -> str:
@@ -266,3 +291,14 @@ def _tuple(names: tuple[str, ...]) -> str:
 def _literal(value: str | dict[str, float]) -> str:
     """Return names, paths and weights as Python writes them, in double quotes."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def _code(value: Any) -> str:
+    """Return a value of a config as Python writes it: dicts as calls, text in double quotes."""
+    if isinstance(value, Mapping):
+        return f"dict({_arguments(value)})"
+    return _literal(value) if isinstance(value, str) else repr(value)
+
+
+def _arguments(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={_code(value)}" for key, value in values.items())

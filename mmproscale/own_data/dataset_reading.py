@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from mmproscale.datasets.formats.coco_json import read_coco_json, read_json
 from mmproscale.errors import InputError
@@ -19,8 +20,9 @@ from mmproscale.own_data.dataset_facts import (
     annotated_images,
     check_coco_files,
     coco_facts,
+    median_size,
 )
-from mmproscale.own_data.layouts import SEMANTIC, PairEndings, SplitFiles
+from mmproscale.own_data.layouts import SEMANTIC, PairEndings, SplitFiles, image_files
 from mmproscale.own_data.semantic_facts import read_maps, semantic_facts
 from mmproscale.utils.text_files import read_text
 
@@ -88,6 +90,21 @@ def read_data(data: FoundData, options: ReadingOptions, show: ShowProgress) -> C
     if data.val is not None and options.val_share is not None:
         raise InputError(f"--val-share: '{data.val.ann}' is a validation split; leave it out")
     return (_read_semantic if data.kind == SEMANTIC else _read_coco)(data, options, show)
+
+
+def stored_size(data: FoundData) -> tuple[int, int]:
+    """Return the median (width, height) of the training images, which are not checked.
+
+    COCO files state the sizes; of images with maps only the headers are read.
+    """
+    if data.kind != SEMANTIC:
+        images = annotated_images(read_coco_json(str(data.train.ann)))
+        return median_size([(image["width"], image["height"]) for image in images])
+    sizes = []
+    for path in image_files(data.train.img):
+        with Image.open(path) as image:
+            sizes.append(image.size)
+    return median_size(sizes)
 
 
 def _read_coco(data: FoundData, options: ReadingOptions, show: ShowProgress) -> CheckedData:

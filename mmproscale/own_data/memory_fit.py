@@ -29,12 +29,14 @@ class MemoryFit:
         images: Number of such images at once.
         per_image: Bytes that each of them takes.
         fixed: Bytes that the model, its optimizer and libraries take.
+        least: Number of images that the model needs at once.
     """
 
     crop: tuple[int, int]
     images: int
     per_image: int
     fixed: int
+    least: int = 1
 
 
 def fit_memory(
@@ -66,10 +68,10 @@ def fit_memory(
         per_image = round(BEYOND_ACTIVATIONS * kept_of((height, width)))
         images = max(0, int((memory * GIB - fixed) / per_image))
         if images >= least:
-            return MemoryFit(crop, images, per_image, fixed)
+            return MemoryFit(crop, images, per_image, fixed, least)
     needed = (fixed + least * per_image) / GIB
     count = "one image" if least == 1 else f"a batch of {least}"
     raise InputError(
         f"--memory {memory:g} is too little: {count} of {crop[0]}x{crop[1]} takes about "
-        f"{needed:.2f} GiB with this --base; take a smaller one"
+        f"{needed:.2f} GiB with this --base; take a smaller one, or a smaller --crop"
     )

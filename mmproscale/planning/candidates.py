@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -46,7 +47,7 @@ def detection_schedules(max_repeats: int, max_layers: int = 6) -> ScheduleConfig
 
 @dataclass(frozen=True)
 class Framework:
-    """Family of configs, ``METHOD_NAME_BACKBONE_coco.py``.
+    """Family of configs, ``METHOD_NAME_BACKBONE_DATASET.py``.
 
     Args:
         name: Name in the configs' file names.
@@ -143,18 +144,22 @@ def make_candidate(
 
 
 def base_config(configs: Path, backbone: str, framework: Framework = M2F) -> Path:
-    """Return the config that candidates with a backbone inherit from.
+    """Return the config that candidates with a backbone inherit from: of COCO, else of CamVid.
 
     Raises:
         InputError: No config has that backbone; the message lists those that exist.
     """
-    before, after = f"proscale_{framework.name}_", "_coco.py"
-    path = configs / f"{before}{split_name(backbone)[0]}{after}"
-    if path.is_file():
-        return path
-    names = sorted(found.name for found in configs.glob(f"{before}*{after}"))
-    known = ", ".join(name.removeprefix(before).removesuffix(after) for name in names)
-    raise InputError(f"--backbone {backbone} is not among {known}")
+    name, before = split_name(backbone)[0], f"proscale_{framework.name}_"
+    found = {
+        path.stem.removeprefix(before).removesuffix(after): path
+        for after in ("_camvid", "_coco")  # the last one counts
+        for path in sorted(configs.glob(f"{before}*{after}.py"))
+    }
+    if name in found:
+        return found[name]
+    close = get_close_matches(name, found, 1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    raise InputError(f"--backbone {backbone} is not among {', '.join(sorted(found))}{hint}")
 
 
 def candidate_config(candidate: Candidate, base: Path) -> Config:

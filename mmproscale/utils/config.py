@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
 from inspect import signature
@@ -26,6 +26,7 @@ DICTS = (
 )
 # Keys that Runner.from_cfg reads in addition to Runner's own arguments.
 MORE_KEYS = ("auto_scale_lr", "compile", "find_unused_parameters", "runner_type", "sync_bn")
+MOST_PLACES = 4
 # Packages whose module has another name.
 PACKAGES = {"mmseg": "mmsegmentation"}
 
@@ -59,14 +60,39 @@ def _config_of_ours(name: str) -> Path:
 
 def _config_of_package(name: str) -> Path:
     package, _, file = name.partition("::")
-    # mmengine's own search needs pkg_resources, which is slow and warns.
-    spec = find_spec(package) if package.isidentifier() else None
-    if spec is None or spec.origin is None:
-        raise InputError(f"config {name}: package '{package}' is not installed: name another")
-    configs = Path(spec.origin).parent / ".mim/configs"
+    configs = config_folder(package)
     if not (configs / file).is_file():
         raise InputError(f"config {name} is not a file in {configs}: name one that is")
     return configs / file
+
+
+def config_folder(package: str) -> Path:
+    """Return the folder of the configs of an installed package of OpenMMLab.
+
+    Raises:
+        InputError: The package is not installed.
+    """
+    # mmengine's own search needs pkg_resources, which is slow and warns.
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise InputError(f"package '{package}' is not installed: name the config of another")
+    return Path(spec.origin).parent / ".mim/configs"
+
+
+def base_files(*names: str) -> list[str]:
+    """Return the paths of this package's base files, for ``_base_`` of a config in any folder.
+
+    Args:
+        names: Files below ``configs/_base_``, without ``.py``: ``models/proscale_m2f_r50``.
+
+    Raises:
+        InputError: This package has no such file.
+    """
+    paths = [CONFIGS / f"_base_/{name}.py" for name in names]
+    missing = next((path for path in paths if not path.is_file()), None)
+    if missing:
+        raise InputError(f"this mmproscale has no base file {missing}: write the config again")
+    return [path.as_posix() for path in paths]
 
 
 def load_config(path: str | os.PathLike, options: Mapping[str, Any] | None = None) -> Config:
@@ -159,33 +185,65 @@ def _import_problem(error: BaseException) -> str:
 
 
 def _check_keys(config: Config, options: Mapping[str, Any], path: str | os.PathLike) -> None:
-    """Refuse unknown keys, which mmengine merges and ignores without a message."""
+    """Refuse keys that nothing reads, which mmengine merges without a message.
+
+    A variable of the config, such as `image_size`, was already used when the file was read.
+    """
     from mmengine.runner import Runner  # takes seconds, and finding a config does not need it
 
     read = {*signature(Runner.__init__).parameters, "data_root", *MORE_KEYS}
-    known = {*config, *read}
+    parts = {key: value for key, value in config.items() if key in read and key != "cfg"}
     for key in options:
-        top = key.split(".")[0]
-        place = None if top in read else _place_in(config.get("model"), top)
-        if place is not None:
-            # Base files leave variables such as `pixel_decoder` behind, which nothing reads.
+        top, dot, rest = key.partition(".")
+        if top in read:
+            continue
+        places = list(dict.fromkeys(_places(parts, key, config.get(top))))
+        if places:
+            listed = ", ".join(f"{place}{dot}{rest}" for place in places[:MOST_PLACES])
+            more = len(places) - MOST_PLACES
+            listed += f" and {more} more" if more > 0 else ""
             raise InputError(
-                f"--cfg-options {key}: {path} has this key in its model: use model.{place}{key}"
+                f"--cfg-options {key}: nothing reads {top} at the top of {path}: use {listed}"
             )
-        if top not in known:
-            close = get_close_matches(top, known, 1)
-            hint = f": did you mean {close[0]}?" if close else ""
-            raise InputError(f"--cfg-options {key}: {path} has no such key{hint}")
+        names = {name: place for place, name, _ in _entries(parts)} | {name: name for name in read}
+        close = get_close_matches(top, names, 1, cutoff=0.7)
+        hint = f": did you mean {names[close[0]]}?" if close else ""
+        raise InputError(f"--cfg-options {key}: {path} has no such key that anything reads{hint}")
 
 
-def _place_in(model: Any, key: str) -> str | None:
-    """Return the dotted path, with a dot at its end, of the first dict that has a key."""
-    if not isinstance(model, Mapping):
-        return None
-    if key in model:
-        return ""
-    places = ((name, _place_in(part, key)) for name, part in model.items())
-    return next((f"{name}.{place}" for name, place in places if place is not None), None)
+def _places(parts: Mapping[str, Any], option: str, value: Any) -> Iterator[str]:
+    """Yield the places of an option's first key: those of its name, then those of its value.
+
+    Numbers below 1000 are equal by chance too often, so only their names count.
+    """
+    name, _, rest = option.partition(".")
+    entries = [entry for entry in _entries(parts) if _takes(entry[2], rest)]
+    named = [(place, found) for place, key, found in entries if key == name]
+    yield from (place for place, _ in named)
+    if value is None and named:  # a base file has deleted the variable
+        value = named[0][1]
+    is_small = isinstance(value, (bool, int, float)) and abs(value) < 1000
+    if value is None or is_small or value in ("", [], (), {}):
+        return
+    yield from (place for place, _, found in entries if found == value)
+
+
+def _takes(part: Any, rest: str) -> bool:
+    """Return True if the rest of a dotted key may lie in a part."""
+    if not rest or isinstance(part, Mapping):
+        return True
+    return isinstance(part, (list, tuple)) and rest.partition(".")[0].isdigit()
+
+
+def _entries(part: Any, above: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Yield every dotted place of a config with its own key and its value, outer ones first."""
+    items = part.items() if isinstance(part, Mapping) else enumerate(part)
+    for key, value in items:
+        place = f"{above}{key}"
+        yield place, str(key), value
+        # Below custom_keys are names of parameters.
+        if isinstance(value, (Mapping, list, tuple)) and key != "custom_keys":
+            yield from _entries(value, f"{place}.")
 
 
 def _move_data_root(config: Config, new_root: str, path: str | os.PathLike) -> None:

@@ -127,14 +127,15 @@ def _with_tuples(value: Any, shipped: Any) -> Any:
 def _related(config: Config) -> Iterator[list[Path]]:
     """Yield groups of shipped configs to compare with, the nearest first."""
     own = CONFIGS / f"{Path(config.filename or '').stem}.py"
-    for file in [own, *reversed(_inherited_files(config))]:
+    for file in [own, *reversed(inherited_files(config))]:
         if file.parent == CONFIGS and file.is_file():
             yield [file]
         elif file.parent == CONFIGS / "_base_/models":
             yield sorted(CONFIGS.glob(f"{file.stem}_*.py"))
 
 
-def _inherited_files(config: Config) -> list[Path]:
+def inherited_files(config: Config) -> list[Path]:
+    """Return the files that a config was read from, base files first, itself last."""
     # mmengine joins the texts of all files, the base files' first, and puts a file's path before
     # its text.
     lines = [line for line in (config.text or "").splitlines() if line.endswith(".py")]
@@ -142,10 +143,11 @@ def _inherited_files(config: Config) -> list[Path]:
 
 
 def _sections(config: Config) -> dict[str, Any]:
-    return {MODEL: config.model, PIPELINE: _test_pipeline(config)}
+    return {MODEL: config.model, PIPELINE: pipeline_for_tests(config)}
 
 
-def _test_pipeline(config: Config) -> Any:
+def pipeline_for_tests(config: Config) -> Any:
+    """Return the steps of a config's test pipeline, below wrappers of its dataset."""
     dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
     while dataset and "pipeline" not in dataset:  # a wrapper, or several datasets
         dataset = dataset.get("dataset") or next(iter(dataset.get("datasets") or []), {})
@@ -155,7 +157,7 @@ def _test_pipeline(config: Config) -> Any:
 def _compare(config: Config, file: Path) -> ShippedConfig:
     if config.get("model") is None:
         raise NotPlainError("it has no model")
-    if not _test_pipeline(config):
+    if not pipeline_for_tests(config):
         raise NotPlainError("it has no test pipeline")
     shipped = load_config(file)
     if config.get("default_scope") != shipped.get("default_scope"):

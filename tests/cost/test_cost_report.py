@@ -1,6 +1,7 @@
 """Costs of exits, which are the paper's and those of a model left there, and tables of costs."""
 
 import pytest
+from mmengine.config import Config
 
 from mmproscale.cost.activation_memory import ActivationMemory
 from mmproscale.cost.cost_report import (
@@ -11,6 +12,7 @@ from mmproscale.cost.cost_report import (
     exit_cost,
     exits_table,
     mean_cost,
+    own_size,
     side_by_side,
     single_table,
 )
@@ -174,3 +176,23 @@ def test_a_model_that_cannot_run_at_a_size_is_named():
     name = "mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py"
     with pytest.raises(InputError, match=r"can't be followed through an image of 32x32"):
         cost_of(name, (32, 32))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("proscale_m2f_r50_coco", (800, 1088)),
+        ("dino_r50_coco", (800, 1088)),
+        ("proscale_m2f_r50_cityscapes", (1024, 2048)),
+        ("m2f_r50_ade20k-semantic", (512, 704)),
+        ("m2f_r18_camvid-semantic", (360, 480)),
+        ("m2f_r18_shapes", (128, 128)),
+        ("mmdet::detr/detr_r50_8xb2-150e_coco.py", (800, 1088)),
+    ],
+)
+def test_a_config_has_its_own_size(name, size):
+    assert own_size(load_config(name)) == size
+
+
+def test_without_a_test_pipeline_the_size_is_cocos():
+    assert own_size(Config(dict(model=dict()))) == (800, 1088)

@@ -197,6 +197,9 @@ def test_configs_that_cannot_be_derived_from(shapes, checkpoint):
     plain.model.panoptic_head.pixel_decoder.exit_gate = None
     with pytest.raises(InputError, match="the model has no exit gate: name a config"):
         load_gated_model(plain, checkpoint, None, "panoptic")
+    typo = load_config(CONFIG, options(shapes) | {"model.panoptic_head.num_querys": 9})
+    with pytest.raises(InputError, match=r"did you mean num_queries\?"):
+        load_gated_model(typo, checkpoint, None, "panoptic")
     empty = load_config(CONFIG, options(shapes))
     empty.train_dataloader = None
     with pytest.raises(InputError, match="has no single training set"):

@@ -1,18 +1,21 @@
 """Small datasets of each kind as users keep them, and choices for a new config."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
 
 from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
-from mmproscale.own_data.base_configs import find_base
+from mmproscale.own_data import starting_weights
+from mmproscale.own_data.base_configs import BaseConfig, find_base
 from mmproscale.own_data.choices import Batch, Choices, TrainingOptions
 from mmproscale.own_data.data_search import FoundData
 from mmproscale.own_data.dataset_facts import Facts
 from mmproscale.own_data.dataset_reading import CheckedData
 from mmproscale.own_data.layouts import PairEndings, SplitFiles
 from mmproscale.own_data.memory_fit import MemoryFit
+from mmproscale.own_data.starting_weights import Start, choose_start, freeze
 
 CLASSES = ("road", "tree", "car")
 
@@ -56,10 +59,13 @@ def checked_data(kind: str, root: Path) -> CheckedData:
 
 
 def make_choices(data: CheckedData, base: str = "m2f_r50", **options) -> Choices:
-    """Choices of images of 640x480, a crop of 320x256, batch 2 x 1 x 8."""
+    """Choices of images of 640x480, a crop of 320x256, batch 2 x 1 x 8; weights can be had."""
+    base = find_base(base, data.facts.kind)
+    options = TrainingOptions(gpus=1, memory=8, **options)
+    start = start_with_network(base, data.facts, options)
     return Choices(
-        base=find_base(base, data.facts.kind),
-        options=TrainingOptions(gpus=1, memory=8, **options),
+        base=base,
+        options=options,
         data=data,
         image_size=(640, 480),
         fit=MemoryFit((320, 256), images=3, per_image=2**30, fixed=2**30),
@@ -67,4 +73,12 @@ def make_choices(data: CheckedData, base: str = "m2f_r50", **options) -> Choices
         rate=1e-4,
         iterations=2000,
         class_weights=None,
+        start=start,
+        backbone=freeze(base, start) if options.frozen_backbone else start.backbone,
     )
+
+
+def start_with_network(base: BaseConfig, facts: Facts, options: TrainingOptions) -> Start:
+    """Start as it is chosen where the backbone's weights can be had."""
+    with patch.object(starting_weights, "why_unavailable", lambda source: ""):
+        return choose_start(base, facts, options.load_from, options.from_scratch, True)

@@ -1,17 +1,15 @@
 """Base configs by name and kind, their networks, and checkpoints that fit them."""
 
+from pathlib import Path
+
 import pytest
-import torch
 from helpers.own_data import checked_data
 
 from mmproscale.errors import InputError
-from mmproscale.own_data.base_configs import (
-    Recipe,
-    base_names,
-    check_starting_weights,
-    find_base,
-)
+from mmproscale.own_data.base_configs import Recipe, base_name, base_names, find_base
 from mmproscale.own_data.layouts import KINDS
+from mmproscale.planning.candidates import base_config, candidate_config_text, make_candidate
+from mmproscale.utils.config import CONFIGS
 
 
 @pytest.mark.parametrize(
@@ -62,15 +60,6 @@ def test_a_detector_has_the_datas_classes_and_its_models_queries(tmp_path):
         find_base("m2f_r50", "boxes")
 
 
-def test_the_network_has_the_datas_classes_and_can_start_from_scratch(tmp_path):
-    base, facts = find_base("m2f_r50", "panoptic"), checked_data("panoptic", tmp_path).facts
-    assert not base.from_scratch
-    network = base.network(facts, from_scratch=True)
-    assert network.mask_head.cls_embed.out_features == 3 + 1
-    assert all(norm.weight.requires_grad for norm in batch_norms(network))
-    assert not any(norm.weight.requires_grad for norm in batch_norms(base.network(facts)))
-
-
 def test_a_base_of_shapes_has_the_model_of_its_name():
     base = find_base("lite_m2f_r18", "panoptic")
     assert (base.path.stem, base.config.model.panoptic_head.num_queries) == (
@@ -79,35 +68,56 @@ def test_a_base_of_shapes_has_the_model_of_its_name():
     )
 
 
-def test_stdc_starts_from_scratch(tmp_path):
-    base, facts = find_base("pem_m2f_stdc1", "semantic"), checked_data("semantic", tmp_path).facts
-    assert all(norm.weight.requires_grad for norm in batch_norms(base.network(facts, True)))
-
-
 @pytest.mark.parametrize("kind", ["panoptic", "instance", "semantic"])
 def test_a_backbone_of_timm_is_named_after_the_base(kind):
     base = find_base("proscale_m2f_timm/repvit_m0_9", kind)
     assert (base.name, base.timm_model) == ("proscale_m2f_timm", "repvit_m0_9")
-    assert base.config.model.backbone.model == "repvit_m0_9" and not base.from_scratch
+    assert base.config.model.backbone.model == "repvit_m0_9"
     with pytest.raises(InputError, match="proscale_m2f_r50/repvit_m0_9 has no config"):
         find_base("proscale_m2f_r50/repvit_m0_9", kind)
 
 
-def batch_norms(network):
-    modules = network.model.backbone.modules()
-    return [module for module in modules if isinstance(module, torch.nn.BatchNorm2d)]
+@pytest.mark.parametrize("base", ["proscale_m2f_r50_coco", f"{CONFIGS}/proscale_m2f_r50_coco.py"])
+def test_a_base_may_be_named_with_its_dataset(base):
+    assert base_name(base) == ("proscale_m2f_r50", "_coco")
+    assert find_base(base, "panoptic").path.stem == "proscale_m2f_r50_coco"
+    # Its recipe counts where it is for this kind of data.
+    assert find_base(base, "semantic").path.stem == "proscale_m2f_r50_ade20k-semantic"
+    found = find_base("proscale_m2f_r50_cityscapes", "panoptic")
+    assert (found.name, found.recipe.steps) == ("proscale_m2f_r50", 90000)
+    other = find_base("proscale_m2f_r50_cityscapes-semantic", "semantic")
+    assert other.recipe == Recipe(16, 1e-4, 90000, 2975)
 
 
-def test_a_checkpoint_needs_the_backbone(tmp_path):
-    base, facts = find_base("m2f_r18", "panoptic"), checked_data("panoptic", tmp_path).facts
-    weights = base.network(facts).model.state_dict()
-    whole, head = str(tmp_path / "whole.pth"), str(tmp_path / "head.pth")
-    torch.save(dict(state_dict=weights), whole)
-    check_starting_weights(base, whole, facts)
-    rest = {key: value for key, value in weights.items() if not key.startswith("backbone.")}
-    torch.save(dict(state_dict=rest), head)
-    with pytest.raises(InputError, match="lacks the backbone of this --base"):
-        check_starting_weights(base, head, facts)
-    with pytest.raises(InputError, match="is not a file"):
-        check_starting_weights(base, str(tmp_path / "none.pth"), facts)
-    check_starting_weights(base, "https://example.org/none.pth", facts)
+@pytest.mark.parametrize("name", ["proscale_m2f_r5O", "prosale_m2f_r50", "proscale_m2f_r50_coc"])
+def test_misspelt_bases_have_a_near_name(name):
+    with pytest.raises(InputError, match=r"did you mean proscale_m2f_r50\?"):
+        find_base(name, "panoptic")
+
+
+def write_plan(folder: Path, embedding: str, backbone: str = "r50", more: str = "") -> str:
+    """Write a config as tools/plan.py does, PRO-SCALE (3,3,1)."""
+    candidate = make_candidate(dict(type="pro_scale", repeats=(3, 3, 1)), embedding, backbone)
+    base = base_config(CONFIGS, backbone)
+    path = folder / "proscale-331.py"
+    path.write_text(candidate_config_text(candidate, str(base)) + more)
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["panoptic", "instance", "semantic"])
+def test_a_planned_config_is_a_base_with_its_encoder(tmp_path, kind):
+    base = find_base(write_plan(tmp_path, "lpe", "timm/repvit_m0_9"), kind)
+    assert (base.name, base.timm_model) == ("proscale_m2f_timm", "repvit_m0_9")
+    assert base.recipe == find_base("proscale_m2f_timm", kind).recipe
+    head = base.config.model["decode_head" if kind == "semantic" else "panoptic_head"]
+    assert head.pixel_decoder.encoder.schedule == dict(type="pro_scale", repeats=(3, 3, 1))
+    assert base.encoder["pixel_embedding"] == head.pixel_decoder.pixel_embedding
+
+
+def test_only_a_plans_changes_are_taken_over(tmp_path):
+    more = "model['panoptic_head']['pixel_decoder']['num_outs'] = 4\n"
+    with pytest.raises(InputError, match="changes more than the encoder"):
+        find_base(write_plan(tmp_path, "conv", more=more), "panoptic")
+    (tmp_path / "own.py").write_text("model = dict(type='X')\n")
+    with pytest.raises(InputError, match="inherits from no config of mmproscale that predicts"):
+        find_base(str(tmp_path / "own.py"), "panoptic")

@@ -23,8 +23,16 @@ def test_choices_have_values_and_reasons(tmp_path):
     assert "1.00 GiB an image (fp32)" in rows["images at once"][1]
     assert rows["accumulation"][1].startswith("2 x 1 x 8 = 16 images a step")
     # 2,000 iterations of 2 images are 40 epochs of 100 images.
-    assert "4,000, 40 epochs" in rows["iterations"][1]
+    assert rows["iterations"][1] == "4,000 images, 40 epochs: at most 300 epochs for small data"
     assert rows["validation"][0] == "every 100" and rows["class weights"][0] == "1 each"
+
+
+def test_what_was_asked_for_is_marked(tmp_path):
+    options = dict(iterations=2000, crop=(320, 256), image_size=(640, 480), batch=16)
+    rows = table(make_choices(checked_data("panoptic", tmp_path), frozen_backbone=True, **options))
+    for name in ("iterations", "crop", "image size", "backbone"):
+        assert rows[name][1].startswith("as you asked")
+    assert "as you asked" in rows["accumulation"][1]
 
 
 def test_starting_weights_and_class_weights_follow_the_options(tmp_path):

@@ -58,7 +58,7 @@ def test_iterations_are_round_and_make_whole_parts(steps, accumulate, tmp_path):
     count = choices.iterations(steps, accumulate)
     assert count == pytest.approx(steps * accumulate, rel=0.08)
     chosen = with_iterations(count, accumulate, tmp_path)
-    assert count == chosen.interval * choices.VALIDATIONS
+    assert count % choices.VALIDATIONS == 0
     first, second = chosen.milestones
     assert chosen.warm_up < first < second < count
     assert chosen.warm_up <= 1000 * accumulate
@@ -107,8 +107,8 @@ def test_choices_follow_from_base_data_and_machine(tmp_path):
     assert chosen.image_size == chosen.fit.crop == (96, 64)
     assert base.recipe.batch == 4 and chosen.batch == Batch(per_gpu=2, gpus=2, accumulate=1)
     assert chosen.rate == base.recipe.rate
-    steps = base.recipe.steps * math.sqrt(100 / base.recipe.images)
-    assert chosen.iterations == pytest.approx(steps, rel=0.08)
+    # 300 epochs of 100 images in batches of 4; the recipe's rule would give 10,440.
+    assert chosen.iterations == 7500 and chosen.epochs == pytest.approx(300)
     assert chosen.class_weights == (1.0, 2.0, 1.0)
 
 
@@ -117,6 +117,62 @@ def test_a_detector_has_no_class_weights(tmp_path):
     options = TrainingOptions(gpus=0, memory=4, balance_classes=True)
     with pytest.raises(InputError, match="--balance-classes: a detector's loss has no"):
         choices.choose(base, options, data)
+
+
+def test_a_short_training_has_few_validations(tmp_path):
+    """Validations take at most half as many images as the training."""
+    for count, interval in ((2000, 100), (400, 20), (100, 20), (2, 2)):
+        chosen = replace(make_choices(checked_data("panoptic", tmp_path)), iterations=count)
+        assert chosen.interval == interval
+
+
+def test_few_images_get_a_short_training(tmp_path):
+    """Twelve photographs: 300 epochs, and 100 from a trained model, where the rule has 4,952."""
+    assert choices.images_seen(COCO, 12) / 12 == pytest.approx(4952, rel=1e-3)
+    base, data = find_base("m2f_r18", "panoptic"), checked_data("panoptic", tmp_path)
+    data = replace(data, facts=replace(data.facts, size=(96, 64), train_images=12))
+    options = TrainingOptions(gpus=0, memory=2, from_scratch=True)
+    chosen = choices.choose(base, options, data)
+    assert chosen.batch.total == 2 and chosen.iterations == 1800
+    options = replace(options, from_scratch=False, load_from="best.pth")
+    assert choices.choose(base, options, data).iterations == 600
+
+
+def test_options_overrule_the_rules(tmp_path):
+    base, data = find_base("m2f_r18", "panoptic"), checked_data("panoptic", tmp_path)
+    options = TrainingOptions(0, 2, from_scratch=True, image_size=[160, 128], crop=[96, 64])
+    options = replace(options, batch=6, epochs=3)
+    chosen = choices.choose(base, options, data)
+    assert (chosen.image_size, chosen.fit.crop) == ((160, 128), (96, 64))
+    assert chosen.batch.total == 6 and chosen.rate == choices.scaled_rate(base.recipe, 6)
+    # 100 images: 17 steps an epoch, in batches of which as many images as fit are held at once.
+    assert chosen.iterations / chosen.batch.accumulate == 50
+    chosen = choices.choose(base, replace(options, epochs=None, iterations=7), data)
+    assert (chosen.iterations, chosen.interval, chosen.warm_up) == (7, 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (dict(crop=[100, 64]), "--crop 100 64: both must be multiples of 32, e.g. --crop 96 64"),
+        (dict(batch=3, gpus=2), "--batch 3 is not a multiple of 2"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(tmp_path, options, fault):
+    base, data = find_base("m2f_r18", "panoptic"), checked_data("panoptic", tmp_path)
+    data = replace(data, facts=replace(data.facts, size=(96, 64)))
+    options = replace(TrainingOptions(0, 2, from_scratch=True), **options)
+    with pytest.raises(InputError, match=fault):
+        choices.choose(base, options, data)
+
+
+def test_a_stated_batch_is_exact():
+    assert choices.exact_batch(12, 2, fitting=4) == Batch(per_gpu=3, gpus=2, accumulate=2)
+    assert choices.exact_batch(7, 0, fitting=4) == Batch(1, 1, 7)
+    assert choices.exact_batch(6, 1, fitting=2, least=2) == Batch(2, 1, 3)
+    with pytest.raises(InputError, match="--batch 1 is not a multiple of 2"):
+        choices.exact_batch(1, 1, fitting=2, least=2)
+    assert choices.make_batch(1, 1, fitting=2, least=2) == Batch(2, 1, 1)
 
 
 @pytest.mark.parametrize(

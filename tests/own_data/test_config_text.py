@@ -26,16 +26,31 @@ def test_the_schedule_is_in_mmengines_iterations(tmp_path, kind):
     assert (warm_up.end, falls.milestones) == (100, [1778, 1926])
 
 
-def test_base_files_are_relative_within_a_checkout_only(tmp_path):
-    chosen = make_choices(checked_data("panoptic", tmp_path))
-    for path, folder in (
-        (CONFIGS / "mine.py", "_base_"),
-        (CONFIGS.parent / "work_dirs/mine.py", "../configs/_base_"),
-        (tmp_path / "mine.py", (CONFIGS / "_base_").as_posix()),
-    ):
-        text = new_config_text(chosen, path)
-        for file in ("models/m2f_r50", "recipes/own_panoptic", "schedules/m2f_adamw"):
-            assert f'    "{folder}/{file}.py",\n' in text
+def test_a_folder_moves_with_its_config(tmp_path):
+    """Data, lists and weights near the config are found where the folder is."""
+    project = tmp_path / "here/project"
+    data = checked_data("panoptic", project / "data")
+    val = replace(data.found.val, ann=project / "configs/mine_val.json")
+    data = replace(data, found=replace(data.found, val=val))
+    chosen = make_choices(data, load_from=str(project / "best.pth"))
+    (project / "configs").mkdir(parents=True)
+    path = project / "configs/mine.py"
+    path.write_text(new_config_text(chosen, path))
+    assert str(tmp_path) not in path.read_text() and str(CONFIGS) not in path.read_text()
+    moved = project.rename(tmp_path / "there")
+    config = load_config(moved / "configs/mine.py")
+    assert Path(config.train_dataloader.dataset.data_root).resolve() == moved / "data"
+    assert Path(config.load_from).resolve() == moved / "best.pth"
+    for file in (config.val_dataloader.dataset.ann_file, config.val_evaluator.ann_file):
+        assert Path(file).resolve() == moved / "configs/mine_val.json"
+
+
+def test_data_far_from_the_config_is_absolute(tmp_path):
+    far = tmp_path / "a/b/c"
+    far.mkdir(parents=True)
+    chosen = make_choices(checked_data("panoptic", tmp_path / "data"))
+    assert written(chosen, far).data_root == f"{tmp_path}/data/"
+    assert 'base_files(\n    "models/m2f_r50",' in (far / "mine.py").read_text()
 
 
 @pytest.mark.parametrize("kind", ["panoptic", "semantic"])
@@ -43,7 +58,7 @@ def test_a_checkpoint_replaces_the_backbones_weights(tmp_path, monkeypatch, kind
     monkeypatch.chdir(tmp_path)
     data = checked_data(kind, tmp_path)
     config = written(make_choices(data, load_from="best.pth"), tmp_path)
-    assert config.load_from == str(tmp_path / "best.pth")
+    assert config.load_from == f"{tmp_path}/best.pth"
     assert config.model.backbone.init_cfg is None and config.model.backbone.norm_eval
     config = written(make_choices(data, load_from="https://example.org/best.pth"), tmp_path)
     assert config.load_from == "https://example.org/best.pth"

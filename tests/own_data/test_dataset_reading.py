@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from helpers.own_data import write_semantic
+from helpers.own_data import write_panoptic, write_semantic
 
 from mmproscale.errors import InputError
 from mmproscale.own_data.data_search import SearchOptions, find_data
@@ -14,6 +14,7 @@ from mmproscale.own_data.dataset_reading import (
     read_data,
     set_aside,
     split_content,
+    stored_size,
 )
 
 
@@ -84,3 +85,9 @@ def test_bad_class_files_are_refused(tmp_path, name, content, fault):
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=fault):
         read_class_names(tmp_path / name)
+
+
+def test_the_size_is_known_without_a_check(tmp_path):
+    panoptic, semantic = write_panoptic(tmp_path / "p"), write_semantic(tmp_path / "s")
+    assert stored_size(find_data(panoptic, SearchOptions())) == (64, 64)
+    assert stored_size(find_data(semantic, SearchOptions())) == (96, 64)

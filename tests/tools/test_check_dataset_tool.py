@@ -37,6 +37,12 @@ def test_a_clean_config_has_status_0(check, shapes):
     assert "4/4" in error  # the bar
 
 
+def test_a_key_that_nothing_reads_is_refused(check, shapes):
+    options = (f"data_root={shapes}", "model.panoptic_head.num_querys=9")
+    status, _, error = check(CONFIG, "--cfg-options", *options)
+    assert status == 2 and "did you mean num_queries?" in error
+
+
 def test_faults_have_status_1_and_are_named_in_text_and_json(check, shapes):
     for number in range(3):
         (shapes / "train" / f"00000{number}.jpg").write_bytes(b"")

@@ -27,6 +27,13 @@ def test_json_is_a_list_with_the_promised_keys(run_tool, configs):
     assert first["activation_memory"] is None
 
 
+def test_without_a_shape_the_first_config_states_it(run_tool, configs):
+    camvid = configs / "m2f_r18_camvid.py"
+    status, out, error = run_tool("cost.py", camvid, configs / OURS, "--json")
+    assert status == 0, error
+    assert [one["shape"] for one in json.loads(out)] == [[360, 480]] * 2
+
+
 def test_one_model_is_shown_by_part(run_tool, configs):
     status, out, err = run_tool("cost.py", configs / OURS, "--shape", 64, 96, "--memory")
     assert status == 0, err

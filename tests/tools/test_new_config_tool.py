@@ -1,6 +1,7 @@
 """tools/new_config.py: from a folder of each kind to two training steps; errors in one line."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.own_data import write_panoptic, write_semantic
 from helpers.tiny_instances import write_tiny_instances
 from PIL import Image
@@ -15,7 +17,7 @@ from PIL import Image
 from mmproscale.utils.config import load_config
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = ("--base", "proscale_m2f_r18", "--gpus", 0, "--memory", 2, "--workers", 1)
+BASE = ("--base", "proscale_m2f_r18", "--gpus", 0, "--memory", 2, "--workers", 1, "--no-measure")
 QUICK = [
     *(
         f"{split}_dataloader.{key}"
@@ -52,7 +54,7 @@ def write(run_tool, tmp_path):
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_it_trains_and_evaluates(kind, write, run_tool, tmp_path):
-    status, out, error, path = write(WRITERS[kind](tmp_path / "data"))
+    status, out, error, path = write(WRITERS[kind](tmp_path / "data"), "--from-scratch")
     assert status == 0, error
     assert "learning rate" in out and "class weights" in out and "mmproscale train mine.py" in out
     assert_formatted(path)
@@ -76,7 +78,7 @@ def assert_formatted(path: Path) -> None:
 
 
 def test_other_classes_leave_the_class_layer_out_with_a_line(write, run_tool, tmp_path):
-    _, _, _, path = write(write_panoptic(tmp_path / "shapes"))
+    _, _, _, path = write(write_panoptic(tmp_path / "shapes"), "--from-scratch")
     train = ("--cfg-options", *QUICK)
     run_tool("train.py", path, "--work-dir", tmp_path / "first", *train)
     checkpoint = tmp_path / "first/iter_2.pth"
@@ -129,7 +131,7 @@ def test_a_share_is_set_aside_only_where_asked(write, tmp_path):
 
 def test_a_share_of_semantic_maps_is_a_list_of_names(write, run_tool, tmp_path):
     data = write_semantic(tmp_path / "data", splits=("train",))
-    status, _, error, path = write(data, "--val-share", 0.2)
+    status, _, error, path = write(data, "--val-share", 0.2, "--from-scratch")
     assert status == 0, error
     assert len((tmp_path / "mine_train.txt").read_text().split()) == 4
     status, _, error = run_tool(
@@ -197,6 +199,10 @@ def test_maps_without_names_must_be_numbered(write, tmp_path):
     [
         (["--base", "dino_r50"], "--base dino_r50 is a detector's, which learns boxes"),
         (["--base", "vgg"], "--base vgg has no config for panoptic data; there are eco-lite"),
+        (["--base", "proscale_m2f_r181"], "did you mean proscale_m2f_r18?"),
+        (["--crop", 100, 64], "--crop 100 64: both must be multiples of 32"),
+        (["--epochs", 1, "--iterations", 1], "not allowed with"),
+        (["--frozen-backbone", "--from-scratch"], "--frozen-backbone keeps the backbone's weights"),
         (["--amp"], "--amp needs a GPU"),
         (["--out", "mine.txt"], "give a name that ends in .py"),
         (["--memory", 0.5], "--memory 0.5 is too little"),
@@ -213,6 +219,63 @@ def test_bad_options_are_one_line(write, tmp_path, options, fault):
     status, out, error, path = write(data, *options)
     assert (status, out) == (2, "") and fault in error.strip().splitlines()[-1]
     assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_the_time_of_the_training_is_measured(kind, run_tool, tmp_path):
+    data, base = WRITERS[kind](tmp_path / "data"), BASE[:-1]
+    options = ("--from-scratch", "--iterations", 4, "--batch", 2, "--crop", 64, 64)
+    status, out, error = run_tool("new_config.py", "--data", data, *base, *options, "--out", "a.py")
+    assert status == 0, error
+    (line,) = (line for line in out.splitlines() if line.startswith("time:"))
+    found = re.fullmatch(
+        r"time:    about 1 min on this machine: 4 iterations of (\d+\.\d\d) s, and validations, "
+        r"(\d+\.\d\d) s an image",
+        line,
+    )
+    assert found and 0 < float(found[1]) < 20 and float(found[2]) < 20, line
+
+
+def test_without_its_gpu_the_time_is_unknown(run_tool, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    data = write_panoptic(tmp_path / "data")
+    status, out, error = run_tool("new_config.py", "--data", data, *BASE[:-1], "--gpus", 1)
+    assert status == 0, error
+    assert "time:    not measured: PyTorch finds no GPU here; --gpus 0 is for a CPU" in out
+
+
+def test_a_planned_encoder_trains_on_the_data(write, run_tool, tmp_path):
+    """The plan takes the images' size from the data, and new_config the encoder from the plan."""
+    data = write_semantic(tmp_path / "data")
+    plan = ("--data", data, "--backbone", "r18", "--budget", 0.5, "--out", "plan", "--json")
+    status, out, error = run_tool("plan.py", *plan)
+    assert status == 0, error
+    planned = json.loads(out)
+    for kind, other in (("semantic", data), ("panoptic", write_panoptic(tmp_path / "shapes"))):
+        chosen = ("--base", tmp_path / planned["config"], "--from-scratch")
+        status, _, error, path = write(other, *chosen, out=f"{kind}.py")
+        assert status == 0, error
+        assert_formatted(path)
+        model = load_config(path).model
+        head = model.decode_head if kind == "semantic" else model.panoptic_head
+        encoder = load_config(tmp_path / planned["config"]).model.panoptic_head.pixel_decoder
+        assert head.pixel_decoder == encoder
+        train = ("train.py", path, "--work-dir", tmp_path / kind, "--cfg-options", *QUICK)
+        status, _, error = run_tool(*train)
+        assert status == 0, error
+
+
+def test_a_moved_folder_trains(write, run_tool, tmp_path):
+    project = tmp_path / "project"
+    data = write_panoptic(project / "data")
+    (data / "annotations/panoptic_val.json").unlink()
+    status, _, error, _ = write(data, "--val-share", 0.3, "--from-scratch", out=project / "mine.py")
+    assert status == 0, error
+    moved = project.rename(tmp_path / "moved")
+    train = ("train.py", moved / "mine.py", "--work-dir", tmp_path / "run", "--cfg-options", *QUICK)
+    status, _, error = run_tool(*train)
+    assert status == 0, error
 
 
 def test_nothing_is_overwritten_unasked(write, tmp_path):

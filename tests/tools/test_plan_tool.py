@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from helpers.own_data import write_panoptic
 from PIL import Image
 
 from mmproscale.cost.model_cost import build_network, model_cost
@@ -48,6 +49,18 @@ def test_the_table_has_the_ten_rows_nearest_to_the_budget(run_tool, monkeypatch,
     assert ("10 of 21 on the frontier; --all prints the others." in out) == (not options)
 
 
+def test_the_data_states_the_size_and_the_small_backbone_is_known(run_tool, tmp_path):
+    data = write_panoptic(tmp_path / "data")
+    arguments = ("--backbone", "r18", "--budget", 50, "--out", "plan")
+    status, out, error = run_tool("plan.py", *arguments, "--data", data)
+    assert status == 0, error
+    assert "r18, one image of 64x64: " in out and "10 of " in out
+    (config,) = (tmp_path / "plan").glob("*_m2f_r18_camvid.py")
+    assert f"next:   python tools/new_config.py --data {data} --base plan/{config.name}" in out
+    status, out, error = run_tool("plan.py", *arguments)
+    assert status == 0 and "one image of 360x480" in out, error
+
+
 def test_a_backbone_without_rows_in_the_paper_gets_no_figures(run_tool):
     status, out, _ = run_tool("plan.py", "--backbone", "swin-s", "--budget", 99, *SHAPE)
     assert status == 0
@@ -69,6 +82,8 @@ def test_latency_orders_the_frontier(run_tool):
     ("arguments", "fault"),
     [
         (["--backbone", "vgg", "--budget", 9], "--backbone vgg is not among"),
+        (["--backbone", "swint", "--budget", 9], "(did you mean swin-t?)"),
+        (["--backbone", "r50", "--budget", 9, "--data", "."], "leave one out"),
         (["--backbone", "r50", "--budget", 1], "nothing fits 1 GFLOPs: the cheapest, M2F x1, LPE"),
         (["--backbone", "r50", "--budget", "nan"], "nan is not above 0"),
         (["--backbone", "r50"], "one of the arguments --budget --latency is required"),

@@ -93,6 +93,52 @@ def test_an_option_for_a_part_of_the_model_is_told_its_path(configs, name, key, 
         load_config(configs / f"{name}.py", {key: 4})
 
 
+@pytest.mark.parametrize(
+    ("name", "key", "places"),
+    [
+        # A deleted variable of a base file, a pair, a list, and one that is in the config.
+        ("proscale_m2f_r18_camvid", "max_iters", "train_cfg.max_iters, param_scheduler.1.end"),
+        (
+            "proscale_m2f_r50_coco",
+            "image_size",
+            "model.data_preprocessor.batch_augments.0.size, "
+            "train_dataloader.dataset.pipeline.3.scale, "
+            "train_dataloader.dataset.pipeline.4.crop_size",
+        ),
+        (
+            "proscale_m2f_r18_camvid",
+            "train_pipeline.3.scale",
+            "train_dataloader.dataset.pipeline.3.scale",
+        ),
+        (
+            "proscale_m2f_r50_cityscapes-semantic",
+            "crop_size",
+            "model.test_cfg.crop_size, train_dataloader.dataset.pipeline.3.crop_size, "
+            "model.data_preprocessor.size",
+        ),
+    ],
+)
+def test_an_option_for_a_variable_names_the_keys_that_it_became(name, key, places):
+    with pytest.raises(InputError) as caught:
+        load_config(name, {key: 3})
+    assert str(caught.value).endswith(
+        f"nothing reads {key.split('.')[0]} at the top of {name}: use {places}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("num_querys", "model.panoptic_head.num_queries"),
+        ("optm_wrapper.optimizer.lr", "optim_wrapper"),
+        ("max_itrs", "train_cfg.max_iters"),
+    ],
+)
+def test_a_misspelt_key_at_the_top_has_a_near_one_at_any_depth(key, near):
+    with pytest.raises(InputError, match=f"no such key that anything reads: did you mean {near}?"):
+        load_config("proscale_m2f_r18_camvid", {key: 3})
+
+
 NAME = "proscale_m2f_r18_shapes"
 
 
