@@ -173,7 +173,7 @@ def test_boxes_are_learned_by_a_detector_with_its_own_optimizer(tmp_path):
     assert config.optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult == 0.1
     assert config.val_evaluator.metric == "bbox"
     assert config.default_hooks.checkpoint.save_best == "coco/bbox_mAP"
-    scratch = written(make_choices(data, base="dino_r18"), tmp_path)
+    scratch = written(make_choices(data, base="dino_r18", from_scratch=True), tmp_path)
     assert "backbone" not in scratch.optim_wrapper.paramwise_cfg.custom_keys
     assert scratch.model.num_queries == 40 and scratch.model.backbone.init_cfg is None
 
