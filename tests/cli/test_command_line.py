@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from mmproscale.cli.command_line import (
-    DATA_KINDS,
     MixedParser,
     add_cfg_options,
     add_model,
@@ -200,9 +199,3 @@ def test_options_may_stand_between_config_and_checkpoint(words, config, checkpoi
     command.add_argument("--scales", nargs="*")
     args = parser.parse_args(["derive", *words.split()])
     assert (args.config, args.checkpoint) == (config, checkpoint)
-
-
-def test_kinds_of_data_are_those_of_new_config():
-    from mmproscale.own_data.layouts import KINDS
-
-    assert DATA_KINDS == KINDS

@@ -92,7 +92,7 @@ def test_boxes_and_instances_as_boxes(tmp_path):
 def test_an_export_of_a_label_tool_is_named_with_its_command(tmp_path):
     touch(tmp_path / "data.yaml", "train: images\nnames: [a]\n")
     message = refused(tmp_path)
-    assert f"'{tmp_path}' is an export of YOLO: add --convert OUT, or run python tools/" in message
+    assert f"'{tmp_path}' is an export of YOLO: add --convert OUT, or run mmproscale " in message
     touch(tmp_path / "train.json", coco(["1.jpg"], bbox=[0, 0, 1, 1]))
     touch(tmp_path / "1.jpg")
     assert find_data(tmp_path, SearchOptions()).kind == "boxes"  # it was converted

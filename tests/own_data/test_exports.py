@@ -40,7 +40,7 @@ def test_other_folders_are_no_exports(tmp_path):
 def test_yolo(tmp_path, folder):
     touch(tmp_path / folder / "data.yaml", "train: images\nnames: [a]\n")
     place = f"DATA/{folder}".rstrip("/")
-    expected = f"python tools/datasets/from_yolo.py {place} --out out --copy-images"
+    expected = f"mmproscale datasets from-yolo {place} --out out --copy-images"
     assert steps(tmp_path) == expected
     with pytest.raises(InputError, match="all classes of YOLO are things"):
         steps(tmp_path, ["a"])
@@ -55,7 +55,7 @@ def test_several_datasets_of_yolo_ask_for_one(tmp_path):
 
 def test_cvat_by_files(tmp_path):
     touch(tmp_path / "train/annotations.xml", XML.format(""))
-    one = "python tools/datasets/from_cvat.py DATA/{0}/annotations.xml --split {0}"
+    one = "mmproscale datasets from-cvat DATA/{0}/annotations.xml --split {0}"
     end = " --out out --copy-images"
     assert steps(tmp_path) == one.format("train") + end
     touch(tmp_path / "val/annotations.xml", XML.format(""))
@@ -83,8 +83,8 @@ def test_cvat_by_subsets(tmp_path, subsets, options):
 def test_labelme_has_the_labels_of_all_splits(tmp_path):
     labelme(tmp_path / "train/a.json", "car"), labelme(tmp_path / "val/a.json", "road")
     first, second = steps(tmp_path, ["car"]).split(" && ")
-    assert "from_labelme.py DATA/train --split train --things car --labels-from DATA" in first
-    assert "from_labelme.py DATA/val --split val --things car --labels-from DATA" in second
+    assert "from-labelme DATA/train --split train --things car --labels-from DATA" in first
+    assert "from-labelme DATA/val --split val --things car --labels-from DATA" in second
     message = find_export(tmp_path).how_to_convert()
     assert "is an export of labelme: add --convert OUT --things LABEL ..." in message
     assert "its labels are 'car', 'road'" in message
@@ -94,4 +94,4 @@ def test_labelme_has_the_labels_of_all_splits(tmp_path):
 
 def test_labelme_without_splits(tmp_path):
     labelme(tmp_path / "monday/a.json", "car"), labelme(tmp_path / "tuesday/a.json", "car")
-    assert "from_labelme.py DATA --split train" in steps(tmp_path, [])
+    assert "from-labelme DATA --split train" in steps(tmp_path, [])

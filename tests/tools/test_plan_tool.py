@@ -56,7 +56,7 @@ def test_the_data_states_the_size_and_the_small_backbone_is_known(run_tool, tmp_
     assert status == 0, error
     assert "r18, one image of 64x64: " in out and "10 of " in out
     (config,) = (tmp_path / "plan").glob("*_m2f_r18_camvid.py")
-    assert f"next:   python tools/new_config.py --data {data} --base plan/{config.name}" in out
+    assert f"next:   mmproscale new-config --data {data} --base plan/{config.name}" in out
     status, out, error = run_tool("plan.py", *arguments)
     assert status == 0 and "one image of 360x480" in out, error
 

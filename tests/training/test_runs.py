@@ -266,7 +266,7 @@ def test_images_without_annotations_cannot_be_scored(tmp_path):
     config = config_with_metrics("mmdet.CocoMetric")
     config.test_evaluator[0].ann_file = str(tmp_path / "image_info.json")
     (tmp_path / "image_info.json").write_text('{"images": [{"id": 1}, {"id": 2}]}')
-    with pytest.raises(InputError, match=r"has 2 images and no annotations.*tools/predict\.py"):
+    with pytest.raises(InputError, match=r"has 2 images and no annotations.*mmproscale predict"):
         check_scorable(config)
     (tmp_path / "image_info.json").write_text('{"images": [{"id": 1}], "annotations": [{"id": 1}]}')
     check_scorable(config)
