@@ -57,7 +57,7 @@ def test_a_folder_becomes_a_config_that_trains(name, root, source, run_tool, tmp
     things = {n for picture in pictures for n, is_thing, _, _ in picture.segments if is_thing}
     status, _, error = run_tool("new_config.py", "--data", data)
     if name in ("labelme", "yolo"):
-        assert f"from_{name}.py" in error and "add --convert OUT" in error
+        assert f"from-{name}" in error and "add --convert OUT" in error
         extra = ["--convert", tmp_path / "coco"]
         extra += ["--things", *things] if name == "labelme" else []
     else:
