@@ -61,6 +61,12 @@ def test_commands_stand_in_groups_with_an_example_that_runs(command):
     assert "  train " in training and "  new-config " in training
 
 
+def test_commands_may_be_written_as_their_files_are_named():
+    assert console.command_of(["new_config", "--data", "a_b"]) == "new-config"
+    assert console.command_of(["datasets", "from_yolo", "a_b"]) == "datasets from-yolo"
+    assert console.command_of(["eco", "fit"]) == "eco"
+
+
 def test_help_of_a_command_is_that_of_its_tool(command):
     for name in ("train", "datasets ade20k", "eco fit"):
         assert command("help", *name.split()) == command(*name.split(), "--help")
