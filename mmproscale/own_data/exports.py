@@ -16,6 +16,7 @@ from mmproscale.datasets.conversion.summary import few
 from mmproscale.datasets.conversion.yolo_files import describing_file
 from mmproscale.errors import InputError
 from mmproscale.own_data.layouts import folders_below, one_of_split, split_of
+from mmproscale.utils.command_names import command
 from mmproscale.utils.image_inputs import visible
 
 LABELME = "labelme"
@@ -82,7 +83,10 @@ class Export:
 
 def commands(steps: list[Step]) -> str:
     """Return steps as one line for a shell."""
-    return " && ".join(f"python tools/datasets/{shlex.join(step)}" for step in steps)
+    return " && ".join(
+        f"{command(f'datasets {Path(tool).stem}'.replace('_', '-'))} {shlex.join(arguments)}"
+        for tool, *arguments in steps
+    )
 
 
 def find_export(root: Path) -> Export | None:
