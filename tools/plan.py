@@ -137,7 +137,7 @@ def main() -> None:
     print(notes(args, ranking))
     print(f"chosen: {chosen.name}\nconfig: {config}\nplot:   {plot}")
     if args.data and args.framework == "m2f":
-        print(f"next:   {command('new_config')} --data {args.data} --base {config}")
+        print(f"next:   {command('new-config')} --data {args.data} --base {config}")
 
 
 def shape_of(args: argparse.Namespace, base: Path) -> tuple[int, int]:
