@@ -231,7 +231,7 @@ def converted(args: argparse.Namespace) -> Path:
     Raises:
         InputError: The data needs no conversion, or it has faults.
     """
-    from mmproscale.cli.console import run
+    from mmproscale.cli.completion import load
     from mmproscale.own_data.exports import commands, find_export
 
     export = find_export(args.data)
@@ -241,7 +241,7 @@ def converted(args: argparse.Namespace) -> Path:
     for step in steps:
         print(f"convert: {commands([step])}")
         sys.argv = [*step, "--workers", str(args.workers), *["--overwrite"] * args.overwrite]
-        run(TOOLS / "datasets" / step[0])
+        load(TOOLS / "datasets" / step[0]).main()
     sys.argv = started  # next commands are spelled as this one was
     return args.convert
 
