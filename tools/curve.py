@@ -36,7 +36,8 @@ def main() -> None:
         name, values = curve.main
         step, best = curve.best or (0, 0.0)
         figures = [name, f"{list(values.values())[-1]:.2f}", f"{best:.2f}", str(step)]
-        loss = [str(max(curve.loss)), f"{list(curve.loss.values())[-1]:.3f}"]
+        losses = list(curve.loss.values())  # none before the first log interval ends
+        loss = [str(curve.last_step), f"{losses[-1]:.3f}" if losses else "-"]
         rows.append([folder, *loss, *(figures if values else ["-"] * 4)])
     Console().print(terminal_table("figures in percent", rows))
     only = Path(args.work_dirs[0]) if len(args.work_dirs) == 1 else Path()

@@ -238,8 +238,9 @@ def converted(args: argparse.Namespace) -> Path:
     if export is None:
         raise InputError(f"--convert: '{args.data}' is no export of YOLO, CVAT or labelme")
     steps, started = export.steps(args.convert, args.things), sys.argv
-    for step in steps:
-        print(f"convert: {commands([step])}")
+    lines = [commands([step]) for step in steps]  # spelled by sys.argv, which a step replaces
+    for step, line in zip(steps, lines, strict=True):
+        print(f"convert: {line}")
         sys.argv = [*step, "--workers", str(args.workers), *["--overwrite"] * args.overwrite]
         load(TOOLS / "datasets" / step[0]).main()
     sys.argv = started  # next commands are spelled as this one was

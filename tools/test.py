@@ -11,7 +11,11 @@ import os
 from pathlib import Path
 
 import mmproscale  # noqa: F401  (compat comes before mmdet)
-from mmproscale.checkpoints.model_config import building_for, load_config_for
+from mmproscale.checkpoints.model_config import (
+    building_for,
+    check_data_is_known,
+    load_config_for,
+)
 from mmproscale.cli.command_line import (
     MixedParser,
     add_cfg_options,
@@ -65,6 +69,8 @@ def main() -> None:
     if args.out and args.kinds and "panoptic" not in args.kinds:
         raise InputError("--out writes panoptic predictions: add panoptic to --kinds")
     config = load_config_for(args.config, args.checkpoint, args.cfg_options)
+    if args.config is None:
+        check_data_is_known(args.checkpoint, args.cfg_options)
     require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")
     # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
     from mmproscale.training.runs import (

@@ -72,6 +72,31 @@ def check_source(checkpoint: str | os.PathLike | None) -> None:
         raise InputError(_no_checkpoint(name))
 
 
+def check_data_is_known(checkpoint: str | os.PathLike, options: Mapping[str, Any] | None) -> None:
+    """Refuse to take the data of a shipped config for weights that were trained on other classes.
+
+    A header has the model's config and classes, but not the place of the data.
+
+    Args:
+        checkpoint: The checkpoint's file, for which no config was named.
+        options: Dotted key -> value; with ``data_root`` or a key of ``test_dataloader`` they say
+            where the data is.
+
+    Raises:
+        InputError: The model has another number of classes than the config that the header names.
+    """
+    known = config_in_header(checkpoint)
+    stated = any(key.startswith(("data_root", "test_dataloader")) for key in options or {})
+    if known is None or stated or not any(key.endswith("_classes") for key in known.changes):
+        return
+    beside = sorted(Path(checkpoint).parent.glob("*.py"))
+    hint = f", {beside[0]}" if len(beside) == 1 else ""
+    raise InputError(
+        f"{checkpoint} does not say where its data is, and its classes are not those of "
+        f"{known.name}: name the config of its training before it{hint}"
+    )
+
+
 @contextmanager
 def building_for(checkpoint: str | os.PathLike, config: str | os.PathLike | None) -> Iterator[None]:
     """Turn errors of building a model whose config is in the checkpoint's header into InputError.

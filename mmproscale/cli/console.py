@@ -82,15 +82,16 @@ def _command(file: Path) -> str:
 
 
 def command_of(words: list[str]) -> str:
-    """Return the command at the beginning of a command line.
+    """Return the command at the beginning of a command line; ``new_config`` is ``new-config``.
 
     Raises:
         InputError: There is no such command.
     """
     known = tools()
     for count in (2, 1):
-        if " ".join(words[:count]) in known:
-            return " ".join(words[:count])
+        named = " ".join(words[:count]).replace("_", "-")  # as the files of tools/ are named
+        if named in known:
+            return named
     named = " ".join(words[: 2 if (TOOLS / words[0]).is_dir() else 1])
     close = get_close_matches(named, [*known, *OWN], 1)
     hint = f"did you mean '{close[0]}'?" if close else "mmproscale --help lists them"

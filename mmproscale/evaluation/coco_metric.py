@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
+import re
+from contextlib import redirect_stdout
 from typing import Any
 
 from mmdet.datasets.api_wrappers import COCO
@@ -51,15 +54,19 @@ class CocoMetric(StockCocoMetric):
             content["categories"] = sorted(content["categories"], key=lambda entry: entry["id"])
         self._coco_api = COCO()
         self._coco_api.dataset = content
-        self._coco_api.createIndex()
+        with redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+            self._coco_api.createIndex()
         self._coco_api.img_ann_map = self._coco_api.imgToAnns
         self._coco_api.cat_img_map = self._coco_api.catToImgs
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Return mmdet's figures in percent, and log those of classes if ``classwise``."""
+        with redirect_stdout(io.StringIO()) as printed:  # pycocotools prints shares of 1
+            stock = super().compute_metrics(results)
+        MMLogger.get_current_instance().info(in_percent(printed.getvalue()))
         shares = {
             name: math.nan if value == -1 else value  # COCO's figure of no object
-            for name, value in super().compute_metrics(results).items()
+            for name, value in stock.items()
         }
         self.report = {f"{self.prefix}/{name}": value for name, value in shares.items()}
         figures = {name: 100 * value for name, value in shares.items()}
@@ -80,3 +87,15 @@ class CocoMetric(StockCocoMetric):
         content, _ = read_leniently(content, ann_file)
         refuse(instance_faults(content, ann_file, True, need_masks="segm" in self.metrics))
         return content | {"annotations": numbered(content["annotations"])}
+
+
+def in_percent(printed: str) -> str:
+    """Return the figures that pycocotools has printed, in percent; '-' where there is no object."""
+    lines = ["COCO's figures, percent:"]
+    for line in printed.splitlines():
+        if figure := re.fullmatch(r" (Average .*) = (-?\d\.\d+)", line):
+            share = float(figure[2])
+            lines.append(f"{figure[1]} = {100 * share:.1f}" if share >= 0 else f"{figure[1]} = -")
+        elif kind := re.fullmatch(r"Evaluate annotation type \*(\w+)\*", line):
+            lines.append(f"{kind[1]}:")
+    return "\n".join(lines)

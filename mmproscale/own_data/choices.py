@@ -27,6 +27,7 @@ MOST_CROP_PIXELS = 1024 * 512
 # On COCO the rate falls to a tenth and to a hundredth at these parts of the training.
 MILESTONES = (327778 / 368750, 355092 / 368750)
 VALIDATIONS = 20
+LOG_INTERVAL = 50  # of our recipes, in iterations
 # Longer training of few images only repeats them; a trained model needs less of it.
 MOST_EPOCHS, MOST_EPOCHS_OF_TRAINED = 300, 100
 MOST_CLASS_WEIGHT = 4.0
@@ -257,6 +258,11 @@ class Choices:
         facts = self.data.facts
         affordable = self.epochs * facts.train_images / (2 * facts.val_images)
         return max(1, self.iterations // max(1, min(VALIDATIONS, int(affordable))))
+
+    @property
+    def log_interval(self) -> int:
+        """Iterations between two lines of the log: at most 50, and one line for each validation."""
+        return min(LOG_INTERVAL, self.interval)
 
     @property
     def epochs(self) -> float:

@@ -43,7 +43,8 @@ param_scheduler = [
     dict(_base_.falls, milestones={chosen.milestones}),
 ]
 train_cfg = dict(max_iters={chosen.iterations}, val_interval={chosen.interval})
-default_hooks = dict(checkpoint=dict(interval={chosen.interval}))
+default_hooks = dict(logger=dict(interval={chosen.log_interval}), \
+checkpoint=dict(interval={chosen.interval}))
 auto_scale_lr = dict(base_batch_size={at_once})  # the rate above is already scaled
 """
 DATA = """\

@@ -84,8 +84,8 @@ class Export:
 def commands(steps: list[Step]) -> str:
     """Return steps as one line for a shell."""
     return " && ".join(
-        f"{command(f'datasets {Path(file).stem}'.replace('_', '-'))} {shlex.join(arguments)}"
-        for file, *arguments in steps
+        f"{command(f'datasets {Path(tool).stem}'.replace('_', '-'))} {shlex.join(arguments)}"
+        for tool, *arguments in steps
     )
 
 

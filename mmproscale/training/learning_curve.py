@@ -38,6 +38,11 @@ class LearningCurve:
         return name, self.quality.get(name, {})
 
     @property
+    def last_step(self) -> int:
+        """Last iteration that has a loss or a figure."""
+        return max(max(values, default=0) for values in (self.loss, *self.quality.values()))
+
+    @property
     def best(self) -> tuple[int, float] | None:
         """Iteration and value of the main figure's highest value; None if there is none."""
         return max(self.main[1].items(), key=lambda entry: entry[1], default=None)
@@ -47,13 +52,13 @@ def read_learning_curve(work_dir: str | Path) -> LearningCurve:
     """Read all runs below ``work_dir``; where they overlap (after a resume), the later one counts.
 
     Raises:
-        InputError: There is no ``*/vis_data/scalars.json``, or no loss in it.
+        InputError: There is no ``*/vis_data/scalars.json``, or no figure in it.
     """
     files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
     curve = LearningCurve()
     for path in files:
         _add_run(curve, path)
-    if not curve.loss:
+    if not (curve.loss or curve.quality):
         raise InputError(f"no training log in {work_dir}: expected */vis_data/scalars.json in it")
     curve.loss = dict(sorted(curve.loss.items()))
     curve.quality = {name: dict(sorted(v.items())) for name, v in curve.quality.items() if v}
@@ -129,11 +134,11 @@ def draw_learning_curve(
         (curve,) = curves.values()
         _draw_loss(loss_axes, {"smoothed": curve.loss})
         loss_axes.plot(*_points(curve.loss), "tab:blue", alpha=0.3, linewidth=1, label="as logged")
-        _draw_quality(quality_axes, curve.quality, max(curve.loss))
+        _draw_quality(quality_axes, curve.quality, curve.last_step)
     else:
         _draw_loss(loss_axes, {name: curve.loss for name, curve in curves.items()})
         mains = {f"{name}, {c.main[0]}": c.main[1] for name, c in curves.items() if c.main[1]}
-        _draw_quality(quality_axes, mains, max(max(curve.loss) for curve in curves.values()))
+        _draw_quality(quality_axes, mains, max(curve.last_step for curve in curves.values()))
     loss_axes.legend()
     if title:
         figure.suptitle(title)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from mmengine.dist import get_world_size
@@ -184,7 +185,7 @@ def figure_fields(metrics: Mapping[str, float], best: tuple[int, float] | None =
 
 
 def _number(value: Any) -> str:
-    is_number = isinstance(value, (int, float)) and not math.isnan(value)
+    is_number = isinstance(value, Real) and not math.isnan(value)  # mmseg's figures are float32
     return f"{value:.2f}" if is_number else "-"
 
 

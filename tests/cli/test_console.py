@@ -1,5 +1,6 @@
 """The command mmproscale runs every tool, by the name of its file."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def test_commands_stand_in_groups_with_an_example_that_runs(command):
     assert "  train " in training and "  new-config " in training
 
 
+def test_commands_may_be_written_as_their_files_are_named():
+    assert console.command_of(["new_config", "--data", "a_b"]) == "new-config"
+    assert console.command_of(["datasets", "from_yolo", "a_b"]) == "datasets from-yolo"
+    assert console.command_of(["eco", "fit"]) == "eco"
+
+
 def test_help_of_a_command_is_that_of_its_tool(command):
     for name in ("train", "datasets ade20k", "eco fit"):
         assert command("help", *name.split()) == command(*name.split(), "--help")
@@ -99,3 +106,13 @@ def test_passes_arguments_on(command, tmp_path):
 def test_bad_commands_are_one_line(words, said, command):
     status, _, error = command(*words)
     assert status == 2 and said in error and len(error.splitlines()) == 1
+
+
+def test_messages_name_commands_that_exist():
+    package = console.TOOLS.parent
+    files = [*package.glob("mmproscale/**/*.py"), *package.glob("tools/**/*.py")]
+    texts = (file.read_text(encoding="utf-8") for file in files)
+    named = {n for text in texts for n in re.findall(r"\bcommand\([\"']([a-z _-]+)[\"']\)", text)}
+    assert "new-config" in named
+    wrong = [n for n in named if not n.startswith(console.command_of(n.split()))]
+    assert not wrong

@@ -11,6 +11,7 @@ from mmengine.registry import METRICS as PARENT
 from mmproscale.datasets.checks.lenient_instances import read_leniently
 from mmproscale.errors import InputError
 from mmproscale.evaluation import CocoMetric
+from mmproscale.evaluation.coco_metric import in_percent
 
 CATEGORIES = [dict(id=4, name="cat"), dict(id=9, name="dog")]
 BOXES = [[3, 3, 40, 40], [50, 3, 35, 40], [3, 50, 36, 44], [50, 50, 38, 40]]
@@ -114,3 +115,15 @@ def test_categories_can_be_sorted(tmp_path):
     (tmp_path / "truth.json").write_text(json.dumps(content))
     metric = CocoMetric(str(tmp_path / "truth.json"), sort_categories=True)
     assert metric._coco_api.get_cat_ids() == [4, 9]
+
+
+def test_the_table_of_pycocotools_is_logged_in_percent(tmp_path, capsys):
+    score(tmp_path, truth())
+    assert "= 1.000" not in capsys.readouterr().out
+    start = " Average Precision  (AP) @[ IoU=0.50:0.95 | area="
+    printed = f"Evaluate annotation type *bbox*\n{start}   all ] = 0.021\n{start} large ] = -1.000"
+    assert in_percent(printed).splitlines()[1:] == [
+        "bbox:",
+        f"{start.strip()}   all ] = 2.1",
+        f"{start.strip()} large ] = -",
+    ]

@@ -8,7 +8,8 @@ import pytest
 from helpers.label_folders import FOLDERS, read, write_folders
 from helpers.own_data import write_panoptic
 
-from mmproscale.utils.config import load_config
+from mmproscale.own_data.exports import commands
+from mmproscale.utils.config import TOOLS, load_config
 
 OPTIONS = ("--gpus", 0, "--memory", 3, "--workers", 1)
 QUICK = [
@@ -178,6 +179,33 @@ def test_a_fault_of_the_export_stops_the_command(root, run_tool, tmp_path):
     (line,) = [line for line in error.splitlines() if line.startswith("error: ")]
     assert status == 2 and f"{label.name}', line " in line and "a box, but other rows are" in line
     assert not (tmp_path / "mine.py").exists() and not (tmp_path / "coco").exists()
+
+
+def test_conversions_are_spelled_as_the_command_that_runs(monkeypatch):
+    step = ["from_yolo.py", "my data", "--out", "OUT"]
+    monkeypatch.setattr("sys.argv", ["mmproscale new-config"])
+    assert commands([step, step]) == " && ".join(
+        ["mmproscale datasets from-yolo 'my data' --out OUT"] * 2
+    )
+    monkeypatch.setattr("sys.argv", [str(TOOLS / "new_config.py")])
+    assert commands([step]) == f"python {TOOLS}/datasets/from_yolo.py 'my data' --out OUT"
+
+
+def test_a_box_that_differs_from_its_mask_names_the_repair(root, run_tool, tmp_path):
+    shutil.copytree(root / "instances", tmp_path / "data")
+    file = tmp_path / "data/annotations/instances_val.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["bbox"] = [1, 1, 2, 2]
+    file.write_text(json.dumps(content))
+    new = ("new_config.py", "--data", "data", "--base", "m2f_r18", "--no-measure", *OPTIONS)
+    status, _, error = run_tool(*new)
+    assert status == 2 and "check_dataset.py --repair does" in error
+    files = ("--ann", file, "--img", tmp_path / "data/val")
+    status, _, error = run_tool("check_dataset.py", *files, "--repair", "mended.json")
+    assert status == 0, error
+    mended = ("--val-ann", "mended.json", "--val-img", "data/val")
+    status, _, error = run_tool(*new, *mended)
+    assert status == 0, error
 
 
 def test_options_that_do_not_fit_the_data_are_refused(root, run_tool):

@@ -65,6 +65,11 @@ def test_it_trains_and_evaluates(kind, write, run_tool, tmp_path):
     losses = [record["loss"] for record in records if "loss" in record]
     assert len(losses) == 2 and np.isfinite(losses).all()
     assert METRIC[kind] in records[-1]
+    config = load_config(path)
+    assert config.default_hooks.logger.interval == min(50, config.train_cfg.val_interval)
+    if kind == "instance":  # the shipped config has other classes, and so other data
+        status, _, error = run_tool("test.py", work_dir / "weights.safetensors")
+        assert status == 2 and f"name the config of its training before it, {work_dir}" in error
 
 
 def scalars(work_dir: Path) -> list[dict]:

@@ -82,3 +82,10 @@ def test_smoothing_is_unbiased():
 def test_no_log(tmp_path):
     with pytest.raises(InputError, match=r"no training log in"):
         read_learning_curve(tmp_path)
+
+
+def test_draws_a_validation_before_the_first_loss(tmp_path):
+    write_run(tmp_path, "a", [val(5, PQ=2.0)])
+    curve = read_learning_curve(tmp_path)
+    assert curve.best == (5, 2.0) and curve.last_step == 5
+    assert draw_learning_curve(tmp_path, tmp_path / "curve.png").is_file()

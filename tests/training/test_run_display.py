@@ -3,6 +3,7 @@
 import re
 
 import cv2
+import numpy as np
 import pytest
 
 from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
@@ -102,3 +103,8 @@ def test_the_first_figure_says_the_best_so_far():
     assert figure_fields(metrics, (20, 35.0))[0] == "PQ 31.23 (best 35.00 at 20)"
     assert figure_fields({"mine/accuracy": 0.5}) == ["accuracy 0.50"]
     assert figure_fields({}) == []
+
+
+def test_figures_of_mmsegmentation_are_shown():
+    metrics = {"mIoU": np.float32(2.79), "aAcc": float("nan"), "exits": "none"}
+    assert figure_fields(metrics) == ["mIoU 2.79", "aAcc -"]

@@ -121,3 +121,13 @@ def test_compressed_rle_of_any_mask_is_sound(tmp_path):
             first | dict(id=number, segmentation=whole, area=area, bbox=box)
         )
     assert check(tmp_path, content).clean
+
+
+def test_the_box_of_an_outline_may_hold_parts_without_a_pixel(tmp_path):
+    content = tiny_instances()
+    outline = [[8, 6, 20, 6, 20, 16, 8, 16], [8, 6, 48, 6, 48, 6.2]]
+    content["annotations"][0] |= dict(segmentation=outline, bbox=[8, 6, 40, 10], area=120)
+    report = check(tmp_path, content)
+    assert report.clean, report.lines()
+    content["annotations"][0]["bbox"] = [8, 6, 40, 40]
+    assert check(tmp_path, content).faults.keys() == {"instance-box"}
