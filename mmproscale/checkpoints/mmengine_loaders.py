@@ -120,8 +120,9 @@ def load_from_torchvision(filename: str, map_location: Any = None) -> dict:
     Raises:
         InputError: An unknown name, or the weights could not be fetched.
     """
+    url = _torchvision_url(filename)
     try:
-        return load_from_http(_torchvision_url(filename), map_location)
+        return load_from_http(url, map_location)
     except InputError as error:
         if error.__cause__ is None or isinstance(error.__cause__, OSError):
             raise _could_not_fetch(filename, error.__cause__) from error

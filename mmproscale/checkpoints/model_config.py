@@ -89,8 +89,8 @@ def check_data_is_known(checkpoint: str | os.PathLike, options: Mapping[str, Any
     stated = any(key.startswith(("data_root", "test_dataloader")) for key in options or {})
     if known is None or stated or not any(key.endswith("_classes") for key in known.changes):
         return
-    beside = sorted(Path(checkpoint).parent.glob("*.py"))
-    hint = f", {beside[0]}" if len(beside) == 1 else ""
+    found = sorted(Path(checkpoint).parent.glob("*.py"))
+    hint = f", {found[0]}" if len(found) == 1 else ""
     raise InputError(
         f"{checkpoint} does not say where its data is, and its classes are not those of "
         f"{known.name}: name the config of its training before it{hint}"

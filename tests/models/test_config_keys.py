@@ -8,6 +8,7 @@ import mmdet
 import mmseg
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
 from mmproscale.errors import InputError
 from mmproscale.models import config_keys
@@ -124,7 +125,7 @@ def test_stock_configs_have_only_known_keys(package, name):
 
 def test_a_stock_config_only_gets_a_warning(monkeypatch):
     said = []
-    monkeypatch.setattr(config_keys, "print_log", lambda text, **options: said.append(text))
+    monkeypatch.setattr(MMLogger.get_current_instance(), "warning", said.append)
     config = dict(train_cfg=dict(by_epoch=False, max_iter=2), model=dict(type="mmdet.DINO"))
     check_keys(config, "a.py")
     assert len(said) == 1 and "did you mean max_iters?" in said[0]

@@ -199,7 +199,7 @@ def test_a_box_that_differs_from_its_mask_names_the_repair(root, run_tool, tmp_p
     file.write_text(json.dumps(content))
     new = ("new_config.py", "--data", "data", "--base", "m2f_r18", "--no-measure", *OPTIONS)
     status, _, error = run_tool(*new)
-    assert status == 2 and "check_dataset.py --repair does" in error
+    assert status == 2 and "check-dataset --repair does" in error
     files = ("--ann", file, "--img", tmp_path / "data/val")
     status, _, error = run_tool("check_dataset.py", *files, "--repair", "mended.json")
     assert status == 0, error

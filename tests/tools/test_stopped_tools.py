@@ -96,7 +96,7 @@ def test_a_conversion_by_several_processes_leaves_no_json(tmp_path, number):
 
 
 def test_a_tools_own_imports_are_stopped_in_one_line():
-    command = start("train.py", "--help")
+    command = start("train.py", "m2f_r18_shapes")
     ready = lambda: "mmproscale/cli/command_line" in maps_of(command)  # noqa: E731
     assert stop(command, signal.SIGINT, ready) == ["stopped by Ctrl-C"]
 
