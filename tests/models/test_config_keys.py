@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from mmproscale.errors import InputError
-from mmproscale.models import config_keys
 from mmproscale.models.config_keys import REGISTRIES, arguments, check_keys
 from mmproscale.utils.config import CONFIGS, load_config
 
