@@ -28,6 +28,7 @@ class WarmStart:
         weights: The file's weights, and those that were made of them.
         sliced: Weights that keep the rows of the levels that their layer reads.
         repeated: Layer of the model -> layer of the file, where the numbers differ; from 0.
+        unused: Layers of the file that no layer of the model starts from; from 0.
         doubled: Modules whose scale and shift are doubled, since TRC starts as a gate of 1/2.
         replaced: Convolutions that the mask projection takes over from, for LPE.
     """
@@ -35,6 +36,7 @@ class WarmStart:
     weights: dict[str, Tensor]
     sliced: list[str] = field(default_factory=list)
     repeated: dict[int, int] = field(default_factory=dict)
+    unused: list[int] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
 
@@ -50,7 +52,9 @@ class WarmStart:
             source: Name of the file.
         """
         layers = ", ".join(f"{own + 1} from {theirs + 1}" for own, theirs in self.repeated.items())
+        unused = ", ".join(str(layer + 1) for layer in self.unused)
         parts = [
+            (self.unused, f"encoder layers of the file that are left out: {unused}"),
             (self.repeated, f"encoder layers from another one of the file: {layers}"),
             (self.sliced, f"{len(self.sliced)} weights keep the levels that their layer reads"),
             (
@@ -98,15 +102,19 @@ def _fit_layers(
     found: dict[int, dict[str, Tensor]] = {}
     for key in [key for key in start.weights if key.startswith(prefix)]:
         number, _, rest = key.removeprefix(prefix).partition(".")
-        found.setdefault(int(number), {})[rest] = start.weights.pop(key)
+        if number.isdecimal():
+            found.setdefault(int(number), {})[rest] = start.weights.pop(key)
+    if not found:
+        return
     stages = encoder.schedule.layers
-    for index, stage in enumerate(stages if found else ()):
-        source = source_layer(index, len(stages), len(found))
+    sources = [source_layer(index, len(stages), max(found) + 1) for index in range(len(stages))]
+    start.unused = sorted({*found} - {*sources})
+    for index, (stage, source) in enumerate(zip(stages, sources, strict=True)):
         if source != index:
             start.repeated[index] = source
         kept = [i for i, stride in enumerate(levels) if stride in stage.keys]
         attention = encoder.layers[index].self_attn
-        for rest, weight in found[source].items():
+        for rest, weight in found.get(source, {}).items():
             fitted = _level_rows(attention, rest, weight, kept, len(levels))
             start.weights[f"{prefix}{index}.{rest}"] = fitted
             if fitted is not weight:
@@ -129,7 +137,7 @@ def _level_rows(
     if not name.startswith(("self_attn.sampling_offsets.", "self_attn.attention_weights.")):
         return weight
     heads, rows = attention.num_heads, attention.num_points * (2 if "offsets" in name else 1)
-    if len(kept) == levels or len(weight) != heads * levels * rows:
+    if len(kept) == levels or weight.shape[:1] != (heads * levels * rows,):
         return weight
     by_level = weight.unflatten(0, (heads, levels, rows))  # (H L P) C -> H L P C
     return by_level[:, kept].flatten(0, 2)

@@ -150,6 +150,22 @@ def test_says_what_it_did():
     ]
 
 
+def test_says_which_layers_are_left_out():
+    source = model_of("m2f_r18_shapes", **{"encoder.schedule.layers": 4})
+    start = started(model_of("proscale_m2f_r18_shapes"), source)
+    assert start.lines("m2f.pth")[1] == "  encoder layers of the file that are left out: 4"
+
+
+def test_a_file_without_a_layer_or_with_strange_names_is_no_crash():
+    model, weights = model_of("proscale_m2f_r18_shapes"), model_of("m2f_r18_shapes").state_dict()
+    layers = f"{DECODER}encoder.layers."
+    weights = {k: w for k, w in weights.items() if not k.startswith(f"{layers}1.")}
+    key = f"{layers}0.self_attn.attention_weights.bias"
+    start = warm_start(model, weights | {f"{layers}last.a": torch.ones(1), key: torch.ones(())})
+    assert not any(name.startswith(f"{layers}1.") for name in start.weights)
+    assert f"{layers}last.a" in start.weights and key not in start.fitting(model)
+
+
 def test_a_checkpoint_of_the_same_model_is_left_as_it_is():
     model = model_of("proscale_m2f_r18_shapes")
     weights = model.state_dict()
