@@ -5,6 +5,7 @@ import torch
 from helpers.exported_models import small_predictor
 from helpers.tiny_detectors import scheduled
 from mmdet.structures import DetDataSample
+from torch._dynamo.testing import CompileCounter
 
 from mmproscale.errors import InputError
 from mmproscale.export.graph import ExitGraph, GateGraph, early_exits, graph_of, traceable
@@ -34,6 +35,26 @@ def test_a_graph_has_the_models_outputs(family, tmp_path):
         found = graph_of(model)(images)
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamic", [False, True], ids=["fixed sizes", "dynamic sizes"])
+@pytest.mark.parametrize("family", ["M2F", "PRO-SCALE", "Lite", "PEM", "ECO", "Swin"])
+@torch.no_grad()
+def test_compiles_without_a_graph_break(family, dynamic, tmp_path):
+    model = small_predictor(family, tmp_path).model
+    if family == "ECO":
+        early_exits(model).exit = 2
+    graph = graph_of(model).eval()
+    torch._dynamo.reset()
+    compilations = CompileCounter()  # it runs the graph as it is
+    with traceable(model):
+        compiled = torch.compile(graph, fullgraph=True, dynamic=dynamic, backend=compilations)
+        for size in ((64, 96), (96, 128)):
+            images = torch.randn(1, 3, *size)
+            for ours, theirs in zip(compiled(images), graph(images), strict=True):
+                torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert compilations.frame_count == (1 if dynamic else 2)
 
 
 @torch.no_grad()
