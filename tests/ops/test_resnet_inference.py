@@ -25,7 +25,7 @@ def calls(monkeypatch) -> list:
 def built(kind: type = ResNet, depth: int = 18, **options) -> torch.nn.Module:
     torch.manual_seed(0)
     model = kind(
-        depth,
+        depth=depth,
         num_stages=2,
         strides=(1, 2),
         dilations=(1, 1),
