@@ -120,13 +120,13 @@ def _infer_faster(module: ModuleType) -> None:
 
 def _faster_forward(forward: Callable[..., Any], module: str, name: str) -> Callable[..., Any]:
     @functools.wraps(forward)
-    def faster_forward(self: Any, x: Tensor, *args: Any) -> Any:
+    def faster_forward(self: Any, x: Tensor, *args: Any, **options: Any) -> Any:
         from mmproscale.ops.cpu_inference import serves
 
         if not serves(self, x):
-            return forward(self, x, *args)
+            return forward(self, x, *args, **options)
         ours = importlib.import_module(f"mmproscale.ops.{module}")
-        return getattr(ours, name)(self, x, *args)
+        return getattr(ours, name)(self, x, *args, **options)
 
     return faster_forward
 

@@ -31,17 +31,17 @@ def serves(module: nn.Module, x: Tensor) -> bool:
         and not torch.jit.is_tracing()
         and type(x) is Tensor
         and x.device.type == "cpu"
-        and not module.training
         and torch._C._len_torch_dispatch_stack() == 0
-        and not any(m._forward_hooks or m._forward_pre_hooks for m in _inner(module))
+        and not any(part.training for part in module.modules())
+        and not any(_has_hooks(part) for part in module.modules() if part is not module)
     )
 
 
-def _inner(module: nn.Module) -> list[nn.Module]:
-    return list(module.modules())[1:]
+def _has_hooks(module: nn.Module) -> bool:
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
-def linear(layer: nn.Module, x: Tensor, activation: str = "none") -> Tensor:
+def linear(layer: Any, x: Tensor, activation: str = "none") -> Tensor:
     """Return ``layer(x)``, (N, C_in) to (N, C_out), after an activation ("none" or "gelu")."""
     if type(layer) in (nn.Linear, Linear) and _by_onednn(x, layer.weight):
         weight, bias = layer.weight, layer.bias
@@ -50,7 +50,7 @@ def linear(layer: nn.Module, x: Tensor, activation: str = "none") -> Tensor:
     return F.gelu(x) if activation == "gelu" else x
 
 
-def convolution_and_norm(conv: nn.Module, norm: nn.Module, x: Tensor, relu: bool) -> Tensor:
+def convolution_and_norm(conv: Any, norm: Any, x: Tensor, relu: bool) -> Tensor:
     """Return ``norm(conv(x))``, after a ReLU if ``relu``; the result is a new tensor.
 
     A batch norm in evaluation is a scale and a shift of the convolution's outputs, so its scale is

@@ -39,20 +39,20 @@ class Windows(NamedTuple):
     mask: Tensor | None
 
 
-def swin_block(block: Any, x: Tensor, size: tuple[int, int]) -> Tensor:
+def swin_block(block: Any, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
     """Return what mmdet's ``SwinBlock`` returns, for tokens (B, H * W, C) of maps (H, W).
 
     Args:
         block: The block, in evaluation mode.
         x: Tokens on a CPU, without gradients.
-        size: (H, W).
+        hw_shape: (H, W).
     """
     side, shift = block.attn.window_size, block.attn.shift_size
     most = TOKENS_OF_A_THREAD * max(2, torch.get_num_threads()) // side**2
     bias = _position_bias(block.attn.w_msa)
     out = torch.empty_like(x, memory_format=torch.contiguous_format)
     for image, result in zip(x, out, strict=True):
-        for windows in _chunks(*size, side, shift, max(1, most)):
+        for windows in _chunks(*hw_shape, side, shift, max(1, most)):
             tokens = image.index_select(0, windows.tokens)
             normed = block.norm1(tokens).index_fill_(0, windows.padding, 0)
             tokens = tokens + _attention(block.attn.w_msa, normed, bias, windows.mask)
