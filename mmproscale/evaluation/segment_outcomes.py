@@ -96,8 +96,8 @@ def _outcomes(
         if value > 0.5:
             state = MATCHED if label == own.labels[place] else WRONG_CLASS
         partner = int(other.ids[best]) if value else 0
-        numbers = (int(values[place]) for values in (own.ids, own.labels, own.areas))
-        found.append(Outcome(*numbers, state, value, partner, label))
+        number, own_label, area = (int(v[place]) for v in (own.ids, own.labels, own.areas))
+        found.append(Outcome(number, own_label, area, state, value, partner, label))
     return found
 
 

@@ -19,6 +19,7 @@ from mmproscale.evaluation.panoptic_quality import (
 )
 from mmproscale.evaluation.segment_outcomes import Outcome, segment_outcomes
 from mmproscale.evaluation.stored_predictions import PanopticResults
+from mmproscale.inference.image_sources import InputImage
 from mmproscale.inference.predictor import Predictor
 
 
@@ -28,6 +29,7 @@ class ComparedPrediction:
 
     Attributes:
         id_map: (H, W) int32.
+        segments: Its segments.
         true: Outcomes of the true segments.
         predicted: Outcomes of the predicted segments.
         scores: Scores of the predicted segments; None where the file has none.
@@ -36,6 +38,7 @@ class ComparedPrediction:
     """
 
     id_map: np.ndarray
+    segments: Segments
     true: Sequence[Outcome]
     predicted: Sequence[Outcome]
     scores: Sequence[float | None]
@@ -51,12 +54,14 @@ class ComparedImage:
         name: Name of its file.
         photo: Its file.
         id_map: Ground truth, (H, W) int32.
+        segments: Its segments.
         predictions: One for each model.
     """
 
     name: str
     photo: Path
     id_map: np.ndarray
+    segments: Segments
     predictions: Sequence[ComparedPrediction]
 
 
@@ -93,7 +98,7 @@ def compared_images(
             prediction = source(image_id, photo)
             truth.check_image(image_id, prediction[0].shape)
             found.append(compare(id_map, segments, prediction, truth.categories))
-        yield ComparedImage(photo.name, photo, id_map, found)
+        yield ComparedImage(photo.name, photo, id_map, segments, found)
 
 
 def compare(
@@ -108,7 +113,7 @@ def compare(
     outcomes = segment_outcomes(segments, predicted, pairs)
     counts = match_segments(segments, predicted, pairs, len(categories))
     pq = image_quality(counts, categories)["pq"]
-    return ComparedPrediction(predicted_map, *outcomes, scores, counts, pq)
+    return ComparedPrediction(predicted_map, predicted, *outcomes, scores, counts, pq)
 
 
 def from_files(results: PanopticResults) -> Source:
@@ -136,7 +141,8 @@ def from_model(model: Predictor, truth: PanopticGroundTruth) -> Source:
         )
 
     def predict(image_id: Any, photo: Path) -> Prediction:
-        result = model(photo)
+        (result,) = model.predict([InputImage(photo.stem, photo)])
+        assert result.panoptic is not None and result.segments is not None
         found = [(s.id, label_of[s.name], s.score) for s in result.segments]
         values, pixels = np.unique(result.panoptic, return_counts=True)
         area_of = dict(zip(values.tolist(), pixels.tolist(), strict=True))

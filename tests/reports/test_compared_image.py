@@ -44,16 +44,17 @@ def test_a_model_is_compared_by_names_of_classes(truth, photos):
     results = PanopticResults(REFERENCE / "pred.json", None, truth)
     name_of = {label: category["name"] for label, category in enumerate(truth.categories)}
 
-    def model(photo):
+    def predict(images):
+        (photo,) = (image.path for image in images)
         image_id = next(
             i for i in truth.annotations if photos / truth.images[i]["file_name"] == photo
         )
         id_map, segments, _ = results.read_segments(image_id)
         pairs = zip(segments.ids.tolist(), segments.labels.tolist(), strict=True)
         found = [SimpleNamespace(id=i, name=name_of[label], score=0.5) for i, label in pairs]
-        return SimpleNamespace(panoptic=id_map, segments=found)
+        return [SimpleNamespace(panoptic=id_map, segments=found)]
 
-    model.classes = list(name_of.values())[::-1]
+    model = SimpleNamespace(predict=predict, classes=list(name_of.values())[::-1])
     of_model, of_files = (
         list(compared_images(truth, [source], photos))
         for source in (from_model(model, truth), from_files(results))

@@ -83,10 +83,9 @@ def image(folder, number, right, score=0.5):
         found[found == 2] = 0
         predicted_ids = [n for n in predicted_ids if n == 1]
     prediction = found, segments(found, predicted_ids), [score] * len(predicted_ids)
-    compared = compare(
-        truth, segments(truth, [n for n in (1, 2) if (truth == n).any()]), prediction, CATEGORIES
-    )
-    return ComparedImage(photo.name, photo, truth, [compared])
+    true = segments(truth, [n for n in (1, 2) if (truth == n).any()])
+    compared = compare(truth, true, prediction, CATEGORIES)
+    return ComparedImage(photo.name, photo, truth, true, [compared])
 
 
 def segments(id_map, ids):
@@ -145,7 +144,7 @@ def test_an_image_without_segments_has_no_figure(tmp_path):
     report = HTMLReport("Streets", ["small"], CATEGORIES)
     nothing = segments(empty.id_map, [])
     compared = compare(empty.id_map, nothing, (empty.id_map, nothing, []), CATEGORIES)
-    report.add(ComparedImage(empty.name, empty.photo, empty.id_map, [compared]))
+    report.add(ComparedImage(empty.name, empty.photo, empty.id_map, nothing, [compared]))
     assert report.data()["images"][0]["predictions"][0]["pq"] is None
     report.write(tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size < 60_000
