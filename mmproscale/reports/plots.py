@@ -60,6 +60,7 @@ def draw_compute(path: str | Path, models: Mapping[str, Mapping[str, float]]) ->
         models: Name -> part -> GMACs, in the order of computation.
     """
     names = list(dict.fromkeys(part for costs in models.values() for part in costs))
+    largest = max(sum(costs.values()) for costs in models.values())
     figure, axes = new_figure(9, 1.6 + 0.6 * len(models))
     colors = matplotlib.colormaps["tab20"](range(len(names)))
     for row, costs in enumerate(models.values()):
@@ -67,18 +68,14 @@ def draw_compute(path: str | Path, models: Mapping[str, Mapping[str, float]]) ->
         for part, color in zip(names, colors, strict=False):
             gmacs = costs.get(part, 0.0)
             axes.barh(row, gmacs, left=left, color=color, label=part if row == 0 else None)
-            if gmacs > 0.08 * max(sum(c.values()) for c in models.values()):
+            if gmacs > 0.08 * largest:
                 place = left + gmacs / 2, row
                 axes.annotate(f"{gmacs / total:.0%}", place, ha="center", va="center", fontsize=8)
             left += gmacs
         axes.annotate(f" {total:.1f}", (left, row), va="center", fontsize=8)
-    for part, color in zip(names, colors, strict=False):  # parts that the first model lacks
-        if part not in next(iter(models.values())):
-            axes.barh(0, 0, color=color, label=part)
     axes.set_yticks(range(len(models)), list(models))
     axes.invert_yaxis()
-    axes.margins(x=0.1)
-    axes.set(xlabel="GMACs of one image")
+    axes.set(xlabel="GMACs of one image", xlim=(0, 1.1 * largest))
     figure.legend(loc="outside lower center", ncols=4, fontsize=8)
     return save(figure, path)
 
