@@ -72,19 +72,26 @@ Source = Callable[[Any, Path], Prediction]
 
 
 def compared_images(
-    truth: PanopticGroundTruth, sources: Sequence[Source], images: str | Path
+    truth: PanopticGroundTruth,
+    sources: Sequence[Source],
+    images: str | Path,
+    most: int | None = None,
 ) -> Iterator[ComparedImage]:
-    """Yield every image of the ground truth.
+    """Yield the images of the ground truth.
 
     Args:
         truth: The ground truth.
         sources: Predictions of one or two models.
         images: Folder of the photographs.
+        most: Number of images, spread evenly over all; None for all.
 
     Raises:
         InputError: A photograph is missing; a file has a fault; a prediction has another size.
     """
-    photos = {i: Path(images) / truth.images[i]["file_name"] for i in truth.annotations}
+    ids = list(truth.annotations)
+    count = min(most or len(ids), len(ids))
+    ids = [ids[place * len(ids) // count] for place in range(count)]
+    photos = {i: Path(images) / truth.images[i]["file_name"] for i in ids}
     missing = [photo for photo in photos.values() if not photo.is_file()]
     if missing:
         raise InputError(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ def masks_figure(evaluation: Evaluation, path: Path, most: int) -> Path:
 
 
 def _some(evaluation: Evaluation, most: int) -> list[ComparedImage]:
-    return list(islice(evaluation.compared_images(), most))
+    return list(evaluation.compared_images(most))
 
 
 def _predictions(evaluation: Evaluation, most: int) -> list[ComparedPrediction]:

@@ -71,14 +71,14 @@ class Evaluation:
         """Name of the ground truth's file and number of its images."""
         return f"{self.truth.ann_file.stem}: {len(self.truth.annotations)} images"
 
-    def compared_images(self) -> Iterator[ComparedImage]:
-        """Yield every image, with a progress bar."""
+    def compared_images(self, most: int | None = None) -> Iterator[ComparedImage]:
+        """Yield the images, or some that are spread evenly, with a progress bar."""
         from mmproscale.reports.compared_image import compared_images
         from mmproscale.utils.progress import progress_bars
 
-        found = compared_images(self.truth, self.sources, self.images)
+        found = compared_images(self.truth, self.sources, self.images, most)
         with progress_bars() as bars:
-            total = len(self.truth.annotations)
+            total = min(most or len(self.truth.annotations), len(self.truth.annotations))
             yield from bars.track(found, total=total, description="images")
 
 

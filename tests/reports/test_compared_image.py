@@ -67,6 +67,13 @@ def test_a_model_is_compared_by_names_of_classes(truth, photos):
         from_model(model, truth)
 
 
+def test_some_images_are_spread_evenly(truth, photos):
+    names = [Path(image["file_name"]).name for image in truth.images.values()]
+    some = [image.name for image in compared_images(truth, [], photos, most=2)]
+    assert some == [names[0], names[len(names) // 2]]
+    assert len(list(compared_images(truth, [], photos, most=999))) == len(names)
+
+
 def test_missing_photographs_are_counted(truth, photos):
     first = next(iter(truth.annotations))
     (photos / truth.images[first]["file_name"]).unlink()
