@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from mmproscale.own_data import choices
@@ -104,8 +103,8 @@ def _batch_rows(chosen: Choices) -> list[Row]:
 def _schedule_rows(chosen: Choices) -> list[Row]:
     batch, count = chosen.batch, chosen.iterations
     first, second = chosen.milestones
+    often = chosen.validations
     each = "" if batch.accumulate == 1 else f" of {batch.accumulate} iterations"
-    often = math.ceil(count / chosen.interval)
     return [
         ["iterations", f"{count:,}", _length(chosen)],
         ["rate falls at", f"{first:,}, {second:,}", "as on COCO: 8/9 and 26/27 of all"],

@@ -27,6 +27,7 @@ MOST_CROP_PIXELS = 1024 * 512
 # On COCO the rate falls to a tenth and to a hundredth at these parts of the training.
 MILESTONES = (327778 / 368750, 355092 / 368750)
 VALIDATIONS = 20
+FEWEST_BETWEEN = 10  # iterations between validations, which draw pictures and write checkpoints
 LOG_INTERVAL = 50  # of our recipes, in iterations
 # Longer training of few images only repeats them; a trained model needs less of it.
 MOST_EPOCHS, MOST_EPOCHS_OF_TRAINED = 300, 100
@@ -253,11 +254,18 @@ class Choices:
     def interval(self) -> int:
         """Iterations between two validations; the last iteration has one, too.
 
-        There are 20, but on at most half as many images as are trained on.
+        There are 20, but on at most half as many images as are trained on, and at least ten
+        iterations apart.
         """
         facts = self.data.facts
         affordable = self.epochs * facts.train_images / (2 * facts.val_images)
-        return max(1, self.iterations // max(1, min(VALIDATIONS, int(affordable))))
+        often = max(1, min(VALIDATIONS, int(affordable)))
+        return max(1, self.iterations // often, min(FEWEST_BETWEEN, self.iterations))
+
+    @property
+    def validations(self) -> int:
+        """Number of validations."""
+        return math.ceil(self.iterations / self.interval)
 
     @property
     def log_interval(self) -> int:

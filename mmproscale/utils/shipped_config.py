@@ -36,11 +36,13 @@ class ShippedConfig:
         changes: Dotted place -> plain value. A place begins with ``model`` or ``test_pipeline``,
             and items of lists are numbered.
         removed: Places that the shipped config has and the model's config lacks.
+        own_data: True if the config tests on other files than the shipped config.
     """
 
     name: str
     changes: dict[str, Any] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
+    own_data: bool = False
 
 
 def describe_config(config: Config) -> ShippedConfig:
@@ -148,10 +150,19 @@ def _sections(config: Config) -> dict[str, Any]:
 
 def pipeline_for_tests(config: Config) -> Any:
     """Return the steps of a config's test pipeline, below wrappers of its dataset."""
+    return _test_dataset(config).get("pipeline") or []
+
+
+def _test_dataset(config: Config) -> dict[str, Any]:
     dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
     while dataset and "pipeline" not in dataset:  # a wrapper, or several datasets
         dataset = dataset.get("dataset") or next(iter(dataset.get("datasets") or []), {})
-    return dataset.get("pipeline") or []
+    return dataset
+
+
+def _tests_on_other_files(config: Config, shipped: Config) -> bool:
+    ours, theirs = _test_dataset(config), _test_dataset(shipped)
+    return any(ours.get(k) != theirs.get(k) for k in ("data_root", "ann_file", "data_prefix"))
 
 
 def _compare(config: Config, file: Path) -> ShippedConfig:
@@ -165,7 +176,8 @@ def _compare(config: Config, file: Path) -> ShippedConfig:
     known = ShippedConfig(file.stem)
     ours, theirs = _sections(config), _sections(shipped)
     removed = [*_differences(ours, theirs, "", known.changes)]
-    return ShippedConfig(file.stem, known.changes, tuple(removed))
+    own_data = _tests_on_other_files(config, shipped)
+    return ShippedConfig(file.stem, known.changes, tuple(removed), own_data)
 
 
 def _differences(ours: Any, theirs: Any, place: str, changes: dict[str, Any]) -> Iterator[str]:
