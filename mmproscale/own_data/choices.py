@@ -17,6 +17,7 @@ from mmproscale.own_data.dataset_reading import CheckedData
 from mmproscale.own_data.layouts import BOXES
 from mmproscale.own_data.memory_fit import MemoryFit, fit_memory
 from mmproscale.own_data.starting_weights import Start, choose_start, freeze
+from mmproscale.utils.words import plural
 
 Size = tuple[int, int]  # width, height
 DIVISOR = 32  # of sides: the coarsest map has a 32nd of the image's side
@@ -84,7 +85,7 @@ def exact_batch(wanted: int, gpus: int, fitting: int, least: int = 1) -> Batch:
     if rest or share < least:
         raise InputError(
             f"--batch {wanted} is not a multiple of {gpus * least}: the images that "
-            f"{gpus} GPU{'s' * (gpus > 1)} need at once"
+            f"{plural(gpus, 'GPU')} need at once"
         )
     per_gpu = max(n for n in range(least, share + 1) if share % n == 0 and n <= max(fitting, least))
     return Batch(per_gpu, gpus, share // per_gpu)
@@ -207,7 +208,7 @@ class TrainingOptions:
         """Text that describes the machine."""
         if not self.gpus:
             return f"a CPU with {self.memory:g} GiB"
-        return f"{self.gpus} GPU{'s' * (self.gpus > 1)} of {self.memory:g} GiB"
+        return f"{plural(self.gpus, 'GPU')} of {self.memory:g} GiB"
 
 
 @dataclass(frozen=True)

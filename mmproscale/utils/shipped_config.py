@@ -1,8 +1,8 @@
 """A config as the name of a shipped config and the plain values that differ from it.
 
 Only what a trained model needs is compared: its scope, its model and its test pipeline. Changes are
-data: numbers, text, and lists and dicts of them. A change can't state a type, so a
-description from a file can't name code.
+data: numbers, text, and lists and dicts of them. A change can state only the types of schedules and
+pixel embeddings, so a description from a file can't name code.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from mmproscale.utils.config import CONFIGS, load_config
 
 # Keys that serve training only, at any depth.
 TRAINING_ONLY = ("batch_augments", "init_cfg", "pretrained", "train_cfg")
+# Types that a change may state, by the key of their dict: a plan chooses among them.
+PLAIN_TYPES = dict(
+    schedule=("pro_scale", "m2f", "lite", "stages"), pixel_embedding=("LPE", "ConvPixelEmbedding")
+)
 MODEL, PIPELINE = "model", "test_pipeline"
 
 
@@ -216,12 +220,14 @@ def _as_json(value: Any) -> Any:
 
 
 def _check_plain(value: Any, place: str) -> Any:
-    """Return a value if it is data, and if neither its place nor a key in it names a type.
+    """Return a value if it is data, and if neither its place nor a key in it names code.
 
     Raises:
         NotPlainError: It is not data.
     """
     parts = place.split(".")
+    if len(parts) > 1 and parts[-1] == "type" and value in PLAIN_TYPES.get(parts[-2], ()):
+        return value
     if any(part in ("type", *TRAINING_ONLY) or part.startswith("_") for part in parts):
         raise NotPlainError(f"{place} is not a plain value")
     if isinstance(value, dict):
