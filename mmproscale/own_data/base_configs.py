@@ -185,11 +185,11 @@ def _planned_base(file: str, kind: str) -> BaseConfig:
     return replace(base, encoder=encoder)
 
 
-def _at(model: Mapping[str, Any], place: str) -> Any:
+def _at(config: Any, place: str) -> Any:
     """Return the value at a dotted place, the whole at an empty one; None without such a place."""
     for key in filter(None, place.split(".")):
-        model = (model or {}).get(key)
-    return model
+        config = (config or {}).get(key)
+    return config
 
 
 def base_names(kind: str) -> list[str]:
