@@ -26,6 +26,7 @@ from mmproscale.utils.config import TOOLS, load_config
 from mmproscale.utils.processes import usable_cores
 from mmproscale.utils.progress import bars_by_name
 from mmproscale.utils.terminal_table import terminal_table
+from mmproscale.utils.words import plural
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -314,8 +315,8 @@ def show_time(chosen: Choices, config: Config, imports: float) -> None:
         return
     print(
         f"time:    about {duration(took.total)} on this machine: {took.once:.0f} s for the start, "
-        f"{chosen.iterations:,} iterations of {took.step:.2f} s, {chosen.validations} validations "
-        f"of {took.validation:.1f} s"
+        f"{plural(chosen.iterations, 'iteration')} of {took.step:.2f} s, "
+        f"{plural(chosen.validations, 'validation')} of {took.validation:.1f} s"
     )
     for line in lighter_options(chosen, took):
         print(f"shorter: {line}")
