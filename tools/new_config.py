@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from mmproscale.utils.config import TOOLS, load_config
 from mmproscale.utils.processes import usable_cores
 from mmproscale.utils.progress import bars_by_name
 from mmproscale.utils.terminal_table import terminal_table
+from mmproscale.utils.words import plural
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -171,6 +173,7 @@ def share(text: str) -> float:
 def main() -> None:
     args = parse_args()
     check_options(args)
+    began = time.perf_counter()
     # Imported only now: torch takes seconds to import, and a wrong option should fail at once.
     import torch
 
@@ -181,6 +184,7 @@ def main() -> None:
     from mmproscale.own_data.dataset_reading import ReadingOptions, read_data
     from mmproscale.own_data.starting_weights import check_starting_weights
 
+    imports = time.perf_counter() - began
     if args.gpus is None:
         args.gpus = torch.cuda.device_count()
     if args.amp and not args.gpus:
@@ -205,7 +209,7 @@ def main() -> None:
     config = load_config(out)
     show_choices(chosen, out)
     if not args.no_measure:
-        show_time(chosen, config)
+        show_time(chosen, config, imports)
     start = command("train") if args.gpus < 2 else several_processes(args.gpus)
     print(f"train:   {start} {out}")
 
@@ -293,24 +297,26 @@ def show_choices(chosen: Choices, out: Path) -> None:
         print(f"written: {path}")
 
 
-def show_time(chosen: Choices, config: Config) -> None:
+def show_time(chosen: Choices, config: Config, imports: float) -> None:
     """Measure and print how long the training takes on this machine, or why that is unknown."""
     import torch
 
     from mmproscale.own_data.training_time import lighter_options, training_time
+    from mmproscale.training.terse_log import duration
 
     if chosen.options.gpus and not torch.cuda.is_available():
         print("time:    not measured: PyTorch finds no GPU here; --gpus 0 is for a CPU")
         return
     try:
-        with Console(stderr=True).status("a few steps, to measure their time"):
-            took = training_time(chosen, config)
+        with Console(stderr=True).status("a short training, to measure its time"):
+            took = training_time(chosen, config, imports)
     except (InputError, RuntimeError) as error:
         print(f"time:    not measured: {(str(error) or type(error).__name__).splitlines()[0]}")
         return
     print(
-        f"time:    about {took.text} on this machine: {chosen.iterations:,} iterations of "
-        f"{took.step:.2f} s, and validations, {took.image:.2f} s an image"
+        f"time:    about {duration(took.total)} on this machine: {took.once:.0f} s for the start, "
+        f"{plural(chosen.iterations, 'iteration')} of {took.step:.2f} s, "
+        f"{plural(chosen.validations, 'validation')} of {took.validation:.1f} s"
     )
     for line in lighter_options(chosen, took):
         print(f"shorter: {line}")

@@ -73,7 +73,7 @@ def check_source(checkpoint: str | os.PathLike | None) -> None:
 
 
 def check_data_is_known(checkpoint: str | os.PathLike, options: Mapping[str, Any] | None) -> None:
-    """Refuse to take the data of a shipped config for weights that were trained on other classes.
+    """Refuse to take the data of a shipped config for weights that were trained on other data.
 
     A header has the model's config and classes, but not the place of the data.
 
@@ -83,17 +83,17 @@ def check_data_is_known(checkpoint: str | os.PathLike, options: Mapping[str, Any
             where the data is.
 
     Raises:
-        InputError: The model has another number of classes than the config that the header names.
+        InputError: The training tested on other files than the config that the header names.
     """
     known = config_in_header(checkpoint)
     stated = any(key.startswith(("data_root", "test_dataloader")) for key in options or {})
-    if known is None or stated or not any(key.endswith("_classes") for key in known.changes):
+    if known is None or stated or not known.own_data:
         return
     found = sorted(Path(checkpoint).parent.glob("*.py"))
     hint = f", {found[0]}" if len(found) == 1 else ""
     raise InputError(
-        f"{checkpoint} does not say where its data is, and its classes are not those of "
-        f"{known.name}: name the config of its training before it{hint}"
+        f"{checkpoint} does not say where its data is, which is not that of {known.name}: "
+        f"name the config of its training before it{hint}"
     )
 
 

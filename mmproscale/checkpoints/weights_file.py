@@ -166,7 +166,9 @@ def _parse(content: dict[str, Any]) -> WeightsHeader:
         name, changes, removed = config["name"], config["changes"], config["removed"]
         _expect(isinstance(name, str) and isinstance(changes, dict), "config")
         _expect(_are(removed, str), "config.removed")
-        known = ShippedConfig(name, changes, tuple(removed))
+        own_data = config.get("own_data", False)
+        _expect(isinstance(own_data, bool), "config.own_data")
+        known = ShippedConfig(name, changes, tuple(removed), own_data)
     return WeightsHeader(**(content | {"config": known}))
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from mmproscale.errors import InputError
 from mmproscale.utils.processes import usable_cores
 from mmproscale.utils.progress import bars_by_name
+from mmproscale.utils.words import plural
 
 if TYPE_CHECKING:
     from mmproscale.datasets.conversion.output import Conversion, Destination
@@ -111,7 +112,7 @@ def listed_faults(limit: int = 20) -> Iterator[None]:
         count = len(error.messages)
         listed = "all listed" if count <= limit else f"of which {limit} are listed"
         raise InputError(
-            f"{error.messages[0]}; nothing was written for {count} faults, {listed} above"
+            f"{error.messages[0]}; nothing was written for {plural(count, 'fault')}, {listed} above"
         ) from None
 
 

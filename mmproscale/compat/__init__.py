@@ -1,5 +1,7 @@
 """Additions that the installed OpenMMLab or its fork needs; each acts only where it is needed."""
 
+import warnings
+
 from mmproscale.compat.import_hooks import install_stand_ins
 from mmproscale.compat.inferencers import accept_our_loading_in_inferencers
 from mmproscale.compat.installed_packages import check_versions, describe_stack, stack
@@ -22,6 +24,8 @@ def apply() -> None:
     accept_our_loading_in_inferencers()
     correct_fork()
     share_grammar_cache()
+    # mmdet's position encodings call it without indexing, which torch means to require.
+    warnings.filterwarnings("ignore", message="torch.meshgrid", module=r"torch\.functional")
 
 
 __all__ = ["apply", "describe_stack", "stack"]

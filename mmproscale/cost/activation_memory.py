@@ -11,6 +11,7 @@ import copy
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -40,10 +41,8 @@ class ActivationMemory:
 def activation_memory(network: nn.Module, size: tuple[int, int]) -> ActivationMemory:
     """Predict the memory of ``network(images)`` for one image of ``size`` (H, W)."""
     return ActivationMemory(
-        inference=_peak(network, size, half=False),
-        inference_half=_peak(network, size, half=True),
-        training=training_memory(network, size, half=False),
-        training_half=training_memory(network, size, half=True),
+        *(_fake_peak(network, size, half) for half in (False, True)),
+        *(training_memory(network, size, half) for half in (False, True)),
     )
 
 
@@ -54,16 +53,28 @@ def training_memory(network: nn.Module, size: tuple[int, int], half: bool = Fals
         return _kept_bytes(network, size, half)
 
 
+def extrapolated_memory(network: nn.Module, size: tuple[int, int]) -> ActivationMemory:
+    """Predict the same for a network that fake tensors can't run, such as DINO's."""
+    return ActivationMemory(
+        *(_grown(partial(_peak, network.eval(), half=half))(size) for half in (False, True)),
+        *(detector_training_memory(network, half)(size) for half in (False, True)),
+    )
+
+
 def detector_training_memory(
     network: nn.Module, half: bool = False
 ) -> Callable[[tuple[int, int]], int]:
-    """Return the same function of size for a DINO detector, which fake tensors can't run.
+    """Return the training memory as a function of size for a DINO detector.
 
-    Two small images are run. All maps grow with the image's area, so other sizes follow from these.
     Denoising queries are not included.
     """
+    return _grown(partial(_kept_bytes, network.eval(), half=half))
+
+
+def _grown(measure: Callable[[tuple[int, int]], int]) -> Callable[[tuple[int, int]], int]:
+    """Return a memory of any size from those of two small images: maps grow with the area."""
     side, longer = 256, 512
-    small, large = (_kept_bytes(network.eval(), (side, width), half) for width in (side, longer))
+    small, large = (measure((side, width)) for width in (side, longer))
     per_pixel = (large - small) / (side * (longer - side))
     return lambda size: round(small + per_pixel * (size[0] * size[1] - side**2))
 
@@ -98,8 +109,13 @@ def _training_one_image(network: nn.Module) -> nn.Module:
     return network
 
 
+def _fake_peak(network: nn.Module, size: tuple[int, int], half: bool) -> int:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        return _peak(network, size, half)
+
+
 def _peak(network: nn.Module, size: tuple[int, int], half: bool) -> int:
-    with FakeTensorMode(allow_non_fake_inputs=True), _autocast(half), torch.no_grad():
+    with _autocast(half), torch.no_grad():
         images = torch.zeros(1, 3, *size)
         with _LiveStorage() as live:
             network(images)

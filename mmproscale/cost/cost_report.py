@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from mmproscale.cost.activation_memory import ActivationMemory, activation_memory
+from mmproscale.cost.activation_memory import (
+    ActivationMemory,
+    activation_memory,
+    extrapolated_memory,
+)
 from mmproscale.cost.model_cost import ModelCost, Network, build_network, model_cost, traceable
 from mmproscale.cost.random_model import load_any_config
 from mmproscale.errors import InputError
@@ -32,8 +37,8 @@ class ConfigCost:
         config: The config's path or name, as given.
         shape: (H, W) of the image, before padding.
         cost: The model's cost.
-        memory: Memory of its activations, if wanted. It is unknown for models that read values of
-            tensors, such as mmdet's own pixel decoder.
+        memory: Memory of its activations, if wanted. Of models that read values of tensors, such
+            as DINO, it follows from two small images.
     """
 
     config: str
@@ -112,11 +117,11 @@ def cost_of(
 
 
 def _memory(network: Network, size: tuple[int, int]) -> ActivationMemory | None:
-    """Return None for a model that reads values of tensors, which fake tensors do not have."""
-    try:
-        return activation_memory(traceable(network), size)
-    except (NotImplementedError, RuntimeError):
-        return None
+    """Return None for a model that neither fake tensors nor small images can run."""
+    for predicted in (activation_memory, extrapolated_memory):
+        with suppress(NotImplementedError, RuntimeError):
+            return predicted(traceable(network), size)
+    return None
 
 
 def as_json(costs: Sequence[ConfigCost]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from typing import Any
 
 import torch
@@ -96,4 +95,3 @@ def random_model(model: ConfigDict, scope: str | None = None) -> BaseModel:
 def _be_quiet() -> None:
     if not MMLogger.check_instance_created(LOGGER):
         MMLogger.get_instance(LOGGER, log_level="ERROR")  # else each weight logs a line
-    warnings.filterwarnings("ignore", message="torch.meshgrid")  # of mmdet's position encoding

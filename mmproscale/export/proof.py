@@ -28,6 +28,7 @@ from mmproscale.inference.results import Instances, Result
 from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.image_inputs import find_images
 from mmproscale.utils.json_values import nan_to_null
+from mmproscale.utils.words import plural
 
 BOX_TOLERANCE = 1.0
 """Pixels by which the sides of equal boxes may differ."""
@@ -94,7 +95,7 @@ def write_proof(out: Path, report: Mapping[str, Any]) -> Path:
 
 def proof_lines(report: Mapping[str, Any]) -> list[str]:
     """Return the figures as lines for a person."""
-    lines = [f"compared on {report['images']} images, {report['refused']} were not taken"]
+    lines = [f"compared on {plural(report['images'], 'image')}, {report['refused']} were not taken"]
     lines += [f"largest difference of {k}: {v:.2g}" for k, v in report["difference"].items()]
     lines.append(f"equal {report['compared']}: {report['equal']:.4%}")
     if report["pq"]:

@@ -24,6 +24,7 @@ from mmproscale.inference.encoded_images import encode_category_png, encode_jpg
 from mmproscale.inference.pictures.box_picture import box_picture
 from mmproscale.inference.pictures.panoptic_picture import Panel, panoptic_picture
 from mmproscale.utils.atomic_files import atomic_write_bytes, ensure_writable_dir
+from mmproscale.utils.words import plural
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -354,7 +355,7 @@ class Result:
         parts = [f"{width}x{height}"]
         if self.segments is not None:
             names = [segment.name for segment in self.segments]
-            parts.append(f"{len(names)} segments ({_counted(names)})")
+            parts.append(f"{plural(len(names), 'segment')} ({_counted(names)})")
         if self.instances is not None:
             parts.append(repr(self.instances))
         if self.semantic is not None:

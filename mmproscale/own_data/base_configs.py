@@ -26,6 +26,13 @@ ENDINGS = {
     BOXES: ("_coco", "_camvid", "_shapes"),
 }
 MODELS = CONFIGS / "_base_/models"
+# The part of a model that a plan changes, and the places that it states.
+_DECODER = "panoptic_head.pixel_decoder"
+MASK_ENCODER = (
+    _DECODER,
+    [f"{_DECODER}.{key}" for key in ("type", "encoder.schedule", "pixel_embedding")],
+)
+BOX_ENCODER = "encoder", ["encoder.schedule", "recalibration"]
 TRAINING_IMAGES = dict(coco=118287, ade20k=20210, cityscapes=2975, camvid=367, shapes=2000)
 
 
@@ -56,7 +63,7 @@ class BaseConfig:
         config: Its content.
         recipe: Its training.
         timm_model: The backbone's model, if it is timm's.
-        encoder: Type, schedule and pixel embedding of the pixel decoder, if a plan chose them.
+        encoder: Place in the model -> value that a plan chose.
     """
 
     name: str
@@ -150,35 +157,39 @@ def _planned_base(file: str, kind: str) -> BaseConfig:
     """Return the base of a config that a plan wrote, with the encoder that it chose.
 
     Raises:
-        InputError: The file can't be read, inherits from no config of this package with masks, or
-            changes more than a plan does.
+        InputError: The file can't be read, inherits from no config of this package for such data,
+            or changes more than a plan does.
     """
     planned = load_config(file)
     parents = [path.stem for path in inherited_files(planned) if path.parent == CONFIGS]
-    decoder = (planned.get("model") or {}).get("panoptic_head", {}).get("pixel_decoder")
-    if not parents or decoder is None:
+    part, places = BOX_ENCODER if kind == BOXES else MASK_ENCODER
+    if not parents or _at(planned, f"model.{part}") is None:
         raise InputError(
-            f"--base {file} inherits from no config of mmproscale that predicts masks: name a "
-            "config, METHOD_m2f_BACKBONE, or one that tools/plan.py wrote"
+            f"--base {file} inherits from no config of mmproscale for {kind} data: name a config, "
+            "METHOD_m2f_BACKBONE or for boxes METHOD_dino_BACKBONE, or one that tools/plan.py wrote"
         )
     model = planned.model.backbone.get("model", "")
     base = find_base(base_name(parents[-1])[0] + (f"/{model}" if model else ""), kind)
-    encoder = dict(
-        type=decoder.type,
-        schedule=decoder.encoder.schedule.to_dict(),
-        pixel_embedding=decoder.get("pixel_embedding") and decoder.pixel_embedding.to_dict(),
-    )
-    head = base.config.model["decode_head" if kind == SEMANTIC else "panoptic_head"]
-    own = head.pixel_decoder
-    own.type, own.encoder.schedule = encoder["type"], encoder["schedule"]
-    if encoder["pixel_embedding"]:
-        own.pixel_embedding = encoder["pixel_embedding"]
-    if own != decoder:
+    own, encoder = base.config.model, {}
+    head = "decode_head" if kind == SEMANTIC else "panoptic_head"
+    for place in places:
+        parent, _, key = place.rpartition(".")
+        if key in _at(planned.model, parent):
+            value = encoder[place] = _at(planned.model, place)
+            _at(own, parent.replace("panoptic_head", head))[key] = value
+    if _at(own, part.replace("panoptic_head", head)) != _at(planned.model, part):
         raise InputError(
             f"--base {file} changes more than the encoder and the pixel embedding of "
             f"{parents[-1]}: name a config that tools/plan.py wrote, or change the new config"
         )
     return replace(base, encoder=encoder)
+
+
+def _at(config: Any, place: str) -> Any:
+    """Return the value at a dotted place, the whole at an empty one; None without such a place."""
+    for key in filter(None, place.split(".")):
+        config = (config or {}).get(key)
+    return config
 
 
 def base_names(kind: str) -> list[str]:

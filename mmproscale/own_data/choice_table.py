@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from mmproscale.own_data import choices
 from mmproscale.own_data.choices import Choices
 from mmproscale.own_data.layouts import BOXES, SEMANTIC
 from mmproscale.own_data.memory_fit import GIB
+from mmproscale.utils.words import plural
 
 Row = list[str]
 ASKED = "as you asked"
@@ -48,8 +48,8 @@ def _data_rows(chosen: Choices) -> list[Row]:
     return [
         ["data", facts.kind, "kind of its files"],
         ["classes", classes, "as the files list them; labels are in the table below"],
-        ["to train on", f"{facts.train_images:,} images", train],
-        ["to validate on", f"{facts.val_images:,} images", val],
+        ["to train on", plural(facts.train_images, "image"), train],
+        ["to validate on", plural(facts.val_images, "image"), val],
     ]
 
 
@@ -72,7 +72,7 @@ def _image_rows(chosen: Choices) -> list[Row]:
         limit += f"; no image of {_size(first)} fits"
     memory = (
         f"about {fit.per_image / GIB:.2f} GiB an image ({precision}) and {fit.fixed / GIB:.2f} GiB "
-        f"for the model; {fit.images} images fit into {options.machine}"
+        f"for the model; {plural(fit.images, 'image')} fit into {options.machine}"
     )
     return [
         ["image size", read, f"{why}; jitter 0.5 to 2"],
@@ -91,8 +91,9 @@ def _batch_rows(chosen: Choices) -> list[Row]:
     elif wanted < recipe.batch:
         target += f"; {wanted} for {images} images: four steps an epoch"
     parts = f"{batch.per_gpu} x {batch.gpus} x {batch.accumulate}"
+    step = f"{plural(batch.total, 'image')} a step"
     return [
-        ["accumulation", str(batch.accumulate), f"{parts} = {batch.total} images a step; {target}"],
+        ["accumulation", str(batch.accumulate), f"{parts} = {step}; {target}"],
         [
             "learning rate",
             f"{chosen.rate:g}",
@@ -104,8 +105,8 @@ def _batch_rows(chosen: Choices) -> list[Row]:
 def _schedule_rows(chosen: Choices) -> list[Row]:
     batch, count = chosen.batch, chosen.iterations
     first, second = chosen.milestones
+    often = chosen.validations
     each = "" if batch.accumulate == 1 else f" of {batch.accumulate} iterations"
-    often = math.ceil(count / chosen.interval)
     return [
         ["iterations", f"{count:,}", _length(chosen)],
         ["rate falls at", f"{first:,}, {second:,}", "as on COCO: 8/9 and 26/27 of all"],

@@ -17,6 +17,7 @@ from mmproscale.own_data.dataset_reading import CheckedData
 from mmproscale.own_data.layouts import BOXES
 from mmproscale.own_data.memory_fit import MemoryFit, fit_memory
 from mmproscale.own_data.starting_weights import Start, choose_start, freeze
+from mmproscale.utils.words import plural
 
 Size = tuple[int, int]  # width, height
 DIVISOR = 32  # of sides: the coarsest map has a 32nd of the image's side
@@ -27,6 +28,7 @@ MOST_CROP_PIXELS = 1024 * 512
 # On COCO the rate falls to a tenth and to a hundredth at these parts of the training.
 MILESTONES = (327778 / 368750, 355092 / 368750)
 VALIDATIONS = 20
+FEWEST_BETWEEN = 10  # iterations between validations, which draw pictures and write checkpoints
 LOG_INTERVAL = 50  # of our recipes, in iterations
 # Longer training of few images only repeats them; a trained model needs less of it.
 MOST_EPOCHS, MOST_EPOCHS_OF_TRAINED = 300, 100
@@ -83,7 +85,7 @@ def exact_batch(wanted: int, gpus: int, fitting: int, least: int = 1) -> Batch:
     if rest or share < least:
         raise InputError(
             f"--batch {wanted} is not a multiple of {gpus * least}: the images that "
-            f"{gpus} GPU{'s' * (gpus > 1)} need at once"
+            f"{plural(gpus, 'GPU')} need at once"
         )
     per_gpu = max(n for n in range(least, share + 1) if share % n == 0 and n <= max(fitting, least))
     return Batch(per_gpu, gpus, share // per_gpu)
@@ -206,7 +208,7 @@ class TrainingOptions:
         """Text that describes the machine."""
         if not self.gpus:
             return f"a CPU with {self.memory:g} GiB"
-        return f"{self.gpus} GPU{'s' * (self.gpus > 1)} of {self.memory:g} GiB"
+        return f"{plural(self.gpus, 'GPU')} of {self.memory:g} GiB"
 
 
 @dataclass(frozen=True)
@@ -253,11 +255,18 @@ class Choices:
     def interval(self) -> int:
         """Iterations between two validations; the last iteration has one, too.
 
-        There are 20, but on at most half as many images as are trained on.
+        There are 20, but on at most half as many images as are trained on, and at least ten
+        iterations apart.
         """
         facts = self.data.facts
         affordable = self.epochs * facts.train_images / (2 * facts.val_images)
-        return max(1, self.iterations // max(1, min(VALIDATIONS, int(affordable))))
+        often = max(1, min(VALIDATIONS, int(affordable)))
+        return max(1, self.iterations // often, min(FEWEST_BETWEEN, self.iterations))
+
+    @property
+    def validations(self) -> int:
+        """Number of validations."""
+        return math.ceil(self.iterations / self.interval)
 
     @property
     def log_interval(self) -> int:

@@ -95,12 +95,6 @@ head = dict(_base_.model.panoptic_head, train_cfg=_base_.model.train_cfg, **head
 model = dict(segmentor, backbone=_base_.model.backbone, decode_head=head)
 {norms}"""
 TIMM_NORMS = 'model["data_preprocessor"].update(_base_.timm_parts.data_preprocessor)\n'
-ENCODER = """\
-# The encoder that a plan chose.
-decoder = _base_.model.panoptic_head.pixel_decoder
-decoder.type = {type}
-decoder.encoder.schedule = {schedule}
-"""
 RARE = """
 # Rare classes have the square root of (median count / the class's count), at most 4.
 model["{head}"]["class_weight"] = {weights}
@@ -153,15 +147,9 @@ def _backbone(chosen: Choices) -> str:
 
 
 def _encoder(base: BaseConfig) -> str:
-    if not base.encoder:
-        return ""
-    kind, schedule, embedding = (
-        base.encoder[key] for key in ("type", "schedule", "pixel_embedding")
-    )
-    lines = ENCODER.format(type=_literal(kind), schedule=_code(schedule))
-    if embedding:
-        lines += f"decoder.pixel_embedding = {_code(embedding)}\n"
-    return f"{lines}del decoder\n"
+    """Return the statements of the encoder that a plan chose; empty without a plan."""
+    lines = [f"_base_.model.{place} = {_code(value)}\n" for place, value in base.encoder.items()]
+    return "".join(["# The encoder that a plan chose.\n"] * bool(lines) + lines)
 
 
 def _classes(facts: Facts) -> str:

@@ -13,11 +13,11 @@ from mmproscale.datasets.checks.categories import order_categories
 from mmproscale.datasets.checks.class_agreement import label_faults
 from mmproscale.datasets.checks.dataset_check import DatasetFiles, Progress, check_dataset
 from mmproscale.datasets.checks.dataset_report import DatasetReport
-from mmproscale.datasets.conversion.summary import few
 from mmproscale.errors import InputError
 from mmproscale.own_data.layouts import BOXES, INSTANCE, PANOPTIC, SplitFiles
 from mmproscale.utils.command_names import command
 from mmproscale.utils.faults import refuse
+from mmproscale.utils.words import few
 
 Size = tuple[int, int]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from mmproscale.datasets.conversion.cvat import read_cvat
 from mmproscale.datasets.conversion.labelme import read_labelme
-from mmproscale.datasets.conversion.summary import few
 from mmproscale.datasets.conversion.yolo_files import describing_file
 from mmproscale.errors import InputError
 from mmproscale.own_data.layouts import folders_below, one_of_split, split_of
 from mmproscale.utils.command_names import command
 from mmproscale.utils.image_inputs import visible
+from mmproscale.utils.words import few
 
 LABELME = "labelme"
 SPLITS = ("train", "val")

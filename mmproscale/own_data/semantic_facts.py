@@ -13,7 +13,6 @@ import numpy as np
 from mmproscale.datasets.checks.categories import MAX_CLASSES
 from mmproscale.datasets.checks.dataset_check import Progress
 from mmproscale.datasets.conversion.source_files import read_pixels
-from mmproscale.datasets.conversion.summary import few
 from mmproscale.datasets.formats.images import image_faults
 from mmproscale.datasets.loading.transforms import IGNORE_LABEL
 from mmproscale.errors import InputError
@@ -26,6 +25,7 @@ from mmproscale.own_data.layouts import (
     pair_endings,
 )
 from mmproscale.utils.faults import refuse
+from mmproscale.utils.words import few
 
 LARGE_VOID = 1 / 3
 """Share of the pixels from which on void is worth a warning."""

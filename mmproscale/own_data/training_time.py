@@ -1,126 +1,133 @@
-"""Time that a training takes on this machine, from steps that are measured."""
+"""Time that a training takes on this machine, from a short one that is measured."""
 
 from __future__ import annotations
 
-import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.evaluator import Evaluator
-from mmengine.logging import MMLogger
-from mmengine.optim import build_optim_wrapper
-from mmengine.registry import DefaultScope
+from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.utils.dl_utils import set_multi_processing
 
-from mmproscale.cost.random_model import model_without_weights, random_model
+from mmproscale.cost.random_model import model_without_weights
 from mmproscale.own_data.base_configs import base_names
 from mmproscale.own_data.choices import DIVISOR, Choices
+from mmproscale.training.runs import build_runner
 
 SECONDS = 20.0  # for each of training and validation
-MOST_STEPS = 40
-FEWEST_STEPS = 3
-HOUR, LONG = 3600, 24.0  # seconds; hours that are long for a CPU
+FEWEST = 3  # steps, and images
+MOST_STEPS, MOST_IMAGES = 40, 20
+LONG = 24 * 3600.0  # seconds that are long for a CPU
 
 
 @dataclass(frozen=True)
 class TrainingTime:
-    """Time of a training.
+    """Time of a training in seconds.
 
     Args:
-        step: Seconds of an iteration, with the loading of its images.
-        image: Seconds of a validation image, with its score.
-        hours: Hours of the whole training, with its validations.
+        once: Time of the start and the end.
+        step: Time of an iteration, with the loading of its images.
+        validation: Time of a validation, with its figures, pictures and checkpoints.
+        total: Time of the whole training.
     """
 
+    once: float
     step: float
-    image: float
-    hours: float
-
-    @property
-    def text(self) -> str:
-        """The hours as text for people."""
-        if self.hours < 1:
-            return f"{max(1, round(self.hours * 60))} min"
-        return f"{self.hours:.1f} h" if self.hours < 48 else f"{self.hours / 24:.1f} days"
+    validation: float
+    total: float
 
 
-def training_time(chosen: Choices, config: Config) -> TrainingTime:
-    """Measure steps of a config on this machine, with random weights and its own data.
+class _EnoughError(Exception):
+    """End of a validation that would take too long."""
 
-    The first third of the steps warms up the machine and empties what the data loader has ready.
-    Accumulation is left out: each measured step changes the weights.
+
+class Clock(Hook):
+    """Hook that notes when steps and images begin, and ends a training after some of them."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self.images: list[float] = []
+        self.validated = 0.0
+
+    def before_train_iter(self, runner: Runner, *_: Any, **__: Any) -> None:
+        """Note a step; if it is one of enough, it becomes the last one."""
+        self.steps.append(time.perf_counter())
+        if _are_enough(self.steps):
+            runner.train_loop._max_iters = runner.iter + 1
+
+    def before_val(self, runner: Runner) -> None:
+        """Note the first image."""
+        self.images.append(time.perf_counter())
+
+    def after_val_iter(self, *_: Any, **__: Any) -> None:
+        """Note the next image."""
+        self.images.append(time.perf_counter())
+        if _are_enough(self.images):
+            raise _EnoughError
+
+    def after_val(self, runner: Runner) -> None:
+        """Note the end of the validation."""
+        self.validated = time.perf_counter()
+
+    def times(self, began: float, ended: float, images: int) -> tuple[float, float, float]:
+        """Return the seconds of start and end, of a step, and of a validation of ``images``."""
+        step, image = _mean(self.steps), _mean(self.images)
+        validated = self.validated or self.images[-1]
+        once = self.steps[-1] - began - step * (len(self.steps) - 1) + ended - validated
+        # The last step is followed by a checkpoint.
+        around = validated - self.steps[-1] - step - image * (len(self.images) - 1)
+        return once, step, max(0.0, around) + image * images
+
+
+def _are_enough(marks: list[float]) -> bool:
+    return len(marks) > FEWEST and marks[-1] - marks[0] > SECONDS
+
+
+def _mean(marks: list[float]) -> float:
+    """Return the mean time between two marks; the first third does not count."""
+    skipped = (len(marks) - 1) // 3
+    return (marks[-1] - marks[skipped]) / (len(marks) - 1 - skipped)
+
+
+def training_time(chosen: Choices, config: Config, imports: float) -> TrainingTime:
+    """Measure a short training on this machine, with random weights and its own data.
+
+    It has one validation, of the first images, and writes what a training writes, to a temporary
+    folder. The first third of the steps and of the images warms up the machine and empties what
+    the data loader has ready. Accumulation is left out: each measured step changes the weights.
 
     Args:
         chosen: The choices that the config was written from.
         config: The config; it is changed.
+        imports: Seconds that the imports of a training take.
 
     Raises:
+        InputError: The training can't start.
         RuntimeError: The memory is too small.
     """
-    device = "cuda" if chosen.options.gpus else "cpu"
-    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    with _quiet(config):
-        set_multi_processing(**config.env_cfg.mp_cfg)
-        model = random_model(model_without_weights(config), config.default_scope).to(device)
-        step = _seconds_each(*_training(model, config), wait)
-        with torch.no_grad():
-            image = _seconds_each(*_validation(model, config), wait)
-    validations = math.ceil(chosen.iterations / chosen.interval)
-    seconds = chosen.iterations * step + validations * chosen.data.facts.val_images * image
-    return TrainingTime(step, image, seconds / HOUR)
+    clock, began, facts = Clock(), time.perf_counter(), chosen.data.facts
+    with TemporaryDirectory() as folder, suppress(_EnoughError):
+        _shorten(config, folder, facts.val_images)
+        runner = build_runner(config, ("train", "val"), terse=True)
+        runner.register_hook(clock)
+        runner.train()
+    images = math.ceil(facts.val_images / chosen.batch.gpus)
+    once, step, validation = clock.times(began - imports, time.perf_counter(), images)
+    total = once + chosen.iterations * step + chosen.validations * validation
+    return TrainingTime(once, step, validation, total)
 
 
-def _training(model: Any, config: Config) -> tuple[Callable[[Any], object], Iterable]:
+def _shorten(config: Config, folder: str, images: int) -> None:
+    config.merge_from_dict(dict(work_dir=folder, log_level="ERROR", load_from=None))
+    config.model = model_without_weights(config)
     config.optim_wrapper.accumulative_counts = 1
-    optimizer = build_optim_wrapper(model, config.optim_wrapper)
-    loader = Runner.build_dataloader(config.train_dataloader, seed=0)
-    model.train()
-    return lambda batch: model.train_step(batch, optimizer), loader
-
-
-def _validation(model: Any, config: Config) -> tuple[Callable[[Any], object], Iterable]:
-    loader = Runner.build_dataloader(config.val_dataloader, seed=0)
-    evaluator = Evaluator(config.val_evaluator)
-    evaluator.dataset_meta = loader.dataset.metainfo
-    model.eval()
-    return lambda batch: evaluator.process(model.val_step(batch), batch), loader
-
-
-def _seconds_each(
-    run: Callable[[Any], object], batches: Iterable, wait: Callable[[], object]
-) -> float:
-    """Return the mean time of a step; the first third of the steps does not count."""
-    ends = [time.perf_counter()]
-    for batch in batches:
-        run(batch)
-        wait()
-        ends.append(time.perf_counter())
-        count = len(ends) - 1
-        long = ends[-1] - ends[0] > SECONDS and count >= FEWEST_STEPS
-        if long or count == MOST_STEPS:
-            break
-    skipped = (len(ends) - 1) // 3
-    return (ends[-1] - ends[skipped]) / (len(ends) - 1 - skipped)
-
-
-@contextmanager
-def _quiet(config: Config) -> Iterator[None]:
-    """Set a config's scope, and silence the logs of the parts that are built."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with DefaultScope.overwrite_default_scope(config.default_scope):
-            yield
-    finally:
-        logger.setLevel(level)
+    config.train_cfg.max_iters = config.train_cfg.val_interval = MOST_STEPS
+    config.default_hooks.checkpoint.interval = MOST_STEPS
+    config.val_dataloader.dataset.indices = min(images, MOST_IMAGES)
 
 
 def lighter_options(chosen: Choices, took: TrainingTime) -> list[str]:
@@ -128,9 +135,9 @@ def lighter_options(chosen: Choices, took: TrainingTime) -> list[str]:
 
     A training is long if it takes more than a day on a CPU.
     """
-    if chosen.options.gpus or took.hours <= LONG:
+    if chosen.options.gpus or took.total <= LONG:
         return []
-    count = chosen.iterations * LONG / 2 / took.hours
+    count = chosen.iterations * LONG / 2 / took.total
     unit = 10 ** max(0, len(str(int(count))) - 2)
     lines = [f"--iterations {max(1, int(count / unit) * unit)}: about half a day"]
     small = f"{chosen.base.name.rpartition('_')[0]}_r18"

@@ -18,6 +18,7 @@ from mmproscale.registry import HOOKS
 from mmproscale.training.check_hooks import unwrapped
 from mmproscale.training.learning_curve import MAIN_FIGURES, read_learning_curve
 from mmproscale.training.terse_log import duration, fitted, terse_filter
+from mmproscale.utils.words import plural
 
 FIRST_STEPS = 5
 """Steps after which the remaining time is said for the first time."""
@@ -121,13 +122,13 @@ def _trained(parameters: list) -> list:
 
 def _data(runner: Runner) -> str:
     train = runner.train_dataloader.dataset
-    counts = [f"{len(train)} images to train on"]
+    counts = [f"{plural(len(train), 'image')} to train on"]
     if runner.val_loop is not None:
         counts.append(f"{len(runner.val_loop.dataloader.dataset)} to validate on")
     meta = lower_keys(getattr(train, "metainfo", None))
     if "classes" in meta:
         things = f" ({len(meta['thing_classes'])} of things)" if "thing_classes" in meta else ""
-        counts.append(f"{len(meta['classes'])} classes{things}")
+        counts.append(f"{plural(len(meta['classes']), 'class')}{things}")
     return ", ".join(counts)
 
 
@@ -136,14 +137,15 @@ def _schedule(runner: Runner) -> str:
     loader = runner.train_dataloader
     batch = getattr(loader.batch_sampler, "batch_size", loader.batch_size)
     images = (batch or 1) * get_world_size() * getattr(wrapper, "_accumulative_counts", 1)
+    steps = plural(loop.max_iters, "step")
     if isinstance(loop, EpochBasedTrainLoop):
-        unit, count = "epochs", f"{loop.max_epochs} epochs, {loop.max_iters} steps"
+        unit, count = "epoch", f"{plural(loop.max_epochs, 'epoch')}, {steps}"
     else:
-        unit, count = "steps", f"{loop.max_iters} steps"
+        unit, count = "step", steps
     device = str(next(unwrapped(runner.model).parameters()).device)
     places = f"{get_world_size()} processes, " if get_world_size() > 1 else ""
-    often = "" if runner.val_loop is None else f", validated every {loop.val_interval} {unit}"
-    return f"{count} of {images} images{often}, on {places}{device}"
+    often = f", validated every {plural(loop.val_interval, unit)}" if runner.val_loop else ""
+    return f"{count} of {plural(images, 'image')}{often}, on {places}{device}"
 
 
 def _start(runner: Runner) -> str:

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from mmproscale.errors import InputError
 from mmproscale.utils.command_names import command
+from mmproscale.utils.words import plural
 
 T = TypeVar("T")
 
@@ -59,7 +60,7 @@ def refuse(faults: Iterable[Fault]) -> None:
         alike += fault.kind == first.kind
         others += fault.kind != first.kind
     more = f"; {alike} more of this kind" if alike else ""
-    more += f"; {others} other fault{'s' * (others > 1)}" if others else ""
+    more += f"; {plural(others, 'other fault')}" if others else ""
     listing = f", see {command('check-dataset')}" if more else ""
     raise InputError(f"[{first.kind}] {first}{more}{listing}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmproscale.errors import InputError
 from mmproscale.utils.text_files import read_text
+from mmproscale.utils.words import plural
 
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -87,7 +88,8 @@ def _bracket_hint(pattern: str) -> str:
     literal = pattern.replace("[", "[[]")
     count = len(_images(Path(match) for match in glob.glob(literal, recursive=True)))
     hint = "; [ ] in a pattern stand for one of several letters, and [[] for a bracket"
-    return f"{hint}: '{literal}' matches {count} images" if count else hint * ("[" in pattern)
+    matches = f": '{literal}' matches {plural(count, 'image')}" if count else ""
+    return hint + matches if matches or "[" in pattern else ""
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:

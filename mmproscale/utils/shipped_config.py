@@ -1,8 +1,8 @@
 """A config as the name of a shipped config and the plain values that differ from it.
 
 Only what a trained model needs is compared: its scope, its model and its test pipeline. Changes are
-data: numbers, text, and lists and dicts of them. A change can't state a type, so a
-description from a file can't name code.
+data: numbers, text, and lists and dicts of them. A change can state only the types of schedules and
+pixel embeddings, so a description from a file can't name code.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ from mmproscale.utils.config import CONFIGS, load_config
 
 # Keys that serve training only, at any depth.
 TRAINING_ONLY = ("batch_augments", "init_cfg", "pretrained", "train_cfg")
+# Types that a change may state, by the key of their dict: a plan chooses among them.
+PLAIN_TYPES = dict(
+    schedule=("pro_scale", "m2f", "lite", "stages"), pixel_embedding=("LPE", "ConvPixelEmbedding")
+)
 MODEL, PIPELINE = "model", "test_pipeline"
 
 
@@ -36,11 +40,13 @@ class ShippedConfig:
         changes: Dotted place -> plain value. A place begins with ``model`` or ``test_pipeline``,
             and items of lists are numbered.
         removed: Places that the shipped config has and the model's config lacks.
+        own_data: True if the config tests on other files than the shipped config.
     """
 
     name: str
     changes: dict[str, Any] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
+    own_data: bool = False
 
 
 def describe_config(config: Config) -> ShippedConfig:
@@ -148,10 +154,19 @@ def _sections(config: Config) -> dict[str, Any]:
 
 def pipeline_for_tests(config: Config) -> Any:
     """Return the steps of a config's test pipeline, below wrappers of its dataset."""
+    return _test_dataset(config).get("pipeline") or []
+
+
+def _test_dataset(config: Config) -> dict[str, Any]:
     dataset = (config.get("test_dataloader") or {}).get("dataset") or {}
     while dataset and "pipeline" not in dataset:  # a wrapper, or several datasets
         dataset = dataset.get("dataset") or next(iter(dataset.get("datasets") or []), {})
-    return dataset.get("pipeline") or []
+    return dataset
+
+
+def _tests_on_other_files(config: Config, shipped: Config) -> bool:
+    ours, theirs = _test_dataset(config), _test_dataset(shipped)
+    return any(ours.get(k) != theirs.get(k) for k in ("data_root", "ann_file", "data_prefix"))
 
 
 def _compare(config: Config, file: Path) -> ShippedConfig:
@@ -165,7 +180,8 @@ def _compare(config: Config, file: Path) -> ShippedConfig:
     known = ShippedConfig(file.stem)
     ours, theirs = _sections(config), _sections(shipped)
     removed = [*_differences(ours, theirs, "", known.changes)]
-    return ShippedConfig(file.stem, known.changes, tuple(removed))
+    own_data = _tests_on_other_files(config, shipped)
+    return ShippedConfig(file.stem, known.changes, tuple(removed), own_data)
 
 
 def _differences(ours: Any, theirs: Any, place: str, changes: dict[str, Any]) -> Iterator[str]:
@@ -204,12 +220,14 @@ def _as_json(value: Any) -> Any:
 
 
 def _check_plain(value: Any, place: str) -> Any:
-    """Return a value if it is data, and if neither its place nor a key in it names a type.
+    """Return a value if it is data, and if neither its place nor a key in it names code.
 
     Raises:
         NotPlainError: It is not data.
     """
     parts = place.split(".")
+    if len(parts) > 1 and parts[-1] == "type" and value in PLAIN_TYPES.get(parts[-2], ()):
+        return value
     if any(part in ("type", *TRAINING_ONLY) or part.startswith("_") for part in parts):
         raise NotPlainError(f"{place} is not a plain value")
     if isinstance(value, dict):

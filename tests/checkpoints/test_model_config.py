@@ -8,6 +8,7 @@ import torch
 from mmproscale.checkpoints.foreign import for_config
 from mmproscale.checkpoints.model_config import (
     building_for,
+    check_data_is_known,
     config_in_header,
     is_checkpoint,
     load_config_for,
@@ -15,7 +16,7 @@ from mmproscale.checkpoints.model_config import (
 from mmproscale.checkpoints.weights_file import make_header, save_weights
 from mmproscale.errors import InputError
 from mmproscale.utils.config import load_config
-from mmproscale.utils.shipped_config import ShippedConfig
+from mmproscale.utils.shipped_config import ShippedConfig, describe_config
 
 OPTION = {"model.panoptic_head.num_queries": 50}
 
@@ -48,6 +49,16 @@ def test_files_that_do_not_name_their_config(tmp_path):
     assert "has no config in its header (a reason): name one" in refusal(file)
     assert "not found" in refusal(tmp_path / "none.safetensors")
     assert "is a config: name a checkpoint after it" in refusal("m2f_r50_coco")
+
+
+def test_weights_of_other_data_with_as_many_classes(tmp_path):
+    config = load_config("m2f_r50_coco")
+    check_data_is_known(written(tmp_path, config=describe_config(config)), {})
+    config.test_dataloader.dataset.ann_file = "mine.json"
+    file = written(tmp_path, config=describe_config(config))
+    with pytest.raises(InputError, match="is not that of m2f_r50_coco: name the config"):
+        check_data_is_known(file, {})
+    check_data_is_known(file, {"data_root": "mine/"})
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_results_are_counted(tmp_path, capsys):
     write_and_report(lambda: conversion, workers=1)
     captured = capsys.readouterr()
     assert captured.out.splitlines() == [
-        f"wrote {tmp_path}/a.json: 3 images, 3 segments, 1 things and 1 stuff classes",
+        f"wrote {tmp_path}/a.json: 3 images, 3 segments, 1 thing and 1 stuff class",
         "warning: 1 of 2 classes occur in no image: 'sky'",
         "3 shapes drawn, none left no pixel",
     ]

@@ -211,3 +211,11 @@ def test_focal_loss_is_computed_in_fp32(compiled_mmcv, dtype):
     ]
     assert gradients[0].dtype == dtype
     assert torch.equal(gradients[0], gradients[1].to(dtype))
+
+
+@pytest.mark.slow
+def test_torchs_warning_on_meshgrid_is_silent():
+    """torch warns once in a process, so another process calls it."""
+    code = "import mmproscale, torch; torch.meshgrid(torch.ones(2), torch.ones(2))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

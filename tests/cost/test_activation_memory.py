@@ -3,7 +3,11 @@
 import torch
 from torch import nn
 
-from mmproscale.cost.activation_memory import activation_memory, detector_training_memory
+from mmproscale.cost.activation_memory import (
+    activation_memory,
+    detector_training_memory,
+    extrapolated_memory,
+)
 
 MAP = 4 * 8 * 32 * 48  # bytes of (1, 8, 32, 48) in fp32
 
@@ -63,3 +67,4 @@ def test_a_detectors_memory_follows_from_two_small_images():
     predict = detector_training_memory(network)
     for size in ((32, 48), (192, 640)):
         assert predict(size) == activation_memory(network, size).training
+        assert extrapolated_memory(network, size) == activation_memory(network, size)

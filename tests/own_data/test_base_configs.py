@@ -8,7 +8,12 @@ from helpers.own_data import checked_data
 from mmproscale.errors import InputError
 from mmproscale.own_data.base_configs import Recipe, base_name, base_names, find_base
 from mmproscale.own_data.layouts import KINDS
-from mmproscale.planning.candidates import base_config, candidate_config_text, make_candidate
+from mmproscale.planning.candidates import (
+    FRAMEWORKS,
+    base_config,
+    candidate_config_text,
+    make_candidate,
+)
 from mmproscale.utils.config import CONFIGS
 
 
@@ -111,7 +116,21 @@ def test_a_planned_config_is_a_base_with_its_encoder(tmp_path, kind):
     assert base.recipe == find_base("proscale_m2f_timm", kind).recipe
     head = base.config.model["decode_head" if kind == "semantic" else "panoptic_head"]
     assert head.pixel_decoder.encoder.schedule == dict(type="pro_scale", repeats=(3, 3, 1))
-    assert base.encoder["pixel_embedding"] == head.pixel_decoder.pixel_embedding
+    embedding = base.encoder["panoptic_head.pixel_decoder.pixel_embedding"]
+    assert embedding == head.pixel_decoder.pixel_embedding
+
+
+def test_a_planned_detector_is_a_base_with_its_encoder(tmp_path):
+    parent = str(base_config(CONFIGS, "r18", FRAMEWORKS["dino"]))
+    for schedule, recalibration in (
+        (dict(type="pro_scale", repeats=(3, 3, 1), levels=((64, 32), 16, 8)), dict(type="TRC")),
+        (dict(type="m2f", layers=2, levels=(64, 32, 16, 8)), None),
+    ):
+        text = candidate_config_text(make_candidate(schedule, None), parent)
+        (tmp_path / "planned.py").write_text(text)
+        base = find_base(str(tmp_path / "planned.py"), "boxes")
+        assert base.config.model.encoder.schedule == schedule
+        assert base.encoder["recalibration"] == base.config.model.recalibration == recalibration
 
 
 def test_only_a_plans_changes_are_taken_over(tmp_path):
@@ -119,5 +138,5 @@ def test_only_a_plans_changes_are_taken_over(tmp_path):
     with pytest.raises(InputError, match="changes more than the encoder"):
         find_base(write_plan(tmp_path, "conv", more=more), "panoptic")
     (tmp_path / "own.py").write_text("model = dict(type='X')\n")
-    with pytest.raises(InputError, match="inherits from no config of mmproscale that predicts"):
+    with pytest.raises(InputError, match="inherits from no config of mmproscale for panoptic"):
         find_base(str(tmp_path / "own.py"), "panoptic")

@@ -68,7 +68,7 @@ def test_draws_with_and_without_validation(tmp_path):
     assert read_learning_curve(tmp_path).best is None
     assert picture.shape == (480, 1200, 3) and picture.std() > 5
     write_run(tmp_path, "b", [train(40, 2.0), val(40, PQ=50.0, PQ_th=30.0, PQ_st=70.0)])
-    again = cv2.imread(str(draw_learning_curve(tmp_path, tmp_path / "curve.png", "Shapes")))
+    again = cv2.imread(str(draw_learning_curve(tmp_path, tmp_path / "curve.png")))
     assert (again != picture).any()
 
 

@@ -107,7 +107,7 @@ def test_brackets_of_a_name_are_explained(folder, name):
     (folder / name).mkdir()
     (folder / name / "1.jpg").touch()
     with pytest.raises(
-        InputError, match=r"\[ \] in a pattern stand for .* matches 1 images"
+        InputError, match=r"\[ \] in a pattern stand for .* matches 1 image"
     ) as caught:
         find_images(f"{folder}/{name}/*.jpg")
     pattern = str(caught.value).rpartition("bracket: '")[2].partition("'")[0]

@@ -1,13 +1,21 @@
 """A config as a shipped config and plain changes: described, restored, and refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from helpers.own_data import checked_data, make_choices
 from mmengine.config import Config
 
 from mmproscale.errors import InputError
+from mmproscale.own_data.base_configs import find_base
 from mmproscale.own_data.config_text import new_config_text
+from mmproscale.planning.candidates import (
+    FRAMEWORKS,
+    base_config,
+    candidate_config_text,
+    make_candidate,
+)
 from mmproscale.utils.config import CONFIGS, load_config
 from mmproscale.utils.shipped_config import (
     TRAINING_ONLY,
@@ -60,6 +68,29 @@ def test_a_config_for_own_data_comes_back(tmp_path, kind, base, from_scratch):
     assert needed(restored) == needed(config)
 
 
+@pytest.mark.parametrize(
+    ("framework", "embedding", "schedule"),
+    [
+        ("m2f", "lpe", dict(type="pro_scale", repeats=(3, 3, 1))),
+        ("m2f", "conv", dict(type="pro_scale", repeats=(3, 3, 1))),
+        ("m2f", "lpe", dict(type="lite", coarse_layers=3)),
+        ("dino", None, dict(type="m2f", layers=2, levels=(64, 32, 16, 8))),
+    ],
+)
+def test_a_planned_encoder_on_own_data_comes_back(tmp_path, framework, embedding, schedule):
+    parent = base_config(CONFIGS, "r18", FRAMEWORKS[framework])
+    text = candidate_config_text(make_candidate(schedule, embedding), str(parent))
+    (tmp_path / "plan.py").write_text(text)
+    kind = "panoptic" if embedding else "boxes"
+    base, path = find_base(str(tmp_path / "plan.py"), kind), tmp_path / "mine.py"
+    chosen = make_choices(checked_data(kind, tmp_path), base.name, from_scratch=True)
+    path.write_text(new_config_text(replace(chosen, base=base), path))
+    config = load_config(path)
+    known = describe_config(config)
+    assert known.own_data
+    assert needed(restore_config(through_json(known))) == needed(config)
+
+
 def test_class_weights_by_name_come_back(tmp_path):
     config = own_config(tmp_path, "semantic")
     config.model.decode_head.class_weight = {"näme 1": 2.5, "car": 4.0}
@@ -91,7 +122,7 @@ def test_a_config_that_inherits_from_a_shipped_one(tmp_path):
     ("place", "value"),
     [
         ("backbone", dict(type="mmdet.SwinTransformer")),
-        ("panoptic_head.pixel_decoder.encoder.schedule", dict(type="lite")),
+        ("panoptic_head.pixel_decoder.encoder.schedule", dict(type="os.system")),
         ("backbone.plugins", [dict(type="ContextBlock")]),
         ("backbone.depth", {50}),
         ("test_cfg.iou_thr", float("nan")),

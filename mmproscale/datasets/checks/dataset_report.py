@@ -9,6 +9,7 @@ from typing import Any
 
 from mmproscale.datasets.checks.annotation_faults import is_image_id
 from mmproscale.utils.faults import Fault, is_int
+from mmproscale.utils.words import plural
 
 
 @dataclass
@@ -60,7 +61,7 @@ class DatasetReport:
 
     def lines(self) -> list[str]:
         """Return the report as lines of text."""
-        verdict = "clean" if self.clean else f"{_total(self.faults)} faults"
+        verdict = "clean" if self.clean else plural(_total(self.faults), "fault")
         notes = f", {_total(self.notes)} notes" if self.notes else ""
         lines = [f"{self.name}: {verdict}{notes}"]
         for heading, kinds in (("fault", self.faults), ("note", self.notes)):

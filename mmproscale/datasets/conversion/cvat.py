@@ -27,12 +27,13 @@ from mmproscale.datasets.conversion.instance_objects import (
 from mmproscale.datasets.conversion.output import Conversion, Destination, each
 from mmproscale.datasets.conversion.painting import is_coordinate, polygons_to_rle
 from mmproscale.datasets.conversion.source_files import checked_categories
-from mmproscale.datasets.conversion.summary import Counts, few
+from mmproscale.datasets.conversion.summary import Counts
 from mmproscale.datasets.formats.images import image_faults
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import excerpt, refuse
 from mmproscale.utils.image_inputs import image_ids
 from mmproscale.utils.text_files import read_text
+from mmproscale.utils.words import few, plural
 
 OUTLINES = frozenset({"polygon", "mask", "ellipse"})
 WITH_AREA = OUTLINES | {"box"}
@@ -158,8 +159,8 @@ def prepare_cvat(
     categories = checked_categories(entries, f"'{data.path}'")
     notes, boxes = [], [s["where"] for i in chosen for s in i.shapes if s["kind"] == "box"]
     if boxes and data.what == "instances":
-        text = f"note: {len(boxes)} boxes between outlines become rectangles, first: {boxes[0]}"
-        notes.append(text)
+        count = plural(len(boxes), "box")
+        notes.append(f"note: {count} between outlines drawn as rectangles, first: {boxes[0]}")
     convert = partial(_convert, numbers=numbers, what=data.what)
     sources = list(zip(ids, chosen, paths, strict=True))
     return Conversion(sources, convert, categories, destination, notes, data.what)

@@ -28,12 +28,13 @@ from mmproscale.datasets.conversion.labelme_shapes import (
 from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage, each
 from mmproscale.datasets.conversion.painting import Region, paint
 from mmproscale.datasets.conversion.source_files import field, image_size, with_colors
-from mmproscale.datasets.conversion.summary import Counts, few
+from mmproscale.datasets.conversion.summary import Counts
 from mmproscale.datasets.formats.coco_json import read_json
 from mmproscale.datasets.formats.images import decode_image, size_faults
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import is_int, refuse
 from mmproscale.utils.image_inputs import image_ids, visible
+from mmproscale.utils.words import few
 
 SUFFIX_OF_FORMAT = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}
 

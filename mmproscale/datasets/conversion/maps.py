@@ -15,10 +15,11 @@ import numpy as np
 
 from mmproscale.datasets.conversion.output import Conversion, Destination, PanopticImage
 from mmproscale.datasets.conversion.source_files import as_label_map, read_map_pair
-from mmproscale.datasets.conversion.summary import Counts, few
+from mmproscale.datasets.conversion.summary import Counts
 from mmproscale.datasets.formats.panoptic_png import VOID
 from mmproscale.errors import InputError
 from mmproscale.utils.image_inputs import SUFFIXES, image_ids, visible
+from mmproscale.utils.words import few
 
 NUMBER_RANGE = 2**32  # class * 2**32 + number is one integer for both
 

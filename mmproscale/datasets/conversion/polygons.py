@@ -19,11 +19,12 @@ from mmproscale.datasets.conversion.output import (
 )
 from mmproscale.datasets.conversion.painting import Region, paint, polygons_to_rle
 from mmproscale.datasets.conversion.source_files import checked_categories
-from mmproscale.datasets.conversion.summary import Counts, few
+from mmproscale.datasets.conversion.summary import Counts
 from mmproscale.datasets.formats.coco_json import read_coco_json
 from mmproscale.datasets.formats.images import image_faults
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import Fault, refuse
+from mmproscale.utils.words import few
 
 UNREAD_KEYS = {"bbox", "area", "color", "id"}
 """Keys of instances that this conversion does not read."""

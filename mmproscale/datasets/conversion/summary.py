@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mmproscale.utils.words import few, plural
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -26,6 +28,7 @@ class Counts:
 
 
 NO_COUNTS = Counts()
+_ONE = dict(segments="segment", instances="instance", boxes="box")
 
 
 class Summary:
@@ -34,7 +37,7 @@ class Summary:
     Args:
         categories: COCO's ``categories``.
         notes: Lines on the source that :meth:`lines` repeats.
-        what: Name of the JSON's objects.
+        what: Name of the JSON's objects: segments, instances or boxes.
     """
 
     def __init__(
@@ -71,8 +74,9 @@ class Summary:
         things = sum(bool(category["isthing"]) for category in self.content["categories"])
         stuff = len(self.content["categories"]) - things
         crowds = sum(segment["iscrowd"] for segment in segments)
-        counted = f"{len(self.content['images'])} images, {len(segments)} {self.what}"
-        first = f"{counted}, {things} things and {stuff} stuff classes"
+        images = plural(len(self.content["images"]), "image")
+        counted = f"{images}, {plural(len(segments), _ONE[self.what])}"
+        first = f"{counted}, {plural(things, 'thing')} and {plural(stuff, 'stuff class')}"
         if crowds:
             merged = f" ({self.merged_crowds} more were merged into them)" * bool(
                 self.merged_crowds
@@ -85,7 +89,7 @@ class Summary:
             for reason, places in self.left_out.items()
         )
         ending = f", {lost} left no pixel ({why})" if lost else ", none left no pixel"
-        return [*lines, f"{self.drawn} shapes drawn{ending}"]
+        return [*lines, f"{plural(self.drawn, 'shape')} drawn{ending}"]
 
     def _warnings(self, segments: list[dict[str, Any]]) -> Iterator[str]:
         single = {s["category_id"] for s in segments if not s["iscrowd"]}
@@ -97,16 +101,10 @@ class Summary:
         for category_id in crowds.keys() - single:
             count, name = crowds[category_id], names[category_id]
             yield (
-                f"warning: class '{name}' occurs as crowd only ({count} segments), so it is not "
-                "learned: set iscrowd to 0 if these are single objects"
+                f"warning: class '{name}' occurs as crowd only ({plural(count, 'segment')}), so it "
+                "is not learned: set iscrowd to 0 if these are single objects"
             )
         for value, pixels in self.void_values.items():
             if pixels * 3 >= self.pixels:
                 share = pixels / self.pixels
                 yield f"warning: value {value} covers {share:.0%} of the pixels, which are void"
-
-
-def few(names: Sequence[str], limit: int = 8) -> str:
-    """Return the first names in quotes, and the number of the others."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(f"'{name}'" for name in names[:limit]) + more

@@ -43,7 +43,7 @@ def test_instance_classes_are_the_things_in_order():
 def test_pngs_and_json_hold_the_same_labels_and_instances(root, run_tool):
     status, out, err = run_tool("datasets/ade20k.py", root, "--workers", 2)
     assert status == 0, err
-    assert "1 images, 7 segments, 100 things and 50 stuff classes" in out
+    assert "1 image, 7 segments, 100 things and 50 stuff classes" in out
     for split in ("train", "val"):
         folder = root / f"ade20k_panoptic_{split}"
         (name, truth), *others = read_truth(folder.with_suffix(".json"), folder).items()

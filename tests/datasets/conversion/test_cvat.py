@@ -72,7 +72,7 @@ def test_polygons_masks_ellipses_and_boxes_between_them(write, convert):
     assert status == 0, error
     assert [c["name"] for c in made["categories"]] == ["dog", "car"]
     assert "4 shapes drawn, 1 left no pixel (1 points and lines" in out
-    assert "1 boxes between outlines become rectangles" in out
+    assert "1 box between outlines drawn as rectangles" in out
     polygon, dots, box, turned = made["annotations"]
     assert polygon["segmentation"] == [[2, 2, 10, 2, 10, 8, 2, 8]] and polygon["category_id"] == 2
     assert pixels(dots)[7:9, 5:8].tolist() == [[0, 0, 1], [1, 1, 0]] and dots["area"] == 3
@@ -122,7 +122,7 @@ def test_stuff_is_marked_for_panoptic_data(write, convert, run_tool, tmp_path):
     mine = tmp_path / "mine"
     options = (mine / "annotations/instances_train.json", mine / "train", "--out", mine)
     status, out, error = run_tool("datasets/from_polygons.py", *options, "--workers", 1)
-    assert status == 0 and "2 segments, 1 things and 1 stuff" in out, error
+    assert status == 0 and "2 segments, 1 thing and 1 stuff class" in out, error
     assert "--stuff cow: " in convert(write(POLYGON), "--stuff", "cow", "--overwrite")[2]
 
 

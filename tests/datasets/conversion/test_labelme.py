@@ -66,7 +66,7 @@ def truths(folder):
 def test_every_shape_with_an_area_is_a_segment(folder, run_tool):
     status, out, err = convert(run_tool, folder, *THINGS)
     assert status == 0, err
-    assert "1 images, 5 segments, 3 things and 1 stuff" in out
+    assert "1 image, 5 segments, 3 things and 1 stuff" in out
     assert (
         "5 shapes drawn" not in out and "6 shapes drawn, 1 left no pixel (1 points and lines" in out
     )
@@ -270,7 +270,7 @@ def test_hidden_files_are_no_data_and_foreign_ones_are_named(folder, run_tool):
 def test_spaces_around_labels_do_not_count(folder, run_tool):
     write(folder, "1", [box("cat ", 0, 0, 4, 4), box(" cat", 10, 0, 14, 4)], "photos/1.jpg")
     status, out, err = convert(run_tool, folder, "--things", "cat")
-    assert status == 0 and "2 segments, 1 things and 0 stuff" in out, err
+    assert status == 0 and "2 segments, 1 thing and 0 stuff" in out, err
 
 
 def exif_jpeg(height, width, turn):

@@ -42,7 +42,7 @@ def convert(run_tool, files, *options):
 def test_segments_are_classes_and_numbers(files, run_tool):
     status, out, err = convert(run_tool, files)
     assert status == 0, err
-    assert "2 images, 10 segments, 1 things and 2 stuff" in out
+    assert "2 images, 10 segments, 1 thing and 2 stuff" in out
     stem = files / "mine/annotations/panoptic_train"
     for truth in read_truth(stem.with_suffix(".json"), stem).values():
         # Road is category 0, so only its id tells it from void.

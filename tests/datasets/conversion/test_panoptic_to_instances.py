@@ -88,7 +88,7 @@ def test_the_tool_writes_next_to_the_json_and_replaces_nothing(run_tool, panopti
     status, out, error = run_tool("datasets/panoptic_to_instances.py", *arguments)
     assert status == 0, error
     assert (
-        "3 images, 3 instances, 1 things and 0 stuff" in out
+        "3 images, 3 instances, 1 thing and 0 stuff" in out
         and (tmp_path / "instances.json").is_file()
     )
     status, _, error = run_tool("datasets/panoptic_to_instances.py", *arguments)

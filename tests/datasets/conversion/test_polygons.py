@@ -252,7 +252,7 @@ def test_crowds_of_a_class_are_merged_and_counted(files, run_tool, count):
     assert (
         f"2 segments, 2 things and 0 stuff classes; 1 of the segments are crowds{merged}\n" in out
     )
-    assert "warning: class 'cat' occurs as crowd only (1 segments)" in out
+    assert "warning: class 'cat' occurs as crowd only (1 segment)" in out
     assert truths(files)[7].crowd.sum() == 8 * count - 2 * (count > 1)
 
 

@@ -1,6 +1,6 @@
 """Summary of a conversion: every shape is drawn or counted, and odd labels are said."""
 
-from mmproscale.datasets.conversion.summary import Counts, Summary, few
+from mmproscale.datasets.conversion.summary import Counts, Summary
 
 CATEGORIES = [dict(id=number, name=name, isthing=1) for number, name in enumerate("abc", start=1)]
 
@@ -15,14 +15,14 @@ def summary(segments, *counts):
 
 def test_numbers_of_a_sound_conversion_have_no_warning():
     lines = summary([(1, 0), (2, 0), (3, 0)])
-    assert lines[0] == "1 images, 3 segments, 3 things and 0 stuff classes"
+    assert lines[0] == "1 image, 3 segments, 3 things and 0 stuff classes"
     assert lines[1:] == ["3 shapes drawn, none left no pixel"]
 
 
 def test_reasons_are_counted_over_images():
     lost = [Counts(1, [("hidden", "here")]), Counts(0, [("hidden", "there"), ("tiny", "x")])]
     assert summary([(1, 0), (2, 0), (3, 0)], *lost)[-1] == (
-        "1 shapes drawn, 3 left no pixel (2 hidden, first: here; 1 tiny, first: x)"
+        "1 shape drawn, 3 left no pixel (2 hidden, first: here; 1 tiny, first: x)"
     )
 
 
@@ -32,9 +32,5 @@ def test_crowds_absent_classes_and_large_void_are_said():
     warnings = [line for line in lines if line.startswith("warning: ")]
     assert len(warnings) == 3
     assert "1 of 3 classes occur in no image: 'c'" in warnings[0]
-    assert "class 'a' occurs as crowd only (1 segments)" in warnings[1]
+    assert "class 'a' occurs as crowd only (1 segment)" in warnings[1]
     assert "value 255 covers 40% of the pixels" in warnings[2]
-
-
-def test_long_lists_are_cut():
-    assert few(list("abc"), limit=2) == "'a', 'b' and 1 more" and few(["a"]) == "'a'"

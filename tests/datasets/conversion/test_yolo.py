@@ -40,7 +40,7 @@ def test_polygons_become_instances_next_to_their_description(write, run_tool):
     root = write({"train/7": f"{POLYGON}\n", "train/8": "", "val/9": f"{POLYGON}\n" * 2})
     status, out, error = convert(run_tool, root)
     assert status == 0, error
-    assert "2 images, 1 instances, 2 things" in out and "1 shapes drawn, none left" in out
+    assert "2 images, 1 instance, 2 things" in out and "1 shape drawn, none left" in out
     made = content(root)
     assert [(c["id"], c["name"]) for c in made["categories"]] == [(1, "car"), (2, "dog")]
     size = dict(height=HEIGHT, width=WIDTH)
@@ -59,7 +59,7 @@ def test_boxes_stay_boxes_without_masks(write, run_tool, tmp_path):
     root = write({"train/a": rows, "val/a": BOX})
     status, out, error = convert(run_tool, root, "--out", tmp_path / "made", "--copy-images")
     assert status == 0, error
-    assert "1 images, 2 boxes" in out and "1 left no pixel (1 of no area" in out
+    assert "1 image, 2 boxes" in out and "1 left no pixel (1 of no area" in out
     assert "line 3" in out and "note" not in out
     first, second = content(tmp_path / "made")["annotations"]
     assert first["bbox"] == [24, 10, 12, 20] and first["area"] == 240
