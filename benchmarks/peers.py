@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from common.benchmark import RESULTS, make_parser
-from common.peer_models import PEERS, Built, Peer, Size
+from common.peer_models import LEAST_SCORE, PEERS, QUERIES_KEPT, Built, Peer, Size
 from rich.console import Console
 
 from mmproscale.cli.command_line import command_line
@@ -77,7 +77,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--sizes", nargs="+", type=_size, default=SIZES, metavar="HxW")
     parser.add_argument("--only", nargs="+", choices=PEERS, default=[*PEERS], metavar="NAME")
     parser.add_argument("--forms", nargs="+", choices=FORMS, help="default: all of the device")
-    parser.add_argument("--files", type=Path, default=Path("work_dirs/peers"), help="exported files")
+    parser.add_argument(
+        "--files", type=Path, default=Path("work_dirs/peers"), help="exported files"
+    )
     parser.add_argument("--dry-run", action="store_true", help="few layers, 64x64, 1 round")
     args = parser.parse_args()
     if args.dry_run:
@@ -112,6 +114,11 @@ def main() -> None:
         "title": TITLE,
         **conditions(args, "benchmarks/peers.py", without="--out"),
         "packages": {package: installed_version(package) for package in PACKAGES},
+        "settings": {"queries_kept": QUERIES_KEPT, "least_score": LEAST_SCORE},
+        "peers": {
+            name: {"pq": peer.pq, "source": peer.source, "ours": peer.ours}
+            for name, peer in PEERS.items()
+        },
         "cases": list(cases.values()),
     }
     atomic_write_text(out, json.dumps(results, indent=1) + "\n")

@@ -26,8 +26,8 @@ from mmproscale.cost.random_model import model_without_weights, random_model
 from mmproscale.export.export_run import ExportOptions, export
 from mmproscale.export.formats import trace, write
 from mmproscale.inference.predictor import Predictor
-from mmproscale.planning.published import CITYSCAPES, COCO, CONV, LPE, PUBLISHED
 from mmproscale.models.encoders.schedule import lite, mask2former, pro_scale
+from mmproscale.planning.published import CITYSCAPES, COCO, CONV, LPE, PUBLISHED
 from mmproscale.timing.conditions import stock_attention
 from mmproscale.timing.measurement import Stopwatch
 from mmproscale.utils.config import load_config
@@ -51,6 +51,7 @@ class Peer:
         source: Where it is published.
         only: The only size that its published weights take; None for any size.
         exports: False if its package has no export.
+        ours: True for a model of this package.
     """
 
     make: Callable[[Size, bool], Built]
@@ -58,6 +59,7 @@ class Peer:
     source: str
     only: Size | None = None
     exports: bool = True
+    ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,9 @@ def transformers_mask2former(name: str, size: Size, tiny: bool) -> Built:
     model = Mask2FormerForUniversalSegmentation(theirs).eval()
     model.class_predictor = GivenClasses(theirs.num_queries, THINGS, STUFF)
     processor = Mask2FormerImageProcessorPil(do_resize=False)
-    return _transformers(model, processor, dict(label_ids_to_fuse=set(range(THINGS, THINGS + STUFF))))
+    return _transformers(
+        model, processor, dict(label_ids_to_fuse=set(range(THINGS, THINGS + STUFF)))
+    )
 
 
 def eomt(layers: int, width: int, heads: int, blocks: int, size: Size, tiny: bool) -> Built:
@@ -280,15 +284,25 @@ PEERS: dict[str, Peer] = {
     "transformers, EoMT-B": Peer(partial(eomt, 12, 768, 12, 3), {COCO: 51.6}, EOMT_ZOO, SQUARE),
     "transformers, EoMT-L": Peer(partial(eomt, 24, 1024, 16, 4), {COCO: 56.0}, EOMT_ZOO, SQUARE),
     "M2F Swin-T": Peer(
-        partial(ours, "m2f_swin-t_coco"), _published(mask2former(6), CONV), PAPER
+        partial(ours, "m2f_swin-t_coco"), _published(mask2former(6), CONV), PAPER, ours=True
     ),
     "(3,3,3) Swin-T": Peer(
-        partial(ours, "proscale_m2f_swin-t_coco"), _published(pro_scale((3, 3, 3)), LPE), PAPER
+        partial(ours, "proscale_m2f_swin-t_coco"),
+        _published(pro_scale((3, 3, 3)), LPE),
+        PAPER,
+        ours=True,
     ),
     "(1,1,1) Swin-T": Peer(
-        partial(ours, "proscale-111_m2f_swin-t_coco"), _published(pro_scale((1, 1, 1)), LPE), PAPER
+        partial(ours, "proscale-111_m2f_swin-t_coco"),
+        _published(pro_scale((1, 1, 1)), LPE),
+        PAPER,
+        ours=True,
     ),
-    "Lite Swin-T": Peer(partial(ours, "lite_m2f_swin-t_coco"), _published(lite(5), CONV), PAPER),
-    "PEM STDC1": Peer(partial(ours, "pem_m2f_stdc1_cityscapes"), {}, "no PQ is published"),
+    "Lite Swin-T": Peer(
+        partial(ours, "lite_m2f_swin-t_coco"), _published(lite(5), CONV), PAPER, ours=True
+    ),
+    "PEM STDC1": Peer(
+        partial(ours, "pem_m2f_stdc1_cityscapes"), {}, "no PQ is published", ours=True
+    ),
 }
 """Models to compare by name; ratios are to the first."""
