@@ -41,13 +41,12 @@ def peer_lines(result: Mapping[str, Any], plot: str) -> Iterator[str]:
     yield from (INTRODUCTION.format_map(result["settings"]), "", f"![PQ against time]({plot})", "")
     for size, cases in _by_size(result).items():
         yield from (f"### {size}", "")
-        names = [name for name in peers if any(name in _peers_of(case) for case in cases.values())]
+        asked = {name for case in cases.values() for name in _peers_of(case)}
         yield _row(["", f"PQ, {_dataset(size)}", *cases])
         yield _row(["---"] * (2 + len(cases)))
-        for name in names:
-            yield _row(
-                [name, _pq(name, size), *(_cell(case, name, f) for f, case in cases.items())]
-            )
+        for name in (name for name in peers if name in asked):
+            cells = (_cell(case, name) for case in cases.values())
+            yield _row([name, _pq(peers[name], size), *cells])
         yield from ("", *_reasons(cases), "")
     sources = (f"{name}: {peer['source']}" for name, peer in peers.items())
     yield from (f"Sources of PQ: {'; '.join(sources)}.", "")
