@@ -1,8 +1,9 @@
 """Peers next to each other: from an image in memory to its panoptic map, in several forms.
 
 Each size and form is one case, whose candidates take turns; transformers' Mask2Former in PyTorch
-fp32 is in every case, as the first one. A finished case is kept next to the results until all are
-measured, so that an interrupted run goes on where it was. Exported networks are kept in --files.
+fp32 is in every case, as the first one. Images of more than 1.5 megapixels have one round. A
+finished case is kept next to the results until all are measured, so that an interrupted run goes on
+where it was. Exported networks are kept in --files.
 
 python benchmarks/peers.py --dry-run checks that everything runs, with few layers at a tiny size.
 """
@@ -36,6 +37,7 @@ from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.terminal_table import terminal_table
 
 SIZES: tuple[Size, ...] = ((640, 640), (800, 1088), (1024, 2048))
+LARGE = 1_500_000  # pixels
 TITLE = "Peers: from an image to its panoptic map"
 PACKAGES = ("transformers", "onnxruntime", "openvino")
 OPTIONS = ("rounds", "warm_up", "threads", "dry_run")
@@ -73,7 +75,7 @@ FORMS = {
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
-    parser.set_defaults(rounds=3, warm_up=0)  # the measurement of memory warms up
+    parser.set_defaults(rounds=2, warm_up=0)  # the measurement of memory warms up
     parser.add_argument("--sizes", nargs="+", type=_size, default=SIZES, metavar="HxW")
     parser.add_argument("--only", nargs="+", choices=PEERS, default=[*PEERS], metavar="NAME")
     parser.add_argument("--forms", nargs="+", choices=FORMS, help="default: all of the device")
@@ -154,7 +156,9 @@ def measure_form(workshop: Workshop, name: str, size: Size, form: str) -> dict[s
         dict(size=list(size), form=form),
         {candidate: partial(lambda one: one, one) for candidate, one in prepared.items()},
     )
-    measured = measure_case(case, workshop.args, lambda: None)
+    rounds = 1 if size[0] * size[1] > LARGE else workshop.args.rounds
+    args = argparse.Namespace(**{**vars(workshop.args), "rounds": rounds})
+    measured = measure_case(case, args, lambda: None)
     for candidate in measured["candidates"]:
         candidate["peak_memory_mib"] = memory[candidate["name"]]
     gc.collect()
@@ -188,7 +192,7 @@ class Workshop:
         if form.runtime:
             assert built.run_file is not None
             path = self._file(name, built, size, form.int8)
-            run = partial(built.run_file, self._open(path, form), image)
+            run = partial(built.run_file, self._open(path, form, size), image)
         else:
             run = partial(self._run_in_torch, built, form.dtype, image)
         measure_peak = peak_on_cuda if self.args.device == "cuda" else peak_on_cpu
@@ -220,7 +224,7 @@ class Workshop:
                 built.write(size, path)
         return _quantized(path) if int8 else path
 
-    def _open(self, path: Path, form: Form) -> Callable[..., list[np.ndarray]]:
+    def _open(self, path: Path, form: Form, size: Size) -> Callable[..., list[np.ndarray]]:
         """Return a function of the file's input that returns its outputs."""
         threads = self.args.threads
         if form.runtime == "openvino":
@@ -234,8 +238,11 @@ class Workshop:
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or 0
         session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        run_options = runtime.RunOptions()
+        if size[0] * size[1] > LARGE:  # the memory of all models' sessions is too much
+            run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         (given,) = session.get_inputs()
-        return lambda array: session.run(None, {given.name: array})
+        return lambda array: session.run(None, {given.name: array}, run_options)
 
 
 def _quantized(path: Path) -> Path:

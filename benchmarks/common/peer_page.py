@@ -17,7 +17,8 @@ normalisation, network, and each package's own post-processing. Nothing is resiz
 network. For files of ours all of it is in the file; transformers' files are networks, between its
 own processor's steps (without torchvision), and its own post-processing makes masks of 384x384
 first. mmdet runs with mmcv's attention in PyTorch. bf16 is autocast in PyTorch and OpenVINO's hint
-`bf16`; onnx is ONNX Runtime in fp32. int8 runs in OpenVINO.
+`bf16`; onnx is ONNX Runtime in fp32, which returns its memory after each run at 1024x2048. int8
+runs in OpenVINO.
 
 Weights are random, and would keep all queries or none. So each model's class layer is replaced by
 fixed logits: {queries_kept} queries keep a class, half of them things, and the others none. The
