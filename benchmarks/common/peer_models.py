@@ -187,7 +187,7 @@ def eomt(layers: int, width: int, heads: int, blocks: int, size: Size, tiny: boo
     torch.manual_seed(0)
     model = EomtForUniversalSegmentation(config).eval()
     model.class_predictor = GivenClasses(config.num_queries, THINGS, STUFF)
-    # Published models attend without masks at inference; no tensor, so that export can branch on it.
+    # Published models attend without masks at inference. A list, since no export follows a tensor.
     del model.attn_mask_probs
     model.attn_mask_probs = [0.0] * blocks
     sides = dict(shortest_edge=size[0], longest_edge=size[0])
