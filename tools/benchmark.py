@@ -58,8 +58,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--stock-attention",
         action="store_true",
-        help="let stock models compute deformable attention with mmcv; otherwise they use the "
-        "operator of mmproscale, which is faster",
+        help="let stock models compute deformable attention with mmcv, and Swin and ResNet with "
+        "mmdet; otherwise they use the code of mmproscale, which is faster",
     )
     parser.add_argument(
         "--json", metavar="FILE", help="also write all figures to this file; - prints them"

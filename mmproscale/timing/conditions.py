@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import platform
 import re
 import shlex
@@ -49,8 +50,13 @@ def amp_dtype(device: str) -> torch.dtype:
 
 @contextmanager
 def stock_attention() -> Iterator[None]:
-    """Have stock modules use mmcv's compiled op or its PyTorch form, instead of our operator."""
+    """Have stock modules use mmcv's compiled op or its PyTorch form, instead of our operator.
+
+    mmdet's Swin and ResNet compute as mmdet does.
+    """
     from mmcv.ops import multi_scale_deform_attn as module
+    from mmdet.models.backbones import ResNet
+    from mmdet.models.backbones.swin import SwinBlock
 
     from mmproscale.ops import mmcv_attention
 
@@ -60,6 +66,8 @@ def stock_attention() -> Iterator[None]:
         mock.patch.object(module, "multi_scale_deformable_attn_pytorch", fallback),
         # On CUDA stock can't run without compiled ops; its CPU form is the nearest substitute.
         mock.patch.object(module, "IS_CUDA_AVAILABLE", compiled),
+        mock.patch.object(ResNet, "forward", inspect.unwrap(ResNet.forward)),
+        mock.patch.object(SwinBlock, "forward", inspect.unwrap(SwinBlock.forward)),
     ):
         yield
 

@@ -36,6 +36,24 @@ def test_a_graph_has_the_models_outputs(family, tmp_path):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamic", [False, True], ids=["fixed sizes", "dynamic sizes"])
+@pytest.mark.parametrize("family", ["M2F", "PRO-SCALE", "Lite", "PEM", "ECO", "Swin"])
+@torch.no_grad()
+def test_compiles_without_a_graph_break(family, dynamic, tmp_path):
+    model = small_predictor(family, tmp_path).model
+    if family == "ECO":
+        early_exits(model).exit = 2
+    graph = graph_of(model).eval()
+    torch._dynamo.reset()
+    with traceable(model):
+        compiled = torch.compile(graph, fullgraph=True, dynamic=dynamic, backend="eager")
+        for size in ((64, 96), (96, 128)):
+            images = torch.randn(1, 3, *size)
+            for ours, theirs in zip(compiled(images), graph(images), strict=True):
+                torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
 @torch.no_grad()
 def test_gate_and_exit_together_are_the_model(tmp_path):
     model = small_predictor("ECO", tmp_path).model

@@ -6,6 +6,8 @@ from argparse import ArgumentParser
 import pytest
 import torch
 from mmcv.ops import multi_scale_deform_attn
+from mmdet.models.backbones import ResNet
+from mmdet.models.backbones.swin import SwinBlock
 
 from mmproscale.cli.command_line import add_measuring_options
 from mmproscale.errors import InputError
@@ -85,8 +87,11 @@ def test_a_machine_is_described_with_all_processes(monkeypatch, gpu, text):
     assert conditions_module.describe_machine() == text
 
 
-def test_stock_modules_use_mmcvs_attention_within_the_block():
+def test_stock_modules_are_stock_within_the_block():
     ours = multi_scale_deform_attn.multi_scale_deformable_attn_pytorch
+    backbones = ResNet.forward, SwinBlock.forward
     with stock_attention():
+        assert not any(hasattr(kind.forward, "__wrapped__") for kind in (ResNet, SwinBlock))
         assert multi_scale_deform_attn.multi_scale_deformable_attn_pytorch is ours.__wrapped__
     assert multi_scale_deform_attn.multi_scale_deformable_attn_pytorch is ours
+    assert (ResNet.forward, SwinBlock.forward) == backbones

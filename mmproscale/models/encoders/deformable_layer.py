@@ -132,7 +132,9 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
             queries, keys, query_pos, reference_points, key_shapes, key_padding
         )
         x = self.norms[0](queries + self.self_attn.dropout(attended))
-        groups = [(k, sum(n for _, n in run)) for k, run in groupby(feedforwards, itemgetter(0))]
+        groups = [
+            (k, sum(n for _, n in run)) for k, run in groupby(feedforwards, key=itemgetter(0))
+        ]
         parts = x.split([num_tokens for _, num_tokens in groups], dim=1)
         done = [self._feed_forward(part, k) for part, (k, _) in zip(parts, groups, strict=True)]
         return done[0] if len(done) == 1 else torch.cat(done, dim=1)
@@ -142,7 +144,7 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
         norm = self.own_norms[index - 1] if index else self.norms[1]
         # On a CPU without gradients the tokens are taken in parts, so that the wide inner layer
         # stays in the cache: a quarter faster, with little memory.
-        if torch.is_grad_enabled() or not x.is_cpu or torch.compiler.is_exporting():
+        if torch.is_grad_enabled() or not x.is_cpu or torch.compiler.is_compiling():
             return norm(ffn(x))
         parts = x.split(max(1, TOKENS_PER_STEP // len(x)), dim=1)
         return norm(torch.cat([ffn(part) for part in parts], dim=1))

@@ -50,6 +50,9 @@ class ScheduledEncoder(BaseModule):
             for stage in self.schedule.layers
         )
         self.embed_dims = self.layers[0].embed_dims
+        # torch.compile can group layers by integers, not by stages.
+        stages = self.schedule.layers
+        self._kinds = [stages.index(stage) for stage in stages]
 
     @property
     def widths(self) -> dict[str, int]:
@@ -146,7 +149,8 @@ class ScheduledEncoder(BaseModule):
     ) -> tuple[Levels, Levels]:
         """Run some layers; return the tokens, and the gates of levels not yet updated."""
         tokens, gates = dict(tokens), dict(gates)
-        for stage, group in groupby(indices, key=self.schedule.layers.__getitem__):
+        for kind, group in groupby(indices, key=self._kinds.__getitem__):
+            stage = self.schedule.layers[kind]
             queries, keys = layout.order(stage.queries), layout.order(stage.keys)
             for stride in queries:
                 if stride in gates:
