@@ -55,6 +55,7 @@ lint: $(STAMP)
 
 # Nothing else should run at the same time.
 bench: $(STAMP)
+	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/inference.py
 	$(BIN)/python benchmarks/detection_encoder.py

@@ -18,7 +18,7 @@ from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 from torch import Tensor
 
 from mmproscale.cli.command_line import at_least, command_line
-from mmproscale.ops import mmcv_attention, multi_scale_deformable_attention
+from mmproscale.ops import deformops_attention, mmcv_attention, multi_scale_deformable_attention
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.conditions import amp_dtype, autocast, set_up
 from mmproscale.timing.measurement import Stopwatch
@@ -110,8 +110,9 @@ def candidates(device: str) -> Iterator[tuple[str, Attend]]:
     yield MMCV_FALLBACK, mmcv_fallback
     yield "automatic", multi_scale_deformable_attention
     names = ["torch", "grid_sample"]
-    if device == "cuda" and mmcv_attention.refuses(torch.zeros(1, device=device)) is None:
-        names.append("mmcv")
+    for name, backend in (("mmcv", mmcv_attention), ("deformops", deformops_attention)):
+        if device == "cuda" and backend.refuses(torch.zeros(1, device=device)) is None:
+            names.append(name)
     for name in names:
         yield name, partial(multi_scale_deformable_attention, backend=name)
 

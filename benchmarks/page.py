@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from common.peer_page import draw_peers, peer_lines
+
 from mmproscale.cli.command_line import command_line
 from mmproscale.errors import InputError
 from mmproscale.timing.comparison import table_rows
@@ -16,6 +18,7 @@ from mmproscale.utils.atomic_files import atomic_write_text
 HERE = Path(__file__).resolve().parent
 # The benchmarks, in the order of the page.
 ORDER = [
+    "peers",
     "attention",
     "inference",
     "detection_encoder",
@@ -35,6 +38,9 @@ HEADING = """\
 This page compares time and memory of this code with stock OpenMMLab, part by part. `make bench`
 measures everything and writes this page; each section has its own command, machine and versions.
 
+No GPU was at hand: nothing on this page was measured on one. `python benchmarks/gpu.py` measures
+in ten minutes what a GPU is to show, and only its dry run on a CPU was tried.
+
 The columns of a table are candidates, which get the same input. They take turns, round by round.
 
 - A time is the median over the rounds.
@@ -48,7 +54,7 @@ The columns of a table are candidates, which get the same input. They take turns
 | --- | --- |
 | mmcv's fallback | mmcv's implementation in PyTorch, which stock code uses without compiled ops |
 | automatic | our operator with the backend that it chooses by device, dtype and size |
-| torch, grid_sample | our operator with this backend |
+| torch, grid_sample, deformops | our operator with this backend |
 | mmdet | mmdet's own model, part or dataset, with mmcv's fallback |
 | mmdet, our attention | the same with our operator |
 | mmproscale | the model or part of this package |
@@ -80,7 +86,11 @@ def parse_args() -> argparse.Namespace:
 @command_line
 def main() -> None:
     args = parse_args()
-    atomic_write_text(args.out, page(read_results(args.results)))
+    results = read_results(args.results)
+    for result in results:
+        if result["benchmark"] == "peers":
+            draw_peers(Path(args.out).parent / plot_of(result), result)
+    atomic_write_text(args.out, page(results))
     print(f"written to {args.out}")
 
 
@@ -112,9 +122,16 @@ def section(result: Mapping[str, Any]) -> str:
     """Return one benchmark: its conditions, its command and a table for each case."""
     lines = [f"## {result['title']}", "", conditions(result), ""]
     lines += ["```bash", result["command"], "```", ""]
+    if result["benchmark"] == "peers":
+        return "\n".join([*lines, *peer_lines(result, plot_of(result))])
     for case in result["cases"]:
         lines += [f"### {case['name']}", "", markdown(table_rows(case)), ""]
     return "\n".join(lines)
+
+
+def plot_of(result: Mapping[str, Any]) -> str:
+    """Return the path of the peers' plot from the page's folder."""
+    return f"images/peers_{result['device']}.png"
 
 
 def markdown(table: Sequence[Sequence[str]]) -> str:
@@ -132,7 +149,9 @@ def conditions(result: Mapping[str, Any]) -> str:
     place = f"{machine['cpu']}, {cores}, {threads}"
     if result["device"] == "cuda":
         place = f"{machine['gpu']} ({place})"
-    versions = ", ".join(f"{name} {result[name]}" for name in ("torch", "mmcv", "mmdet"))
+    packages = {name: result[name] for name in ("torch", "mmcv", "mmdet")}
+    packages |= result.get("packages", {})
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items())
     rounds = sorted({case["rounds"] for case in result["cases"]})
     counts = " or ".join(map(str, rounds))
     return f"On {place}; {versions}; {result['dtype']}; {counts} rounds; {result['date']}."

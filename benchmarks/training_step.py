@@ -1,6 +1,7 @@
 """One training step by part: mmdet's Mask2Former against ours, with ResNet-18 and small images.
 
 The model is configs/_base_/models/m2f_r18.py with COCO's classes, and the weights are the same.
+--configs names others: that which is built from mmdet's parts, and ours.
 Each image has about ten random masks. mmdet computes the masks of every layer in its query decoder.
 Our model computes these masks only at the needed points, with the losses. So compare these two
 parts together.
@@ -36,6 +37,7 @@ Attention = Callable[[], AbstractContextManager]
 
 def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
+    parser.add_argument("--configs", nargs=2, default=[str(MODEL)] * 2, metavar=("STOCK", "OURS"))
     add_image_size(parser, "--size", (256, 256), least=64)
     parser.add_argument("--batch", type=at_least(1), default=4)
     parser.add_argument("--queries", type=at_least(1), default=100)
@@ -48,7 +50,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     set_up(args)
-    ours = make_model(args)
+    stock, ours = (make_model(name, args) for name in args.configs)
     height, width = args.size
     case = Case(
         name=f"{height}x{width}, batch {args.batch}, {args.queries} queries, {args.decoder_layers} "
@@ -56,16 +58,16 @@ def main() -> None:
         settings={k: getattr(args, k) for k in ("batch", "queries", "decoder_layers", "points")}
         | {"size": list(args.size)},
         candidates={
-            "mmdet": partial(prepare, stock_twin(ours), args, stock_attention),
+            "mmdet": partial(prepare, stock_twin(stock), args, stock_attention),
             "mmproscale": partial(prepare, ours, args, nullcontext),
         },
     )
     run_benchmark(__file__, args, [case], TITLE)
 
 
-def make_model(args: argparse.Namespace) -> ConfigDict:
-    """Return our model with the sizes of the options."""
-    model = model_config(str(MODEL))
+def make_model(name: str, args: argparse.Namespace) -> ConfigDict:
+    """Return a config's model with the sizes of the options."""
+    model = model_config(name)
     head = model.panoptic_head
     head.update(num_things_classes=THINGS, num_stuff_classes=STUFF, num_queries=args.queries)
     head.loss_cls.class_weight = [1.0] * (THINGS + STUFF) + [0.1]
@@ -76,7 +78,9 @@ def make_model(args: argparse.Namespace) -> ConfigDict:
 
 
 def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -> Prepared:
-    built = build(model, weights_of_stock(make_model(args))).train().to(args.device)
+    built = (
+        build(model, weights_of_stock(make_model(args.configs[0], args))).train().to(args.device)
+    )
     config = Config.fromfile(OPTIMISER).optim_wrapper
     if args.amp and args.device == "cuda":
         config.update(type="AmpOptimWrapper", loss_scale="dynamic")  # for gradients in fp16

@@ -1,11 +1,12 @@
 """Sampled sum of multi-scale deformable attention (Deformable DETR, eq. 3), by several backends.
 
-Every backend computes in fp32 at least, and the result has the values' dtype: half precision would
-move locations by up to 0.06 cells of a map that is 256 cells wide.
+The result has the values' dtype. Every backend takes locations in fp32 at least, since half
+precision would move them by up to 0.06 cells of a map that is 256 cells wide, and sums in fp32 at
+least. Only ``deformops`` reads half-precision values and weights as they are.
 
-`torch.compile` and `torch.export` see ``mmproscale::multi_scale_deformable_attention`` with any
-backend except ``grid_sample``. That one is plain PyTorch, for tracers and exporters that do not
-know our operators.
+`torch.compile` and `torch.export` see ``mmproscale::multi_scale_deformable_attention`` with the
+backends ``mmcv`` and ``torch``, and deformops' own operator with ``deformops``. ``grid_sample`` is
+plain PyTorch, for tracers and exporters that do not know these operators.
 """
 
 from __future__ import annotations
@@ -17,15 +18,16 @@ import torch
 from torch import Tensor
 
 from mmproscale.errors import InputError
-from mmproscale.ops import embedding_bag_attention, mmcv_attention
+from mmproscale.ops import deformops_attention, embedding_bag_attention, mmcv_attention
 from mmproscale.ops.grid_sample_attention import grid_sample_attention
 
 Shapes = tuple[tuple[int, int], ...]
 
-# Backends of the operator by name: modules with `forward`, `backward` and `refuses`. The first two
-# get tensors of one dtype, fp32 or fp64.
+# Backends of our custom operator by name: modules with `forward`, `backward` and `refuses`. The
+# first two get tensors of one dtype, fp32 or fp64.
 _KERNELS = {"mmcv": mmcv_attention, "torch": embedding_bag_attention}
-BACKENDS = (*_KERNELS, "grid_sample")
+_CHECKED = {**_KERNELS, "deformops": deformops_attention}
+BACKENDS = (*_CHECKED, "grid_sample")
 _contexts: list[str] = []  # backends of the open context managers, the innermost last
 
 
@@ -44,8 +46,9 @@ def multi_scale_deformable_attention(
         sampling_locations: (B, Q, heads, L, P, 2) as (x, y), 0..1 over each level's map; points
             outside the map read zeros.
         attention_weights: (B, Q, heads, L, P).
-        backend: ``mmcv`` (its compiled CUDA op, not for fp64), ``torch`` (EmbeddingBag, any
-            device) or ``grid_sample`` (any device, plain PyTorch); None for the backend of
+        backend: ``mmcv`` (its compiled CUDA op, not for fp64), ``deformops`` (that package's
+            Triton kernel on CUDA, not for fp64), ``torch`` (EmbeddingBag, any device) or
+            ``grid_sample`` (any device, plain PyTorch); None for the backend of
             :func:`attention_backend`, else the fastest for the device, dtype and size.
 
     Returns:
@@ -60,11 +63,13 @@ def multi_scale_deformable_attention(
     backend = check_backend(_contexts[-1] if backend is None and _contexts else backend)
     if backend is None:
         backend = fastest_backend(value, shapes, sampling_locations, attention_weights)
-    elif backend in _KERNELS and (reason := _KERNELS[backend].refuses(value)):
+    elif backend in _CHECKED and (reason := _CHECKED[backend].refuses(value)):
         raise InputError(f"attention backend '{backend}' {reason}: set another backend, or None")
     if backend == "grid_sample":
         value, *points = _in_working_precision(*tensors)
         return grid_sample_attention(value, shapes, *points).to(tensors[0].dtype)
+    if backend == "deformops":
+        return deformops_attention.deformops_attention(value, shapes, *tensors[1:])
     flat = [size for shape in shapes for size in shape]
     return _attention(*tensors, flat, backend)
 
@@ -177,8 +182,11 @@ def fastest_backend(value: Tensor, shapes: Shapes, locations: Tensor, weights: T
     """Return the backend that is taken where none is named; arguments as for the operator."""
     if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
         return "grid_sample"
-    if mmcv_attention.refuses(value) is None:
-        return "mmcv"
+    # mmcv's op has no bf16, so that values would be copied to fp32.
+    names = ("deformops", "mmcv") if value.dtype == torch.bfloat16 else ("mmcv", "deformops")
+    for name in names:
+        if _CHECKED[name].refuses(value) is None:
+            return name
     if torch.compiler.is_compiling():
         return "torch"
     # On a GPU nothing else has been measured to be faster than grid_sample.

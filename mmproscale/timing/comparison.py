@@ -63,7 +63,7 @@ def compare(
         measured = []
         for index, case in enumerate(cases):
             task = bars.add_task(case.name, total=args.rounds + args.warm_up)
-            measured.append(_measure(case, args, partial(bars.advance, task)))
+            measured.append(measure_case(case, args, partial(bars.advance, task)))
             if not args.no_memory:
                 ask = [*arguments, "--memory-of", str(index)]
                 _add_memory(measured[-1], case, args.device, script, ask)
@@ -80,9 +80,10 @@ def answer_memory(cases: Sequence[Case], args: argparse.Namespace) -> bool:
     return True
 
 
-def _measure(
+def measure_case(
     case: Case, args: argparse.Namespace, after_round: Callable[[], object]
 ) -> dict[str, Any]:
+    """Return the times of all candidates of a case; arguments as for :func:`compare`."""
     synchronize = torch.cuda.synchronize if args.device == "cuda" else lambda: None
     samples = measure(
         {name: prepare().run for name, prepare in case.candidates.items()},

@@ -266,7 +266,7 @@ def test_shapes_that_do_not_belong_together_are_refused_by_name(backend, name):
 
 
 def test_an_unknown_backend_is_refused_by_name():
-    expected = "attention backend 'cudnn' is not one of mmcv, torch, grid_sample"
+    expected = "attention backend 'cudnn' is not one of mmcv, torch, deformops, grid_sample"
     inputs = attention_inputs(SHAPES)
     with pytest.raises(InputError, match=expected):
         multi_scale_deformable_attention(inputs[0], SHAPES, *inputs[1:], backend="cudnn")
