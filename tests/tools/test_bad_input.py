@@ -325,13 +325,14 @@ def test_data_root_for_a_config_without_one(refused, tmp_path):
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    """Machine without a GPU, on any machine."""
-    monkeypatch.setattr("mmproscale.training.runs.get_device", lambda: "cpu")
+    """Machine without a GPU and without bf16, on any machine."""
+    monkeypatch.setattr("mmproscale.training.mixed_precision.get_device", lambda: "cpu")
+    monkeypatch.setattr("mmproscale.training.mixed_precision.cpu_has_bf16", lambda: False)
 
 
 def test_amp_without_a_gpu(refused, shapes, no_gpu):
     line = refused("train.py", CONFIG, "--amp", options=[f"data_root={shapes}"])
-    assert "--amp needs a GPU" in line
+    assert "--amp: PyTorch finds no GPU here" in line
 
 
 def test_an_option_without_a_value(run_tool):
