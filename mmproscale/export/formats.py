@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mmproscale.errors import InputError
+from mmproscale.export.int8 import quantize
 from mmproscale.inference.exported_file import needs
 from mmproscale.utils.atomic_files import atomic_path
 
@@ -55,11 +56,12 @@ def check_choice(format: str, precision: str, plugin: bool) -> None:
             "--precision bf16 --format onnx: ONNX Runtime has no bf16 on CPUs, so use fp16, or "
             "--format openvino or torch"
         )
+    if format == "torch" and precision == "int8":
+        raise InputError("--precision int8 --format torch: use --format onnx or openvino")
     if plugin and (format != "onnx" or precision != "fp32"):
         raise InputError("--msda plugin is for TensorRT: give --format onnx --precision fp32")
-    for package in {"onnx": ("onnxscript",), "openvino": ("onnxscript", "openvino")}.get(
-        format, ()
-    ):
+    packages = {"onnx": ("onnxscript",), "openvino": ("onnxscript", "openvino")}.get(format, ())
+    for package in (*packages, *["onnxruntime"] * (precision == "int8")):
         needs(package)
 
 
@@ -114,6 +116,7 @@ def write(
     names: tuple[Sequence[str], Sequence[str]],
     metadata: Mapping[str, str],
     precision: str = "fp32",
+    samples: Iterable[Sequence[Tensor]] = (),
 ) -> None:
     """Write a traced graph in the format of the suffix.
 
@@ -122,14 +125,20 @@ def write(
         out: ``.onnx``, ``.xml`` or ``.pt2`` file, replaced only when the new one is whole.
         names: Names of inputs and outputs.
         metadata: Texts by key.
-        precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``; a ``.pt2`` has it from the trace.
+        precision: ``'fp32'``, ``'fp16'``, ``'bf16'`` or ``'int8'``; a ``.pt2`` has it from the
+            trace.
+        samples: Inputs of the graph that calibrate ``'int8'``.
 
     Raises:
         InputError: The file can't be written.
     """
     writers: dict[str, Callable[..., None]] = {".onnx": _write_onnx, ".xml": _write_openvino}
     if out.suffix in writers:
-        writers[out.suffix](_onnx_model(program, names, metadata), out, metadata, precision)
+        model = _onnx_model(program, names, metadata)
+        if precision == "int8":
+            with _quiet():
+                model = quantize(model, samples)
+        writers[out.suffix](model, out, metadata, precision)
         return
     with atomic_path(out) as temporary:
         torch.export.save(program, temporary, extra_files={DESCRIPTION: json.dumps(dict(metadata))})
@@ -292,7 +301,8 @@ def _write_openvino(model: Any, out: Path, metadata: Mapping[str, str], precisio
 def _quiet() -> Iterator[None]:
     """Silence the exporter, which prints a line for each pass."""
     loggers = [
-        logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+        logging.getLogger(name)
+        for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "root")
     ]
     levels = [logger.level for logger in loggers]
     try:

@@ -52,5 +52,6 @@ def write_tiny(
         images = torch.randn(2 if free else batch, 3, 128 if free else 32, 160 if free else 64)
         program = trace(graph, [images], axes, in_trace)
     described = replace(INFO, precision=precision, **info)
-    write(program, out, (graph.inputs, graph.outputs), described.to_strings(), precision)
+    names, samples = (graph.inputs, graph.outputs), [(torch.randn_like(images),) for _ in range(8)]
+    write(program, out, names, described.to_strings(), precision, samples)
     return graph

@@ -8,6 +8,8 @@ from PIL import Image
 
 from mmproscale.inference.predictor import Predictor
 
+INT8 = ["--precision", "int8", "--calibrate"]
+
 
 @pytest.fixture
 def images(tmp_path):
@@ -58,6 +60,11 @@ def test_wrong_options_are_one_line(run_tool, images, tmp_path):
     for arguments, message in (
         (["--out", "a.pth"], "a file for --format onnx ends in .onnx"),
         (["--out", "a.onnx", "--precision", "bf16"], "ONNX Runtime has no bf16 on CPUs"),
+        (["--out", "a.onnx", "--precision", "int8"], "--precision int8 needs --calibrate DIR"),
+        (["--out", "a.onnx", "--calibrate", images], "no other precision takes it"),
+        (["--out", "a.onnx", *INT8, images], f"{images} has 3 images: give at least 8"),
+        (["--out", "a.onnx", *INT8, tmp_path / "none"], f"{tmp_path / 'none'}"),
+        (["--out", "a.pt2", "--format", "torch", *INT8, images], "use --format onnx or openvino"),
         (["--out", "a.onnx", "--dynamic", "--with-preprocessing"], "exclude each other"),
     ):
         status, _, error = run_tool("export.py", config, "weights.pth", *arguments)
