@@ -14,25 +14,32 @@ from torch import Tensor
 from mmproscale.errors import InputError
 from mmproscale.inference.exported_file import needs
 from mmproscale.inference.image_sources import InputImage
+from mmproscale.models import precision
 from mmproscale.utils.image_inputs import find_images
 
 QUANTIZED = ("Conv", "MatMul", "Gemm")
 SCOPES = "pkg.torch.onnx.name_scopes"
-IN_FP32 = ("sampling_offsets", "attention_weights", "cls_embed", "mask_embed")
-"""Layers whose results suffer in int8."""
+POINTS, MASKS = ("sampling_offsets", "attention_weights"), ("cls_embed", "mask_embed")
+IN_FP32 = frozenset({*precision.IN_FP32, *POINTS, *MASKS})
+"""Layers that stay in fp32: those that place attention's points and boxes, where rounding changes
+most, and those that read masks, of which OpenVINO can't compile the last one in int8."""
 
 LEAST_IMAGES, MOST_IMAGES = 8, 64
 """Numbers of images that calibrate; of a larger folder, images that are spread evenly."""
 
 
-def calibration_images(folder: str | None, precision: str) -> list[InputImage]:
+def calibration_images(folder: str | None, wanted: str) -> list[InputImage]:
     """Return the images of a folder that calibrate an int8 file, none for other precisions.
+
+    Args:
+        folder: The folder, or None.
+        wanted: The file's precision.
 
     Raises:
         InputError: int8 without a folder, or a folder without int8; the folder is missing or has
             too few images.
     """
-    if (precision == "int8") != (folder is not None):
+    if (wanted == "int8") != (folder is not None):
         raise InputError(
             "--precision int8 needs --calibrate DIR, images such as those of the training set, "
             "and no other precision takes it"

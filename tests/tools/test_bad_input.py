@@ -335,6 +335,18 @@ def test_amp_without_a_gpu(refused, shapes, no_gpu):
     assert "--amp: PyTorch finds no GPU here" in line
 
 
+def test_fp16_on_a_cpu(refused, shapes, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmengine.device.get_device", lambda: "cpu")
+    half, root = ("--precision", "fp16"), [f"data_root={shapes}"]
+    image = next((shapes / "val").iterdir())
+    places = (image, "--out", tmp_path / "out", "--device", "cpu")
+    for line in (
+        refused("test.py", CONFIG, checkpoint, *half, options=root),
+        refused("predict.py", CONFIG, checkpoint, *places, *half, options=root),
+    ):
+        assert "precision fp16 is for GPUs: use bf16 on a CPU" in line
+
+
 def test_an_option_without_a_value(run_tool):
     status, _, error = run_tool("train.py", CONFIG, "--cfg-options", "foo")
     assert status == 2 and "--cfg-options foo: expected KEY=VALUE" in error
