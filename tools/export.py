@@ -78,6 +78,7 @@ def main() -> None:
     from mmproscale.export.proof import proof_images
     from mmproscale.inference.predictor import Predictor
 
+    calibration = calibration_images(args.calibrate, args.precision)
     options = ExportOptions(
         format=args.format,
         precision=args.precision,
@@ -89,7 +90,6 @@ def main() -> None:
         plugin=args.msda == "plugin",
     )
     check_out(args.out, args.format, args.overwrite)
-    calibration = calibration_images(args.calibrate, args.precision)
     images, truth = [], None
     if args.proof_images:
         images, truth = proof_images(config, args.images, args.proof_images)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mmproscale.errors import InputError
-from mmproscale.export.int8 import quantize
+from mmproscale.export.int8 import quantize, sensitive_nodes
 from mmproscale.inference.exported_file import needs
 from mmproscale.utils.atomic_files import atomic_path
 
@@ -56,12 +56,12 @@ def check_choice(format: str, precision: str, plugin: bool) -> None:
             "--precision bf16 --format onnx: ONNX Runtime has no bf16 on CPUs, so use fp16, or "
             "--format openvino or torch"
         )
-    if format == "torch" and precision == "int8":
-        raise InputError("--precision int8 --format torch: use --format onnx or openvino")
+    if precision == "int8" and format != "openvino":
+        raise InputError(f"--precision int8 --format {format}: int8 is for --format openvino")
     if plugin and (format != "onnx" or precision != "fp32"):
         raise InputError("--msda plugin is for TensorRT: give --format onnx --precision fp32")
     packages = {"onnx": ("onnxscript",), "openvino": ("onnxscript", "openvino")}.get(format, ())
-    for package in (*packages, *["onnxruntime"] * (precision == "int8")):
+    for package in (*packages, *["nncf"] * (precision == "int8")):
         needs(package)
 
 
@@ -135,10 +135,7 @@ def write(
     writers: dict[str, Callable[..., None]] = {".onnx": _write_onnx, ".xml": _write_openvino}
     if out.suffix in writers:
         model = _onnx_model(program, names, metadata)
-        if precision == "int8":
-            with _quiet():
-                model = quantize(model, samples)
-        writers[out.suffix](model, out, metadata, precision)
+        writers[out.suffix](model, out, metadata, precision, samples)
         return
     with atomic_path(out) as temporary:
         torch.export.save(program, temporary, extra_files={DESCRIPTION: json.dumps(dict(metadata))})
@@ -232,7 +229,9 @@ def _plugin_schema() -> Any:
     )
 
 
-def _write_onnx(model: Any, out: Path, metadata: Mapping[str, str], precision: str) -> None:
+def _write_onnx(
+    model: Any, out: Path, metadata: Mapping[str, str], precision: str, samples: object
+) -> None:
     if precision == "fp16":
         _halve(model)
     with atomic_path(out) as temporary:
@@ -284,12 +283,21 @@ def _is_integer(node: Any, known: Mapping[str, int], weights: Mapping[str, Any])
     return any(kind not in (0, 1) for kind in types)
 
 
-def _write_openvino(model: Any, out: Path, metadata: Mapping[str, str], precision: str) -> None:
+def _write_openvino(
+    model: Any,
+    out: Path,
+    metadata: Mapping[str, str],
+    precision: str,
+    samples: Iterable[Sequence[Tensor]],
+) -> None:
     openvino = needs("openvino")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model.onnx"
         source.write_bytes(model.SerializeToString())
         converted = openvino.convert_model(source)
+    if precision == "int8":
+        with _quiet():
+            converted = quantize(converted, samples, sensitive_nodes(model))
     for key, text in metadata.items():
         converted.set_rt_info(text, ["mmproscale", key])
     with atomic_path(out.with_suffix(".bin")) as weights, atomic_path(out) as temporary:
@@ -301,8 +309,7 @@ def _write_openvino(model: Any, out: Path, metadata: Mapping[str, str], precisio
 def _quiet() -> Iterator[None]:
     """Silence the exporter, which prints a line for each pass."""
     loggers = [
-        logging.getLogger(name)
-        for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir", "root")
+        logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
     ]
     levels = [logger.level for logger in loggers]
     try:

@@ -43,7 +43,7 @@ def write_tiny(
     out: Path, free: bool = False, batch: int = 1, precision: str = "fp32", **info: Any
 ) -> TinyGraph:
     """Write the graph for images of 32 x 64 pixels; return it."""
-    for package in ("onnxscript", "onnxruntime", "openvino"):
+    for package in ("onnxscript", "onnxruntime", "openvino", *["nncf"] * (precision == "int8")):
         pytest.importorskip(package)
     graph = TinyGraph().eval()
     axes = free_axes(1) if free else None
