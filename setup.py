@@ -38,12 +38,16 @@ setup(
     packages=find_packages(include=["mmproscale", "mmproscale.*"]),
     # Under .mim are links to configs/, tools/ and model-index.yml, where mim looks for a package's;
     # here they become files.
-    package_data={"mmproscale": ["py.typed", *(f".mim/**/*.{end}" for end in ("py", "sh", "yml"))]},
+    package_data={
+        "mmproscale": ["py.typed", *(f".mim/**/*.{end}" for end in ("py", "sh", "yml"))],
+        "mmproscale.reports": ["templates/*"],
+    },
     entry_points={"console_scripts": ["mmproscale = mmproscale.cli.console:main"]},
     install_requires=[
         "torch>=2.6",
         "numpy",
         "hotcoco",
+        "jinja2",
         "matplotlib",
         "pillow",
         "pyarrow>=19",

@@ -154,14 +154,30 @@ def measured_results(file: Path, weights: Mapping[str, Tensor]) -> list[dict[str
         ) from error
     if measured != hash_weights(weights):
         raise InputError(f"{file} has the figures of other weights: test these, or give their file")
-    results = [
-        dict(Task=task, Metrics={metric: round(100 * value, 2)}, Command=command, Hardware=hardware)
+    return [
+        dict(Task=task, Metrics={metric: percent}, Command=command, Hardware=hardware)
+        for task, metric, percent in stated_figures(report, file)
+    ]
+
+
+def stated_figures(report: Mapping[str, Any], file: Path) -> list[tuple[str, str, float]]:
+    """Return task, metric and percent of each figure that an entry of a zoo states.
+
+    Args:
+        report: Content of a ``metrics.json``.
+        file: The file, which an error names.
+
+    Raises:
+        InputError: It has none.
+    """
+    found = [
+        (task, metric, round(100 * value, 2))
         for group, key, task, metric in _FIGURES
         if _is_share(value := _figure(report, group, key))
     ]
-    if not results:
+    if not found:
         raise InputError(f"{file} has no PQ, mIoU or AP: test with a metric that gives one")
-    return results
+    return found
 
 
 def _figure(report: Mapping[str, Any], group: str, key: str | None) -> Any:

@@ -30,7 +30,7 @@ GROUPS = {
     ),
     "using a trained model": (
         "predict model.safetensors photos/ --out predictions",
-        ("predict", "test", "evaluate", "convert", "export", "publish"),
+        ("predict", "test", "evaluate", "report", "analyze", "convert", "export", "publish"),
     ),
     "cost and speed": (
         "cost proscale_m2f_r50_coco m2f_r50_coco",

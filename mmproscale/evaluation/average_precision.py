@@ -110,6 +110,31 @@ def average_precision(
         ``ap``, ``ap50``, ``ap75``, ``aps``, ``apm``, ``apl`` in 0..1 and ``per_class``: category
         id as text -> AP. NaN where the truth has no instance.
     """
+    evaluation = _evaluated(images, categories, backend)
+    with redirect_stdout(io.StringIO()):  # pycocotools prints its progress
+        evaluation.accumulate()
+    precision = np.asarray(evaluation.eval["precision"])[..., -1]
+    figures = {name: _mean(precision[iou, ..., area]) for name, (iou, area) in _FIGURES.items()}
+    classes = {str(c): _mean(precision[:, :, k, 0]) for k, c in enumerate(evaluation.params.catIds)}
+    return {**figures, "per_class": {str(c["id"]): classes[str(c["id"])] for c in categories}}
+
+
+def errors_by_kind(images: Sequence[ImageInstances], categories: Sequence[dict]) -> dict[str, Any]:
+    """Return what each kind of error costs, by TIDE (Bolya et al., 2020), as hotcoco counts it.
+
+    Args:
+        images: As for :func:`average_precision`.
+        categories: Those of things.
+
+    Returns:
+        ``ap_base``, AP50 in 0..1, and ``delta_ap`` and ``counts``, each kind of error -> AP50 that
+        is gained without it, and its number.
+    """
+    return _evaluated(images, categories, "hotcoco").tide_errors(pos_thr=0.5, bg_thr=0.1)
+
+
+def _evaluated(images: Sequence[ImageInstances], categories: Sequence[dict], backend: str) -> Any:
+    """Return COCO's evaluation of masks, with its matches."""
     coco_module, evaluation_module = BACKENDS[backend]
     sizes = [image.size for image in images]
     with redirect_stdout(io.StringIO()):  # pycocotools prints its progress
@@ -118,11 +143,7 @@ def average_precision(
         found = _dataset(new_coco, sizes, [image.detections for image in images], categories)
         evaluation = importlib.import_module(evaluation_module).COCOeval(truth, found, "segm")
         evaluation.evaluate()
-        evaluation.accumulate()
-    precision = np.asarray(evaluation.eval["precision"])[..., -1]
-    figures = {name: _mean(precision[iou, ..., area]) for name, (iou, area) in _FIGURES.items()}
-    classes = {str(c): _mean(precision[:, :, k, 0]) for k, c in enumerate(evaluation.params.catIds)}
-    return {**figures, "per_class": {str(c["id"]): classes[str(c["id"])] for c in categories}}
+    return evaluation
 
 
 def _dataset(new_coco: type, sizes: Sequence, of_images: Sequence, categories: Sequence) -> Any:

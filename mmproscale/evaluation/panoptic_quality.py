@@ -107,13 +107,13 @@ def match_segments(
     Returns:
         (num_classes, 4) int64, columns as ``COUNTS``.
     """
-    on_void, overlap = _overlaps(truth, prediction, pairs)
+    on_void, overlap = overlaps(truth, prediction, pairs)
     union = truth.areas[:, None] + (prediction.areas - on_void)[None] - overlap
     comparable = (truth.labels[:, None] == prediction.labels[None]) & ~truth.crowds[:, None]
     iou = np.divide(overlap, union, out=np.zeros(overlap.shape), where=comparable & (overlap > 0))
     matched = iou > 0.5
     missed = ~matched.any(1) & ~truth.crowds
-    ignored = on_void + _on_last_crowd(truth, prediction, overlap)
+    ignored = on_void + pixels_on_last_crowd(truth, prediction, overlap)
     extra = ~matched.any(0) & (ignored / prediction.areas <= 0.5)
     counts = np.zeros((num_classes, len(COUNTS)), np.int64)
     rows, columns = np.nonzero(matched)
@@ -125,8 +125,8 @@ def match_segments(
     return counts
 
 
-def _overlaps(truth: Segments, prediction: Segments, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels of each prediction on void, (P,), and on each segment of the truth, (T, P)."""
+def overlaps(truth: Segments, prediction: Segments, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Count each prediction's pixels on void, (P,), and on each true segment, (T, P)."""
     true_ids, predicted_ids, pixels = pairs
     rows = positions(np.concatenate([[VOID], truth.ids]), true_ids)
     columns = positions(prediction.ids, predicted_ids)
@@ -136,8 +136,8 @@ def _overlaps(truth: Segments, prediction: Segments, pairs: Pairs) -> tuple[np.n
     return table[0], table[1:]
 
 
-def _on_last_crowd(truth: Segments, prediction: Segments, overlap: np.ndarray) -> np.ndarray:
-    """Pixels of each prediction on the last crowd of its class, (P,)."""
+def pixels_on_last_crowd(truth: Segments, prediction: Segments, overlap: np.ndarray) -> np.ndarray:
+    """Count the pixels of each prediction on the last crowd of its class, (P,)."""
     on_crowd = np.zeros(len(prediction.ids), np.int64)
     for index in np.flatnonzero(truth.crowds):
         of_class = prediction.labels == truth.labels[index]

@@ -24,7 +24,7 @@ from mmproscale.evaluation.ground_truth import (
     segments_with_place,
 )
 from mmproscale.evaluation.image_score import ImagePrediction, ImageScore, ImageScorer, LabelledMap
-from mmproscale.evaluation.panoptic_quality import StoredMap, count_files, positions
+from mmproscale.evaluation.panoptic_quality import Segments, StoredMap, count_files, positions
 from mmproscale.evaluation.report import add_up, make_report
 from mmproscale.utils.faults import Fault, excerpt, is_finite, is_int, refuse
 from mmproscale.utils.processes import usable_cores
@@ -128,6 +128,21 @@ class PanopticResults:
         return ImagePrediction(
             id_map.shape, {"semantic": LabelledMap(id_map, labels_of)}, detections
         )
+
+    def read_segments(self, image_id: Any) -> tuple[np.ndarray, Segments, list[float | None]]:
+        """Read one image's id map, (H, W) int32, its segments, and their scores if it has them.
+
+        Args:
+            image_id: One that :meth:`count` accepts.
+        """
+        stored = self._of_image[image_id]
+        id_map, infos = read_png(stored.path), stored.segments
+        ids = np.array([info["id"] for info in infos], np.int64)
+        values, pixels = np.unique(id_map, return_counts=True)
+        labels = [self.truth.label_of[info["category_id"]] for info in infos]
+        areas = pixels[positions(values, ids)]
+        segments = Segments(ids, np.array(labels, np.int64), areas, np.zeros(len(ids), bool))
+        return id_map, segments, [info.get("score") for info in infos]
 
     def _detections(self, id_map: np.ndarray, stored: StoredMap) -> list[dict[str, Any]]:
         return [

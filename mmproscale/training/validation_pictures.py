@@ -21,6 +21,7 @@ from mmproscale.inference.results import Result
 from mmproscale.registry import HOOKS
 from mmproscale.training.check_hooks import unwrapped
 from mmproscale.training.learning_curve import draw_learning_curve
+from mmproscale.training.run_options import show_in_trackers
 from mmproscale.utils.atomic_files import atomic_write_bytes, ensure_writable_dir
 
 FOLDER, CURVE = "validation", "learning_curve.png"
@@ -70,7 +71,9 @@ class ValidationPicturesHook(Hook):
             return
         folder = Path(runner.work_dir)
         if self._rows:
-            self._try(runner, lambda: _write(self._rows, folder / FOLDER, runner.iter))
+            sheet = stacked(self._rows)
+            self._try(runner, lambda: _write(sheet, folder / FOLDER, runner.iter))
+            self._try(runner, lambda: show_in_trackers(runner, FOLDER, sheet))
         self._try(runner, lambda: draw_learning_curve(folder, folder / CURVE))
 
     def _try(self, runner: Runner, draw: Any) -> None:
@@ -80,9 +83,9 @@ class ValidationPicturesHook(Hook):
             runner.logger.warning(f"a picture was not drawn ({type(error).__name__}: {error})")
 
 
-def _write(rows: Sequence[np.ndarray], folder: Path, step: int) -> None:
+def _write(sheet: np.ndarray, folder: Path, step: int) -> None:
     ensure_writable_dir(folder)
-    atomic_write_bytes(folder / f"step_{step}.jpg", encode_jpg(stacked(rows)))
+    atomic_write_bytes(folder / f"step_{step}.jpg", encode_jpg(sheet))
 
 
 def drawn(runner: Runner, sample: Any) -> np.ndarray:

@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from mmproscale.datasets.shapes.generation import ShapesSpec, make_shapes
 
@@ -165,3 +167,26 @@ def test_the_demo_makes_data_trains_evaluates_and_draws(run_tool, tmp_path):
     newest = max(out.glob("*/vis_data/scalars.json"), key=lambda path: path.stat().st_mtime)
     records = [json.loads(line) for line in newest.read_text().splitlines()]
     assert [record["iter"] for record in records if "loss" in record] == [3]
+
+
+@pytest.mark.slow
+def test_averaged_weights_are_validated_and_saved(shapes, run_tool, tmp_path):
+    work_dir = tmp_path / "run"
+    status, _, error = run_tool(
+        "train.py",
+        CONFIG,
+        "--work-dir",
+        work_dir,
+        "--ema",
+        "0.5",
+        "--early-stopping",
+        "9",
+        *options(shapes, "train_cfg.max_iters=2"),
+    )
+    assert status == 0, error
+    saved = torch.load(work_dir / "iter_2.pth", weights_only=False)
+    averaged, last = saved["state_dict"], saved["ema_state_dict"]
+    name = "panoptic_head.query_feat.weight"
+    assert not torch.equal(averaged[name], last[f"module.{name}"])
+    weights = load_file(work_dir / "weights.safetensors")
+    assert torch.equal(weights[name], averaged[name])

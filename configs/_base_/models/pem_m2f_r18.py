@@ -1,8 +1,2 @@
-# PEM, small: its pixel decoder has half of the small model's width, as in the paper.
-_base_ = "./m2f_r18.py"
-model = dict(
-    panoptic_head=dict(
-        pixel_decoder=dict(_delete_=True, type="mmproscale.PEMPixelDecoder", channels=32),
-        transformer_decoder=dict(layer_cfg=dict(type="PrototypeAttentionLayer")),
-    )
-)
+_base_ = ["./m2f_r18.py", "../methods/pem-small.py"]
+model = dict(panoptic_head=_base_.panoptic_head)

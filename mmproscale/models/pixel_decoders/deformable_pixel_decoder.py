@@ -89,7 +89,7 @@ class DeformablePixelDecoder(EarlyExits, AttentionPixelDecoder):
     ) -> Iterator[tuple[int, list[Tensor]]]:
         """Yield (exit, encoded maps) as :meth:`AttentionPixelDecoder.encode_maps`."""
         exits = self.encoder.schedule.check_exits(exits)
-        tokens, pos, layout, gates = self._tokens(projected)
+        tokens, pos, layout, gates = self.encoder_inputs(projected)
         for exit_, encoded in self.encoder.encode(tokens, pos, layout, gates, exits):
             yield exit_, [layout.to_map(encoded[stride], stride) for stride in self.encoded_strides]
 
@@ -97,11 +97,13 @@ class DeformablePixelDecoder(EarlyExits, AttentionPixelDecoder):
         """Return exits and maps; in evaluation each image takes its own exit."""
         coarsest = projected[self.encoded_strides[0]]
         exits = self.image_exits(len(coarsest), partial(mean_over_tokens, coarsest))
-        tokens, pos, layout, gates = self._tokens(projected)
+        tokens, pos, layout, gates = self.encoder_inputs(projected)
         encoded = self.encoder.encode_images(tokens, pos, layout, gates, exits)
         return exits, [layout.to_map(encoded[stride], stride) for stride in self.encoded_strides]
 
-    def _tokens(self, projected: dict[int, Tensor]) -> tuple[Levels, Levels, TokenLayout, Levels]:
+    def encoder_inputs(
+        self, projected: dict[int, Tensor]
+    ) -> tuple[Levels, Levels, TokenLayout, Levels]:
         """Return the encoder's inputs: tokens, positions, layout and TRC's gates."""
         layout = TokenLayout.from_maps(projected)
         tokens = {stride: to_tokens(m) for stride, m in projected.items()}

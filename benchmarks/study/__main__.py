@@ -1,0 +1,168 @@
+"""Train the models of a study, one on each CPU core or GPU, and write the page of their figures.
+
+    python benchmarks/study                      # all of camvid.yaml, then docs/study.md
+    python benchmarks/study --models m2f --cores 1
+
+A run that has been stopped continues from its last checkpoint, and a finished one is not repeated.
+Each run has a folder with its config, log and figures. When no run is left, latency is measured:
+nothing else should run then. The figures are kept in benchmarks/results/study.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+from figures import collect, results_of
+from runs import Run, read_study, runs_of
+from study_page import write_page
+
+from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.errors import InputError
+from mmproscale.utils.atomic_files import atomic_write_text
+from mmproscale.utils.processes import usable_cores
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+RESULTS = HERE.parent / "results/study.json"
+PAGE = ROOT / "docs/study.md"
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--study", type=Path, default=HERE / "camvid.yaml", help="YAML file")
+    parser.add_argument("--models", nargs="+", help="train only these")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/study"), help="folder of runs")
+    parser.add_argument("--gpus", type=at_least(1), help="runs at once, each on one of these GPUs")
+    parser.add_argument(
+        "--cores",
+        type=at_least(1),
+        default=usable_cores(),
+        help="runs at once, each on one CPU core; default: all cores",
+    )
+    parser.add_argument("--rounds", type=at_least(1), default=9, help="rounds of latency")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON of all figures")
+    parser.add_argument("--page", type=Path, default=PAGE, help="Markdown of the figures")
+    return parser.parse_args()
+
+
+@command_line
+def main() -> None:
+    args = parse_args()
+    study = read_study(args.study)
+    for run in (runs := runs_of(study, args.out, args.models)):
+        run.write_config()
+    failed = train_all([run for run in runs if not run.is_finished], places(args))
+    finished = [run for run in runs_of(study, args.out, None) if run.is_finished]
+    if finished:
+        results = results_of(study, finished, args.rounds)
+        atomic_write_text(args.results, json.dumps(results, indent=1) + "\n")
+        write_page(results, args.page)
+        print(f"figures of {len(finished)} runs: {args.results}, {args.page}")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(runs)} runs failed: {'; '.join(failed)}")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One CPU core or one GPU, on which one run at a time is at work."""
+
+    core: int | None = None
+    gpu: int | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        if self.gpu is not None:
+            return {"CUDA_VISIBLE_DEVICES": str(self.gpu)}
+        return {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+
+
+def places(args: argparse.Namespace) -> list[Place]:
+    """Return the places of ``--gpus`` or ``--cores``.
+
+    Raises:
+        InputError: More cores than there are.
+    """
+    if args.gpus:
+        return [Place(gpu=gpu) for gpu in range(args.gpus)]
+    if args.cores > usable_cores():
+        raise InputError(f"--cores {args.cores}: this process may use {usable_cores()}")
+    if not hasattr(os, "sched_getaffinity"):  # only Linux has it
+        return [Place()] * args.cores
+    return [Place(core) for core in sorted(os.sched_getaffinity(0))[: args.cores]]
+
+
+def train_all(runs: Sequence[Run], places: Sequence[Place]) -> list[str]:
+    """Finish runs, one at each place; return why some failed: the others go on."""
+    waiting = iter(runs)  # next() on a list's iterator is safe among threads
+    failed: list[str] = []
+    workers = [Thread(target=work, args=(waiting, place, failed)) for place in places]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return failed
+
+
+def work(waiting: Iterator[Run], place: Place, failed: list[str]) -> None:
+    """Finish waiting runs at a place until none is left."""
+    if place.core is not None:
+        os.sched_setaffinity(0, {place.core})  # of this thread, and the processes that it starts
+    for run in waiting:
+        try:
+            finish(run, place)
+        except Exception as error:  # the other runs go on
+            failed.append(f"{run.name}: {error}")
+            print(f"{run.name} failed: {error}; its log is {run.log_file}", flush=True)
+
+
+def finish(run: Run, place: Place) -> None:
+    """Train and test one run, and write its figures.
+
+    Raises:
+        CalledProcessError: A tool failed.
+    """
+    print(f"{run.name}: trains; its log is {run.log_file}", flush=True)
+    started = time.monotonic()
+    resume = ["--resume"] if run.last_checkpoint else []
+    tool(run, place, "train", run.config_file, "--work-dir", run.training, *resume)
+    test = run.folder / "test"
+    options = ["--work-dir", test, "--kinds", "panoptic", "semantic", "instance"]
+    tool(run, place, "test", run.config_file, run.last_checkpoint, *options)
+    minutes = (time.monotonic() - started) / 60
+    figures = collect(run, test / "metrics.json")
+    atomic_write_text(run.figures_file, json.dumps(figures, indent=1) + "\n")
+    print(f"{run.name}: PQ {figures['quality']['PQ']:.1f}, {minutes:.0f} min", flush=True)
+
+
+def tool(run: Run, place: Place, name: str, *arguments: str | Path) -> None:
+    """Run one of tools/ at a place; its output goes to the run's log.
+
+    Raises:
+        CalledProcessError: It failed.
+    """
+    with open(run.log_file, "ab") as log:
+        subprocess.run(
+            [sys.executable, str(ROOT / f"tools/{name}.py"), *map(str, arguments)],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | place.environment,
+        )
+
+
+if __name__ == "__main__":
+    main()
