@@ -76,6 +76,7 @@ setup(
         "hub": ["huggingface_hub>=1.0"],
         "export": ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.20", "openvino>=2025.0"],
         "gpu": ['deformops>=3.0.1; python_version >= "3.12"'],
+        "int8": ["nncf>=3.0"],
         "timm": ["timm>=1.0.31", "torchvision"],
         "mmpretrain": ["mmpretrain==1.2.0"],
         "onedl-mmpretrain": ["onedl-mmpretrain==1.3.6"],

@@ -18,9 +18,10 @@ from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 from torch import Tensor
 
 from mmproscale.cli.command_line import at_least, command_line
+from mmproscale.models.precision import PRECISIONS
 from mmproscale.ops import deformops_attention, mmcv_attention, multi_scale_deformable_attention
 from mmproscale.timing.comparison import Case, Prepared
-from mmproscale.timing.conditions import amp_dtype, autocast, set_up
+from mmproscale.timing.conditions import autocast, set_up
 from mmproscale.timing.measurement import Stopwatch
 
 MMCV_FALLBACK = "mmcv's fallback"
@@ -161,8 +162,7 @@ def make_inputs(size: Size, args: argparse.Namespace) -> tuple[Tensor, Tensor, T
         centres = torch.cat([pixel_centres(h, w) for h, w in size.maps])
         locations = centres[:, None, None, None] + 2 * normal(*of_points, 2) / pixels
     weights = normal(*of_points).flatten(3).softmax(-1).view(of_points)
-    if args.amp:
-        value = value.to(amp_dtype(args.device))
+    value = value.to(PRECISIONS[args.precision])
     on_device = (t.to(args.device).requires_grad_() for t in (value, locations, weights))
     return tuple(on_device)  # type: ignore[return-value]
 

@@ -1,6 +1,6 @@
 """All that a GPU is to show, in ten minutes: parity, operator, inference, training step, peers.
 
-Results are written as NAME_HARDWARE.json, or NAME_HARDWARE_amp.json with half precision. A step
+Results are written as NAME_HARDWARE.json, or NAME_HARDWARE_bf16.json. A step
 that fails or for which no time is left is named at the end. --dry-run runs every step at a tiny
 size on the CPU and keeps no results.
 """
@@ -24,13 +24,14 @@ from mmproscale.errors import InputError
 HERE = Path(__file__).resolve().parent
 PARITY = ["-m", "pytest", "-q", "-rs", "tests/ops/test_deformops_attention.py"]
 COMPARED = ["m2f_swin-t_coco", "proscale_m2f_swin-t_coco"]
+BF16 = ["--precision", "bf16"]
 Step = tuple[str, list[str]]
 
 # The benchmarks and their options, the most important ones first.
 STEPS: list[Step] = [
-    ("attention", ["--amp"]),
-    ("inference", ["--amp", "--no-memory"]),
-    ("training_step", ["--amp", "--configs", *COMPARED, "--size", "512", "512", "--batch", "8"]),
+    ("attention", [*BF16]),
+    ("inference", [*BF16, "--no-memory"]),
+    ("training_step", [*BF16, "--configs", *COMPARED, "--size", "512", "512", "--batch", "8"]),
     ("peers", ["--sizes", "800x1088", "--rounds", "5"]),
     ("attention", []),
     ("inference", ["--no-memory"]),
@@ -71,7 +72,7 @@ def steps_of(hardware: str) -> list[list[str]]:
     label = re.sub(r"\W+", "-", hardware).strip("-").lower()
     steps = []
     for name, options in STEPS:
-        ending = f"{label}_amp" if "--amp" in options else label
+        ending = f"{label}_bf16" if "bf16" in options else label
         out = RESULTS / f"{name}_{ending}.json"
         steps.append([f"benchmarks/{name}.py", "--device", "cuda", *options, "--out", str(out)])
     return [PARITY, *steps]
@@ -81,10 +82,10 @@ def dry_steps(folder: Path) -> list[list[str]]:
     """Return the arguments of the same steps at a tiny size on the CPU."""
     steps = []
     for number, (name, options) in enumerate(STEPS):
-        amp = ["--amp"] if "--amp" in options else []
+        half = BF16 if "bf16" in options else []
         out = ["--out", str(folder / f"{number}.json")]
         files = ["--files", str(folder)] if name == "peers" else []
-        steps.append([f"benchmarks/{name}.py", *SMALL[name], *SHORT, *amp, *files, *out])
+        steps.append([f"benchmarks/{name}.py", *SMALL[name], *SHORT, *half, *files, *out])
     return [PARITY, *steps]
 
 

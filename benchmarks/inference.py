@@ -21,6 +21,7 @@ from mmengine.config import ConfigDict
 from torch import Tensor
 
 from mmproscale.cli.command_line import add_image_size, at_least, command_line
+from mmproscale.models.precision import set_precision
 from mmproscale.timing.comparison import Case, Prepared
 from mmproscale.timing.conditions import autocast, set_up, stock_attention
 from mmproscale.timing.measurement import Stopwatch
@@ -59,6 +60,7 @@ def main() -> None:
 
 def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -> Prepared:
     built = build(model, weights_of_stock(model_config(args.configs[0]))).eval().to(args.device)
+    set_precision(built, args.precision)
     return Prepared(
         run=partial(predict, built, images(args, *args.size), args, attention),
         warm_up=lambda: predict(built, images(args, 64, 64), args, attention, Stopwatch()),

@@ -28,6 +28,7 @@ from rich.console import Console
 from mmproscale.cli.command_line import command_line
 from mmproscale.compat.installed_packages import installed_version
 from mmproscale.errors import InputError
+from mmproscale.export.int8 import quantize, sensitive_nodes
 from mmproscale.inference.exported_file import needs
 from mmproscale.timing.comparison import Case, Prepared, measure_case, table_rows
 from mmproscale.timing.conditions import conditions, set_up
@@ -247,17 +248,18 @@ class Workshop:
 
 def _quantized(path: Path) -> Path:
     """Return the file's form in int8; noise calibrates it, since only the time counts here."""
-    from mmproscale.export.int8 import quantize
-
-    out = path.with_suffix(".int8.onnx")
+    out = path.with_suffix(".int8.xml")
     if not out.is_file():
-        onnx = needs("onnx")
+        onnx, openvino = needs("onnx"), needs("openvino")
         model = onnx.load(path)
         (given,) = model.graph.input
         shape = [axis.dim_value for axis in given.type.tensor_type.shape.dim]
         photos = given.type.tensor_type.elem_type == onnx.TensorProto.UINT8
         noise = torch.randint(256, shape, dtype=torch.uint8) if photos else torch.randn(shape)
-        onnx.save(quantize(model, [[noise]] * 2), out)
+        converted = openvino.convert_model(path)
+        openvino.save_model(
+            quantize(converted, [[noise]] * 2, sensitive_nodes(model)), out, compress_to_fp16=False
+        )
     return out
 
 

@@ -82,7 +82,7 @@ def prepare(model: ConfigDict, args: argparse.Namespace, attention: Attention) -
         build(model, weights_of_stock(make_model(args.configs[0], args))).train().to(args.device)
     )
     config = Config.fromfile(OPTIMISER).optim_wrapper
-    if args.amp and args.device == "cuda":
+    if args.precision == "fp16":
         config.update(type="AmpOptimWrapper", loss_scale="dynamic")  # for gradients in fp16
     optim_wrapper = build_optim_wrapper(built, config)
     step = partial(train_step, built, optim_wrapper, args, attention)

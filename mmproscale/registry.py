@@ -10,6 +10,7 @@ from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODEL_WRAPPERS as MMENGINE_MODEL_WRAPPERS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
+from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
@@ -39,6 +40,7 @@ METRICS = _registry("metric", MMENGINE_METRICS, "evaluation", "evaluation.encode
 HOOKS = _registry("hook", MMENGINE_HOOKS, "training")
 MODEL_WRAPPERS = _registry("model_wrapper", MMENGINE_MODEL_WRAPPERS, "training.parallel")
 LOOPS = _registry("loop", MMENGINE_LOOPS, "training")
+OPTIM_WRAPPERS = _registry("optimizer wrapper", MMENGINE_OPTIM_WRAPPERS, "training.mixed_precision")
 OPTIM_WRAPPER_CONSTRUCTORS = _registry(
     "optimizer wrapper constructor", MMENGINE_CONSTRUCTORS, "training"
 )

@@ -124,12 +124,14 @@ def name_apart(configs: list[str]) -> dict[str, str]:
 
 def prepare(make_model: partial, config: str, args: argparse.Namespace) -> Prepared:
     """Return a model with its batch, and the tiny call that precedes a measurement of memory."""
+    from mmproscale.models.precision import set_precision
     from mmproscale.timing.comparison import Prepared
     from mmproscale.timing.compilation import compile_model
     from mmproscale.timing.model_latency import random_inputs
 
     with errors_as_input(config, args):
         model = make_model().eval().to(args.device)
+        set_precision(model, args.precision)
         if args.compile:
             compile_model(model)
         batch = random_inputs(model, tuple(args.shape), args.batch)
@@ -150,11 +152,11 @@ def predict(
     model: Any, config: str, args: argparse.Namespace, images: Any, samples: Any, watch: Stopwatch
 ) -> None:
     """Predict once under the options' conditions."""
-    from mmproscale.timing.conditions import autocast, stock_attention
+    from mmproscale.timing.conditions import stock_attention
     from mmproscale.timing.model_latency import timed_prediction
 
     attention = stock_attention() if args.stock_attention else nullcontext()
-    with errors_as_input(config, args), attention, autocast(args):
+    with errors_as_input(config, args), attention:
         timed_prediction(model, images, samples, watch)
 
 

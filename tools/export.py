@@ -25,7 +25,10 @@ def parse_args() -> Namespace:
         default="onnx",
         help="ONNX (.onnx, the default), OpenVINO (.xml and .bin) or torch.export (.pt2)",
     )
-    parser.add_argument("--precision", choices=["fp32", "fp16", "bf16"], default="fp32")
+    parser.add_argument("--precision", choices=["fp32", "fp16", "bf16", "int8"], default="fp32")
+    parser.add_argument(
+        "--calibrate", metavar="DIR", help="images that calibrate --precision int8: 8 or more"
+    )
     parser.add_argument(
         "--size",
         nargs=2,
@@ -71,9 +74,11 @@ def main() -> None:
     config = load_config_for(args.config, args.checkpoint, args.cfg_options)
     # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
     from mmproscale.export.export_run import ExportOptions, check_out, export, size_after_pipeline
+    from mmproscale.export.int8 import calibration_images
     from mmproscale.export.proof import proof_images
     from mmproscale.inference.predictor import Predictor
 
+    calibration = calibration_images(args.calibrate, args.precision)
     options = ExportOptions(
         format=args.format,
         precision=args.precision,
@@ -91,7 +96,7 @@ def main() -> None:
     with building_for(args.checkpoint, args.config):
         predictor = Predictor(config, args.checkpoint, "cpu")
     options = size_after_pipeline(predictor, options, images)
-    for file in export(predictor, args.out, options):
+    for file in export(predictor, args.out, options, calibration):
         print(f"{file}: {file.stat().st_size / 2**20:.1f} MiB")
     if images and not options.plugin:
         prove_file(predictor, args.out, images, truth)

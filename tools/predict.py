@@ -17,6 +17,7 @@ from mmproscale.cli.command_line import (
     MixedParser,
     add_cfg_options,
     add_model,
+    add_precision,
     at_least,
     command_line,
     positive,
@@ -64,6 +65,7 @@ def parse_args() -> Namespace:
         help="COCO panoptic ground truth to draw next to predictions; its PNGs are in the folder "
         "of the same name",
     )
+    add_precision(parser)
     add_scale_options(parser)
     add_view_options(parser)
     add_cfg_options(parser)
@@ -148,15 +150,15 @@ def main() -> None:
     frames = [clip.count() for clip in clips]
     truth = PanopticTruth(args.truth) if args.truth else None
     options = (args.score_thr, args.tile, args.overlap)
-    most = int(args.max_megapixels * 1e6)
+    limits = (int(args.max_megapixels * 1e6), args.precision)
     with building_for(args.checkpoint, args.config):
-        predictor = Predictor(*source, args.device, args.kinds, views, *options, most)
+        predictor = Predictor(*source, args.device, args.kinds, views, *options, *limits)
     if truth and "boxes" in predictor.kinds:
         raise InputError("--truth is for segments, and this model gives boxes: leave it out")
     settings = {
         "config": str(args.config or getattr(source[0], "filename", source[0])),
         "checkpoint": str(args.checkpoint),
-        "options": [str(views), *options],
+        "options": [str(views), *options, args.precision],
         "truth": args.truth,
     }
     folder = PredictionFolder(

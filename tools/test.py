@@ -21,6 +21,7 @@ from mmproscale.cli.command_line import (
     add_cfg_options,
     add_launcher,
     add_model,
+    add_precision,
     add_verbose,
     command_line,
 )
@@ -52,6 +53,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--classwise", action="store_true", help="also print the figures of each class"
     )
+    add_precision(parser)
     add_view_options(parser)
     add_verbose(parser)
     add_cfg_options(parser)
@@ -73,6 +75,9 @@ def main() -> None:
         check_data_is_known(args.checkpoint, args.cfg_options)
     require_keys(config, "model", "test_dataloader", "test_cfg", "test_evaluator")
     # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+    from mmengine.device import get_device
+
+    from mmproscale.models.precision import check_precision
     from mmproscale.training.runs import (
         build_runner,
         check_scorable,
@@ -84,6 +89,7 @@ def main() -> None:
         set_up_run,
     )
 
+    check_precision(args.precision, get_device())
     set_up_run(config, config.filename, args.work_dir, args.launcher)
     config.load_from = args.checkpoint
     check_scorable(config)
@@ -99,7 +105,8 @@ def main() -> None:
         report_exits(config)
     with building_for(args.checkpoint, args.config):
         runner = build_runner(config, ("test",), not args.verbose)
-    evaluate_and_report(runner, Path(config.work_dir) / "metrics.json", "tools/test.py")
+    out = Path(config.work_dir) / "metrics.json"
+    evaluate_and_report(runner, out, "tools/test.py", args.precision)
 
 
 if __name__ == "__main__":

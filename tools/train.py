@@ -20,7 +20,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train a model")
     parser.add_argument("config", help="config file, or the name of a config of mmproscale")
     parser.add_argument("--work-dir", help="folder for logs and checkpoints")
-    parser.add_argument("--amp", action="store_true", help="train in mixed precision")
+    parser.add_argument(
+        "--amp", action="store_true", help="train in mixed precision: fp16 on GPUs, bf16 on CPUs"
+    )
     parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
@@ -74,14 +76,9 @@ def main() -> None:
     require_keys(config, "model", "train_dataloader", "train_cfg", "optim_wrapper")
     check_source(config.load_from if args.resume in (None, "auto") else args.resume)
     # Imported only now: torch takes seconds to import, and a wrong path should fail at once.
+    from mmproscale.training.mixed_precision import use_amp
     from mmproscale.training.run_options import add_tracker, average_weights, stop_early
-    from mmproscale.training.runs import (
-        build_runner,
-        resume,
-        scale_learning_rate,
-        set_up_run,
-        use_amp,
-    )
+    from mmproscale.training.runs import build_runner, resume, scale_learning_rate, set_up_run
 
     set_up_run(config, args.config, args.work_dir, args.launcher)
     if args.amp:

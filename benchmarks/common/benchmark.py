@@ -48,7 +48,8 @@ def run_benchmark(script: str, args: argparse.Namespace, cases: Sequence[Case], 
         **conditions(args, f"benchmarks/{name}.py", without="--out"),
         "cases": compare(cases, args, script, own_arguments(without="--out")),
     }
-    ending = f"{args.device}_amp" if args.amp else args.device
+    half = args.precision != "fp32"
+    ending = f"{args.device}_{args.precision}" if half else args.device
     out = Path(args.out or RESULTS / f"{name}_{ending}.json")
     atomic_write_text(out, json.dumps(results, indent=1) + "\n")
     console = Console()

@@ -223,6 +223,16 @@ def add_launcher(parser: ArgumentParser) -> None:
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0)
 
 
+def add_precision(parser: ArgumentParser) -> None:
+    """Add ``--precision``, whose choices are those of :mod:`mmproscale.models.precision`."""
+    parser.add_argument(
+        "--precision",
+        choices=["fp32", "bf16", "fp16"],
+        default="fp32",
+        help="precision of the products, fp16 only on GPUs; default: fp32",
+    )
+
+
 def add_measuring_options(parser: ArgumentParser) -> None:
     """Add device, threads, rounds, memory and precision of a measurement."""
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -232,7 +242,7 @@ def add_measuring_options(parser: ArgumentParser) -> None:
     parser.add_argument("--rounds", type=at_least(1), default=9, help="rounds that count")
     parser.add_argument("--warm-up", type=at_least(0), default=2, help="rounds before those")
     parser.add_argument("--no-memory", action="store_true", help="do not measure peak memory")
-    parser.add_argument("--amp", action="store_true", help="autocast: fp16 on CUDA, bf16 on a CPU")
+    add_precision(parser)
     # Asks a child process for the peak memory of one candidate of one case.
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
 

@@ -21,7 +21,7 @@ from mmproscale.ops.multi_scale_deformable_attention import (
     multi_scale_deformable_attention,
 )
 from mmproscale.utils.config import CONFIGS, load_config
-from mmproscale.utils.processes import usable_cores
+from mmproscale.utils.processes import cpu_has_bf16, usable_cores
 from mmproscale.version import __version__
 
 OPTIONAL = {
@@ -89,8 +89,8 @@ def _device_names() -> list[str]:
 def _devices() -> Iterator[Check]:
     capability = torch.backends.cpu.get_cpu_capability()
     yield Check("CPU", f"{capability}, {torch.get_num_threads()} threads of PyTorch")
-    fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    yield Check("bf16 on the CPU", "by its own instructions" if fast else "emulated, so slow")
+    bf16 = "by its own instructions" if cpu_has_bf16() else "emulated, so slow"
+    yield Check("bf16 on the CPU", bf16)
     if not torch.cuda.is_available():
         built = torch.version.cuda or "none"
         remedy = "" if torch.version.cuda is None else "check the driver with nvidia-smi"

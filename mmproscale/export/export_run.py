@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmproscale.errors import InputError
 from mmproscale.export.formats import SUFFIXES, check_choice, free_axes, trace, write
 from mmproscale.export.fused import Preprocessing, Whole, fusion_of
 from mmproscale.export.graph import ExitGraph, GateGraph, early_exits, graph_of, traceable
+from mmproscale.export.int8 import fit
 from mmproscale.inference.export_info import ExportInfo, settings_of
 from mmproscale.inference.exported_model import exit_path
 from mmproscale.inference.image_sources import InputImage, read_image
@@ -30,7 +32,7 @@ class ExportOptions:
 
     Args:
         format: ``'onnx'``, ``'openvino'`` or ``'torch'``.
-        precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``.
+        precision: ``'fp32'``, ``'fp16'``, ``'bf16'`` or ``'int8'``.
         size: (H, W) of the network's images, or of photos; None if ``dynamic``.
         batch: Number of images.
         dynamic: True for a free batch and free sizes.
@@ -70,14 +72,24 @@ def check_out(out: Path, format: str, overwrite: bool) -> None:
         raise InputError(f"--out {out} exists: give another name, or --overwrite")
 
 
-def export(predictor: Predictor, out: Path, options: ExportOptions) -> list[Path]:
+def export(
+    predictor: Predictor, out: Path, options: ExportOptions, images: Sequence[InputImage] = ()
+) -> list[Path]:
     """Write a model as one file; one with a gate as the gate's file and one for each exit.
+
+    Args:
+        predictor: The model in PyTorch, on the CPU.
+        out: The file.
+        options: Its form.
+        images: Images that calibrate an int8 file, see
+            :func:`~mmproscale.export.int8.calibration_images`.
 
     Returns:
         The files, that to open first.
 
     Raises:
-        InputError: The model can't be exported with these options; a file can't be written.
+        InputError: The model can't be exported with these options; a file can't be written; an
+            image can't be read.
     """
     graph, part = graph_of(predictor.model), early_exits(predictor.model)
     gated = part is not None and part.gate_chooses
@@ -93,26 +105,35 @@ def export(predictor: Predictor, out: Path, options: ExportOptions) -> list[Path
     fused_frame = None if options.dynamic else frame
     after = fusion_of(predictor.model, predictor.kinds[0], fused_frame) if options.fusion else None
     info = _info(predictor, options, frame)
-    images = _example(options, frame, free_batch=options.dynamic or gated)
+    example = _example(options, frame, free_batch=options.dynamic or gated)
+    calibration = partial(_samples, predictor, options, frame, images)
     step = _step(predictor.model)
     with traceable(predictor.model, options.plugin):
         if not gated:
             free = free_axes(step) if options.dynamic else None
-            _write(Whole(graph, before, after), [images], free, out, info, options)
+            whole = Whole(graph, before, after)
+            _write(whole, [example], free, out, info, options, calibration)
             return [out]
         assert part is not None
         free = free_axes(step, batch_only=True)
-        inputs = images if before is None else before(images)
-        maps = list(predictor.model.extract_feat(inputs))
+
+        def maps_of(inputs: Tensor) -> Sequence[Tensor]:
+            return predictor.model.extract_feat(inputs if before is None else before(inputs))
+
+        def maps_of_samples() -> Iterator[Sequence[Tensor]]:
+            return (maps_of(inputs) for (inputs,) in calibration())
+
+        maps = list(maps_of(example))
         gate = Whole(GateGraph(graph, len(maps)), before, None)
-        _write(gate, [images], free, out, replace(info, exits=part.exits), options)
+        _write(gate, [example], free, out, replace(info, exits=part.exits), options, calibration)
         files = [out]
         for exit_ in part.exits:
             files.append(exit_path(out, exit_))
             rest = Whole(ExitGraph(graph, len(maps)), None, after)
             part.exit = exit_
             try:
-                _write(rest, maps, free, files[-1], replace(info, photos=False), options)
+                described = replace(info, photos=False)
+                _write(rest, maps, free, files[-1], described, options, maps_of_samples)
             finally:
                 part.exit = None
     return files
@@ -125,11 +146,35 @@ def _write(
     out: Path,
     info: ExportInfo,
     options: ExportOptions,
+    samples: Callable[[], Iterable[Sequence[Tensor]]],
 ) -> None:
     precision = options.precision if options.format == "torch" else "fp32"
     program = trace(graph, examples, free, precision)
     names = graph.inputs, graph.outputs
-    write(program, out, names, info.to_strings(), options.precision)
+    write(program, out, names, info.to_strings(), options.precision, samples())
+
+
+def _samples(
+    predictor: Predictor, options: ExportOptions, frame: ImageFrame, images: Sequence[InputImage]
+) -> Iterator[tuple[Tensor]]:
+    """Yield the network's input for each image, in the size and number that the file takes."""
+    for image in images:
+        if options.preprocessing:
+            rgb = np.ascontiguousarray(read_image(image)[..., ::-1])
+            photo = fit(torch.from_numpy(rgb).permute(2, 0, 1)[None], frame.output)
+            inputs = photo.permute(0, 2, 3, 1).round().byte()
+        else:
+            inputs = network_input(predictor, image)
+            inputs = inputs if options.dynamic else fit(inputs, frame.padded)
+        yield (inputs.repeat(options.batch, 1, 1, 1),)
+
+
+def network_input(predictor: Predictor, image: InputImage) -> Tensor:
+    """Return the network's input (1, 3, H, W) for an image."""
+    loaded = replace(image, pixels=read_image(image))
+    item = predictor.prepare(loaded)
+    batch = {"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]}
+    return predictor.model.data_preprocessor(batch, False)["inputs"]
 
 
 def _frame(predictor: Predictor, options: ExportOptions) -> ImageFrame:

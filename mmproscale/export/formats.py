@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mmproscale.errors import InputError
+from mmproscale.export.int8 import quantize, sensitive_nodes
 from mmproscale.inference.exported_file import needs
 from mmproscale.utils.atomic_files import atomic_path
 
@@ -55,11 +56,12 @@ def check_choice(format: str, precision: str, plugin: bool) -> None:
             "--precision bf16 --format onnx: ONNX Runtime has no bf16 on CPUs, so use fp16, or "
             "--format openvino or torch"
         )
+    if precision == "int8" and format != "openvino":
+        raise InputError(f"--precision int8 --format {format}: int8 is for --format openvino")
     if plugin and (format != "onnx" or precision != "fp32"):
         raise InputError("--msda plugin is for TensorRT: give --format onnx --precision fp32")
-    for package in {"onnx": ("onnxscript",), "openvino": ("onnxscript", "openvino")}.get(
-        format, ()
-    ):
+    packages = {"onnx": ("onnxscript",), "openvino": ("onnxscript", "openvino")}.get(format, ())
+    for package in (*packages, *["nncf"] * (precision == "int8")):
         needs(package)
 
 
@@ -114,6 +116,7 @@ def write(
     names: tuple[Sequence[str], Sequence[str]],
     metadata: Mapping[str, str],
     precision: str = "fp32",
+    samples: Iterable[Sequence[Tensor]] = (),
 ) -> None:
     """Write a traced graph in the format of the suffix.
 
@@ -122,14 +125,17 @@ def write(
         out: ``.onnx``, ``.xml`` or ``.pt2`` file, replaced only when the new one is whole.
         names: Names of inputs and outputs.
         metadata: Texts by key.
-        precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``; a ``.pt2`` has it from the trace.
+        precision: ``'fp32'``, ``'fp16'``, ``'bf16'`` or ``'int8'``; a ``.pt2`` has it from the
+            trace.
+        samples: Inputs of the graph that calibrate ``'int8'``.
 
     Raises:
         InputError: The file can't be written.
     """
     writers: dict[str, Callable[..., None]] = {".onnx": _write_onnx, ".xml": _write_openvino}
     if out.suffix in writers:
-        writers[out.suffix](_onnx_model(program, names, metadata), out, metadata, precision)
+        model = _onnx_model(program, names, metadata)
+        writers[out.suffix](model, out, metadata, precision, samples)
         return
     with atomic_path(out) as temporary:
         torch.export.save(program, temporary, extra_files={DESCRIPTION: json.dumps(dict(metadata))})
@@ -223,7 +229,9 @@ def _plugin_schema() -> Any:
     )
 
 
-def _write_onnx(model: Any, out: Path, metadata: Mapping[str, str], precision: str) -> None:
+def _write_onnx(
+    model: Any, out: Path, metadata: Mapping[str, str], precision: str, samples: object
+) -> None:
     if precision == "fp16":
         _halve(model)
     with atomic_path(out) as temporary:
@@ -275,12 +283,21 @@ def _is_integer(node: Any, known: Mapping[str, int], weights: Mapping[str, Any])
     return any(kind not in (0, 1) for kind in types)
 
 
-def _write_openvino(model: Any, out: Path, metadata: Mapping[str, str], precision: str) -> None:
+def _write_openvino(
+    model: Any,
+    out: Path,
+    metadata: Mapping[str, str],
+    precision: str,
+    samples: Iterable[Sequence[Tensor]],
+) -> None:
     openvino = needs("openvino")
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model.onnx"
         source.write_bytes(model.SerializeToString())
         converted = openvino.convert_model(source)
+    if precision == "int8":
+        with _quiet():
+            converted = quantize(converted, samples, sensitive_nodes(model))
     for key, text in metadata.items():
         converted.set_rt_info(text, ["mmproscale", key])
     with atomic_path(out.with_suffix(".bin")) as weights, atomic_path(out) as temporary:

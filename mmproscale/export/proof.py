@@ -21,6 +21,7 @@ from mmproscale.errors import InputError
 from mmproscale.evaluation.ground_truth import PanopticGroundTruth
 from mmproscale.evaluation.image_score import ImagePrediction, ImageScorer, LabelledMap
 from mmproscale.evaluation.panoptic_quality import panoptic_quality
+from mmproscale.export.export_run import network_input
 from mmproscale.export.graph import early_exits, graph_of, traceable
 from mmproscale.inference.image_sources import InputImage, read_image
 from mmproscale.inference.predictor import Predictor
@@ -211,10 +212,10 @@ def _outputs(
     network = exported.model.network
     if network.file.info.fused:
         return []
-    theirs, _ = network(_inputs(exported, image).repeat(network.file.batch or 1, 1, 1, 1))
+    theirs, _ = network(network_input(exported, image).repeat(network.file.batch or 1, 1, 1, 1))
     graph = graph_of(predictor.model).eval()
     with traceable(predictor.model):
-        ours = _whole(graph, _inputs(predictor, image))
+        ours = _whole(graph, network_input(predictor, image))
     return list(zip(graph.outputs, ours, (part[:1] for part in theirs), strict=True))
 
 
@@ -230,12 +231,6 @@ def _whole(graph: Any, images: Tensor) -> tuple[Tensor, ...]:
         return graph.decode(*maps)
     finally:
         part.exit = None
-
-
-def _inputs(predictor: Predictor, image: InputImage) -> Tensor:
-    item = predictor.prepare(image)
-    batch = {"inputs": [item["inputs"]], "data_samples": [item["data_samples"]]}
-    return predictor.model.data_preprocessor(batch, False)["inputs"]
 
 
 def equal_share(ours: Result, theirs: Result) -> float:

@@ -38,7 +38,7 @@ class ExportInfo:
     Args:
         config: Name of the model's config.
         kind: ``'panoptic'``, ``'semantic'``, ``'instance'`` or ``'boxes'``.
-        precision: ``'fp32'``, ``'fp16'`` or ``'bf16'``.
+        precision: ``'fp32'``, ``'fp16'``, ``'bf16'`` or ``'int8'``.
         fused: True if the graph's outputs are results, False for logits.
         photos: True if the graph resizes and normalises, and takes RGB photos (B, H, W, 3) uint8;
             False for normalised and padded images (B, 3, H, W).
@@ -169,8 +169,10 @@ def settings_of(config: Config, photos: bool) -> str:
     """
     from mmdet.utils import get_test_pipeline_cfg
 
+    from mmproscale.models.backbones.timm_backbone import read_from_backbone
+
     steps = [_plain(step) for step in get_test_pipeline_cfg(config) if not _loads_truth(step)]
-    model = _plain(config.model)
+    model = _plain(read_from_backbone(config.model))
     # The file has the backbone, whose own code may not be installed where the file is used.
     model["backbone"] = {"type": "mmdet.ResNet", "depth": 18}
     if photos:

@@ -103,9 +103,10 @@ def needs(package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
+        more = " nncf" if package == "nncf" else ""
         raise InputError(
             f"{package} is not installed ({error}): "
-            "pip install onnx onnxscript onnxruntime openvino"
+            f"pip install onnx onnxscript onnxruntime openvino{more}"
         ) from error
 
 

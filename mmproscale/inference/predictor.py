@@ -31,6 +31,7 @@ from mmproscale.inference.tile_merging import merge_tiles
 from mmproscale.inference.tiles import Tiling
 from mmproscale.models.config_keys import check_keys
 from mmproscale.models.encoders.exit_gate import EarlyExits
+from mmproscale.models.precision import check_precision, set_precision
 from mmproscale.utils.config import require_keys
 
 MAX_PIXELS = 50_000_000
@@ -58,6 +59,7 @@ class Predictor:
         overlap: Overlap of neighbouring tiles in pixels.
         max_pixels: Pixels of the largest image that is not cut into tiles. A panoptic result takes
             about 45 bytes of memory for each.
+        precision: Precision of the products: ``'fp32'``, ``'bf16'``, or ``'fp16'`` on a GPU.
 
     Attributes:
         categories: In the order of labels, each with ``id``, ``name``, ``isthing``, ``color``.
@@ -66,8 +68,9 @@ class Predictor:
         config: Config of the model, with these kinds.
 
     Raises:
-        InputError: An unknown device; a config or checkpoint that can't be read; a checkpoint of
-            another model or of other classes; a kind or views that the model does not support.
+        InputError: An unknown device; a precision that the device or an exported file does not
+            have; a config or checkpoint that can't be read; a checkpoint of another model or of
+            other classes; a kind or views that the model does not support.
     """
 
     other: str | None = None
@@ -84,13 +87,14 @@ class Predictor:
         tile: int | None = None,
         overlap: int = 128,
         max_pixels: int = MAX_PIXELS,
+        precision: str = "fp32",
     ) -> None:
         self.tiling = None if tile is None else Tiling(tile, overlap)
         self.least_score, self.max_pixels = least_score, max_pixels
         if isinstance(config, ExportedFile) or (checkpoint is None and is_exported(config)):
-            self._open(config, device, kinds, views)
+            self._open(config, device, kinds, views, precision)
         else:
-            self._build(config, checkpoint, device, kinds, views)
+            self._build(config, checkpoint, device, kinds, views, precision)
         steps = image_pipeline(self.config)
         self._prepare = Compose(views.pipeline(steps) if views else steps)
         averaging = dict(type="mmproscale.UniversalTTA", module=self.model)
@@ -103,11 +107,13 @@ class Predictor:
         device: str | None,
         kinds: Sequence[str] | None,
         views: ImageViews | None,
+        precision: str,
     ) -> None:
         """Build a config's model and load its weights."""
         if checkpoint is None:
             config, checkpoint = None, _only_checkpoint(config)
         self.device = choose_device(device)
+        check_precision(precision, self.device)
         if isinstance(config, Config):
             cfg = copy.deepcopy(config)
         else:
@@ -118,7 +124,7 @@ class Predictor:
         init_default_scope(cfg.get("default_scope", "mmdet"))
         self.model = MODELS.build(copy.deepcopy(cfg.model))  # mmdet's detectors change it
         meta = load_model_weights(self.model, checkpoint, cfg).get("meta") or {}
-        self.model.to(self.device).eval()
+        set_precision(self.model.to(self.device).eval(), precision)
         self.categories = known_categories(meta.get("dataset_meta"), self.model, checkpoint)
 
     def _open(
@@ -127,12 +133,18 @@ class Predictor:
         device: str | None,
         kinds: Sequence[str] | None,
         views: ImageViews | None,
+        precision: str,
     ) -> None:
         """Open an exported file, whose model preprocesses and fuses on the CPU."""
         self.device = torch.device("cpu")
         if not isinstance(file, ExportedFile):
             file = ExportedFile(file, device or "cpu")
         check_use(file, kinds, averaged=views is not None)
+        if precision not in ("fp32", file.info.precision):
+            raise InputError(
+                f"precision {precision}: {file.path} is an exported file in "
+                f"{file.info.precision}: leave precision out, or export with it"
+            )
         cfg = file.info.model_config(file.path)
         self._take_kinds(cfg, kinds or (file.info.kind,), views)
         self.model = exported_model(file, cfg, device or "cpu")

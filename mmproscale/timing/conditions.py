@@ -20,6 +20,7 @@ from mmengine.dist import get_world_size
 
 from mmproscale.compat.installed_packages import installed_version
 from mmproscale.errors import InputError
+from mmproscale.models.precision import PRECISIONS, check_precision
 from mmproscale.timing.measured_memory import check_memory_can_be_read
 from mmproscale.utils.processes import usable_cores
 
@@ -28,8 +29,10 @@ def set_up(args: argparse.Namespace) -> None:
     """Check the device and set the threads, as the options of ``add_measuring_options`` say.
 
     Raises:
-        InputError: ``--device cuda`` without a GPU; memory that can't be read here.
+        InputError: ``--device cuda`` without a GPU; a precision that the device does not have;
+            memory that can't be read here.
     """
+    check_precision(args.precision, args.device)
     if args.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch finds no GPU here")
     if args.device == "cpu" and not args.no_memory:
@@ -39,13 +42,9 @@ def set_up(args: argparse.Namespace) -> None:
 
 
 def autocast(args: argparse.Namespace) -> torch.autocast:
-    """Return a context of mixed precision if ``--amp`` is given, else one without effect."""
-    return torch.autocast(args.device, amp_dtype(args.device), enabled=args.amp)
-
-
-def amp_dtype(device: str) -> torch.dtype:
-    """Return autocast's type: mmcv's compiled op has no bf16, a CPU has no fast fp16."""
-    return torch.float16 if device == "cuda" else torch.bfloat16
+    """Return a context of the half precision of ``--precision``, or one without effect."""
+    half = args.precision != "fp32"
+    return torch.autocast(args.device, PRECISIONS[args.precision], enabled=half)
 
 
 @contextmanager
@@ -80,12 +79,11 @@ def conditions(args: argparse.Namespace, script: str, without: str) -> dict[str,
         script: The script as the command line names it.
         without: The option for the results' file, which is left out of the command.
     """
-    half = str(amp_dtype(args.device)).removeprefix("torch.")
     return {
         "machine": _processors(),
         "device": args.device,
         **{package: installed_version(package) for package in ("torch", "mmcv", "mmdet")},
-        "dtype": f"{half} by autocast" if args.amp else "float32",
+        "dtype": str(PRECISIONS[args.precision]).removeprefix("torch."),
         "date": datetime.now(timezone.utc).date().isoformat(),
         "command": shlex.join(["python", script, *own_arguments(without)]),
     }

@@ -30,6 +30,7 @@ from mmproscale.inference.result_kinds import give_kinds
 from mmproscale.models.config_keys import check_keys
 from mmproscale.timing.conditions import describe_machine
 from mmproscale.training.data_first import build_data, hand_over
+from mmproscale.training.mixed_precision import PrecisionHook
 from mmproscale.training.parallel import train_on_cpus
 from mmproscale.training.terse_log import QUIET, terse_loggers
 from mmproscale.utils.atomic_files import atomic_write_text, ensure_writable_dir
@@ -96,18 +97,6 @@ def _join(config: Config) -> None:
     )
     if device == "cuda":
         take_gpu()
-
-
-def use_amp(config: Config) -> None:
-    """Have a config train in mixed precision.
-
-    Raises:
-        InputError: There is no GPU.
-    """
-    if get_device() == "cpu":
-        raise InputError("--amp needs a GPU, and PyTorch finds none here: leave it out")
-    config.optim_wrapper.type = "AmpOptimWrapper"
-    config.optim_wrapper.loss_scale = "dynamic"
 
 
 def scale_learning_rate(config: Config) -> None:
@@ -242,7 +231,9 @@ def describe_test(runner: Runner, script: str) -> dict[str, str]:
     }
 
 
-def evaluate_and_report(runner: Runner, path: str | Path, script: str | None = None) -> None:
+def evaluate_and_report(
+    runner: Runner, path: str | Path, script: str | None = None, precision: str = "fp32"
+) -> None:
     """Test, and write all figures as JSON.
 
     Figures of our metrics and of mmseg's IoUMetric are in 0..1 and include each class. Other
@@ -253,7 +244,15 @@ def evaluate_and_report(runner: Runner, path: str | Path, script: str | None = N
         path: The JSON file, which the main process writes.
         script: The running script; the file then has the result of :func:`describe_test` as
             ``run``.
+        precision: Precision of the test, as of :func:`~mmproscale.models.precision.set_precision`.
     """
+    run: dict[str, dict[str, str]] = {}
+
+    def note(runner: Runner) -> None:
+        if script and is_main_process():
+            run[RUN] = describe_test(runner, script)
+
+    runner.register_hook(PrecisionHook(precision, note))
     metrics = runner.test_loop.evaluator.metrics
     for metric in metrics:
         keep_class_figures(metric)
@@ -263,8 +262,8 @@ def evaluate_and_report(runner: Runner, path: str | Path, script: str | None = N
         reports.append(figures)
     if is_main_process():
         merged = {key: value for report in reversed(reports) for key, value in report.items()}
-        merged |= {RUN: describe_test(runner, script)} if script else {}
-        atomic_write_text(path, json.dumps(nan_to_null(merged), indent=1, default=float) + "\n")
+        text = json.dumps(nan_to_null(merged | run), indent=1, default=float)
+        atomic_write_text(path, text + "\n")
 
 
 def _evaluators(config: Config, *types: str) -> list:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from mmproscale.errors import InputError
@@ -45,6 +46,14 @@ def usable_cores() -> int:
     """Return the number of cores that this process may use, which the machine may exceed."""
     allowed = getattr(os, "sched_getaffinity", None)  # only Linux has it
     return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+def cpu_has_bf16(file: str | Path = "/proc/cpuinfo") -> bool:
+    """Tell a CPU with instructions for bf16; others compute it by conversions, which are slow."""
+    text = Path(file).read_text(encoding="utf-8") if Path(file).is_file() else ""
+    return (
+        re.search(r"^(flags|Features)\b.*\b(avx512_bf16|amx_bf16|bf16)\b", text, re.M) is not None
+    )
 
 
 def launcher_of(given: str) -> str:

@@ -196,10 +196,10 @@ def test_mmdets_own_attends_as_without_us(run_script, tmp_path, monkeypatch):
         assert len(calls) == 6
 
 
-def test_amp(run_script, tmp_path, monkeypatch):
+def test_half_precision(run_script, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "RESULTS", tmp_path)
-    run_script("attention", *ATTENTION, *SHORT, "--amp")
-    assert json.loads((tmp_path / "attention_cpu_amp.json").read_text())["dtype"].startswith("bfl")
+    run_script("attention", *ATTENTION, *SHORT, "--precision", "bf16")
+    assert json.loads((tmp_path / "attention_cpu_bf16.json").read_text())["dtype"].startswith("bfl")
 
 
 def test_memory_of_each_candidate_comes_from_a_child_of_its_own(run_script, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ def test_results_have_the_name_of_the_hardware(script):
     parity, *steps = script.steps_of("NVIDIA A100-SXM4 (80 GB)")
     assert parity[:2] == ["-m", "pytest"]
     names = [step[-1].rpartition("/")[2] for step in steps]
-    assert "attention_nvidia-a100-sxm4-80-gb_amp.json" in names
+    assert "attention_nvidia-a100-sxm4-80-gb_bf16.json" in names
     assert "peers_nvidia-a100-sxm4-80-gb.json" in names
     assert len(set(names)) == len(names)
     assert all(step[1:3] == ["--device", "cuda"] for step in steps)

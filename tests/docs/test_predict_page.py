@@ -54,7 +54,8 @@ def test_the_lines_run_and_end_in_a_picture(folder, page):
 
 
 def test_every_option_of_the_command_exists():
-    command = (ROOT / "tools" / "predict.py").read_text()
+    files = ("tools/predict.py", "mmproscale/cli/command_line.py")
+    command = "".join((ROOT / file).read_text() for file in files)
     options = set(re.findall(r"`(--[\w-]+)", PAGE.split("## On the command line")[1]))
     options -= {"--config", "--json"}  # those of doctor
     assert options >= {"--batch", "--resume", "--shard", "--tile"}

@@ -43,7 +43,7 @@ def write_tiny(
     out: Path, free: bool = False, batch: int = 1, precision: str = "fp32", **info: Any
 ) -> TinyGraph:
     """Write the graph for images of 32 x 64 pixels; return it."""
-    for package in ("onnxscript", "onnxruntime", "openvino"):
+    for package in ("onnxscript", "onnxruntime", "openvino", *["nncf"] * (precision == "int8")):
         pytest.importorskip(package)
     graph = TinyGraph().eval()
     axes = free_axes(1) if free else None
@@ -52,5 +52,6 @@ def write_tiny(
         images = torch.randn(2 if free else batch, 3, 128 if free else 32, 160 if free else 64)
         program = trace(graph, [images], axes, in_trace)
     described = replace(INFO, precision=precision, **info)
-    write(program, out, (graph.inputs, graph.outputs), described.to_strings(), precision)
+    names, samples = (graph.inputs, graph.outputs), [(torch.randn_like(images),) for _ in range(8)]
+    write(program, out, names, described.to_strings(), precision, samples)
     return graph

@@ -1,6 +1,7 @@
 """Description of an exported file: what it holds, and what is refused."""
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from mmproscale.inference.export_info import (
     registered_names,
     settings_of,
 )
+from mmproscale.models.backbones.timm_backbone import TimmFacts
 from mmproscale.utils.config import load_config
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -56,13 +58,27 @@ def test_settings_of_every_config_are_plain_and_registered():
     assert len(files) > 100
     for file in files:
         config = load_config(file)
+        backbone = config.model.backbone.type
+        if "DDQ" in config.model.type or ("Timm" in backbone and not find_spec("timm")):
+            continue  # no graph takes DDQ, and an export of a timm model has timm
         info = replace(INFO, settings=settings_of(config, photos=False))
-        if "DDQ" in config.model.type:  # which no graph takes
-            continue
         found = info.model_config(file)
         assert found.model.type == config.model.type
         assert "train_cfg" not in found.model and found.model.backbone.type == "mmdet.ResNet"
         check_types(dict(found), names, file)
+
+
+def test_channels_of_a_backbone_are_written_out(monkeypatch):
+    module = "mmproscale.models.backbones.timm_backbone"
+    monkeypatch.setattr(f"{module}.is_type", lambda *_: True)
+    channels = {4: 24, 8: 40, 16: 112, 32: 320}
+    facts = TimmFacts(channels, channels, {}, {}, (127.0,) * 3, (128.0,) * 3)
+    monkeypatch.setattr(f"{module}.timm_facts", lambda _: facts)
+    config = load_config("proscale_m2f_timm-efficientnet-lite0_camvid")
+    assert config.model.panoptic_head.in_channels is None
+    found = replace(INFO, settings=settings_of(config, photos=False)).model_config("a.onnx")
+    assert found.model.panoptic_head.in_channels == [24, 40, 112, 320]
+    assert list(found.model.data_preprocessor.mean) == [127.0] * 3
 
 
 def test_a_config_with_objects_is_refused():

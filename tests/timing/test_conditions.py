@@ -45,10 +45,15 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
         set_up(options("--device", "cuda"))
 
 
+def test_fp16_is_refused_on_a_cpu():
+    with pytest.raises(InputError, match="precision fp16 is for GPUs"):
+        set_up(options("--precision", "fp16", "--no-memory"))
+
+
 @pytest.mark.parametrize(
-    ("given", "dtype"), [((), torch.float32), (("--amp",), torch.bfloat16)], ids=str
+    ("given", "dtype"), [((), torch.float32), (("--precision", "bf16"), torch.bfloat16)], ids=str
 )
-def test_autocast_only_with_amp(given, dtype):
+def test_autocast_only_in_half_precision(given, dtype):
     with autocast(options(*given)):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
@@ -56,7 +61,7 @@ def test_autocast_only_with_amp(given, dtype):
 @pytest.mark.parametrize(
     ("given", "kept"),
     [
-        (["a.py", "--out", "x", "--amp"], ["a.py", "--amp"]),
+        (["a.py", "--out", "x", "--batch"], ["a.py", "--batch"]),
         (["--out=x", "--output", "y"], ["--output", "y"]),
         (["--out"], []),
     ],
@@ -68,9 +73,9 @@ def test_the_command_is_without_the_option_for_results(monkeypatch, given, kept)
 
 def test_the_record_names_machine_versions_precision_and_command(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tool.py", "a b", "--json", "-"])
-    record = conditions(options("--amp"), "tools/tool.py", without="--json")
+    record = conditions(options("--precision", "bf16"), "tools/tool.py", without="--json")
     assert record["command"] == "python tools/tool.py 'a b'"
-    assert (record["device"], record["dtype"]) == ("cpu", "bfloat16 by autocast")
+    assert (record["device"], record["dtype"]) == ("cpu", "bfloat16")
     assert record["torch"] == torch.__version__ and record["mmdet"]
     assert record["machine"]["cores"] == usable_cores()
     assert record["machine"]["threads"] == torch.get_num_threads()

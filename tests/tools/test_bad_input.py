@@ -325,13 +325,26 @@ def test_data_root_for_a_config_without_one(refused, tmp_path):
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    """Machine without a GPU, on any machine."""
-    monkeypatch.setattr("mmproscale.training.runs.get_device", lambda: "cpu")
+    """Machine without a GPU and without bf16, on any machine."""
+    monkeypatch.setattr("mmproscale.training.mixed_precision.get_device", lambda: "cpu")
+    monkeypatch.setattr("mmproscale.training.mixed_precision.cpu_has_bf16", lambda: False)
 
 
 def test_amp_without_a_gpu(refused, shapes, no_gpu):
     line = refused("train.py", CONFIG, "--amp", options=[f"data_root={shapes}"])
-    assert "--amp needs a GPU" in line
+    assert "--amp: PyTorch finds no GPU here" in line
+
+
+def test_fp16_on_a_cpu(refused, shapes, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("mmengine.device.get_device", lambda: "cpu")
+    half, root = ("--precision", "fp16"), [f"data_root={shapes}"]
+    image = next((shapes / "val").iterdir())
+    places = (image, "--out", tmp_path / "out", "--device", "cpu")
+    for line in (
+        refused("test.py", CONFIG, checkpoint, *half, options=root),
+        refused("predict.py", CONFIG, checkpoint, *places, *half, options=root),
+    ):
+        assert "precision fp16 is for GPUs: use bf16 on a CPU" in line
 
 
 def test_an_option_without_a_value(run_tool):

@@ -174,9 +174,11 @@ def test_whose_attention_stock_modules_use(run_tool, stock, embedding_bags):
     assert results["settings"]["stock_attention"] and "stock attention" in results["name"]
 
 
-def test_amp(run_tool):
-    results = bench(run_tool, OURS, "--shape", 64, 64, "--amp")
-    assert results["dtype"] == "bfloat16 by autocast"
+def test_half_precision(run_tool, monkeypatch):
+    given = []
+    monkeypatch.setattr("mmproscale.models.precision.set_precision", lambda *a: given.append(a[1]))
+    results = bench(run_tool, OURS, "--shape", 64, 64, "--precision", "bf16")
+    assert results["dtype"] == "bfloat16" and given == ["bf16"]
 
 
 def test_memory_is_asked_of_a_child(run_tool, stock, monkeypatch):

@@ -8,6 +8,8 @@ from PIL import Image
 
 from mmproscale.inference.predictor import Predictor
 
+INT8 = ["--precision", "int8", "--calibrate"]
+
 
 @pytest.fixture
 def images(tmp_path):
@@ -55,9 +57,18 @@ def test_export_prove_and_predict(run_tool, images, tmp_path):
 def test_wrong_options_are_one_line(run_tool, images, tmp_path):
     config, _ = options_of("RT")
     (tmp_path / "weights.pth").touch()
+    enough = tmp_path / "enough"
+    enough.mkdir()
+    for number in range(8):
+        (enough / f"{number}.png").touch()
     for arguments, message in (
         (["--out", "a.pth"], "a file for --format onnx ends in .onnx"),
         (["--out", "a.onnx", "--precision", "bf16"], "ONNX Runtime has no bf16 on CPUs"),
+        (["--out", "a.onnx", "--precision", "int8"], "--precision int8 needs --calibrate DIR"),
+        (["--out", "a.onnx", "--calibrate", images], "no other precision takes it"),
+        (["--out", "a.onnx", *INT8, images], f"{images} has 3 images: give at least 8"),
+        (["--out", "a.onnx", *INT8, tmp_path / "none"], f"{tmp_path / 'none'}"),
+        (["--out", "a.onnx", *INT8, enough], "--format onnx: int8 is for --format openvino"),
         (["--out", "a.onnx", "--dynamic", "--with-preprocessing"], "exclude each other"),
     ):
         status, _, error = run_tool("export.py", config, "weights.pth", *arguments)

@@ -30,7 +30,6 @@ from mmproscale.training.runs import (
     scale_learning_rate,
     score_kinds,
     set_up_run,
-    use_amp,
 )
 from mmproscale.utils.config import load_config
 
@@ -142,16 +141,6 @@ def test_processes_are_joined_over_the_devices_backend(device, backend, monkeypa
     monkeypatch.setenv("WORLD_SIZE", "2")
     set_up_run(config, "a.py", str(tmp_path))
     assert config.launcher == "pytorch" and len(joined) == 2
-
-
-def test_a_gpu_is_needed_where_one_is_asked_for(monkeypatch):
-    monkeypatch.setattr("mmproscale.training.runs.get_device", lambda: "cpu")
-    config = Config(dict(optim_wrapper=dict(type="OptimWrapper")))
-    with pytest.raises(InputError, match="--amp needs a GPU"):
-        use_amp(config)
-    monkeypatch.setattr("mmproscale.training.runs.get_device", lambda: "cuda")
-    use_amp(config)
-    assert config.optim_wrapper == dict(type="AmpOptimWrapper", loss_scale="dynamic")
 
 
 def test_the_learning_rate_is_scaled_from_a_known_batch_size():

@@ -10,6 +10,7 @@ from helpers.lost_processes import ask_who_reports, leave_without_a_word
 from mmproscale.errors import InputError
 from mmproscale.utils import processes
 from mmproscale.utils.processes import (
+    cpu_has_bf16,
     join_processes,
     launcher_of,
     lost_process,
@@ -121,3 +122,18 @@ def test_without_affinity_the_machines_cores_count(monkeypatch):
     assert usable_cores() == os.cpu_count()
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert usable_cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "has"),
+    [
+        ("flags\t: fpu avx512_bf16 avx512_vnni", True),
+        ("flags\t: fpu amx_bf16", True),
+        ("Features\t: fp asimd bf16", True),
+        ("flags\t: fpu avx512bw\nmodel name\t: a bf16 CPU", False),
+    ],
+)
+def test_instructions_for_bf16_are_found(tmp_path, line, has):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{line}\n")
+    assert cpu_has_bf16(tmp_path / "cpuinfo") is has
+    assert not cpu_has_bf16(tmp_path / "absent")
