@@ -1,4 +1,4 @@
-"""What became of each segment of an image."""
+"""Outcomes of the segments of an image."""
 
 import numpy as np
 import pytest
