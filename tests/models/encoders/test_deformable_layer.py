@@ -60,7 +60,7 @@ def test_backends_agree():
 
 
 def test_an_unknown_backend_is_refused_when_built():
-    with pytest.raises(InputError, match="'cudnn' is not one of mmcv, torch, grid_sample"):
+    with pytest.raises(InputError, match="'cudnn' is not one of mmcv, torch, deformops, grid_sample"):
         pixel_decoder("cudnn")
     with pytest.raises(InputError, match="'cudnn' is not one of"):
         DeformableAttention(embed_dims=32, backend="cudnn")
