@@ -304,7 +304,7 @@ def test_a_pem_config_differs_from_proscales_in_head_backbone_and_recipe_alone(p
         del head["pixel_decoder"], head["transformer_decoder"]
         if "stdc" in path.stem:
             del config["model"]["backbone"], head["in_channels"]
-    if "r18" not in path.stem:
+    if "r18" not in path.stem and "camvid" not in path.stem:
         assert (pem["auto_scale_lr"].pop("base_batch_size"), pem.pop("sync_bn")) == (32, "torch")
         ours.pop("sync_bn", None)
         assert pem["train_dataloader"].pop("batch_size") == 4
