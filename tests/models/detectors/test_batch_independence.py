@@ -43,7 +43,7 @@ def assert_same_instances(found: list[Any], expected: list[Any]) -> None:
 def assert_close_logits(found: Predictions, expected: Predictions, tolerance: float) -> None:
     for image in range(len(SIZES)):
         for one, other in zip(found.logits[image], expected.logits[image], strict=True):
-            torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+            torch.testing.assert_close(one, other, rtol=0, atol=tolerance)
 
 
 @pytest.mark.slow
@@ -58,7 +58,8 @@ def test_results_do_not_depend_on_the_batch(family):
             assert_same_instances(together.samples, alone.samples)
         else:
             assert_same_segments(together.samples, alone.samples)
-        assert_close_logits(together, alone, 1e-5)
+        # RT's logits reach 9, and its decoder's convolutions round by batch: 10 steps of fp32.
+        assert_close_logits(together, alone, 1.5e-5 if family == "RT" else 1e-5)
         exits = [[s.get("encoder_exit") for s in p.samples] for p in (alone, together)]
         assert exits[0] == exits[1]
         assert len(set(exits[0])) > 1 or "gate" not in family
