@@ -70,7 +70,7 @@ bench: $(STAMP)
 
 # The versions of both environments, for pip install -c.
 constraints: $(STAMP) $(ONEDL_STAMP)
-	$(BIN)/python requirements/pin.py requirements/openmmlab.txt requirements/export.txt > requirements/constraints-openmmlab.txt
+	$(BIN)/python requirements/pin.py requirements/openmmlab.txt requirements/int8.txt > requirements/constraints-openmmlab.txt
 	$(ONEDL)/bin/python requirements/pin.py requirements/onedl.txt > requirements/constraints-onedl.txt
 
 clean:

