@@ -3,7 +3,7 @@
 Each size and form is one case, whose candidates take turns; transformers' Mask2Former in PyTorch
 fp32 is in every case, as the first one. Images of more than 1.5 megapixels have one round. A
 finished case is kept next to the results until all are measured, so that an interrupted run goes on
-where it was. Exported networks are kept in --files.
+where it was. Networks in ONNX are kept in --files.
 
 python benchmarks/peers.py --dry-run checks that everything runs, with few layers at a tiny size.
 """
@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-from collections.abc import Callable, Mapping
+import math
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,14 +24,14 @@ from typing import Any
 import numpy as np
 import torch
 from common.benchmark import RESULTS, make_parser
-from common.peer_models import LEAST_SCORE, PEERS, QUERIES_KEPT, Built, Peer, Size
+from common.peer_models import LEAST_SCORE, PEERS, QUERIES_KEPT, Built, Peer, Setting, Size
 from rich.console import Console
 
 from mmproscale.cli.command_line import command_line
 from mmproscale.compat.installed_packages import installed_version
 from mmproscale.errors import InputError
-from mmproscale.export.int8 import quantize, sensitive_nodes
-from mmproscale.inference.exported_file import needs
+from mmproscale.export.formats import write_openvino
+from mmproscale.models.precision import PRECISIONS
 from mmproscale.timing.comparison import Case, Prepared, measure_case, table_rows
 from mmproscale.timing.conditions import conditions, set_up
 from mmproscale.timing.measured_memory import peak_on_cpu, peak_on_cuda
@@ -49,28 +51,26 @@ class Form:
     """Form in which a model runs.
 
     Args:
-        dtype: Type of autocast in PyTorch; None for fp32 and for files.
-        runtime: ``'onnxruntime'`` or ``'openvino'`` for an exported file; None for PyTorch.
-        hint: OpenVINO's precision.
-        int8: True for a file with products in int8.
+        precision: Precision in PyTorch, or of the file.
+        suffix: Suffix of the exported file; empty for PyTorch.
         devices: Devices that have the form.
+        most_pixels: Largest image; the memory of all models at once is too much for larger ones.
     """
 
-    dtype: torch.dtype | None = None
-    runtime: str | None = None
-    hint: str = "f32"
-    int8: bool = False
+    precision: str = "fp32"
+    suffix: str = ""
     devices: tuple[str, ...] = ("cpu",)
+    most_pixels: float = math.inf
 
 
 FORMS = {
     "fp32": Form(devices=("cpu", "cuda")),
-    "bf16": Form(torch.bfloat16, devices=("cpu", "cuda")),
-    "fp16": Form(torch.float16, devices=("cuda",)),
-    "onnx": Form(runtime="onnxruntime"),
-    "openvino": Form(runtime="openvino"),
-    "openvino-bf16": Form(runtime="openvino", hint="bf16"),
-    "int8": Form(runtime="openvino", int8=True),
+    "bf16": Form("bf16", devices=("cpu", "cuda")),
+    "fp16": Form("fp16", devices=("cuda",)),
+    "onnx": Form(suffix=".onnx", most_pixels=LARGE),
+    "openvino": Form(suffix=".xml"),
+    "openvino-bf16": Form("bf16", ".xml"),
+    "int8": Form("int8", ".xml"),
 }
 
 
@@ -146,20 +146,20 @@ def measure_form(workshop: Workshop, name: str, size: Size, form: str) -> dict[s
     wanted = [(base, "fp32")] + [(peer, form) for peer in workshop.args.only]
     prepared: dict[str, Prepared] = {}
     memory, missing = {}, {}
-    for peer, its_form in dict.fromkeys(wanted):
-        candidate = f"{peer}, {its_form}"
-        try:
-            prepared[candidate], memory[candidate] = workshop.prepare(peer, its_form, size)
-        except Exception as error:  # exporters and runtimes raise a dozen classes
-            missing[candidate] = " ".join(str(error).split())[:200] or type(error).__name__
-    case = Case(
-        name,
-        dict(size=list(size), form=form),
-        {candidate: partial(lambda one: one, one) for candidate, one in prepared.items()},
-    )
     rounds = 1 if size[0] * size[1] > LARGE else workshop.args.rounds
     args = argparse.Namespace(**{**vars(workshop.args), "rounds": rounds})
-    measured = measure_case(case, args, lambda: None)
+    with tempfile.TemporaryDirectory() as folder:
+        for peer, its_form in dict.fromkeys(wanted):
+            candidate = f"{peer}, {its_form}"
+            try:
+                made = workshop.prepare(peer, its_form, size, Path(folder))
+            except Exception as error:  # exporters and runtimes raise a dozen classes
+                missing[candidate] = " ".join(str(error).split())[:200] or type(error).__name__
+            else:
+                prepared[candidate], memory[candidate] = made
+        makers = {candidate: partial(lambda one: one, one) for candidate, one in prepared.items()}
+        case = Case(name, dict(size=list(size), form=form), makers)
+        measured = measure_case(case, args, lambda: None)
     for candidate in measured["candidates"]:
         candidate["peak_memory_mib"] = memory[candidate["name"]]
     gc.collect()
@@ -175,10 +175,18 @@ class Workshop:
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
-        self._models: dict[tuple[str, Size | None], Built] = {}
+        self._models: dict[tuple[str, Size | None, str], Built] = {}
 
-    def prepare(self, name: str, form_name: str, size: Size) -> tuple[Prepared, float | None]:
+    def prepare(
+        self, name: str, form_name: str, size: Size, folder: Path
+    ) -> tuple[Prepared, float | None]:
         """Return a candidate that is ready, and the peak memory of its first run in MiB.
+
+        Args:
+            name: Name of the peer.
+            form_name: Name of the form.
+            size: (H, W) of the image.
+            folder: Folder for OpenVINO's files.
 
         Raises:
             InputError: There is no such candidate; the text says why.
@@ -186,81 +194,53 @@ class Workshop:
         peer, form = PEERS[name], FORMS[form_name]
         if peer.only and size != peer.only and not self.args.dry_run:
             raise InputError("its published weights take {}x{} only".format(*peer.only))
-        if form.runtime and not peer.exports:
+        if form.suffix and not peer.exports:
             raise InputError("its package has no export of its own")
+        if size[0] * size[1] > form.most_pixels:
+            raise InputError("ONNX Runtime keeps the memory of each, too much for all at this size")
         image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
-        built = self._model(name, peer, size)
-        if form.runtime:
-            assert built.run_file is not None
-            path = self._file(name, built, size, form.int8)
-            run = partial(built.run_file, self._open(path, form, size), image)
+        in_torch = form.precision if peer.ours and not form.suffix else "fp32"
+        built = self._model(name, peer, size, in_torch)
+        if form.suffix:
+            assert built.open_file is not None
+            run = partial(built.open_file(self._file(name, built, size, form, folder)), image)
         else:
-            run = partial(self._run_in_torch, built, form.dtype, image)
+            autocast = "fp32" if peer.ours else form.precision
+            run = partial(self._run_in_torch, built, PRECISIONS[autocast], image)
         measure_peak = peak_on_cuda if self.args.device == "cuda" else peak_on_cpu
         peak = measure_peak(lambda: run(Stopwatch()), lambda: None)
         return Prepared(run=run, warm_up=lambda: None), None if self.args.no_memory else peak
 
-    def _model(self, name: str, peer: Peer, size: Size) -> Built:
-        key = name, size if peer.only else None
+    def _model(self, name: str, peer: Peer, size: Size, precision: str) -> Built:
+        key = name, size if peer.only else None, precision
         if key not in self._models:
-            self._models[key] = peer.make(size, self.args.dry_run)
+            setting = Setting(size, self.args.device, precision, self.args.dry_run)
+            self._models[key] = peer.make(setting)
             self._models[key].module.to(self.args.device)
         return self._models[key]
 
     def _run_in_torch(
-        self, built: Built, dtype: torch.dtype | None, image: np.ndarray, watch: Stopwatch
+        self, built: Built, dtype: torch.dtype, image: np.ndarray, watch: Stopwatch
     ) -> None:
-        autocast = torch.autocast(self.args.device, dtype, enabled=dtype is not None)
+        autocast = torch.autocast(self.args.device, dtype, enabled=dtype != torch.float32)
         with torch.no_grad(), autocast, built.context():
             built.run(image, watch)
 
-    def _file(self, name: str, built: Built, size: Size, int8: bool) -> Path:
-        """Return the network's ONNX file for a size, which is written if it is not there."""
+    def _file(self, name: str, built: Built, size: Size, form: Form, folder: Path) -> Path:
+        """Return the network's file; that of ONNX is written if it is not there."""
         label = "".join(letter if letter.isalnum() else "_" for letter in name)
-        path = self.args.files / f"{label}_{size[0]}x{size[1]}.onnx"
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
+        source = self.args.files / f"{label}_{size[0]}x{size[1]}.onnx"
+        if not source.is_file():
+            source.parent.mkdir(parents=True, exist_ok=True)
             assert built.write is not None
             with torch.no_grad():
-                built.write(size, path)
-        return _quantized(path) if int8 else path
-
-    def _open(self, path: Path, form: Form, size: Size) -> Callable[..., list[np.ndarray]]:
-        """Return a function of the file's input that returns its outputs."""
-        threads = self.args.threads
-        if form.runtime == "openvino":
-            settings = {"INFERENCE_PRECISION_HINT": form.hint}
-            if threads:
-                settings["INFERENCE_NUM_THREADS"] = str(threads)
-            compiled = needs("openvino").Core().compile_model(path, "CPU", settings)
-            return lambda array: [*compiled([array]).values()]
-        runtime = needs("onnxruntime")
-        options = runtime.SessionOptions()
-        options.log_severity_level = 3
-        options.intra_op_num_threads = threads or 0
-        session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        run_options = runtime.RunOptions()
-        if size[0] * size[1] > LARGE:  # the memory of all models' sessions is too much
-            run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        (given,) = session.get_inputs()
-        return lambda array: session.run(None, {given.name: array}, run_options)
-
-
-def _quantized(path: Path) -> Path:
-    """Return the file's form in int8; noise calibrates it, since only the time counts here."""
-    out = path.with_suffix(".int8.xml")
-    if not out.is_file():
-        onnx, openvino = needs("onnx"), needs("openvino")
-        model = onnx.load(path)
-        (given,) = model.graph.input
-        shape = [axis.dim_value for axis in given.type.tensor_type.shape.dim]
-        photos = given.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-        noise = torch.randint(256, shape, dtype=torch.uint8) if photos else torch.randn(shape)
-        converted = openvino.convert_model(path)
-        openvino.save_model(
-            quantize(converted, [[noise]] * 2, sensitive_nodes(model)), out, compress_to_fp16=False
-        )
-    return out
+                built.write(size, source)
+        if form.suffix == ".onnx":
+            return source
+        # Only the time counts here, so noise calibrates.
+        out, noise = folder / f"{label}.xml", torch.randn(1, 3, *size)
+        write_openvino(source, out, form.precision, [[noise]] * 2)
+        return out
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from common.models import build, stock_twin
 from mmproscale.cost.random_model import model_without_weights, random_model
 from mmproscale.export.export_run import ExportOptions, export
 from mmproscale.export.formats import trace, write
+from mmproscale.inference.exported_file import ExportedFile, open_session
 from mmproscale.inference.predictor import Predictor
 from mmproscale.models.encoders.schedule import lite, mask2former, pro_scale
 from mmproscale.planning.published import CITYSCAPES, COCO, CONV, LPE, PUBLISHED
@@ -42,11 +43,29 @@ LEAST_SCORE, LEAST_SHARE = 0.8, 0.0
 
 
 @dataclass(frozen=True)
+class Setting:
+    """Setting in which a model is built.
+
+    Args:
+        size: Height and width of the image.
+        device: Device on which it runs.
+        precision: Precision in PyTorch, as the Predictor names it.
+        tiny: True for few layers.
+    """
+
+    size: Size
+    device: str = "cpu"
+    precision: str = "fp32"
+    tiny: bool = False
+
+
+@dataclass(frozen=True)
 class Peer:
     """One model to compare.
 
     Args:
-        make: Builds it for a size (H, W), as a :class:`Built`.
+        make: Builds it for a setting. Only models of ours heed its precision; others are run
+            under autocast.
         pq: Published panoptic quality in percent, by dataset.
         source: Where it is published.
         only: The only size that its published weights take; None for any size.
@@ -54,7 +73,7 @@ class Peer:
         ours: True for a model of this package.
     """
 
-    make: Callable[[Size, bool], Built]
+    make: Callable[[Setting], Built]
     pq: Mapping[str, float]
     source: str
     only: Size | None = None
@@ -70,14 +89,14 @@ class Built:
         module: The PyTorch model.
         run: From an image (H, W, 3) of bytes to its panoptic map (H, W), with a stopwatch.
         write: Writes the network as an ONNX file for a size.
-        run_file: From an image to its panoptic map by a file's function of arrays.
+        open_file: Returns what ``run`` does by such a file, or by its form in OpenVINO.
         context: Context of a run in PyTorch.
     """
 
     module: nn.Module
     run: Callable[[np.ndarray, Stopwatch], Any]
     write: Callable[[Size, Path], object] | None = None
-    run_file: Callable[[Callable, np.ndarray, Stopwatch], Any] | None = None
+    open_file: Callable[[Path], Callable[[np.ndarray, Stopwatch], Any]] | None = None
     context: Callable[[], AbstractContextManager] = field(default=nullcontext)
 
 
@@ -104,38 +123,33 @@ class GivenClasses(nn.Module):
         return self.logits.expand(*queries.shape[:-1], -1)
 
 
-def ours(name: str, size: Size, tiny: bool) -> Built:
+def ours(name: str, setting: Setting) -> Built:
     """Build a config of ours, which the Predictor runs in PyTorch."""
-    config = _config(name, tiny)
+    config = _config(name, setting.tiny)
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "random.pth"
         model = random_model(model_without_weights(config))
         torch.save({"state_dict": model.state_dict()}, weights)
-        predictor = Predictor(config, weights, "cpu")
+        predictor = Predictor(config, weights, setting.device, precision=setting.precision)
     head = predictor.model.panoptic_head
     head.cls_embed = _classes_of(head)
-    options = partial(ExportOptions, fusion=True, preprocessing=True)
 
-    def run(image: np.ndarray, watch: Stopwatch) -> np.ndarray:
-        fusion = predictor.model.panoptic_fusion_head
+    def run(found: Predictor, image: np.ndarray, watch: Stopwatch) -> np.ndarray:
+        fusion = found.model.panoptic_fusion_head
         with watch.part("whole"), watch.method(fusion, "predict", "results"):
-            return predictor(image).panoptic
-
-    def run_file(file: Callable, image: np.ndarray, watch: Stopwatch) -> np.ndarray:
-        with watch.part("whole"):
-            return file(image[None])[0][0]
+            return found(image).panoptic
 
     return Built(
         predictor.model,
-        run,
-        lambda size, out: export(predictor, out, options(size=size)),
-        run_file,
+        partial(run, predictor),
+        lambda size, out: export(predictor, out, ExportOptions(size=size)),
+        lambda path: partial(run, Predictor(ExportedFile(path))),
     )
 
 
-def mmdet(name: str, size: Size, tiny: bool) -> Built:
+def mmdet(name: str, setting: Setting) -> Built:
     """Build the twin of a Mask2Former config from mmdet's own parts."""
-    model = build(stock_twin(model_without_weights(_config(name, tiny)))).eval()
+    model = build(stock_twin(model_without_weights(_config(name, setting.tiny)))).eval()
     model.panoptic_head.cls_embed = _classes_of(model.panoptic_head)
 
     def run(image: np.ndarray, watch: Stopwatch) -> Tensor:
@@ -149,7 +163,7 @@ def mmdet(name: str, size: Size, tiny: bool) -> Built:
     return Built(model, run, context=stock_attention)
 
 
-def transformers_mask2former(name: str, size: Size, tiny: bool) -> Built:
+def transformers_mask2former(name: str, setting: Setting) -> Built:
     """Build transformers' Mask2Former with the sizes of a config of ours."""
     from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
     from transformers.models.mask2former.image_processing_pil_mask2former import (
@@ -158,7 +172,7 @@ def transformers_mask2former(name: str, size: Size, tiny: bool) -> Built:
 
     from mmproscale.checkpoints.foreign.export import hub_config
 
-    config = _config(name, tiny)
+    config = _config(name, setting.tiny)
     weights = random_model(model_without_weights(config)).state_dict()
     theirs = Mask2FormerConfig.from_dict(hub_config(weights, config, None))
     torch.manual_seed(0)
@@ -170,18 +184,18 @@ def transformers_mask2former(name: str, size: Size, tiny: bool) -> Built:
     )
 
 
-def eomt(layers: int, width: int, heads: int, blocks: int, size: Size, tiny: bool) -> Built:
+def eomt(layers: int, width: int, heads: int, blocks: int, setting: Setting) -> Built:
     """Build transformers' EoMT with a plain ViT; all published ones have 200 queries."""
     from transformers import EomtConfig, EomtForUniversalSegmentation
     from transformers.models.eomt.image_processing_pil_eomt import EomtImageProcessorPil
 
     config = EomtConfig(
         hidden_size=width,
-        num_hidden_layers=blocks + 1 if tiny else layers,
+        num_hidden_layers=blocks + 1 if setting.tiny else layers,
         num_attention_heads=heads,
         num_blocks=blocks,
         num_queries=200,
-        image_size=size[0],
+        image_size=setting.size[0],
         num_labels=THINGS + STUFF,
     )
     torch.manual_seed(0)
@@ -190,7 +204,7 @@ def eomt(layers: int, width: int, heads: int, blocks: int, size: Size, tiny: boo
     # Published models attend without masks at inference. A list, since no export follows a tensor.
     del model.attn_mask_probs
     model.attn_mask_probs = [0.0] * blocks
-    sides = dict(shortest_edge=size[0], longest_edge=size[0])
+    sides = dict(shortest_edge=setting.size[0], longest_edge=setting.size[0])
     processor = EomtImageProcessorPil(do_resize=False, size=sides)
     return _transformers(model, processor, dict(stuff_classes=[*range(THINGS, THINGS + STUFF)]))
 
@@ -218,10 +232,11 @@ def _transformers(model: nn.Module, processor: Any, stuff: dict[str, Any]) -> Bu
         program = trace(graph, [torch.zeros(1, 3, *size)], None)
         write(program, out, (["images"], ["class_logits", "mask_logits"]), {})
 
-    def run_file(file: Callable, image: np.ndarray, watch: Stopwatch) -> Tensor:
-        return around(lambda pixels: file(pixels.numpy()), image, watch)
+    def open_file(path: Path) -> Callable[[np.ndarray, Stopwatch], Tensor]:
+        session = open_session(path)
+        return partial(around, lambda pixels: session.run(pixels.numpy()))
 
-    return Built(model, partial(around, graph), write_onnx, run_file)
+    return Built(model, partial(around, graph), write_onnx, open_file)
 
 
 class _Logits(nn.Module):

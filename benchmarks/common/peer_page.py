@@ -14,11 +14,11 @@ from mmproscale.utils.atomic_files import atomic_path
 INTRODUCTION = """\
 Each time is of the whole path, from an image (H, W, 3) of bytes at this size to its panoptic map:
 normalisation, network, and each package's own post-processing. Nothing is resized before the
-network. For files of ours all of it is in the file; transformers' files are networks, between its
-own processor's steps (without torchvision), and its own post-processing makes masks of 384x384
-first. mmdet runs with mmcv's attention in PyTorch. bf16 is autocast in PyTorch and OpenVINO's hint
-`bf16`; onnx is ONNX Runtime in fp32, which returns its memory after each run at 1024x2048. int8
-runs in OpenVINO.
+network. Files are of the network; what comes before and after it is as in PyTorch: for ours that of
+the Predictor, for transformers its own processor (without torchvision) and its own post-processing,
+which makes masks of 384x384 first. mmdet runs with mmcv's attention in PyTorch. bf16 in PyTorch is
+`Predictor(precision="bf16")` for ours, and autocast for others. onnx is ONNX Runtime in fp32, and
+openvino OpenVINO in fp32. int8 runs in OpenVINO, with bf16 for what is not quantised.
 
 Weights are random, and would keep all queries or none. So each model's class layer is replaced by
 fixed logits: {queries_kept} queries keep a class, half of them things, and the others none. The

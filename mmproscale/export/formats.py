@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.export import Dim, ExportedProgram
 
 from mmproscale.errors import InputError
 from mmproscale.export.int8 import quantize, sensitive_nodes
-from mmproscale.inference.exported_file import needs
+from mmproscale.inference.exported_file import PRECISION_KEY, needs
 from mmproscale.utils.atomic_files import atomic_path
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
@@ -132,13 +132,22 @@ def write(
     Raises:
         InputError: The file can't be written.
     """
-    writers: dict[str, Callable[..., None]] = {".onnx": _write_onnx, ".xml": _write_openvino}
-    if out.suffix in writers:
-        model = _onnx_model(program, names, metadata)
-        writers[out.suffix](model, out, metadata, precision, samples)
+    if out.suffix == ".pt2":
+        with atomic_path(out) as temporary:
+            extra_files = {DESCRIPTION: json.dumps(dict(metadata))}
+            torch.export.save(program, temporary, extra_files=extra_files)
         return
-    with atomic_path(out) as temporary:
-        torch.export.save(program, temporary, extra_files={DESCRIPTION: json.dumps(dict(metadata))})
+    model = _onnx_model(program, names, metadata)
+    if out.suffix == ".onnx":
+        if precision == "fp16":
+            _halve(model)
+        with atomic_path(out) as temporary:
+            temporary.write_bytes(model.SerializeToString())
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "model.onnx"
+        source.write_bytes(model.SerializeToString())
+        write_openvino(source, out, precision, samples)
 
 
 def _onnx_model(
@@ -229,15 +238,6 @@ def _plugin_schema() -> Any:
     )
 
 
-def _write_onnx(
-    model: Any, out: Path, metadata: Mapping[str, str], precision: str, samples: object
-) -> None:
-    if precision == "fp16":
-        _halve(model)
-    with atomic_path(out) as temporary:
-        temporary.write_bytes(model.SerializeToString())
-
-
 def _halve(model: Any) -> None:
     """Compute convolutions and matrix products of an ONNX model in fp16; the rest stays fp32."""
     import numpy as np
@@ -283,22 +283,24 @@ def _is_integer(node: Any, known: Mapping[str, int], weights: Mapping[str, Any])
     return any(kind not in (0, 1) for kind in types)
 
 
-def _write_openvino(
-    model: Any,
-    out: Path,
-    metadata: Mapping[str, str],
-    precision: str,
-    samples: Iterable[Sequence[Tensor]],
+def write_openvino(
+    source: Path, out: Path, precision: str, samples: Iterable[Sequence[Tensor]] = ()
 ) -> None:
-    openvino = needs("openvino")
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "model.onnx"
-        source.write_bytes(model.SerializeToString())
-        converted = openvino.convert_model(source)
+    """Write an ONNX file in fp32 as OpenVINO's ``.xml`` and ``.bin``, with its metadata.
+
+    Args:
+        source: The ONNX file.
+        out: The ``.xml`` file, replaced only when the new one is whole.
+        precision: As of :func:`write`; the metadata name it.
+        samples: Inputs of the graph that calibrate ``'int8'``.
+    """
+    openvino, model = needs("openvino"), needs("onnx").load(source)
+    converted = openvino.convert_model(source)
     if precision == "int8":
         with _quiet():
             converted = quantize(converted, samples, sensitive_nodes(model))
-    for key, text in metadata.items():
+    metadata = {text.key: text.value for text in model.metadata_props}
+    for key, text in (metadata | {PRECISION_KEY: precision}).items():
         converted.set_rt_info(text, ["mmproscale", key])
     with atomic_path(out.with_suffix(".bin")) as weights, atomic_path(out) as temporary:
         openvino.save_model(converted, temporary, compress_to_fp16=precision == "fp16")

@@ -20,6 +20,15 @@ from mmproscale.inference.export_info import ExportInfo
 Shape = tuple[int | None, ...]
 """Sizes of an input; None for a free one."""
 
+PRECISION_KEY = "mmproscale.precision"
+"""Key of the metadata with the precision in which a file was written."""
+
+HINTS = {"fp16": "f16", "bf16": "bf16", "int8": "bf16"}
+"""OpenVINO's type for what is not quantised, by a file's precision; fp32 for others.
+
+Without a hint OpenVINO computes in bf16 where the processor has it; with it, nowhere else.
+"""
+
 
 @dataclass(frozen=True)
 class Session:
@@ -39,6 +48,8 @@ class Session:
 class ExportedFile:
     """File of ``mmproscale export``: call it with a batch of images.
 
+    It runs with PyTorch's number of threads.
+
     Args:
         path: The ``.onnx`` file, OpenVINO's ``.xml``, or torch.export's ``.pt2``; the latter only
             from a source that you trust, since PyTorch evaluates expressions in it.
@@ -53,7 +64,7 @@ class ExportedFile:
         self.path = Path(path)
         if not self.path.is_file():
             raise InputError(f"{path} not found: name a file that `mmproscale export` wrote")
-        self._session = _SESSIONS[self.path.suffix](self.path, device)
+        self._session = open_session(self.path, device)
         self.info = ExportInfo.from_strings(self._session.metadata, path)
 
     @property
@@ -94,6 +105,15 @@ class ExportedFile:
             )
 
 
+def open_session(path: Path, device: str = "cpu") -> Session:
+    """Load the graph of a file with one of the suffixes of :class:`ExportedFile`.
+
+    Raises:
+        InputError: As :class:`ExportedFile`, but for a file that another program wrote.
+    """
+    return _SESSIONS[path.suffix](path, device)
+
+
 def needs(package: str) -> ModuleType:
     """Import a package of the extra.
 
@@ -122,6 +142,7 @@ def _open_onnx(path: Path, device: str) -> Session:
             )
     options = runtime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
     session = _opened(path, lambda: runtime.InferenceSession(path, options, providers=providers))
     names = [given.name for given in session.get_inputs()]
     shapes = [
@@ -145,9 +166,11 @@ def _open_openvino(path: Path, device: str) -> Session:
         for key, place in places.items()
         if model.has_rt_info(place)
     }
-    # Without this hint OpenVINO computes in bf16 where the processor has it.
-    hint = {"fp16": "f16", "bf16": "bf16"}.get(metadata.get("mmproscale.precision", ""), "f32")
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+    settings = {
+        "INFERENCE_PRECISION_HINT": HINTS.get(metadata.get(PRECISION_KEY, ""), "f32"),
+        "INFERENCE_NUM_THREADS": str(torch.get_num_threads()),
+    }
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
     shapes = [
         tuple(None if size.is_dynamic else size.get_length() for size in given.partial_shape)
         for given in compiled.inputs

@@ -46,11 +46,12 @@ def workshop(load_script, tmp_path):
     [
         (EOMT, "fp32", "published weights take 640x640 only"),
         ("mmdet, M2F R50", "onnx", "no export"),
+        (OURS, "onnx", "too much for all at this size"),
     ],
 )
-def test_a_candidate_that_is_not_there_has_a_reason(workshop, name, form, why):
+def test_a_candidate_that_is_not_there_has_a_reason(workshop, tmp_path, name, form, why):
     with pytest.raises(InputError, match=why):
-        workshop.prepare(name, form, (800, 1088))
+        workshop.prepare(name, form, (1024, 2048), tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def toy():
             return [{"segmentation": outputs.masks_queries_logits[0, kept].argmax(0)}]
 
     model = _transformers(Network().eval(), Processor(), {})
-    return peer_models.Peer(lambda size, tiny: model, {"coco": 50.0}, "nowhere")
+    return peer_models.Peer(lambda setting: model, {"coco": 50.0}, "nowhere")
 
 
 @pytest.fixture
