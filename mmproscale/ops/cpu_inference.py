@@ -18,6 +18,8 @@ HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
     torch.ops.mkldnn, "_convolution_pointwise"
 )
 
+ROWS_OF_A_BAND = 8
+
 
 def serves(module: nn.Module, x: Tensor) -> bool:
     """Tell whether nothing but the result of ``module(x)`` is needed, and that on a CPU.
@@ -66,6 +68,34 @@ def convolution_and_norm(conv: Any, norm: Any, x: Tensor, relu: bool) -> Tensor:
         return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *sizes, activation, [], "")
     x = F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
     return x.relu_() if relu else x
+
+
+def max_pool_3x3(x: Tensor) -> Tensor:
+    """Return ``F.max_pool2d(x, 3, 1, 1)`` of maps (B, C, H, W), channels last.
+
+    PyTorch also computes the indices of the largest values, which only gradients need. Here bands
+    of rows are compared with their neighbours while they are in the processor's cache.
+    """
+    rows = x.permute(0, 2, 3, 1)
+    out = torch.empty(rows.shape, dtype=x.dtype)
+    height = x.shape[2]
+    for image, result in zip(rows, out, strict=True):
+        for top in range(0, height, ROWS_OF_A_BAND):
+            end = min(top + ROWS_OF_A_BAND, height)
+            above, below = min(top, 1), min(height - end, 1)
+            band = image[top - above : end + below]
+            wide = band.clone()
+            _raise(wide[:, 1:], band[:, :-1])
+            _raise(wide[:, :-1], band[:, 1:])
+            inner = result[top:end].copy_(wide[above : above + end - top])
+            _raise(inner[1 - above :], wide[: end - top - 1 + above])
+            _raise(inner[: end - top - 1 + below], wide[above + 1 :])
+    return out.permute(0, 3, 1, 2)
+
+
+def _raise(values: Tensor, others: Tensor) -> None:
+    """Replace values by the larger ones of two tensors."""
+    torch.maximum(values, others, out=values)
 
 
 def _can_fold(conv: Any, norm: Any) -> bool:

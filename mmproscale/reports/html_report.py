@@ -24,6 +24,7 @@ from mmproscale.evaluation.segment_outcomes import (
 )
 from mmproscale.reports.compared_image import ComparedImage, ComparedPrediction
 from mmproscale.utils.atomic_files import atomic_write_text
+from mmproscale.utils.integer_maps import distinct
 from mmproscale.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -162,10 +163,9 @@ def _prediction(prediction: ComparedPrediction, size: tuple[int, int]) -> dict[s
 
 def _map_uri(id_map: np.ndarray, ids: Sequence[int], size: tuple[int, int]) -> str:
     """Return a PNG whose red and green are the place of each pixel's segment, from 1; 0 is void."""
-    values, inverse = np.unique(id_map, return_inverse=True)
+    values, inverse = distinct(id_map)
     place = {number: index for index, number in enumerate(ids, 1)}
     places = np.array([place.get(value, 0) for value in values.tolist()])[inverse]
-    places = places.reshape(id_map.shape)
     pixels = np.stack([places % 256, places // 256, np.zeros_like(places)], -1).astype(np.uint8)
     return _data_uri(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST), "png")
 

@@ -5,7 +5,13 @@ import torch
 from torch import nn
 
 from mmproscale.ops import cpu_inference
-from mmproscale.ops.cpu_inference import convolution_and_norm, linear, serves
+from mmproscale.ops.cpu_inference import (
+    ROWS_OF_A_BAND,
+    convolution_and_norm,
+    linear,
+    max_pool_3x3,
+    serves,
+)
 
 
 @pytest.fixture(params=[True, False], ids=["oneDNN", "without oneDNN"])
@@ -44,6 +50,20 @@ def test_convolution_has_the_norm_in_it(onednn, bias, relu):
 def test_norms_that_are_no_scale_are_applied():
     conv, norm, x = nn.Conv2d(4, 6, 3), nn.GroupNorm(2, 6), torch.randn(1, 4, 8, 8)
     torch.testing.assert_close(convolution_and_norm(conv, norm, x, False), norm(conv(x)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width", [1, 2, 5])
+@pytest.mark.parametrize(
+    "height", [1, 2, 3, ROWS_OF_A_BAND, ROWS_OF_A_BAND + 1, 2 * ROWS_OF_A_BAND + 2]
+)
+def test_pooling_in_bands_is_that_of_the_whole_map(height, width, dtype):
+    x = torch.randn(2, 4, height, width).to(dtype).to(memory_format=torch.channels_last)
+    x[0, 0, -1, 0] = float("nan")
+    expected = nn.functional.max_pool2d(x, 3, 1, 1)
+    found = max_pool_3x3(x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+    assert found.stride() == x.stride()
 
 
 def test_gradients_training_and_hooks_need_the_module():

@@ -34,6 +34,7 @@ from mmproscale.datasets.formats.panoptic_png import png_name, read_png_or_fault
 from mmproscale.errors import InputError
 from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.faults import Fault, is_finite, is_int, refuse
+from mmproscale.utils.integer_maps import distinct
 
 Entry = dict[str, Any]
 
@@ -251,8 +252,8 @@ def _of_png(entry: Entry, context: Context) -> Entry:
         isinstance(s, dict) and is_int(s.get("id")) for s in segments
     ):
         return entry
-    values, places = np.unique(ids, return_inverse=True)
-    boxes = ndimage.find_objects(places.reshape(ids.shape) + 1)
+    values, places = distinct(ids)
+    boxes = ndimage.find_objects(places + 1)
     areas = np.bincount(places.ravel())
     found = {
         value: {"area": int(area), "bbox": tight_box(box)}

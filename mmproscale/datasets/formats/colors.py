@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmproscale.utils.faults import is_finite
+from mmproscale.utils.integer_maps import distinct
 
 Color = tuple[int, ...]
 """Red, green, blue in 0..255."""
@@ -77,6 +78,6 @@ def segment_colors(
 
 def paint(id_map: np.ndarray, colors: dict[int, Color], void: Color = (0, 0, 0)) -> np.ndarray:
     """Paint an id map (H, W) with its segments' colours: (H, W, 3) uint8."""
-    ids, inverse = np.unique(id_map, return_inverse=True)
+    ids, places = distinct(id_map)
     table = np.array([colors.get(int(i), void) for i in ids], dtype=np.uint8)
-    return table[inverse.reshape(id_map.shape)]
+    return table[places]

@@ -17,6 +17,7 @@ from scipy import ndimage
 from mmproscale.datasets.formats.images import decode_image, unreadable
 from mmproscale.errors import InputError
 from mmproscale.utils.faults import Fault, accept, refuse
+from mmproscale.utils.integer_maps import distinct
 
 VOID = 0
 """The segment id of pixels that belong to no segment, in COCO's format."""
@@ -135,12 +136,12 @@ def segments_of(
     Raises:
         InputError: a label that no category has: the model has more classes than the data.
     """
-    values, inverse = np.unique(sem_seg, return_inverse=True)
+    values, places = distinct(sem_seg)
     labels = labels_of(values, len(categories), ignore_index)
     is_void = labels < 0
     # Ids are numbered again: label 0 without an instance would otherwise be written as void.
     ids = np.where(is_void, VOID, np.cumsum(~is_void)).astype(np.int32)
-    id_map = ids[inverse.reshape(sem_seg.shape)]
+    id_map = ids[places]
     segments = _segment_infos(id_map, labels[~is_void], categories)
     for segment, value in zip(segments, values[~is_void].tolist(), strict=True):
         if scores and value in scores:

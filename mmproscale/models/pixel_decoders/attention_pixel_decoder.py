@@ -175,5 +175,8 @@ class AttentionPixelDecoder(PixelDecoder):
         for lateral, embed in zip(laterals, self.output_convs, strict=True):
             size = lateral.shape[-2:]
             coarse = F.interpolate(maps[-1], size, mode="bilinear", align_corners=False)
-            maps.append(embed(lateral + coarse))
+            # Without gradients the sum is written over the resized map: to allocate one more map of
+            # this size takes several times the addition.
+            in_place = not torch.is_grad_enabled() and coarse.dtype == lateral.dtype
+            maps.append(embed(coarse.add_(lateral) if in_place else lateral + coarse))
         return maps[: self.num_outs], maps[-1]

@@ -7,6 +7,7 @@ from mmengine.model import BaseModule, caffe2_xavier_init
 from torch import Tensor, nn
 
 from mmproscale.errors import InputError
+from mmproscale.ops.cpu_inference import max_pool_3x3, serves
 from mmproscale.registry import MODELS
 
 POOLINGS = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
@@ -66,8 +67,13 @@ class LightPixelEmbedding(BaseModule):
         norm_cfg = norm_cfg or dict(type="GN", num_groups=32)
         self.norm_name, norm = build_norm_layer(norm_cfg, embed_dims)
         self.add_module(self.norm_name, norm)
-        self.activate = build_activation_layer(act_cfg or dict(type="ReLU"))
+        # In place, as in a ConvModule: the map of a large image takes longer to allocate.
+        act_cfg = act_cfg or dict(type="ReLU")
+        in_place = dict(inplace=True) if act_cfg["type"] == "ReLU" else {}
+        self.activate = build_activation_layer(in_place | act_cfg)
 
     def forward(self, fused: Tensor) -> Tensor:
         """Return the embedding (B, C, H, W) of a fused map of the same shape."""
-        return self.activate(getattr(self, self.norm_name)(self.pool(fused)))
+        is_fast = isinstance(self.pool, nn.MaxPool2d) and serves(self, fused)
+        pooled = max_pool_3x3(fused) if is_fast else self.pool(fused)
+        return self.activate(getattr(self, self.norm_name)(pooled))

@@ -18,6 +18,16 @@ def test_lpe_is_pooling_norm_and_relu():
     torch.testing.assert_close(average(x), expected)
 
 
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_lpe_is_the_same_without_gradients(pooling):
+    x = torch.randn(2, 64, 20, 9).to(memory_format=torch.channels_last)
+    lpe = LightPixelEmbedding(64, pooling=pooling).eval()
+    expected = lpe(x.clone().requires_grad_())
+    with torch.no_grad():
+        assert torch.equal(lpe(x), expected)
+    assert lpe.activate.inplace
+
+
 def test_only_the_convolution_has_a_kernel():
     gn = dict(type="GN", num_groups=32)
     assert sum(p.numel() for p in LightPixelEmbedding(64).parameters()) == 2 * 64
