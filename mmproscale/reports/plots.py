@@ -240,9 +240,18 @@ def draw_frontier(
         if place[1] > best:
             best, line = place[1], [*line, place]
     axes.plot(*zip(*line, strict=True), "--", c="0.6", lw=1, label="frontier")
+    costs = [cost for cost, _ in points.values()]
     for index, (name, place) in enumerate(points.items()):
         axes.plot(*place, "o", c=f"C{index % 10}")
-        axes.annotate(name, place, xytext=(6, 4), textcoords="offset points", fontsize=8)
+        side = 1 if 2 * place[0] <= min(costs) + max(costs) else -1  # names stay inside
+        axes.annotate(
+            name,
+            place,
+            xytext=(6 * side, 4),
+            textcoords="offset points",
+            ha="left" if side > 0 else "right",
+            fontsize=8,
+        )
     axes.margins(0.2)
     axes.set(xlabel="GMACs of one image", ylabel=f"{quality}, percent")
     axes.legend(fontsize=8)

@@ -75,6 +75,16 @@ def test_figures_have_their_values(drawn, tmp_path, draw, arguments, written):
     assert written <= texts(figure), texts(figure)
 
 
+def test_names_of_a_frontier_stay_within_its_axes(drawn, tmp_path):
+    points = {f"proscale_m2f_r18_shapes_{cost}": (cost, 40 + cost) for cost in (1, 2, 3)}
+    plots.draw_frontier(tmp_path / "figure.png", points, "PQ")
+    (axes,) = drawn[0].axes
+    box = axes.get_window_extent()
+    for text in axes.texts:
+        name = text.get_window_extent()
+        assert box.x0 <= name.x0 and name.x1 <= box.x1
+
+
 def test_unknown_endings_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"must end in one of \.png"):
         plots.draw_frontier(tmp_path / "figure.xyz", POINTS, "PQ")
