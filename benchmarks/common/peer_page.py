@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from mmproscale.utils.atomic_files import atomic_path
 
@@ -71,8 +72,14 @@ def draw_peers(path: Path, result: Mapping[str, Any]) -> None:
             axes.plot(ends, [pq, pq], "-", c=color, lw=1)
             axes.plot(ends[0], pq, "o", mfc="none", c=color)
             axes.plot(ends[1], pq, "o", c=color)
-            axes.annotate(f"{name} ({best})", (ends[1], pq), fontsize=6, va="bottom")
+            axes.annotate(
+                f"{name} ({best})", (ends[1], pq), (0, 4), textcoords="offset points", fontsize=6
+            )
         axes.set(title=size, xscale="log", xlabel="ms", ylabel=f"PQ, {_dataset(size)}, published")
+        axes.set_xlim(right=2 * axes.get_xlim()[1])  # for the names
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
     figure.suptitle("hollow: PyTorch fp32; filled: fastest form; blue: this package", fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)
