@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,7 @@ def page(results: Sequence[Mapping[str, Any]]) -> str:
 
 def section(result: Mapping[str, Any]) -> str:
     """Return one benchmark: its conditions, its command and a table for each case."""
-    lines = [f"## {result['title']}", "", conditions(result), ""]
+    lines = [f"## {result['title']}", "", textwrap.fill(conditions(result), 120), ""]
     lines += ["```bash", result["command"], "```", ""]
     if result["benchmark"] == "peers":
         return "\n".join([*lines, *peer_lines(result, plot_of(result))])

@@ -1,6 +1,8 @@
 """Fixtures of all tests: compat is in place, and a test says if its reference data is absent."""
 
 import ctypes
+import gc
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -20,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 
 
+MEMORY_LIMIT = pytest.StashKey[float]()
+LEAST_LIMIT = 1.5e9  # bytes
 SLOW_FOLDERS = {"benchmarks", "configs", "docs", "packaging", "tools"}
 
 
@@ -31,9 +35,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Give memory back after a slow test: free parts of the heap would add up to gigabytes."""
-    if sys.platform == "linux" and item.get_closest_marker("slow"):
+    """Free the memory of earlier tests before it adds up to gigabytes.
+
+    Models are in cycles of references, which Python seldom looks for among so many objects, and the
+    heap keeps what they leave free.
+    """
+    if sys.platform == "linux" and _memory() > item.config.stash.get(MEMORY_LIMIT, LEAST_LIMIT):
+        gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
+        item.config.stash[MEMORY_LIMIT] = max(LEAST_LIMIT, 1.5 * _memory())
+
+
+def _memory() -> int:
+    """Return the memory of this process in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,9 @@ def peer_lines(result: Mapping[str, Any], plot: str) -> Iterator[str]:
             cells = (_cell(case, name) for case in cases.values())
             yield _row([name, _pq(peers[name], size), *cells])
         yield from ("", *_reasons(cases), "")
-    sources = (f"{name}: {peer['source']}" for name, peer in peers.items())
-    yield from (f"Sources of PQ: {'; '.join(sources)}.", "")
+    yield from ("Sources of PQ:", "")
+    yield from (f"- {name}: {peer['source']}" for name, peer in peers.items())
+    yield ""
 
 
 def draw_peers(path: Path, result: Mapping[str, Any]) -> None:
@@ -129,12 +131,14 @@ def _cell(case: Mapping[str, Any], name: str) -> str:
 
 
 def _reasons(cases: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a list of the empty cells, one line for each reason."""
+    """Yield a list of the empty cells, one item for each reason."""
     reasons: dict[str, list[str]] = {}
     for case in cases.values():
         for candidate, reason in case["missing"].items():
             reasons.setdefault(reason, []).append(candidate)
-    yield from (f"- Not measured: {'; '.join(names)}: {why}" for why, names in reasons.items())
+    for why, names in reasons.items():
+        item = f"- Not measured: {'; '.join(names)}: {why}"
+        yield from textwrap.wrap(item, 100, subsequent_indent="  ")
 
 
 def _row(cells: Sequence[str]) -> str:
