@@ -33,8 +33,12 @@ $(ONEDL_STAMP): $(REQUIREMENTS)
 demo: $(STAMP)
 	$(BIN)/python tools/demo.py --out work_dirs/demo
 
+# Exporters and their runtimes have processes of their own: a worker that had used them was lost later.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(or $(TESTS),tests --ignore tests/export)
+ifeq ($(TESTS),)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) tests/export
+endif
 
 test-fast: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "not slow" $(TESTS)
