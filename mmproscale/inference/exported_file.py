@@ -26,7 +26,7 @@ PRECISION_KEY = "mmproscale.precision"
 HINTS = {"fp16": "f16", "bf16": "bf16", "int8": "bf16"}
 """OpenVINO's type for what is not quantised, by a file's precision; fp32 for others.
 
-Without a hint OpenVINO computes in bf16 where the processor has it; with it, nowhere else.
+Without a hint OpenVINO computes every file in bf16 where the processor has it.
 """
 
 

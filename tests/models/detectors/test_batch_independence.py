@@ -50,20 +50,20 @@ def assert_close_logits(found: Predictions, expected: Predictions, tolerance: fl
 @pytest.mark.parametrize("family", BUILDERS)
 def test_results_do_not_depend_on_the_batch(family):
     model = build(family)
-    alone = Predictions(model, 1)
+    single = Predictions(model, 1)
     for batch_size in (3, 8):
         together = Predictions(model, batch_size)
         assert [sample.img_id for sample in together.samples] == list(range(len(SIZES)))
         if hasattr(model, "bbox_head"):
-            assert_same_instances(together.samples, alone.samples)
+            assert_same_instances(together.samples, single.samples)
         else:
-            assert_same_segments(together.samples, alone.samples)
+            assert_same_segments(together.samples, single.samples)
         # RT's logits reach 9, and its decoder's convolutions round by batch: 10 steps of fp32.
-        assert_close_logits(together, alone, 1.5e-5 if family == "RT" else 1e-5)
-        exits = [[s.get("encoder_exit") for s in p.samples] for p in (alone, together)]
+        assert_close_logits(together, single, 1.5e-5 if family == "RT" else 1e-5)
+        exits = [[s.get("encoder_exit") for s in p.samples] for p in (single, together)]
         assert exits[0] == exits[1]
         assert len(set(exits[0])) > 1 or "gate" not in family
-    assert len(together.sizes) < len(alone.sizes)  # images of one size run together
+    assert len(together.sizes) < len(single.sizes)  # images of one size run together
 
 
 @pytest.mark.slow
