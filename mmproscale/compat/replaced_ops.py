@@ -29,7 +29,7 @@ CUDA_FUNCTION = "MultiScaleDeformableAttnFunction"
 FOCAL_LOSS_MODULE = "mmcv.ops.focal_loss"
 # Module of mmdet -> class, our module, our function for the class's forward.
 BACKBONES = {
-    "mmdet.models.backbones.swin": ("SwinBlock", "swin_inference", "swin_block"),
+    "mmdet.models.backbones.swin": ("SwinTransformer", "swin_inference", "swin"),
     "mmdet.models.backbones.resnet": ("ResNet", "resnet_inference", "resnet"),
 }
 _replacements: list[Any] = []

@@ -11,13 +11,16 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmcv.cnn.bricks.transformer import FFN
 from mmcv.cnn.bricks.wrappers import Conv2d, Linear
 from torch import Tensor, nn
 
 HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(
     torch.ops.mkldnn, "_convolution_pointwise"
 )
+HAS_BF16 = HAS_ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
+ACTIVATIONS = {nn.GELU: "gelu", nn.ReLU: "relu"}
 ROWS_OF_A_BAND = 8
 
 
@@ -28,14 +31,20 @@ def serves(module: nn.Module, x: Tensor) -> bool:
     the steps of the module itself.
     """
     return (
+        _needs_only_the_result(x)
+        and not any(part.training for part in module.modules())
+        and not any(_has_hooks(part) for part in module.modules() if part is not module)
+    )
+
+
+def _needs_only_the_result(x: Tensor) -> bool:
+    return (
         not torch.compiler.is_compiling()
         and not torch.is_grad_enabled()
         and not torch.jit.is_tracing()
         and type(x) is Tensor
         and x.device.type == "cpu"
         and torch._C._len_torch_dispatch_stack() == 0
-        and not any(part.training for part in module.modules())
-        and not any(_has_hooks(part) for part in module.modules() if part is not module)
     )
 
 
@@ -44,12 +53,50 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 def linear(layer: Any, x: Tensor, activation: str = "none") -> Tensor:
-    """Return ``layer(x)``, (N, C_in) to (N, C_out), after an activation ("none" or "gelu")."""
-    if type(layer) in (nn.Linear, Linear) and _by_onednn(x, layer.weight):
-        weight, bias = layer.weight, layer.bias
+    """Return ``layer(x)``, (..., C_in) to (..., C_out), after an activation.
+
+    Args:
+        layer: A linear layer, or what stands in its place.
+        x: (..., C_in); anywhere, with or without gradients.
+        activation: ``'none'``, or one of the values of :data:`ACTIVATIONS`.
+    """
+    if _needs_only_the_result(x) and _is_plain(layer):
+        return product(x, layer.weight, layer.bias, activation)
+    return _activate(layer(x), activation)
+
+
+def _is_plain(layer: Any) -> bool:
+    is_stock = type(layer) in (nn.Linear, Linear) and "forward" not in vars(layer)
+    return is_stock and not _has_hooks(layer)
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor | None, activation: str = "none") -> Tensor:
+    """Return ``F.linear(x, weight, bias)`` after an activation, as :func:`linear`."""
+    if _needs_only_the_result(x) and x.numel() and weight.dtype == _product_dtype(x):
+        x = x.to(weight.dtype)
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, activation, [], "none")
-    x = layer(x)
-    return F.gelu(x) if activation == "gelu" else x
+    return _activate(F.linear(x, weight, bias), activation)
+
+
+def _product_dtype(x: Tensor) -> torch.dtype | None:
+    """Return the type in which a product of ``x`` is computed; None if oneDNN does not have it."""
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    return dtype if {torch.float32: HAS_ONEDNN, torch.bfloat16: HAS_BF16}.get(dtype) else None
+
+
+def _activate(x: Tensor, activation: str) -> Tensor:
+    return x if activation == "none" else getattr(F, activation)(x)
+
+
+def feed_forward(ffn: Any, x: Tensor, identity: Tensor) -> Tensor:
+    """Return ``ffn(x, identity)``, mmcv's feed-forward of (..., C) with its residual."""
+    is_stock = type(ffn) is FFN and ffn.num_fcs == 2 and ffn.add_identity
+    is_exact = is_stock and getattr(ffn.layers[0][1], "approximate", "none") == "none"
+    activation = ACTIVATIONS.get(type(ffn.layers[0][1])) if is_exact else None
+    if activation is None or not serves(ffn, x):
+        return ffn(x, identity=identity)
+    (first, _, _), second, _ = ffn.layers
+    return identity + ffn.gamma2(linear(second, linear(first, x, activation)))
 
 
 def convolution_and_norm(conv: Any, norm: Any, x: Tensor, relu: bool) -> Tensor:
@@ -62,7 +109,7 @@ def convolution_and_norm(conv: Any, norm: Any, x: Tensor, relu: bool) -> Tensor:
         x = norm(conv(x))
         return x.relu() if relu else x
     weight, bias = _folded(conv, norm)
-    if _by_onednn(x, weight):
+    if HAS_ONEDNN and x.dtype == weight.dtype == torch.float32 and x.numel():
         sizes = conv.padding, conv.stride, conv.dilation, conv.groups
         activation = "relu" if relu else "none"
         return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *sizes, activation, [], "")
@@ -118,8 +165,3 @@ def _folded(conv: Any, norm: Any) -> tuple[Tensor, Tensor]:
     if conv.bias is not None:
         bias = bias + conv.bias * scale
     return conv.weight * scale[:, None, None, None], bias
-
-
-def _by_onednn(x: Tensor, weight: Tensor) -> bool:
-    is_single = x.dtype == weight.dtype == torch.float32
-    return HAS_ONEDNN and is_single and x.numel() > 0 and not torch.is_autocast_enabled("cpu")

@@ -1,9 +1,9 @@
-"""Swin's block for inference on a CPU: chunks of windows, from the block's input to its output.
+"""Swin for inference on a CPU: chunks of windows, from a block's input to its output.
 
-Sources: Swin Transformer (Liu et al., ICCV 2021), shifted windows; mmdet's ``SwinBlock``, whose
-weights and results these are. mmdet pads, rolls and reorders the whole map, with a copy for each
-step. Here the tokens of a few windows are read by index, pass the whole block while they are in the
-processor's cache, and are written to their places.
+Sources: Swin Transformer (Liu et al., ICCV 2021), shifted windows; mmdet's ``SwinTransformer``,
+whose weights and results these are. mmdet pads, rolls and reorders the whole map, with a copy for
+each step. Here the tokens of a few windows are read by index, pass the whole block while they are
+in the processor's cache, and are written to their places. Maps are channels last, as tokens are.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks.transformer import FFN
+from mmdet.models.backbones.swin import SwinBlock
 from torch import Tensor, nn
 
-from mmproscale.ops.cpu_inference import linear
+from mmproscale.ops.cpu_inference import feed_forward, linear, product
 
 TOKENS_OF_A_THREAD = 2048
 OTHER_REGION = -100.0
@@ -39,6 +39,29 @@ class Windows(NamedTuple):
     mask: Tensor | None
 
 
+def swin(backbone: Any, x: Tensor) -> list[Tensor]:
+    """Return what mmdet's ``SwinTransformer`` returns, maps (B, C_i, H_i, W_i), channels last.
+
+    Args:
+        backbone: The backbone, in evaluation mode.
+        x: Images (B, 3, H, W) on a CPU, without gradients.
+    """
+    x, size = backbone.patch_embed(x.contiguous(memory_format=torch.channels_last))
+    if backbone.use_abs_pos_embed:
+        x = x + backbone.absolute_pos_embed
+    maps = []
+    for index, stage in enumerate(backbone.stages):
+        for block in stage.blocks:
+            is_stock = type(block).forward is SwinBlock.forward
+            x = swin_block(block, x, size) if is_stock else block(x, size)
+        if index in backbone.out_indices:
+            tokens = getattr(backbone, f"norm{index}")(x)
+            maps.append(tokens.unflatten(1, size).permute(0, 3, 1, 2))
+        if stage.downsample:
+            x, size = _merge_patches(stage.downsample, x, size)
+    return maps
+
+
 def swin_block(block: Any, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
     """Return what mmdet's ``SwinBlock`` returns, for tokens (B, H * W, C) of maps (H, W).
 
@@ -59,7 +82,7 @@ def swin_block(block: Any, x: Tensor, hw_shape: tuple[int, int]) -> Tensor:
             places = windows.tokens
             if windows.kept is not None:
                 tokens, places = tokens[windows.kept], places[windows.kept]
-            result.index_copy_(0, places, _feed_forward(block.ffn, block.norm2(tokens), tokens))
+            result.index_copy_(0, places, feed_forward(block.ffn, block.norm2(tokens), tokens))
     return out
 
 
@@ -80,13 +103,30 @@ def _attention(attention: Any, x: Tensor, bias: Tensor, mask: Tensor | None) -> 
     return linear(attention.proj, attended.transpose(1, 2).reshape(x.shape))
 
 
-def _feed_forward(ffn: Any, x: Tensor, identity: Tensor) -> Tensor:
-    """Return ``ffn(x, identity)`` for (N, C)."""
-    is_stock = type(ffn) is FFN and ffn.num_fcs == 2 and ffn.add_identity
-    if not is_stock or type(ffn.layers[0][1]) is not nn.GELU:
-        return ffn(x, identity=identity)
-    (first, _, _), second, _ = ffn.layers
-    return identity + ffn.gamma2(linear(second, linear(first, x, "gelu")))
+def _merge_patches(
+    merging: Any, x: Tensor, hw_shape: tuple[int, int]
+) -> tuple[Tensor, tuple[int, int]]:
+    """Return what mmdet's ``PatchMerging`` returns, for tokens (B, H * W, C) of maps (H, W).
+
+    mmdet's order of the four tokens' channels is that of ``nn.Unfold``, channel by channel. Here
+    the tokens stay whole, and the weights get their order.
+    """
+    sampler, padding = merging.sampler, merging.adap_padding
+    sizes = (sampler.kernel_size, sampler.stride, sampler.dilation)
+    is_stock = sizes == ((2, 2), (2, 2), (1, 1)) and type(merging.norm) is nn.LayerNorm
+    if not is_stock or padding is None or padding.padding != "corner":
+        return merging(x, hw_shape)
+    (height, width), channels = hw_shape, x.shape[-1]
+    x = F.pad(x.unflatten(1, hw_shape), (0, 0, 0, width % 2, 0, height % 2))
+    x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # BxHxWxC -> BxH/2x2xW/2x2xC
+    x = x.transpose(2, 3).flatten(3)  # BxH/2xW/2x4C
+    size = x.shape[1], x.shape[2]
+    weight, bias, matrix = (
+        values.unflatten(-1, (channels, 4)).transpose(-1, -2).flatten(-2)
+        for values in (merging.norm.weight, merging.norm.bias, merging.reduction.weight)
+    )
+    x = F.layer_norm(x.flatten(1, 2), weight.shape, weight, bias, merging.norm.eps)
+    return product(x, matrix, merging.reduction.bias), size
 
 
 @lru_cache(maxsize=32)

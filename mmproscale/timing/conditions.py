@@ -55,7 +55,7 @@ def stock_attention() -> Iterator[None]:
     """
     from mmcv.ops import multi_scale_deform_attn as module
     from mmdet.models.backbones import ResNet
-    from mmdet.models.backbones.swin import SwinBlock
+    from mmdet.models.backbones.swin import SwinTransformer
 
     from mmproscale.ops import mmcv_attention
 
@@ -66,7 +66,7 @@ def stock_attention() -> Iterator[None]:
         # On CUDA stock can't run without compiled ops; its CPU form is the nearest substitute.
         mock.patch.object(module, "IS_CUDA_AVAILABLE", compiled),
         mock.patch.object(ResNet, "forward", inspect.unwrap(ResNet.forward)),
-        mock.patch.object(SwinBlock, "forward", inspect.unwrap(SwinBlock.forward)),
+        mock.patch.object(SwinTransformer, "forward", inspect.unwrap(SwinTransformer.forward)),
     ):
         yield
 

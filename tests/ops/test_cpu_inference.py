@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from mmcv.cnn.bricks.transformer import FFN
 from torch import nn
 
 from mmproscale.ops import cpu_inference
 from mmproscale.ops.cpu_inference import (
     ROWS_OF_A_BAND,
     convolution_and_norm,
+    feed_forward,
     linear,
     max_pool_3x3,
     serves,
@@ -27,8 +29,44 @@ def test_linear_is_the_layer(onednn, bias):
     layer, x = nn.Linear(6, 4, bias=bias), torch.randn(5, 6)
     torch.testing.assert_close(linear(layer, x), layer(x))
     torch.testing.assert_close(linear(layer, x, "gelu"), nn.functional.gelu(layer(x)))
+    torch.testing.assert_close(linear(layer, x[None], "relu"), layer(x)[None].relu())
     empty = linear(layer, torch.zeros(0, 6))
     assert empty.shape == (0, 4)
+
+
+def test_linear_calls_what_is_not_a_plain_layer():
+    layer, x, seen = nn.Linear(6, 4), torch.randn(5, 6, requires_grad=True), []
+    linear(layer, x, "relu").sum().backward()
+    assert x.grad is not None
+    with torch.no_grad():
+        handle = layer.register_forward_hook(lambda *_: seen.append(1))
+        linear(layer, x)
+        handle.remove()
+        layer.forward = lambda x: x
+        assert linear(layer, x) is x and seen == [1]
+
+
+@torch.no_grad()
+def test_linear_in_bf16(onednn):
+    layer, x = nn.Linear(64, 32), torch.randn(5, 64)
+    expected = nn.functional.gelu(layer(x))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(
+            linear(layer, x, "gelu"), expected.bfloat16(), rtol=0.02, atol=0.02
+        )
+        layer.to(torch.bfloat16)
+        torch.testing.assert_close(
+            linear(layer, x, "gelu"), expected.bfloat16(), rtol=0.02, atol=0.02
+        )
+
+
+@pytest.mark.parametrize("act", [nn.ReLU(inplace=True), nn.GELU(), nn.GELU("tanh"), nn.SiLU()])
+@torch.no_grad()
+def test_feed_forward_is_the_module(onednn, act):
+    ffn = FFN(embed_dims=6, feedforward_channels=8).eval()
+    ffn.layers[0][1] = act
+    x, identity = torch.randn(2, 5, 6), torch.randn(2, 5, 6)
+    torch.testing.assert_close(feed_forward(ffn, x, identity), ffn(x, identity))
 
 
 @pytest.mark.parametrize("relu", [True, False])

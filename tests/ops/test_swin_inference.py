@@ -5,12 +5,12 @@ import pickle
 
 import pytest
 import torch
-from mmdet.models.backbones.swin import SwinBlock, SwinTransformer
+from mmdet.models.backbones.swin import SwinTransformer
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmproscale.ops import swin_inference
 
-STOCK = SwinBlock.forward.__wrapped__
+STOCK = SwinTransformer.forward.__wrapped__
 
 
 @pytest.fixture
@@ -43,11 +43,12 @@ def swin(window: int = 4, **options) -> SwinTransformer:
 def assert_equals_stock(model: SwinTransformer, images: torch.Tensor, **tolerance) -> None:
     ours = model(images)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SwinBlock, "forward", STOCK)
+        patch.setattr(SwinTransformer, "forward", STOCK)
         theirs = model(images)
     tolerance = tolerance or dict(rtol=1e-5, atol=1e-5 * float(theirs[-1].abs().max()))
     for one, other in zip(ours, theirs, strict=True):
-        assert one.dtype == other.dtype and one.stride() == other.stride()
+        assert one.dtype == other.dtype
+        assert one.is_contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(one, other, **tolerance)
 
 
@@ -62,7 +63,13 @@ def test_equals_stock(calls, monkeypatch, window, size, tokens):
 
 @pytest.mark.parametrize(
     "options",
-    [dict(qkv_bias=False, qk_scale=0.3), dict(act_cfg=dict(type="ReLU")), dict(patch_norm=False)],
+    [
+        dict(qkv_bias=False, qk_scale=0.3),
+        dict(act_cfg=dict(type="ReLU")),
+        dict(act_cfg=dict(type="GELU", approximate="tanh")),
+        dict(patch_norm=False),
+        dict(use_abs_pos_embed=True, pretrain_img_size=(60, 52)),
+    ],
     ids=str,
 )
 def test_equals_stock_with_other_options(calls, options):
@@ -115,6 +122,22 @@ def test_gradients_training_hooks_and_counts_are_stock(calls):
         assert calls == []
         seen = []
         attention = model.stages[0].blocks[1].attn.w_msa
-        attention.register_forward_hook(lambda *_: seen.append(1))
+        handle = attention.register_forward_hook(lambda *_: seen.append(1))
         model(images)
-    assert len(calls) == 3 and seen == [1]  # all blocks but that one
+        assert calls == [] and seen == [1]
+        handle.remove()
+        model(images)
+    assert len(calls) == 4
+
+
+@torch.no_grad()
+def test_other_blocks_and_mergers_are_called(calls):
+    class Block(type(swin().stages[0].blocks[0])):
+        def forward(self, x, hw_shape):
+            return x + 1
+
+    model = swin()
+    model.stages[0].blocks[0].__class__ = Block
+    model.stages[0].downsample.sampler.dilation = (2, 2)  # reads other tokens
+    assert_equals_stock(model, torch.randn(1, 3, 60, 52))
+    assert len(calls) == 3

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmcv.ops import multi_scale_deform_attn
 from mmdet.models.backbones import ResNet
-from mmdet.models.backbones.swin import SwinBlock
+from mmdet.models.backbones.swin import SwinTransformer
 
 from mmproscale.cli.command_line import add_measuring_options
 from mmproscale.errors import InputError
@@ -94,9 +94,9 @@ def test_a_machine_is_described_with_all_processes(monkeypatch, gpu, text):
 
 def test_stock_modules_are_stock_within_the_block():
     ours = multi_scale_deform_attn.multi_scale_deformable_attn_pytorch
-    backbones = ResNet.forward, SwinBlock.forward
+    backbones = ResNet.forward, SwinTransformer.forward
     with stock_attention():
-        assert not any(hasattr(kind.forward, "__wrapped__") for kind in (ResNet, SwinBlock))
+        assert not any(hasattr(kind.forward, "__wrapped__") for kind in (ResNet, SwinTransformer))
         assert multi_scale_deform_attn.multi_scale_deformable_attn_pytorch is ours.__wrapped__
     assert multi_scale_deform_attn.multi_scale_deformable_attn_pytorch is ours
-    assert (ResNet.forward, SwinBlock.forward) == backbones
+    assert (ResNet.forward, SwinTransformer.forward) == backbones

@@ -21,6 +21,7 @@ from mmengine.model import ModuleList
 from torch import Tensor
 
 from mmproscale.ops import check_backend, multi_scale_deformable_attention
+from mmproscale.ops.cpu_inference import feed_forward, linear
 from mmproscale.utils.constants import constant
 
 TOKENS_PER_STEP = 2048
@@ -61,13 +62,13 @@ class DeformableAttention(MultiScaleDeformableAttention):
         """
         B, Q, _ = queries.shape
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
-        value = self.value_proj(keys)
+        value = linear(self.value_proj, keys)
         if key_padding is not None:
             value = value.masked_fill(key_padding[..., None], 0.0)
         value = value.unflatten(-1, (heads, -1))  # BxNxC -> BxNxHxD
         queries = queries + query_pos
-        offsets = self.sampling_offsets(queries)  # BxQx(HLP2)
-        weights = self.attention_weights(queries).view(B, Q, heads, levels * points)
+        offsets = linear(self.sampling_offsets, queries)  # BxQx(HLP2)
+        weights = linear(self.attention_weights, queries).view(B, Q, heads, levels * points)
         weights = weights.softmax(-1).view(B, Q, heads, levels, points)
         # Offsets are in pixels of each level, locations in 0..1. Both factors are expanded to the
         # offsets' shape: on a CPU a sum with a short last dimension is far slower.
@@ -80,7 +81,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         sampled = multi_scale_deformable_attention(
             value, key_shapes, locations, weights, self.backend
         )
-        return self.output_proj(sampled)
+        return linear(self.output_proj, sampled)
 
 
 class DeformableLayer(DeformableDetrTransformerEncoderLayer):
@@ -147,4 +148,4 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
         if torch.is_grad_enabled() or not x.is_cpu or torch.compiler.is_compiling():
             return norm(ffn(x))
         parts = x.split(max(1, TOKENS_PER_STEP // len(x)), dim=1)
-        return norm(torch.cat([ffn(part) for part in parts], dim=1))
+        return torch.cat([norm(feed_forward(ffn, part, part)) for part in parts], dim=1)

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmcv.cnn.bricks.transformer import MultiheadAttention
 from torch import Tensor
 
+from mmproscale.ops.cpu_inference import product
+
 
 class Attention(MultiheadAttention):
     """mmcv's module with PyTorch's fused kernel, which does not return attention weights."""
@@ -44,7 +46,7 @@ class Attention(MultiheadAttention):
             strict=True,
         )
         q, k, v = (
-            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            product(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for x, weight, bias in in_projections
         )  # BxNxC -> BxHxNxD
         dropout = self.attn.dropout if self.training else 0.0
