@@ -8,6 +8,7 @@ from mmproscale.compat.installed_packages import check_versions, describe_stack,
 from mmproscale.compat.mmpretrain_imports import let_mmpretrain_be_imported
 from mmproscale.compat.onedl_fork import correct_fork
 from mmproscale.compat.replaced_ops import replace_ops
+from mmproscale.compat.usage_data import decline_usage_data
 from mmproscale.compat.yapf_grammar import share_grammar_cache
 
 
@@ -24,6 +25,7 @@ def apply() -> None:
     accept_our_loading_in_inferencers()
     correct_fork()
     share_grammar_cache()
+    decline_usage_data()
     # mmdet's position encodings call it without indexing, which torch means to require.
     warnings.filterwarnings("ignore", message="torch.meshgrid", module=r"torch\.functional")
 

@@ -20,9 +20,9 @@ from mmproscale.own_data.starting_weights import Start, choose_start, freeze
 CLASSES = ("road", "tree", "car")
 
 
-def write_panoptic(root: Path, train: int = 6, val: int = 2) -> Path:
+def write_panoptic(root: Path, train: int = 6, val: int = 2, size: int = 64) -> Path:
     """Shapes: annotations/panoptic_train.json and its PNGs, train/, and the same of val."""
-    make_shapes(root, ShapesSpec(train=train, val=val, size=64), False)
+    make_shapes(root, ShapesSpec(train=train, val=val, size=size), False)
     return root
 
 
