@@ -2,7 +2,7 @@
 
 Their package openvino-telemetry sends what is converted and quantised to its maker unless a user
 has opted out. Each event is sent by a fork of the process. A fork of gigabytes stops all threads
-for a third of a second, and one of a process with threads and signal handlers is not safe.
+for some tenths of a second, and one of a process with threads and signal handlers is not safe.
 """
 
 from types import ModuleType
