@@ -89,11 +89,14 @@ def _activate(x: Tensor, activation: str) -> Tensor:
 
 
 def feed_forward(ffn: Any, x: Tensor, identity: Tensor) -> Tensor:
-    """Return ``ffn(x, identity)``, mmcv's feed-forward of (..., C) with its residual."""
+    """Return ``ffn(x, identity)``, mmcv's feed-forward of (..., C) with its residual.
+
+    It is part of a module that :func:`serves` has found to be served.
+    """
     is_stock = type(ffn) is FFN and ffn.num_fcs == 2 and ffn.add_identity
     is_exact = is_stock and getattr(ffn.layers[0][1], "approximate", "none") == "none"
     activation = ACTIVATIONS.get(type(ffn.layers[0][1])) if is_exact else None
-    if activation is None or _has_hooks(ffn) or not serves(ffn, x):
+    if activation is None:
         return ffn(x, identity=identity)
     (first, _, _), second, _ = ffn.layers
     return identity + ffn.gamma2(linear(second, linear(first, x, activation)))

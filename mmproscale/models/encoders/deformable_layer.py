@@ -21,7 +21,7 @@ from mmengine.model import ModuleList
 from torch import Tensor
 
 from mmproscale.ops import check_backend, multi_scale_deformable_attention
-from mmproscale.ops.cpu_inference import feed_forward, linear
+from mmproscale.ops.cpu_inference import feed_forward, linear, serves
 from mmproscale.utils.constants import constant
 
 TOKENS_PER_STEP = 2048
@@ -143,9 +143,9 @@ class DeformableLayer(DeformableDetrTransformerEncoderLayer):
     def _feed_forward(self, x: Tensor, index: int) -> Tensor:
         ffn = self.own_ffns[index - 1] if index else self.ffn
         norm = self.own_norms[index - 1] if index else self.norms[1]
-        # On a CPU without gradients the tokens are taken in parts, so that the wide inner layer
-        # stays in the cache: a quarter faster, with little memory.
-        if torch.is_grad_enabled() or not x.is_cpu or torch.compiler.is_compiling():
+        if not serves(self, x):
             return norm(ffn(x))
+        # In inference on a CPU the tokens are taken in parts, so that the wide inner layer stays in
+        # the cache: a quarter faster, with little memory.
         parts = x.split(max(1, TOKENS_PER_STEP // len(x)), dim=1)
         return torch.cat([norm(feed_forward(ffn, part, part)) for part in parts], dim=1)

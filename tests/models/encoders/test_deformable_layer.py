@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmproscale.errors import InputError
+from mmproscale.models.encoders import deformable_layer
 from mmproscale.models.encoders.deformable_layer import DeformableAttention
 from mmproscale.models.pixel_decoders.deformable_pixel_decoder import DeformablePixelDecoder
 from mmproscale.ops import attention_backend
@@ -57,6 +58,17 @@ def test_backends_agree():
         with attention_backend(name):
             outputs.append(decoder(maps)[0])
     torch.testing.assert_close(*outputs)
+
+
+@torch.no_grad()
+def test_feed_forward_in_parts_is_the_whole_one(monkeypatch):
+    decoder, maps, widths = pixel_decoder(None), backbone_maps(batch=2), []
+    monkeypatch.setattr(deformable_layer, "TOKENS_PER_STEP", 20)
+    in_parts = decoder(maps)[0]
+    for layer in decoder.encoder.layers:  # a hook sees the module's own call
+        layer.ffn.register_forward_hook(lambda _, inputs, out: widths.append(inputs[0].shape[1]))
+    torch.testing.assert_close(decoder(maps)[0], in_parts)
+    assert widths == [84, 84]  # 8x8, 4x4 and 2x2 tokens
 
 
 def test_an_unknown_backend_is_refused_when_built():
