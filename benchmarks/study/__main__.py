@@ -3,9 +3,10 @@
     python benchmarks/study                      # all of camvid.yaml, then docs/study.md
     python benchmarks/study --models m2f --cores 1
 
-A run that has been stopped continues from its last checkpoint, and a finished one is not repeated.
-Each run has a folder with its config, log and figures. When no run is left, latency is measured:
-nothing else should run then. The figures are kept in benchmarks/results/study.json.
+A run that has been stopped continues from its last checkpoint. A finished one is not repeated: its
+figures are in --results, so that another machine can train what is missing. Each run has a folder
+with its config, log and figures. When no run is left, latency is measured: nothing else should run
+then.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from threading import Thread
 
@@ -64,6 +66,7 @@ def main() -> None:
     study = read_study(args.study)
     for run in (runs := runs_of(study, args.out, args.models)):
         run.write_config()
+    restore_figures(runs_of(study, args.out, None), args.results)
     failed = train_all([run for run in runs if not run.is_finished], places(args))
     finished = [run for run in runs_of(study, args.out, None) if run.is_finished]
     if finished:
@@ -73,6 +76,15 @@ def main() -> None:
         print(f"figures of {len(finished)} runs: {args.results}, {args.page}")
     if failed:
         raise InputError(f"{len(failed)} of {len(runs)} runs failed: {'; '.join(failed)}")
+
+
+def restore_figures(runs: Sequence[Run], results: Path) -> None:
+    """Write the figures of runs that were finished elsewhere, from the file of all figures."""
+    kept = json.loads(results.read_text(encoding="utf-8"))["runs"] if results.is_file() else []
+    for run, figures in product(runs, kept):
+        if not run.is_finished and run.is_that_of(figures):
+            run.write_config()
+            atomic_write_text(run.figures_file, json.dumps(figures, indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,7 @@ def results_of(study: Mapping[str, Any], runs: Sequence[Run], rounds: int) -> di
             for name, run in models.items()
         },
         "latency": latency(models, size, rounds),
+        "claims": study.get("claims", []),
         "missing": [name for name in study["models"] if name not in first],
     }
 

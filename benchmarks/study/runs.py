@@ -14,6 +14,8 @@ from mmproscale.utils.atomic_files import atomic_write_text
 from mmproscale.utils.config import load_config
 
 MODEL_KEYS = {"label", "config", "options", "seeds"}
+CLAIM_KEYS = {"says", "models", "expected", "paper"}
+EXPECTED = ("better", "worse", "as good")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Run:
     def is_finished(self) -> bool:
         return self.figures_file.is_file()
 
+    def is_that_of(self, figures: Mapping[str, Any]) -> bool:
+        """Tell whether figures that were kept are of a run with this config, options and seed."""
+        return (self.config, dict(self.options)) == (figures["config"], figures["options"])
+
     @property
     def last_checkpoint(self) -> str:
         """Path of the last checkpoint; empty before there is one."""
@@ -105,6 +111,14 @@ def read_study(path: Path) -> dict[str, Any]:
         wrong = set(model) - MODEL_KEYS or MODEL_KEYS - {"options"} - set(model)
         if wrong:
             raise InputError(f"{path}: model {name} lacks or should not have {sorted(wrong)}")
+    for claim in study.get("claims", []):
+        if claim.keys() != CLAIM_KEYS or claim["expected"] not in EXPECTED:
+            raise InputError(
+                f"{path}: a claim has {', '.join(sorted(CLAIM_KEYS))}, and expects one of "
+                f"{', '.join(EXPECTED)}: {claim}"
+            )
+        if unknown := set(claim["models"]) - study["models"].keys():
+            raise InputError(f"{path}: a claim is about unknown models {sorted(unknown)}")
     return study
 
 

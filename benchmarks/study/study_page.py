@@ -37,6 +37,7 @@ def write_page(results: Mapping[str, Any], page: Path) -> None:
     lines = [HEADING.format(**results), *quality_table(results), ""]
     if results["missing"]:
         lines += [f"Not trained yet: {', '.join(results['missing'])}.", ""]
+    lines += ["## What the paper says", "", *claims_table(results), ""]
     lines += ["![PQ against cost](images/study_frontier.png)", ""]
     lines += ["![PQ while training](images/study_curves.png)", ""]
     lines += ["## Latency", "", *latency_table(results), ""]
@@ -53,6 +54,33 @@ def quality_table(results: Mapping[str, Any]) -> list[str]:
         gmacs = [f"{model['gmacs']:.2f}", f"{model['pixel_decoder_gmacs']:.2f}"]
         rows.append([model["label"], str(len(runs)), *cells, *gmacs])
     return table(rows)
+
+
+def claims_table(results: Mapping[str, Any]) -> list[str]:
+    """Return what the paper says of pairs of models, and whether it holds here.
+
+    A difference counts where it is more than the largest distance between two seeds of one model.
+    """
+    scores = {name: pq_of(results, name) for name in results["models"]}
+    noise = max(max(values) - min(values) for values in scores.values())
+    rows = [["the PRO-SCALE paper says", "PQ there", "PQ here", "here"]]
+    for claim in results["claims"]:
+        if scores.keys() >= set(claim["models"]):
+            first, second = (fmean(scores[name]) for name in claim["models"])
+            found = verdict(claim["expected"], first - second, noise)
+            rows.append([claim["says"], claim["paper"], f"{first - second:+.1f}", found])
+    return [f"Seeds of one model differ by up to {noise:.1f} PQ.", "", *table(rows)]
+
+
+def verdict(expected: str, difference: float, noise: float) -> str:
+    """Tell whether the difference of two models is as expected: ``as good``, better or worse."""
+    if not noise:
+        return "not known: no model has two seeds"
+    if expected == "as good":
+        return "holds" if difference >= -noise else "does not hold"
+    if abs(difference) <= noise:
+        return "no difference beyond the seeds'"
+    return "holds" if (difference > 0) == (expected == "better") else "does not hold"
 
 
 def latency_table(results: Mapping[str, Any]) -> list[str]:
@@ -102,6 +130,10 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     return [lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]
 
 
+def pq_of(results: Mapping[str, Any], name: str) -> list[float]:
+    return [run["quality"]["PQ"] for run in runs_of_model(results, name)]
+
+
 def runs_of_model(results: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return [run for run in results["runs"] if run["model"] == name]
 
@@ -118,7 +150,7 @@ def draw_frontier(results: Mapping[str, Any], path: Path) -> None:
     FigureCanvasAgg(figure)
     ours, paper = figure.subplots(1, 2)
     for index, (name, model) in enumerate(results["models"].items()):
-        scores = [run["quality"]["PQ"] for run in runs_of_model(results, name)]
+        scores = pq_of(results, name)
         half = (max(scores) - min(scores)) / 2
         place = model["gmacs"], fmean(scores)
         ours.errorbar(*place, yerr=half or None, fmt="o", c=f"C{index}", capsize=3)

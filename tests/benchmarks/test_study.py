@@ -32,6 +32,7 @@ STUDY = {
         },
     },
 }
+CLAIM = {"says": "-", "models": ["m2f", "pem"], "expected": "better", "paper": "+1 (Table 1)"}
 
 
 @pytest.fixture
@@ -77,6 +78,8 @@ def test_every_model_of_the_shipped_study_has_a_config():
         ({"models": None}, "is no study"),
         ({"models": {"m2f": {"label": "M2F"}}}, "model m2f.*'config'.*'seeds'"),
         ({"models": {"m2f": STUDY["models"]["m2f"] | {"sedes": 1}}}, "model m2f.*sedes"),
+        ({"claims": [CLAIM | {"expected": "beter"}]}, "better, worse, as good.*beter"),
+        ({"claims": [CLAIM | {"models": ["m2f", "pme"]}]}, "unknown models.*pme"),
     ],
 )
 def test_bad_files_are_named(tmp_path, changes, message):
@@ -109,6 +112,17 @@ def test_a_failed_run_stops_no_other(study_script, monkeypatch, tmp_path, capsys
     assert "its log is" in capsys.readouterr().out
 
 
+def test_runs_that_were_finished_elsewhere_are_not_repeated(study_script, tmp_path):
+    first, second, other = runs.runs_of(STUDY, tmp_path / "runs", None)
+    kept = [vars(run) | {"folder": ""} for run in (first, other)]
+    kept[1]["options"] = kept[1]["options"] | {"train_cfg.max_iters": 3}
+    (tmp_path / "study.json").write_text(json.dumps({"runs": kept}))
+    study_script.restore_figures([first, second, other], tmp_path / "study.json")
+    assert [run.is_finished for run in (first, second, other)] == [True, False, False]
+    assert json.loads(first.figures_file.read_text())["options"] == first.options
+    study_script.restore_figures([second], tmp_path / "none.json")
+
+
 def test_too_many_cores_are_refused(study_script):
     with pytest.raises(InputError, match="--cores 9999"):
         study_script.places(study_script.argparse.Namespace(gpus=None, cores=9999))
@@ -133,6 +147,7 @@ def results():
         "steps": 2,
         "runs": [run, other],
         "models": {"m2f": {"label": "M2F", "gmacs": 8.7, "pixel_decoder_gmacs": 1.9}},
+        "claims": [CLAIM | {"says": "M2F is best"}, CLAIM | {"models": ["m2f", "m2f"]}],
         "missing": ["pem"],
         "latency": {
             "environment": run["environment"],
@@ -147,8 +162,27 @@ def test_page_has_means_and_spreads(tmp_path):
     page.write_page(json.loads(json.dumps(results())), tmp_path / "study.md")
     text = (tmp_path / "study.md").read_text()
     assert "| M2F | 2 | 41.5 ± 1.5 |" in text and "Not trained yet: pem." in text
+    assert "up to 3.0 PQ" in text and "M2F is best" not in text  # PEM has no run
+    assert "| - | +1 (Table 1) | +0.0 | no difference beyond the seeds' |" in text
     assert "| M2F | 12 | 1.00 | 1.00 to 1.00 |" in text
     assert len(list((tmp_path / "images").glob("study_*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("expected", "difference", "found"),
+    [
+        ("as good", 2.0, "holds"),
+        ("as good", -0.9, "holds"),
+        ("as good", -1.1, "does not hold"),
+        ("better", 1.1, "holds"),
+        ("better", -1.1, "does not hold"),
+        ("worse", -1.1, "holds"),
+        ("worse", 0.9, "no difference"),
+    ],
+)
+def test_claims_are_held_against_the_seeds(expected, difference, found):
+    assert page.verdict(expected, difference, 1.0).startswith(found)
+    assert page.verdict(expected, difference, 0.0).startswith("not known")
 
 
 @pytest.mark.slow
