@@ -28,15 +28,6 @@ QUERY_DECODER = "query decoder, masks"
 WHOLE = "whole"
 
 
-def parts_of(model: nn.Module) -> tuple[str, ...]:
-    """Return the names of the parts in the order of computation; the last is the whole."""
-    if _has_encoder(model):
-        return BACKBONE, ENCODER, DECODER, WHOLE
-    if mask_head_path(model) is None:
-        return BACKBONE, HEAD, WHOLE
-    return BACKBONE, PIXEL_DECODER, QUERY_DECODER, RESULTS, WHOLE
-
-
 def random_inputs(
     model: Any, shape: tuple[int, int], batch: int = 1
 ) -> tuple[Tensor, list[DetDataSample]]:
@@ -66,7 +57,7 @@ def random_inputs(
 def timed_prediction(
     model: Any, inputs: Tensor, samples: Sequence[DetDataSample], watch: Stopwatch
 ) -> None:
-    """Predict, and write the seconds of each part of :func:`parts_of` into ``watch``.
+    """Predict, and write the seconds of each part and of the whole into ``watch``.
 
     Args:
         model: In evaluation mode.
@@ -84,7 +75,7 @@ def timed_prediction(
 
 
 def time_parts(model: nn.Module, call: Callable[[], object], watch: Stopwatch) -> None:
-    """Call, and write the seconds of each part of :func:`parts_of` into ``watch``."""
+    """Call, and write the seconds of each part and of the whole into ``watch``."""
     methods = [(model, "extract_feat", BACKBONE)]
     if _has_encoder(model):
         methods += [(model, "forward_encoder", ENCODER)]
