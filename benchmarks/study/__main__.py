@@ -12,16 +12,16 @@ then.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from threading import Thread
+from subprocess import DEVNULL, STDOUT, CalledProcessError
 
 from figures import collect, results_of
 from runs import Run, read_study, runs_of
@@ -67,7 +67,8 @@ def main() -> None:
     for run in (runs := runs_of(study, args.out, args.models)):
         run.write_config()
     restore_figures(runs_of(study, args.out, None), args.results)
-    failed = train_all([run for run in runs if not run.is_finished], places(args))
+    waiting = [run for run in runs if not run.is_finished]
+    failed = asyncio.run(train_all(waiting, places(args)))
     finished = [run for run in runs_of(study, args.out, None) if run.is_finished]
     if finished:
         results = results_of(study, finished, args.rounds)
@@ -116,31 +117,25 @@ def places(args: argparse.Namespace) -> list[Place]:
     return [Place(core) for core in sorted(os.sched_getaffinity(0))[: args.cores]]
 
 
-def train_all(runs: Sequence[Run], places: Sequence[Place]) -> list[str]:
+async def train_all(runs: Sequence[Run], places: Sequence[Place]) -> list[str]:
     """Finish runs, one at each place; return why some failed: the others go on."""
-    waiting = iter(runs)  # next() on a list's iterator is safe among threads
+    waiting = iter(runs)
     failed: list[str] = []
-    workers = [Thread(target=work, args=(waiting, place, failed)) for place in places]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    await asyncio.gather(*(work(waiting, place, failed) for place in places))
     return failed
 
 
-def work(waiting: Iterator[Run], place: Place, failed: list[str]) -> None:
+async def work(waiting: Iterator[Run], place: Place, failed: list[str]) -> None:
     """Finish waiting runs at a place until none is left."""
-    if place.core is not None:
-        os.sched_setaffinity(0, {place.core})  # of this thread, and the processes that it starts
     for run in waiting:
         try:
-            finish(run, place)
+            await finish(run, place)
         except Exception as error:  # the other runs go on
             failed.append(f"{run.name}: {error}")
             print(f"{run.name} failed: {error}; its log is {run.log_file}", flush=True)
 
 
-def finish(run: Run, place: Place) -> None:
+async def finish(run: Run, place: Place) -> None:
     """Train and test one run, and write its figures.
 
     Raises:
@@ -149,31 +144,38 @@ def finish(run: Run, place: Place) -> None:
     print(f"{run.name}: trains; its log is {run.log_file}", flush=True)
     started = time.monotonic()
     resume = ["--resume"] if run.last_checkpoint else []
-    tool(run, place, "train", run.config_file, "--work-dir", run.training, *resume)
+    await tool(run, place, "train", run.config_file, "--work-dir", run.training, *resume)
     test = run.folder / "test"
     options = ["--work-dir", test, "--kinds", "panoptic", "semantic", "instance"]
-    tool(run, place, "test", run.config_file, run.last_checkpoint, *options)
+    await tool(run, place, "test", run.config_file, run.last_checkpoint, *options)
     minutes = (time.monotonic() - started) / 60
     figures = collect(run, test / "metrics.json")
     atomic_write_text(run.figures_file, json.dumps(figures, indent=1) + "\n")
     print(f"{run.name}: PQ {figures['quality']['PQ']:.1f}, {minutes:.0f} min", flush=True)
 
 
-def tool(run: Run, place: Place, name: str, *arguments: str | Path) -> None:
-    """Run one of tools/ at a place; its output goes to the run's log.
+async def tool(run: Run, place: Place, name: str, *arguments: str | Path) -> None:
+    """Run one of tools/ at a place, and stop it when this is stopped; its output goes to the log.
 
     Raises:
         CalledProcessError: It failed.
     """
+    command = [sys.executable, str(ROOT / f"tools/{name}.py"), *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | place.environment
     with open(run.log_file, "ab") as log:
-        subprocess.run(
-            [sys.executable, str(ROOT / f"tools/{name}.py"), *map(str, arguments)],
-            check=True,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | place.environment,
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=DEVNULL, stdout=log, stderr=STDOUT, env=environment
         )
+        if place.core is not None:
+            os.sched_setaffinity(process.pid, {place.core})
+        try:
+            status = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.terminate()  # a training writes a checkpoint
+                await process.wait()
+    if status:
+        raise CalledProcessError(status, command)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A study of short trainings: its file, its queue, its page."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -32,6 +33,12 @@ STUDY = {
         },
     },
 }
+UNTIL_STOPPED = """
+import signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(print("stopped")))
+print("started", flush=True)
+signal.pause()
+"""
 CLAIM = {"says": "-", "models": ["m2f", "pem"], "expected": "better", "paper": "+1 (Table 1)"}
 
 
@@ -90,7 +97,7 @@ def test_bad_files_are_named(tmp_path, changes, message):
 
 
 def test_a_failed_run_stops_no_other(study_script, monkeypatch, tmp_path, capsys):
-    def tool(run, place, name, *arguments):
+    async def tool(run, place, name, *arguments):
         tools.append((run.name, name, "--resume" in arguments))
         if run.model == "pem":
             raise subprocess.CalledProcessError(1, name)
@@ -105,11 +112,31 @@ def test_a_failed_run_stops_no_other(study_script, monkeypatch, tmp_path, capsys
         run.write_config()
     (found[2].training).mkdir()
     (found[2].training / "last_checkpoint").write_text("iter_1.pth")
-    failed = study_script.train_all(found, [study_script.Place()])
+    failed = asyncio.run(study_script.train_all(found, [study_script.Place()]))
     assert len(failed) == 1 and failed[0].startswith("pem-seed0")
     assert tools[0] == ("m2f-seed0", "train", False) and ("m2f-seed1", "train", True) in tools
     assert [run.is_finished for run in found] == [True, False, True]
     assert "its log is" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_stop_reaches_the_run_and_starts_no_other(study_script, monkeypatch, tmp_path):
+    async def stop_when_started():
+        training = asyncio.create_task(study_script.train_all([first, second], [place]))
+        while not (first.log_file.is_file() and "started" in first.log_file.read_text()):
+            await asyncio.sleep(0.05)
+        training.cancel()
+        await training
+
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/train.py").write_text(UNTIL_STOPPED)
+    monkeypatch.setattr(study_script, "ROOT", tmp_path)
+    first, second = runs.runs_of(STUDY, tmp_path, ["m2f"])
+    first.folder.mkdir()
+    place = study_script.Place()
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(stop_when_started())
+    assert first.log_file.read_text() == "started\nstopped\n" and not second.folder.exists()
 
 
 def test_runs_that_were_finished_elsewhere_are_not_repeated(study_script, tmp_path):
