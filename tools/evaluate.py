@@ -102,7 +102,7 @@ def main() -> None:
 
 
 def with_bar(scores: Iterable[Any], total: int) -> Iterable[Any]:
-    """A progress bar on stderr over the images."""
+    """Yield the scores, with a progress bar on stderr over the images."""
     with progress_bars() as bars:
         yield from bars.track(scores, total=total, description="images")
 

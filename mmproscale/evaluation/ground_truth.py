@@ -178,7 +178,7 @@ class InstanceGroundTruth:
                 )
 
     def _mask_faults(self, annotations: list[dict]) -> Iterator[Fault]:
-        """Faults of the masks that are scored; sizes are those of the panoptic ground truth."""
+        """Find faults of scored masks; their sizes are those of the panoptic ground truth."""
         for place, annotation in enumerate(annotations):
             image_id = annotation["image_id"]
             is_thing = annotation["category_id"] in self.truth.thing_ids
@@ -223,7 +223,7 @@ def _check_segments(id_map: np.ndarray, segments: Segments, path: str) -> None:
 
 
 def _panoptic_truth_faults(content: Mapping[str, list[dict]], file: str) -> Iterator[Fault]:
-    """Faults of a panoptic JSON whose three lists are there (see `list_faults`)."""
+    """Find the faults of a panoptic JSON that has its three lists (see `list_faults`)."""
     yield from faults_in_read_keys(panoptic_faults(content, file), UNREAD_KEYS)
     for record, segment in segments_with_place(content["annotations"]):
         if is_finite(segment.get("area")) and segment["area"] % 1:

@@ -65,7 +65,7 @@ def _map(sample: dict, key: str) -> tuple[np.ndarray, int | None]:
 
 
 def _instances(sample: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels (N,), scores (N,) and masks (N, H, W) bool."""
+    """Return labels (N,), scores (N,) and masks (N, H, W) bool."""
     part = _part(sample, "pred_instances")
     if "masks" not in part:
         raise InputError("the model gives boxes without masks, but this AP is of masks")
@@ -90,7 +90,7 @@ def _array(values: Any) -> np.ndarray:
 
 
 def _classes(values: np.ndarray, num_classes: int) -> np.ndarray:
-    """Labels of a semantic map, which has no void.
+    """Return the labels of a semantic map, which has no void.
 
     Raises:
         InputError: A label is not a class.

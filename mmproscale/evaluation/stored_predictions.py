@@ -188,7 +188,7 @@ def _refuse_first(faults: Iterator[Fault]) -> None:
 
 
 def _panoptic_faults(content: Mapping[str, list], file: str) -> Iterator[Fault]:
-    """Faults of predicted ``annotations``; images and categories are the ground truth's."""
+    """Find faults of predicted ``annotations``; images and categories are the ground truth's."""
     wrong = list(list_faults(content, file))
     yield from wrong
     if wrong:

@@ -1,8 +1,8 @@
 """Checkpoints that survive a crash: a new one is complete before an old one is removed.
 
 A run removes only files of its own, beyond the number to keep. A checkpoint states which files its
-run kept. A run that resumes from it in another folder, or from a file of somebody else, must leave
-those files alone.
+run kept. A run that resumes from it in another folder, or from a file of somebody else, must not
+remove those files.
 """
 
 import os

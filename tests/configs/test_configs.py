@@ -240,7 +240,7 @@ def test_a_twin_differs_only_in_the_pixel_decoder_and_on_cityscapes_in_the_rates
 
 
 @pytest.mark.parametrize("path", leaves(lambda name: name.endswith("-instance")))
-def test_an_instance_config_differs_in_dataset_classes_padding_and_results_alone(path):
+def test_an_instance_config_differs_only_in_dataset_classes_padding_and_results(path):
     names = (path.name, path.name.replace("-instance", ""))
     both = [read_parts(path.with_name(name)) for name in names]
     datasets = [key for key in both[0] if re.search("dataloader|evaluator", key)]
@@ -283,7 +283,7 @@ def test_an_eco_config_has_exits_a_gate_and_step_as_loss(path):
 
 
 @pytest.mark.parametrize("path", leaves(lambda name: name.startswith(("eco_", "eco-proscale_"))))
-def test_an_eco_config_differs_from_its_model_in_early_exits_alone(path):
+def test_an_eco_config_differs_from_its_model_only_in_early_exits(path):
     without = path.with_name(path.name.replace("eco_", "").replace("eco-", ""))
     eco, model = read_parts(path), read_parts(without)
     eco["model"]["panoptic_head"].pop("exit_loss")
@@ -296,7 +296,7 @@ def test_an_eco_config_differs_from_its_model_in_early_exits_alone(path):
 
 
 @pytest.mark.parametrize("path", leaves(lambda name: name.startswith("pem_")))
-def test_a_pem_config_differs_from_proscales_in_head_backbone_and_recipe_alone(path):
+def test_a_pem_config_differs_from_proscales_only_in_head_backbone_and_recipe(path):
     r50 = re.sub("stdc.", "r50", path.name)
     pem, ours = read_parts(path), read_parts(path.with_name(r50.replace("pem_", "proscale_")))
     for config in (pem, ours):

@@ -144,7 +144,7 @@ def test_models_and_recipes_are_mmdets(framework, configs):
     assert ours.test_evaluator.metric == theirs.test_evaluator.metric == "bbox"
 
 
-def test_a_twin_differs_in_the_encoder_alone():
+def test_a_twin_differs_only_in_the_encoder():
     twins = [p for p in CONFIGS if p.stem.split("_")[0] in FRAMEWORKS]
     assert len(twins) == 6
     for path in twins:

@@ -48,7 +48,7 @@ def test_mixed_precision_keeps_half_and_its_copies_of_image_and_weights():
     assert memory.training_half == 2 * MAP // 2 + copies
 
 
-def test_it_grows_with_the_image_and_leaves_the_network_alone():
+def test_it_grows_with_the_image_and_does_not_change_the_network():
     network = Wide().eval()
     small, large = (activation_memory(network, (32, width)) for width in (48, 96))
     assert large.training == 2 * small.training

@@ -37,7 +37,7 @@ def test_published_gates_are_between_the_exits(detr):
         assert row.encoder < exit_cost(cost, 4).pixel_decoder / 1e9
 
 
-def test_an_exit_gate_adds_its_linear_layer_alone(detr, configs):
+def test_an_exit_gate_adds_only_its_linear_layer(detr, configs):
     plain = build_network(load_config(configs / "detr_r50_coco.py"))
     costs = [model_cost(network, (256, 320)) for network in (detr, plain)]
     assert costs[0].total - costs[1].total == 5 * 256

@@ -207,10 +207,10 @@ def test_figures_of_each_image(universal, tmp_path):
     metric.evaluate(6)
     written = json.loads((tmp_path / "run.per_image.json").read_text())
     assert written.keys() == {str(number) for number in range(6)}
-    alone = UniversalSegMetric(universal)
-    alone.process(None, [predicted(3)])
-    alone.evaluate(1)
-    assert {k: written["3"][k] for k in ("pq", "sq", "rq", "n")} == alone.report["all"]
+    single = UniversalSegMetric(universal)
+    single.process(None, [predicted(3)])
+    single.evaluate(1)
+    assert {k: written["3"][k] for k in ("pq", "sq", "rq", "n")} == single.report["all"]
 
 
 def test_the_loaders_images_must_come_back(universal):

@@ -36,13 +36,13 @@ def answers(ann_file, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
 def test_figures_are_those_of_one_process(answers, world):
-    (alone,) = answers[1]
+    (single,) = answers[1]
     for rank, answer in enumerate(answers[world]):
         for job, size in enumerate(SIZES):
-            assert answer[job]["figures"] == alone[job]["figures"], (rank, size)
-        assert answer[4]["report"]["per_class"] == alone[4]["report"]["per_class"]
+            assert answer[job]["figures"] == single[job]["figures"], (rank, size)
+        assert answer[4]["report"]["per_class"] == single[4]["report"]["per_class"]
     main = answers[world][0]
-    assert [main[job]["report"] for job in range(5)] == [alone[job]["report"] for job in range(5)]
+    assert [main[job]["report"] for job in range(5)] == [single[job]["report"] for job in range(5)]
     assert 20 < main[4]["figures"]["universal/PQ"] < 95
     assert set(main[0]["figures"].values()) == {None}, "no images, no figures"
 
@@ -67,8 +67,8 @@ def test_the_kept_predictions_are_those_of_one_process(ann_file, answers, tmp_pa
 @pytest.mark.slow
 def test_other_metrics_figures_are_those_of_one_process(tmp_path):
     sizes = list(SIZES[1:])
-    (alone,) = evaluate_others_on(1, tmp_path / "1", sizes)
+    (single,) = evaluate_others_on(1, tmp_path / "1", sizes)
     for world in WORLDS:
-        assert evaluate_others_on(world, tmp_path / str(world), sizes) == [alone] * world
-    assert {"encoder/GFLOPs", "mIoU", "coco/bbox_mAP"} <= alone[-1].keys()
-    assert len({figures["coco/bbox_mAP"] for figures in alone}) > 1
+        assert evaluate_others_on(world, tmp_path / str(world), sizes) == [single] * world
+    assert {"encoder/GFLOPs", "mIoU", "coco/bbox_mAP"} <= single[-1].keys()
+    assert len({figures["coco/bbox_mAP"] for figures in single}) > 1

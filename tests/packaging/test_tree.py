@@ -9,7 +9,7 @@ WITHOUT_LOGIC = {"__main__.py", "errors.py", "version.py"}
 FOLDERS = ("mmproscale", "tests", "tools", "configs", "benchmarks", "docs")
 NOT_FIRST = {"What", "Whether", "Whose", "Of", "How", "Which", "Where"}
 HARD_WORDS = re.compile(
-    r"(?<![a-z])(beside|anew|whatever|in the place of|one's own)(?![a-z])", re.IGNORECASE
+    r"(?<![a-z])(alone|beside|anew|whatever|in the place of|one's own)(?![a-z])", re.IGNORECASE
 )
 
 

@@ -147,7 +147,7 @@ def test_models_take_turns_on_the_same_padded_images(run_tool, stock, detr, pred
         assert [s.img_shape for s in samples] == [s.ori_shape for s in samples] == [(50, 70)] * 2
 
 
-def test_one_alone_has_no_ratios_and_mmdets_own_file_will_do(run_tool):
+def test_a_single_config_has_no_ratios_and_mmdets_own_file_will_do(run_tool):
     own = Path(mmdet.__file__).parent / ".mim/configs/detr/detr_r50_8xb2-150e_coco.py"
     once = ["--rounds", 1, "--warm-up", 0, "--no-memory"]
     results = bench(run_tool, own, "--shape", 64, 64, short=once)

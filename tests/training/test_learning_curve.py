@@ -56,8 +56,8 @@ def test_several_runs_are_drawn_into_one_plot(tmp_path):
     runs = [tmp_path / "one", tmp_path / "two"]
     both = cv2.imread(str(draw_learning_curve(runs, tmp_path / "both.png")))
     for run in runs:
-        alone = cv2.imread(str(draw_learning_curve(run, tmp_path / "alone.png")))
-        assert both.shape == alone.shape and (both != alone).any()
+        single = cv2.imread(str(draw_learning_curve(run, tmp_path / "single.png")))
+        assert both.shape == single.shape and (both != single).any()
     with pytest.raises(InputError, match=r"no training log in .*three"):
         draw_learning_curve([*runs, tmp_path / "three"], tmp_path / "all.png")
 

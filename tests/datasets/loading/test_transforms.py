@@ -97,7 +97,7 @@ def test_png_of_another_size(results):
         LoadPanoptic()(LoadImage()(results))
 
 
-def test_semantic_map_is_the_panoptic_files_alone(results):
+def test_semantic_map_is_only_the_panoptic_files(results):
     loaded = LoadImage()(results)
     expected = LoadPanoptic()(dict(loaded))["gt_seg_map"]
     semantic = LoadSemanticFromPanoptic()(dict(loaded))

@@ -14,9 +14,9 @@ def test_pictures_of_any_size_have_one_long_side(shape):
     image = np.full((*shape, 3), 128, np.uint8)
     result = Result(image, "a", None, CATEGORIES, semantic=np.zeros(shape, np.int64))
     truth = ("ground truth", np.ones(shape, np.int32), [dict(id=1, category_id=7)])
-    alone, both = comparison(result, None), comparison(result, truth)
+    single, both = comparison(result, None), comparison(result, truth)
     side = round(LONG_SIDE * shape[1] / max(shape))
-    assert 2 * side <= alone.shape[1] < 2.1 * side
+    assert 2 * side <= single.shape[1] < 2.1 * side
     assert 3 * side <= both.shape[1] < 3.1 * side
 
 

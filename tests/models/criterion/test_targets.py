@@ -83,5 +83,5 @@ def test_stuff_of_several_images_is_as_of_each():
     both = panoptic_targets([labels] * 2, [empty] * 2, maps, THINGS, STUFF)
     assert [t.labels.tolist() for t in both] == [[4, 5], [4, 6]]
     for semantic, truth in zip(maps, both, strict=True):
-        (alone,) = panoptic_targets([labels], [empty], [semantic], THINGS, STUFF)
-        assert torch.equal(truth.labels, alone.labels) and torch.equal(truth.masks, alone.masks)
+        (single,) = panoptic_targets([labels], [empty], [semantic], THINGS, STUFF)
+        assert torch.equal(truth.labels, single.labels) and torch.equal(truth.masks, single.masks)

@@ -68,8 +68,8 @@ def test_data_samples_say_where_images_left_the_encoder(model_config):
     assert together[0].to_dict()["encoder_exit"] == 3
     for image, exit_ in enumerate((3, 2)):
         model.panoptic_head.pixel_decoder.image_exits = lambda images, features, e=exit_: (e, e)
-        alone = model.test_step(batch())[image].pred_panoptic_seg.sem_seg
-        same = (alone == together[image].pred_panoptic_seg.sem_seg).float().mean()
+        single = model.test_step(batch())[image].pred_panoptic_seg.sem_seg
+        same = (single == together[image].pred_panoptic_seg.sem_seg).float().mean()
         assert same > 0.999  # rounding decides a pixel or two
 
 

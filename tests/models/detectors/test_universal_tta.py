@@ -153,8 +153,8 @@ def test_a_result_does_not_depend_on_the_batch(averaging):
     images = image(0, 50, 70), image(1, 64, 40), image(2, 50, 70)
     together = results(averaging, batch(views, *images))
     for number, source in enumerate(images):
-        (alone,) = results(averaging, batch(views, source))
-        assert_close(together[number], alone)
+        (single,) = results(averaging, batch(views, source))
+        assert_close(together[number], single)
 
 
 def test_sizes_that_no_stride_divides(averaging):

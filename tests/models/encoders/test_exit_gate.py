@@ -137,7 +137,7 @@ def test_every_forced_exit_is_the_releases(golden, official, monkeypatch):
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s["type"])
 @torch.no_grad()
-def test_a_batch_of_eight_equals_the_eight_alone(schedule):
+def test_a_batch_of_eight_equals_eight_batches_of_one(schedule):
     recalibration = dict(type="TRC") if schedule["type"] == "pro_scale" else None
     decoder = make(schedule, exit_gate=GATE, recalibration=recalibration)
     feats = backbone_maps()
@@ -145,9 +145,9 @@ def test_a_batch_of_eight_equals_the_eight_alone(schedule):
     assert len(set(exits)) > 1 and set(exits) <= set(decoder.exits)
     assert list(exits) != sorted(exits), "images must change places"
     for image in range(8):
-        alone = decoder.embed([feat[image : image + 1] for feat in feats])
-        assert alone[0] == exits[image : image + 1]
-        for together, single in zip((*maps, embedding), (*alone[1], alone[2]), strict=True):
+        by_itself = decoder.embed([feat[image : image + 1] for feat in feats])
+        assert by_itself[0] == exits[image : image + 1]
+        for together, single in zip((*maps, embedding), (*by_itself[1], by_itself[2]), strict=True):
             torch.testing.assert_close(together[image : image + 1], single, rtol=0, atol=1e-5)
 
 
@@ -177,7 +177,7 @@ def test_layers_run_once_for_the_images_that_reach_them_and_the_tail_for_all():
 
 
 @torch.no_grad()
-def test_one_exit_for_all_overrules_the_gate_in_evaluation_alone():
+def test_one_exit_for_all_overrules_the_gate_only_in_evaluation():
     decoder = make(exit_gate=GATE, exit=4)
     feats = backbone_maps(images=3)
     assert decoder.embed(feats)[0] == (4, 4, 4)

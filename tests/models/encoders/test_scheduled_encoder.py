@@ -99,11 +99,11 @@ def test_every_exit_is_its_layers_and_the_tail(config):
 def test_an_images_tokens_do_not_depend_on_its_batch(config):
     encoder, tokens, pos, gates = make(config)
     together = encoder(tokens, pos, LAYOUT, gates)
-    alone = encoder(
+    single = encoder(
         {s: t[1:] for s, t in tokens.items()}, pos, LAYOUT, {s: g[1:] for s, g in gates.items()}
     )
     for stride in SHAPES:
-        torch.testing.assert_close(together[stride][1:], alone[stride], rtol=0, atol=1e-5)
+        torch.testing.assert_close(together[stride][1:], single[stride], rtol=0, atol=1e-5)
 
 
 def test_levels_that_no_stage_updates_yet_pass_through_untouched():
@@ -129,7 +129,7 @@ def test_every_parameter_gets_a_gradient(config):
 
 
 @torch.no_grad()
-def test_a_level_with_a_feed_forward_of_its_own_goes_through_that_alone():
+def test_a_level_with_a_feed_forward_of_its_own_goes_only_through_that():
     encoder, tokens, pos, _ = make(dict(type="lite", coarse_layers=1, fine_channels=16))
     before = encoder(tokens, pos, LAYOUT)
     full = encoder.layers[1]
@@ -192,7 +192,7 @@ def test_num_levels_that_are_not_the_schedules_are_refused():
 
 
 @torch.no_grad()
-def test_images_of_several_sizes_leave_by_their_own_exits_as_alone():
+def test_images_of_several_sizes_leave_by_their_own_exits_as_in_batches_of_one():
     encoder, tokens, _, gates = make(dict(type="lite", coarse_layers=3))
     count = sum(h * w for h, w in SHAPES.values())
     pos = {s: torch.randn(2, h * w, 32) for s, (h, w) in SHAPES.items()}
@@ -205,8 +205,8 @@ def test_images_of_several_sizes_leave_by_their_own_exits_as_alone():
     together = encoder.encode_images(tokens, pos, layout, gates, exits=(3, 1))
     for image, exit_ in enumerate((3, 1)):
         one = slice(image, image + 1)
-        alone = [{s: t[one] for s, t in levels.items()} for levels in (tokens, pos)]
+        single = [{s: t[one] for s, t in levels.items()} for levels in (tokens, pos)]
         gate = {s: g[one] for s, g in gates.items()}
-        _, expected = next(encoder.encode(*alone, layout.select_images(one), gate, (exit_,)))
+        _, expected = next(encoder.encode(*single, layout.select_images(one), gate, (exit_,)))
         for stride in SHAPES:
             torch.testing.assert_close(together[stride][one], expected[stride], rtol=0, atol=1e-5)

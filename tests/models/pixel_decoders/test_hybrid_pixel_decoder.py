@@ -89,8 +89,8 @@ def test_odd_maps_keep_their_sizes(size):
 @torch.no_grad()
 def test_an_images_maps_do_not_depend_on_its_batch():
     decoder, feats = make(), backbone_maps((64, 96))
-    together, alone = decoder(feats), decoder([f[1:] for f in feats])
-    for both, one in zip((together[0], *together[1]), (alone[0], *alone[1]), strict=True):
+    together, single = decoder(feats), decoder([f[1:] for f in feats])
+    for both, one in zip((together[0], *together[1]), (single[0], *single[1]), strict=True):
         torch.testing.assert_close(both[1:], one, rtol=0, atol=1e-4)
 
 
