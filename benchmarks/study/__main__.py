@@ -2,6 +2,7 @@
 
     python benchmarks/study                      # all of camvid.yaml, then docs/study.md
     python benchmarks/study --models m2f --cores 1
+    python benchmarks/study --collect            # no training: the page of what is finished
 
 A run that has been stopped continues from its last checkpoint. A finished one is not repeated: its
 figures are in --results, so that another machine can train what is missing. Each run has a folder
@@ -46,6 +47,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--study", type=Path, default=HERE / "camvid.yaml", help="YAML file")
     parser.add_argument("--models", nargs="+", help="train only these")
+    parser.add_argument("--collect", action="store_true", help="train nothing, write the figures")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/study"), help="folder of runs")
     parser.add_argument("--gpus", type=at_least(1), help="runs at once, each on one of these GPUs")
     parser.add_argument(
@@ -67,7 +69,7 @@ def main() -> None:
     for run in (runs := runs_of(study, args.out, args.models)):
         run.write_config()
     restore_figures(runs_of(study, args.out, None), args.results)
-    waiting = [run for run in runs if not run.is_finished]
+    waiting = [run for run in runs if not (args.collect or run.is_finished)]
     failed = asyncio.run(train_all(waiting, places(args)))
     finished = [run for run in runs_of(study, args.out, None) if run.is_finished]
     if finished:
