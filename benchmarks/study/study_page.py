@@ -69,7 +69,12 @@ def claims_table(results: Mapping[str, Any]) -> list[str]:
             first, second = (fmean(scores[name]) for name in claim["models"])
             found = verdict(claim["expected"], first - second, noise)
             rows.append([claim["says"], claim["paper"], f"{first - second:+.1f}", found])
-    return [f"Seeds of one model differ by up to {noise:.1f} PQ.", "", *table(rows)]
+    sentence = f"Seeds of one model differ by up to {noise:.1f} PQ."
+    return [
+        sentence if noise else "No model has been trained with two seeds yet.",
+        "",
+        *table(rows),
+    ]
 
 
 def verdict(expected: str, difference: float, noise: float) -> str:
