@@ -19,10 +19,10 @@ HEADING = """\
 
 *Written by `python benchmarks/study`: do not edit, train again.*
 
-Short trainings of the same model with different encoders, on {title}. Each run has {steps:,} steps,
-and one CPU core or GPU. Quality is measured on the validation set after the last step. A value with
-± is the mean over seeds and half of the distance between the lowest and the highest; other values
-are of one seed.
+Short trainings of the same model with different encoders, on {title}.
+Each run has {steps:,} steps, and one CPU core or GPU. Quality is measured on the validation set
+after the last step. A value with ± is the mean over seeds
+and half of the distance between the lowest and the highest; other values are of one seed.
 """
 QUALITIES = ("PQ", "PQ things", "PQ stuff", "mIoU", "AP")
 PAPER_BACKBONE = "swin-t"
@@ -161,16 +161,19 @@ def draw_frontier(results: Mapping[str, Any], path: Path) -> None:
         ours.errorbar(*place, yerr=half or None, fmt="o", c=f"C{index}", capsize=3)
         label_dot(ours, place, model["label"])
     ours.set(title=results["title"], xlabel="GMACs of the model", ylabel="PQ")
-    for row in PUBLISHED:
-        if (row.dataset, row.backbone) == (COCO, PAPER_BACKBONE) and row.table == "1":
-            place = row.total, row.pq
-            paper.plot(*place, "o", c="0.4")
-            label_dot(paper, place, paper_label(row))
+    rows = [
+        row
+        for row in PUBLISHED
+        if (row.dataset, row.backbone, row.table) == (COCO, PAPER_BACKBONE, "1")
+    ]
+    for index, row in enumerate(sorted(rows, key=lambda row: row.total)):
+        paper.plot(row.total, row.pq, "o", c="0.4")
+        label_dot(paper, (row.total, row.pq), paper_label(row), below=index % 2 == 1)
     paper.set(
         title="PRO-SCALE paper, Table 1: COCO, Swin-T", xlabel="GFLOPs of the model", ylabel="PQ"
     )
     for axes in (ours, paper):
-        axes.margins(0.2)
+        axes.margins(0.25)
         axes.grid(alpha=0.3)
     save(figure, path)
 
@@ -179,8 +182,10 @@ def paper_label(row: Published) -> str:
     return "RT-M2F" if row.schedule is None else row.schedule.name
 
 
-def label_dot(axes: Axes, place: tuple[float, float], text: str) -> None:
-    axes.annotate(text, place, xytext=(6, 4), textcoords="offset points", fontsize=8)
+def label_dot(axes: Axes, place: tuple[float, float], text: str, below: bool = False) -> None:
+    axes.annotate(
+        text, place, xytext=(6, -11 if below else 4), textcoords="offset points", fontsize=8
+    )
 
 
 def draw_curves(results: Mapping[str, Any], path: Path) -> None:
