@@ -10,7 +10,8 @@ from types import ModuleType
 
 import pytest
 import torch
-from helpers.running_tools import run_tool  # noqa: F401  (a fixture)
+from helpers.running_tools import forget_instances, run_tool  # noqa: F401  (a fixture)
+from mmengine.visualization import Visualizer
 
 import mmproscale  # noqa: F401
 
@@ -67,6 +68,13 @@ def configs() -> Path:
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def own_visualizers() -> None:
+    """Forget the visualizers of a test: the next one of that name would write into its folder."""
+    yield
+    forget_instances(Visualizer)
 
 
 @pytest.fixture
