@@ -2,6 +2,7 @@
 
 import warnings
 
+from mmproscale.compat.config_text import format_configs_once
 from mmproscale.compat.import_hooks import install_stand_ins
 from mmproscale.compat.inferencers import accept_our_loading_in_inferencers
 from mmproscale.compat.installed_packages import check_versions, describe_stack, stack
@@ -25,6 +26,7 @@ def apply() -> None:
     accept_our_loading_in_inferencers()
     correct_fork()
     share_grammar_cache()
+    format_configs_once()
     decline_usage_data()
     # mmdet's position encodings call it without indexing, which torch means to require.
     warnings.filterwarnings("ignore", message="torch.meshgrid", module=r"torch\.functional")
