@@ -11,7 +11,7 @@ from helpers.own_data import write_panoptic
 from mmproscale.own_data.exports import commands
 from mmproscale.utils.config import TOOLS, load_config
 
-OPTIONS = ("--gpus", 0, "--memory", 3, "--workers", 1)
+OPTIONS = ("--gpus", 0, "--memory", 3, "--workers", 1, "--no-measure")
 QUICK = [
     *(f"{split}_dataloader.num_workers=0" for split in ("train", "val")),
     *(f"{split}_dataloader.persistent_workers=False" for split in ("train", "val")),
@@ -194,7 +194,7 @@ def test_a_box_that_differs_from_its_mask_names_the_repair(root, run_tool, tmp_p
     content = json.loads(file.read_text())
     content["annotations"][0]["bbox"] = [1, 1, 2, 2]
     file.write_text(json.dumps(content))
-    new = ("new_config.py", "--data", "data", "--base", "m2f_r18", "--no-measure", *OPTIONS)
+    new = ("new_config.py", "--data", "data", "--base", "m2f_r18", *OPTIONS)
     status, _, error = run_tool(*new)
     assert status == 2 and "check-dataset --repair does" in error
     files = ("--ann", file, "--img", tmp_path / "data/val")

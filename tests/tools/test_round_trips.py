@@ -16,6 +16,7 @@ SPLITS = {"train": 3, "val": 1}
 GRASS, CAT = 1, 2
 CLASSES = [dict(id=GRASS, name="grass", isthing=0), dict(id=CAT, name="cat", isthing=1)]
 BOXES = [(8, 8, 40, 40), (52, 12, 90, 60)]
+BASE = ("--base", "proscale_m2f_r18", "--from-scratch", "--gpus", 0, "--memory", 2, "--no-measure")
 QUICK = [
     *(f"{split}_dataloader.num_workers=0" for split in ("train", "val")),
     *(f"{split}_dataloader.persistent_workers=False" for split in ("train", "val")),
@@ -222,8 +223,7 @@ def test_what_is_written_is_read(run, tmp_path, write):
         out = run("check_dataset.py", *(v for k, d in files for v in (f"--{k}", d[split])))
         assert ": clean" in out
         options += [v for k, d in files for v in (f"--{split}-{k}", d[split])]
-    base = ("--base", "proscale_m2f_r18", "--gpus", 0, "--memory", 2, "--from-scratch")
-    run("new_config.py", "--data", made.root, *options, *base, "--out", "mine.py")
+    run("new_config.py", "--data", made.root, *options, *BASE, "--out", "mine.py")
     train_and_predict(run, tmp_path, METRIC[made.kind], made.img["val"])
     if made.kind == "panoptic":
         truth = made.ann["val"]
@@ -259,8 +259,7 @@ def semantic(root: Path, splits=SPLITS, classes: str = "grass\ncat\n") -> None:
 @pytest.mark.parametrize("share", [(), ("--val-share", 0.2)], ids=["split", "share"])
 def test_semantic_maps_are_read_by_every_tool(run, tmp_path, classes, share):
     semantic(tmp_path / "data", ["train"] if share else SPLITS, classes)
-    base = ("--base", "proscale_m2f_r18", "--gpus", 0, "--memory", 2, "--from-scratch")
-    run("new_config.py", "--data", tmp_path / "data", *base, "--out", "mine.py", *share)
+    run("new_config.py", "--data", tmp_path / "data", *BASE, "--out", "mine.py", *share)
     images = tmp_path / "one"
     pictures(images, 1)
     train_and_predict(run, tmp_path, "mIoU", images)
