@@ -170,7 +170,7 @@ def derive(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from mmproscale.early_exit import derivation
-    from mmproscale.inference.predictor import choose_device
+    from mmproscale.utils.devices import choose_device
 
     # Processes exchange only short messages, and one may finish hours before another.
     join_processes(launcher_of(args.launcher), "gloo", PATIENCE)

@@ -105,10 +105,10 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     # Imported only now: torch takes seconds to import.
-    from mmproscale.inference.predictor import choose_device
     from mmproscale.planning.candidates import FRAMEWORKS, base_config
     from mmproscale.planning.plan_prices import priced_candidates
     from mmproscale.planning.ranking import PaperRanking, frontier
+    from mmproscale.utils.devices import choose_device
 
     choose_device(args.device)
     framework = FRAMEWORKS[args.framework]

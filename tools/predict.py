@@ -5,6 +5,7 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Iterable
 from itertools import chain
+from typing import Any
 
 import mmproscale  # noqa: F401  (checks versions before OpenMMLab is imported)
 from mmproscale.checkpoints.model_config import (
@@ -70,9 +71,8 @@ def parse_args() -> Namespace:
     add_view_options(parser)
     add_cfg_options(parser)
     args = parser.parse_args()
-    if is_checkpoint(args.config) or is_exported(
-        args.config
-    ):  # argparse takes the first of several words for the config
+    # argparse takes the first of several words for the config.
+    if is_checkpoint(args.config) or is_exported(args.config):
         args.images.insert(0, args.checkpoint)
         args.config, args.checkpoint = None, args.config
     return args
@@ -122,21 +122,14 @@ def shard(text: str) -> tuple[int, int]:
 def main() -> None:
     args = parse_args()
     views = views_from_options(args)
-    exported = args.config is None and is_exported(args.checkpoint)
     check_source(args.checkpoint)
-    if exported and args.cfg_options:
-        raise InputError(f"--cfg-options: {args.checkpoint} is an exported file, so export again")
     paths, videos = expand_inputs(args.images)
     if videos and args.shard != (1, 1):
         raise InputError(f"--shard is for images, not for a video ({videos[0]})")
     names = result_names(paths)
-    source = (args.checkpoint, None)
-    if not exported:
-        source = load_config_for(args.config, args.checkpoint, args.cfg_options), args.checkpoint
+    source = model_source(args)
     # Imported late: it takes seconds, and a wrong path should be reported at once.
     from mmproscale.inference.image_sources import Video
-    from mmproscale.inference.pictures.panoptic_truth import PanopticTruth
-    from mmproscale.inference.prediction_files import PredictionFolder
     from mmproscale.inference.prediction_run import (
         load_frames,
         load_still_images,
@@ -144,44 +137,19 @@ def main() -> None:
         predict_into,
         still_images,
     )
-    from mmproscale.inference.predictor import Predictor
 
     clips = [Video(video, args.fps) for video in videos]
     frames = [clip.count() for clip in clips]
-    truth = PanopticTruth(args.truth) if args.truth else None
-    options = (args.score_thr, args.tile, args.overlap)
-    limits = (int(args.max_megapixels * 1e6), args.precision)
-    with building_for(args.checkpoint, args.config):
-        predictor = Predictor(*source, args.device, args.kinds, views, *options, *limits)
-    if truth and "boxes" in predictor.kinds:
-        raise InputError("--truth is for segments, and this model gives boxes: leave it out")
-    settings = {
-        "config": str(args.config or getattr(source[0], "filename", source[0])),
-        "checkpoint": str(args.checkpoint),
-        "options": [str(views), *options, args.precision],
-        "truth": args.truth,
-    }
-    folder = PredictionFolder(
-        args.out,
-        predictor.categories,
-        not args.no_pictures,
-        predictor.kinds,
-        settings,
-        args.resume,
-        args.shard,
-        truth,
-    )
+    folder, predictor = open_folder_and_model(args, source, views)
     ids = image_ids(names) if not videos else range(1, len(names) + 1)
     of_shard = still_images(paths, names, ids, args.shard)
     stills = not_done(of_shard, folder.done, args.batch)
     total = None if None in frames else len(stills) + sum(map(int, frames))
-    runs = [
-        predict_into(folder, predictor, images, args.batch)
-        for images in (load_still_images(stills, args.workers), load_frames(clips, len(paths)))
-    ]
+    loaded = load_still_images(stills, args.workers), load_frames(clips, len(paths))
+    batches = chain(*(predict_into(folder, predictor, images, args.batch) for images in loaded))
     before = len(folder)
     with stops_deferred():
-        failures, rate = run_all(folder, chain(*runs), total)
+        failures, rate = run_all(folder, batches, total)
         if not len(folder) and failures:
             raise InputError(summary(failures))
         whole = folder.finish()
@@ -195,6 +163,47 @@ def main() -> None:
     if failures:
         print(f"error: {summary(failures)}", file=sys.stderr)
         sys.exit(SOME_FAILED)
+
+
+def model_source(args: Namespace) -> tuple[Any, str | None]:
+    """Return a predictor's config and checkpoint; an exported file takes the config's place.
+
+    Raises:
+        InputError: ``--cfg-options`` of an exported file; as ``load_config_for``.
+    """
+    if args.config is not None or not is_exported(args.checkpoint):
+        return load_config_for(args.config, args.checkpoint, args.cfg_options), args.checkpoint
+    if args.cfg_options:
+        raise InputError(f"--cfg-options: {args.checkpoint} is an exported file, so export again")
+    return args.checkpoint, None
+
+
+def open_folder_and_model(args: Namespace, source: tuple[Any, str | None], views):
+    """Open the folder of results, and build the model.
+
+    Raises:
+        InputError: As Predictor and PredictionFolder; ``--truth`` of a model that gives boxes.
+    """
+    from mmproscale.inference.pictures.panoptic_truth import PanopticTruth
+    from mmproscale.inference.prediction_files import PredictionFolder
+    from mmproscale.inference.predictor import Predictor
+
+    truth = PanopticTruth(args.truth) if args.truth else None
+    options = (args.score_thr, args.tile, args.overlap)
+    limits = (int(args.max_megapixels * 1e6), args.precision)
+    with building_for(args.checkpoint, args.config):
+        predictor = Predictor(*source, args.device, args.kinds, views, *options, *limits)
+    if truth and "boxes" in predictor.kinds:
+        raise InputError("--truth is for segments, and this model gives boxes: leave it out")
+    settings = {
+        "config": str(args.config or getattr(source[0], "filename", source[0])),
+        "checkpoint": str(args.checkpoint),
+        "options": [str(views), *options, args.precision],
+        "truth": args.truth,
+    }
+    form = (predictor.categories, not args.no_pictures, predictor.kinds)
+    folder = PredictionFolder(args.out, *form, settings, args.resume, args.shard, truth)
+    return folder, predictor
 
 
 def run_all(

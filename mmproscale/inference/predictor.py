@@ -13,26 +13,27 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import MODELS, init_default_scope
-from mmengine.structures import BaseDataElement, InstanceData, PixelData
+from mmengine.structures import BaseDataElement
 
 from mmproscale.checkpoints.any_source import load_model_weights
 from mmproscale.checkpoints.model_config import is_checkpoint, load_config_for
-from mmproscale.datasets.formats.panoptic_png import segments_of
-from mmproscale.datasets.formats.rle import encode_masks
 from mmproscale.errors import InputError
 from mmproscale.inference.export_info import is_exported
 from mmproscale.inference.exported_file import ExportedFile
 from mmproscale.inference.exported_model import check_use, exported_model
 from mmproscale.inference.image_sources import InputImage, input_images, is_many, read_image
 from mmproscale.inference.image_views import ImageViews, check_averageable
+from mmproscale.inference.model_categories import known_categories
 from mmproscale.inference.result_kinds import FIELDS, give_kinds, kinds_of
-from mmproscale.inference.results import Instances, Result, Segment
+from mmproscale.inference.results import Result
+from mmproscale.inference.sample_results import result_in
 from mmproscale.inference.tile_merging import merge_tiles
 from mmproscale.inference.tiles import Tiling
 from mmproscale.models.config_keys import check_keys
 from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.models.precision import check_precision, set_precision
 from mmproscale.utils.config import require_keys
+from mmproscale.utils.devices import choose_device
 
 MAX_PIXELS = 50_000_000
 
@@ -306,102 +307,12 @@ class Predictor:
         return replace(result, name=image.name).above(self.least_score)
 
 
-def result_in(
-    sample: BaseDataElement,
-    image: np.ndarray,
-    path: Path | None,
-    categories: Sequence[dict[str, Any]],
-    kinds: Sequence[str] = tuple(FIELDS),
-) -> Result:
-    """Return the results of one image that a model's data sample has.
-
-    Args:
-        sample: The data sample; its results have the image's size.
-        image: (H, W, 3) RGB uint8.
-        path: The image's file, which names the result.
-        categories: In the order of labels, as of :func:`known_categories`.
-        kinds: Kinds of results to take, where the sample has them.
-    """
-    found: dict[str, Any] = {}
-    fields = {FIELDS[kind] for kind in kinds if FIELDS[kind] in sample}
-    if FIELDS["panoptic"] in fields:
-        found["panoptic"], found["segments"] = segments_in(sample.pred_panoptic_seg, categories)
-    if FIELDS["semantic"] in fields:
-        found["semantic"] = _labels(sample.pred_sem_seg)
-    if FIELDS["instance"] in fields:
-        found["instances"] = instances_in(sample.pred_instances, categories)
-    return Result(image, path.stem if path else "", path, categories, **found)
-
-
 def _only_checkpoint(given: str | Path | Config | None) -> str | Path:
     """Return the only argument of a predictor, which must be a checkpoint."""
     if isinstance(given, (str, Path)) and is_checkpoint(str(given)):
         return given
     named = given.filename if isinstance(given, Config) else given
     raise InputError(f"{named} is a config: give a checkpoint after it")
-
-
-def segments_in(
-    panoptic: PixelData, categories: Sequence[dict[str, Any]]
-) -> tuple[np.ndarray, list[Segment]]:
-    """Return the id map (H, W) and the segments of a model's panoptic result."""
-    scores: dict[int, float] = {}
-    if "segment_values" in panoptic:
-        pairs = zip(panoptic.segment_values.tolist(), panoptic.segment_scores.tolist(), strict=True)
-        for value, score in pairs:  # queries of one stuff class share a value
-            scores[value] = max(score, scores.get(value, 0.0))
-    id_map, found = segments_of(panoptic.sem_seg[0].cpu().numpy(), categories, scores=scores)
-    return id_map, [Segment.from_coco(one, categories) for one in found]
-
-
-def instances_in(found: InstanceData, categories: Sequence[dict[str, Any]]) -> Instances:
-    """Return a model's instances or boxes.
-
-    Raises:
-        InputError: Boxes or scores are not finite; a label is not one of the classes.
-    """
-    found = found.cpu()
-    boxes, scores = found.bboxes.float(), found.scores.float()
-    if not (boxes.isfinite().all() and scores.isfinite().all()):
-        raise InputError(
-            "the model gives boxes or scores that are not finite: its weights are NaN or too "
-            "large, so use a checkpoint from before the training diverged"
-        )
-    labels = found.labels.numpy()
-    return Instances(
-        labels,
-        [categories[label]["name"] for label in labels],
-        scores.numpy(),
-        boxes.numpy(),
-        [categories[label]["id"] for label in labels],
-        encode_masks(found.masks.numpy()) if "masks" in found else None,
-    )
-
-
-def _labels(semantic: PixelData) -> np.ndarray:
-    """Return labels (H, W); mmseg's models have them under ``data``, ours under ``sem_seg``."""
-    labels = semantic.sem_seg if "sem_seg" in semantic else semantic.data
-    return labels[0].cpu().numpy()
-
-
-def choose_device(name: str | None) -> torch.device:
-    """Return the named device; by default the GPU if there is one.
-
-    Raises:
-        InputError: The device is unknown, or this machine does not have it.
-    """
-    if name is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        if device.type != "cuda":
-            torch.zeros(1, device=device).item()  # PyTorch knows devices that compute nothing here
-    except (AssertionError, NotImplementedError, RuntimeError) as error:
-        raise InputError(f"device '{name}' is unknown or not here: use cpu or cuda") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
-        raise InputError(f"device '{name}' is not there ({count} GPUs found): use cpu")
-    return device
 
 
 def image_pipeline(cfg: Config) -> list[dict[str, Any]]:
@@ -427,59 +338,6 @@ def image_pipeline(cfg: Config) -> list[dict[str, Any]]:
         elif not name.startswith("Load"):
             kept.append(step)
     return kept
-
-
-def known_categories(
-    dataset_meta: dict[str, Any] | None, model: torch.nn.Module, checkpoint: str | Path
-) -> list[dict[str, Any]]:
-    """Return the categories in the order of labels, from a checkpoint's metainfo of its dataset.
-
-    Ids are those of the metainfo's ``categories``, otherwise the labels. Without metainfo, classes
-    are named by their labels.
-
-    Raises:
-        InputError: Checkpoint and model have different numbers of classes.
-    """
-    decode_head = getattr(model, "decode_head", None)
-    fusion_head = getattr(model, "panoptic_fusion_head", None)
-    head = decode_head or fusion_head or getattr(model, "bbox_head", None)
-    total: int | None = getattr(head, "num_classes", None)
-    meta = dataset_meta or {}
-    if "classes" not in meta and total is None:
-        raise InputError(f"checkpoint {checkpoint} has no list of its classes")
-    total = len(meta["classes"]) if total is None else total
-    things: int = 0 if decode_head else getattr(head, "num_things_classes", total)
-    if "classes" not in meta:
-        return [{"id": i, "name": f"class {i}", "isthing": int(i < things)} for i in range(total)]
-    if len(meta["classes"]) != total:
-        raise InputError(
-            f"checkpoint {checkpoint} has {len(meta['classes'])} classes but the config's model "
-            f"has {total}: use the config that it was trained with"
-        )
-    return _categories_of(meta, things)
-
-
-def _categories_of(meta: dict[str, Any], things: int) -> list[dict[str, Any]]:
-    """Return the categories of a dataset's metainfo; ``thing_classes`` are things.
-
-    If it names neither things nor stuff, the first ``things`` classes are things.
-    """
-    names: Sequence[str] = meta["classes"]
-    # Label maps with 0 for void, such as ADE20K's, count classes from 1.
-    first = int(bool(meta.get("reduce_zero_label")))
-    numbers = range(first, first + len(names))
-    ids = [category["id"] for category in meta.get("categories", ())] or numbers
-    colors = meta.get("palette")
-    if not isinstance(colors, (list, tuple)) or len(colors) != len(names):
-        # A palette may be named, or be that of the dataset before its classes were chosen.
-        colors = [None] * len(names)
-    named = "thing_classes" in meta or "stuff_classes" in meta
-    n_things = len(meta.get("thing_classes", ())) if named else things
-    categories = []
-    for label, (category_id, name, color) in enumerate(zip(ids, names, colors, strict=True)):
-        category = {"id": int(category_id), "name": name, "isthing": int(label < n_things)}
-        categories.append(category | ({"color": [int(v) for v in color]} if color else {}))
-    return categories
 
 
 class Segmenter(Predictor):

@@ -14,10 +14,11 @@ from mmengine.runner import Runner
 
 from mmproscale.datasets.formats.images import decode_image
 from mmproscale.inference.encoded_images import encode_jpg
+from mmproscale.inference.model_categories import known_categories
 from mmproscale.inference.pictures.comparison import comparison, stacked
 from mmproscale.inference.pictures.panoptic_picture import Panel
-from mmproscale.inference.predictor import known_categories, result_in
 from mmproscale.inference.results import Result
+from mmproscale.inference.sample_results import result_in
 from mmproscale.registry import HOOKS
 from mmproscale.training.check_hooks import unwrapped
 from mmproscale.training.learning_curve import draw_learning_curve

@@ -12,13 +12,7 @@ from PIL import Image
 
 from mmproscale.errors import InputError
 from mmproscale.inference.image_views import ImageViews
-from mmproscale.inference.predictor import (
-    Detector,
-    Predictor,
-    Segmenter,
-    choose_device,
-    known_categories,
-)
+from mmproscale.inference.predictor import Detector, Predictor, Segmenter
 from mmproscale.inference.tiles import Tiling
 from mmproscale.utils.config import load_config
 
@@ -149,44 +143,6 @@ def test_checkpoint_of_another_model(config, tmp_path):
     torch.save({"state_dict": {"conv.weight": torch.zeros(2)}}, tmp_path / "other.pth")
     with pytest.raises(InputError, match=r"other\.pth is not a checkpoint of this model"):
         Predictor(config, tmp_path / "other.pth", "cpu")
-
-
-def test_classes_come_from_the_checkpoint(predictor):
-    model = predictor.model
-    assert known_categories(META, model, "c.pth")[4] == {
-        **{"id": 50, "name": "sand", "isthing": 0},
-        "color": [80, 170, 90],
-    }
-    without_ids = {key: value for key, value in META.items() if key != "categories"}
-    assert known_categories(without_ids, model, "c.pth")[4]["id"] == 4
-    for meta in (None, {"classes": NAMES}):  # things are then the model's
-        known = known_categories(meta, model, "c.pth")
-        assert [c["isthing"] for c in known] == [1] * 4 + [0] * 4
-    with pytest.raises(InputError, match=r"c\.pth has 2 classes but the config's model has 8"):
-        known_categories({"classes": ("a", "b")}, model, "c.pth")
-
-
-def test_classes_of_a_segmentor_are_neither_things_nor_counted_from_0_where_0_is_void():
-    model = torch.nn.Module()
-    model.decode_head = torch.nn.Module()
-    model.decode_head.num_classes = 8
-    known = known_categories({"classes": NAMES}, model, "c.pth")
-    assert [c["id"] for c in known] == list(range(8)) and not any(c["isthing"] for c in known)
-    voids = known_categories({"classes": NAMES, "reduce_zero_label": True}, model, "c.pth")
-    assert [c["id"] for c in voids] == list(range(1, 9))
-    of_panoptic = known_categories(META, model, "c.pth")
-    assert [c["id"] for c in of_panoptic] == [10 * (i + 1) for i in range(8)]
-    assert [c["isthing"] for c in of_panoptic] == [1] * 4 + [0] * 4
-    with pytest.raises(InputError, match=r"c\.pth has 2 classes but the config's model has 8"):
-        known_categories({"classes": ("a", "b")}, model, "c.pth")
-
-
-def test_devices():
-    assert choose_device("cpu").type == "cpu"
-    with pytest.raises(InputError, match="'cuda:99' is not there"):
-        choose_device("cuda:99")
-    with pytest.raises(InputError, match="'tpv' is unknown"):
-        choose_device("tpv")
 
 
 @pytest.mark.parametrize("views", [None, ImageViews()], ids=["", "views"])
