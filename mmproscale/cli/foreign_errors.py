@@ -23,7 +23,7 @@ _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 def describe_foreign(error: BaseException) -> str | None:
     """Return one line about an error, or about a cause of it, that a user can mend; else None."""
     for cause in _causes(error):
-        for describe in (_numbers, _memory, _loader, _system, _config):
+        for describe in (_numbers, _memory, _loader, _batch_norm, _system, _config):
             if (line := describe(cause)) is not None:
                 return " ".join(line.split())
     return None
@@ -58,6 +58,18 @@ def _loader(error: BaseException) -> str | None:
     return (
         f"{said}: it may have lacked memory, or space in /dev/shm; use fewer workers (num_workers "
         "in the config), or give it more"
+    )
+
+
+def _batch_norm(error: BaseException) -> str | None:
+    """Describe a batch norm that has to train on one number for each channel."""
+    said = str(error)
+    if not (isinstance(error, ValueError) and said.startswith("Expected more than 1 value per")):
+        return None
+    shape = said.rpartition("torch.Size(")[2].rstrip(")")
+    return (
+        f"a batch norm got a map of shape {shape} to train on: use a larger batch or larger images "
+        "or crops, or freeze the norms of the backbone (norm_eval=True)"
     )
 
 

@@ -110,3 +110,10 @@ def test_the_cause_behind_an_error_counts():
 )
 def test_a_bug_is_not_described(act):
     assert describe_foreign(caught(act)) is None
+
+
+def test_a_batch_norm_with_one_number_to_train_on_names_the_remedies():
+    error = caught(lambda: torch.nn.BatchNorm2d(3)(torch.zeros(1, 3, 1, 1)))
+    line = describe_foreign(error)
+    assert line.startswith("a batch norm got a map of shape [1, 3, 1, 1] to train on: use a larger")
+    assert describe_foreign(ValueError("Expected something else")) is None
