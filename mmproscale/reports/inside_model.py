@@ -20,6 +20,7 @@ from mmproscale.models.encoders.exit_gate import EarlyExits
 from mmproscale.models.heads.mask_head import MaskHead
 from mmproscale.models.pixel_decoders.deformable_pixel_decoder import DeformablePixelDecoder
 from mmproscale.models.query_decoders.prototype_attention import PrototypeAttention
+from mmproscale.utils.command_names import command
 
 Part = TypeVar("Part")
 
@@ -125,11 +126,16 @@ def exits_of(model: Predictor, images: Sequence[InputImage]) -> tuple[tuple[int,
     """Return the exits that the model has, and the exit that each image takes.
 
     Raises:
-        InputError: The model has no gate, or only one exit is open.
+        InputError: The model has no gate, or a gate that has not been fitted.
     """
     (module, *_) = parts(model, EarlyExits, "early exits")
     if module.exit_gate is None:
         raise InputError("the model has no exit gate, so every image takes the last exit")
+    if not module.exit_gate.linear.weight.any():
+        raise InputError(
+            "the model's exit gate has not been fitted, so every image takes the last exit: fit "
+            f"it with {command('eco derive')} and {command('eco fit')}"
+        )
     found = []
     for image in images:
         with watched(module, "image_exits") as calls:
