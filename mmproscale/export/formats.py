@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,14 +18,12 @@ from torch.export import Dim, ExportedProgram
 
 from mmproscale.errors import InputError
 from mmproscale.export.int8 import quantize, sensitive_nodes
+from mmproscale.export.onnx_model import halve, onnx_model
 from mmproscale.inference.exported_file import PRECISION_KEY, needs
 from mmproscale.utils.atomic_files import atomic_path
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
 PRECISIONS = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}
-PLUGIN = "MultiscaleDeformableAttnPlugin_TRT"
-HALVED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-"""Operators of ONNX that an fp16 file computes in fp16."""
 
 DESCRIPTION = "mmproscale.json"
 """Name of a ``.pt2`` file's extra part with the description."""
@@ -137,10 +134,11 @@ def write(
             extra_files = {DESCRIPTION: json.dumps(dict(metadata))}
             torch.export.save(program, temporary, extra_files=extra_files)
         return
-    model = _onnx_model(program, names, metadata)
+    with _quiet():
+        model = onnx_model(program, names, metadata)
     if out.suffix == ".onnx":
         if precision == "fp16":
-            _halve(model)
+            halve(model)
         with atomic_path(out) as temporary:
             temporary.write_bytes(model.SerializeToString())
         return
@@ -148,139 +146,6 @@ def write(
         source = Path(folder) / "model.onnx"
         source.write_bytes(model.SerializeToString())
         write_openvino(source, out, precision, samples)
-
-
-def _onnx_model(
-    program: ExportedProgram,
-    names: tuple[Sequence[str], Sequence[str]],
-    metadata: Mapping[str, str],
-) -> Any:
-    """Return the ONNX model of a traced graph."""
-    operator = torch.ops.mmproscale.multi_scale_deformable_attention.default
-    with _quiet():
-        found = torch.onnx.export(
-            program,
-            (),
-            input_names=list(names[0]),
-            output_names=list(names[1]),
-            custom_translation_table={operator: _plugin_node},
-            dynamo=True,
-            verbose=False,
-        )
-    assert found is not None
-    found.model.metadata_props.update(metadata)
-    model = found.model_proto
-    _name_axes(model.graph)
-    return model
-
-
-def _name_axes(graph: Any) -> None:
-    """Name the free axes of images, which the exporter numbers, in every shape of a graph."""
-    axes = graph.input[0].type.tensor_type.shape.dim
-    names = {}
-    for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
-        symbol = axes[axis].dim_param.rpartition("*")[2] if axis < len(axes) else ""
-        multiple = axes[axis].dim_param.rpartition("*")[0] if symbol else ""
-        if symbol:
-            names[symbol] = f"{name}_by_{multiple}" if multiple else name
-    for value in (*graph.input, *graph.output, *graph.value_info):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param:
-                dim.dim_param = re.sub(
-                    r"\w+", lambda word: names.get(word.group(), word.group()), dim.dim_param
-                )
-
-
-def _plugin_node(
-    value: Any, locations: Any, weights: Any, spatial_shapes: Sequence[int], backend: str
-) -> Any:
-    """Write NVIDIA's plugin for the operator of deformable attention; arguments are its own."""
-    from onnxscript import opset18, values
-
-    op: Any = opset18
-
-    sizes = list(zip(spatial_shapes[::2], spatial_shapes[1::2], strict=True))
-    starts = [sum(h * w for h, w in sizes[:level]) for level in range(len(sizes))]
-    attended = values.Op(values.Opset("trt.plugins", 1), PLUGIN, _plugin_schema())(
-        value,
-        op.Cast(op.Reshape(op.Constant(value_ints=list(spatial_shapes)), [-1, 2]), to=6),
-        op.Cast(op.Constant(value_ints=starts), to=6),
-        locations,
-        weights,
-        plugin_version="1",
-        plugin_namespace="",
-    )
-    return op.Reshape(attended, [0, 0, -1])  # BxQxHxD -> BxQxC
-
-
-def _plugin_schema() -> Any:
-    """Return the inputs, output and attributes of NVIDIA's plugin, by its README."""
-    from onnx.defs import OpSchema
-
-    parameter, attribute = OpSchema.FormalParameter, OpSchema.Attribute
-    names = ("value", "sampling_locations", "attention_weights")
-    value, locations, weights = (parameter(name, "T") for name in names)
-    sizes, starts = (parameter(name, "I") for name in ("spatial_shapes", "level_start_index"))
-    return OpSchema(
-        PLUGIN,
-        "trt.plugins",
-        1,
-        inputs=[value, sizes, starts, locations, weights],
-        outputs=[parameter("output", "T")],
-        type_constraints=[
-            ("T", ["tensor(float)", "tensor(float16)"], ""),
-            ("I", ["tensor(int32)"], ""),
-        ],
-        attributes=[
-            attribute(name, OpSchema.AttrType.STRING, "")
-            for name in ("plugin_version", "plugin_namespace")
-        ],
-    )
-
-
-def _halve(model: Any) -> None:
-    """Compute convolutions and matrix products of an ONNX model in fp16; the rest stays fp32."""
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
-
-    graph = model.graph
-    known = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
-    weights = {tensor.name: tensor for tensor in graph.initializer}
-    users: dict[str, set[str]] = {}
-    for node in graph.node:
-        for name in node.input:
-            users.setdefault(name, set()).add(node.op_type)
-    half: dict[str, str] = {}  # fp32 name -> fp16 name
-    nodes = []
-    for node in graph.node:
-        if node.op_type not in HALVED or _is_integer(node, known, weights):
-            nodes.append(node)
-            continue
-        for index, name in enumerate(node.input):
-            if not name:
-                continue
-            if name not in half:
-                half[name] = f"{name}.fp16"
-                if name in weights and weights[name].data_type == TensorProto.FLOAT:
-                    array = numpy_helper.to_array(weights[name]).astype(np.float16)
-                    graph.initializer.append(numpy_helper.from_array(array, half[name]))
-                else:
-                    cast = helper.make_node("Cast", [name], [half[name]], to=TensorProto.FLOAT16)
-                    nodes.append(cast)
-            node.input[index] = half[name]
-        wide = node.output[0]
-        node.output[0] = f"{wide}.half"
-        nodes += [node, helper.make_node("Cast", [node.output[0]], [wide], to=TensorProto.FLOAT)]
-    used = {name for node in nodes for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(kept)
-
-
-def _is_integer(node: Any, known: Mapping[str, int], weights: Mapping[str, Any]) -> bool:
-    types = (known.get(name, 1) for name in (*node.input, *node.output))
-    return any(kind not in (0, 1) for kind in types)
 
 
 def write_openvino(

@@ -7,7 +7,8 @@ import torch
 from helpers.exported_files import INFO, TinyGraph, write_tiny
 
 from mmproscale.errors import InputError
-from mmproscale.export.formats import PLUGIN, check_choice, trace, write
+from mmproscale.export.formats import check_choice, trace, write
+from mmproscale.export.onnx_model import PLUGIN
 from mmproscale.inference.exported_file import ExportedFile
 from mmproscale.ops import attention_backend, multi_scale_deformable_attention
 
