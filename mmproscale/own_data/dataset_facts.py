@@ -114,26 +114,6 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
     things = sum(bool(category["isthing"]) for category in ordered)
     labels = tuple(category["name"] for category in ordered)
     counts = tuple(occurrences[category["id"]] for category in ordered)
-    crowds = Counter(_category_ids(kind, train["annotations"], crowd=True))
-    warnings = [
-        f"class '{c['name']}' occurs as crowd only ({crowds[c['id']]}): set iscrowd to 0 if these "
-        "are single objects"
-        for c in ordered
-        if crowds[c["id"]] and not occurrences[c["id"]]
-    ]
-    warnings += [
-        f"class '{name}' is left out: it only groups other classes and no object has it"
-        for name in groups
-    ]
-    absent = [c["name"] for c in ordered if not crowds[c["id"]] and not occurrences[c["id"]]]
-    if absent:
-        file = names[0]
-        key = {INSTANCE: "'things'", BOXES: "'classes'"}.get(kind)
-        how = f"remove them from {key} in the config" if key else "remove them"
-        warnings.append(
-            f"{len(absent)} of {len(ordered)} classes occur nowhere in '{file}': {few(absent)}; "
-            f"to leave them out, {how}"
-        )
     return Facts(
         kind=kind,
         things=labels[:things],
@@ -142,8 +122,40 @@ def coco_facts(kind: str, train: dict[str, Any], val: dict[str, Any], names: tup
         train_images=len(annotated),
         val_images=len(val["images"]),
         size=median_size([(image["width"], image["height"]) for image in annotated]),
-        warnings=tuple(warnings),
+        warnings=tuple(_class_warnings(kind, ordered, train["annotations"], groups, names[0])),
     )
+
+
+def _class_warnings(
+    kind: str, categories: list[dict], annotations: list[dict], groups: Sequence[str], file: object
+) -> list[str]:
+    """Return a line for each class that is left out or occurs as crowd only, and one for absent."""
+    occurrences, crowds = (
+        Counter(_category_ids(kind, annotations, crowd)) for crowd in (False, True)
+    )
+    only_crowds = {
+        category["name"]: crowds[category["id"]]
+        for category in categories
+        if crowds[category["id"]] and not occurrences[category["id"]]
+    }
+    absent = [c["name"] for c in categories if not crowds[c["id"]] and not occurrences[c["id"]]]
+    warnings = [
+        f"class '{name}' occurs as crowd only ({count}): set iscrowd to 0 if these are single "
+        "objects"
+        for name, count in only_crowds.items()
+    ]
+    warnings += [
+        f"class '{name}' is left out: it only groups other classes and no object has it"
+        for name in groups
+    ]
+    if absent:
+        key = {INSTANCE: "'things'", BOXES: "'classes'"}.get(kind)
+        how = f"remove them from {key} in the config" if key else "remove them"
+        warnings.append(
+            f"{len(absent)} of {len(categories)} classes occur nowhere in '{file}': "
+            f"{few(absent)}; to leave them out, {how}"
+        )
+    return warnings
 
 
 def annotated_images(content: dict[str, Any]) -> list[dict]:
