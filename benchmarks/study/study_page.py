@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from mmproscale.planning.published import COCO, PUBLISHED, Published
 from mmproscale.utils.atomic_files import atomic_path, atomic_write_text
+from mmproscale.utils.words import plural
 
 HEADING = """\
 # A study on real photographs
@@ -78,13 +79,16 @@ def claims_table(results: Mapping[str, Any]) -> list[str]:
 
 
 def verdict(expected: str, difference: float, noise: float) -> str:
-    """Tell whether the difference of two models is as expected: ``as good``, better or worse."""
+    """Tell whether the difference of two models is as expected: ``as good``, better or worse.
+
+    A difference of no more than ``noise`` may be due to the seeds.
+    """
     if not noise:
         return "not known: no model has two seeds"
-    if expected == "as good":
-        return "holds" if difference >= -noise else "does not hold"
     if abs(difference) <= noise:
         return "no difference beyond the seeds'"
+    if expected == "as good":
+        return "better" if difference > 0 else "does not hold"
     return "holds" if (difference > 0) == (expected == "better") else "does not hold"
 
 
@@ -106,7 +110,7 @@ def latency_table(results: Mapping[str, Any]) -> list[str]:
         )
     return [
         f"One image of {latency['name']}, random weights; {where['machine']}; "
-        f"torch {where['torch']}; {latency['rounds']} rounds; {where['date']}.",
+        f"torch {where['torch']}; {plural(latency['rounds'], 'round')}; {where['date']}.",
         "",
         *table(rows),
     ]

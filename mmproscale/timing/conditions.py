@@ -23,6 +23,7 @@ from mmproscale.errors import InputError
 from mmproscale.models.precision import PRECISIONS, check_precision
 from mmproscale.timing.measured_memory import check_memory_can_be_read
 from mmproscale.utils.processes import usable_cores
+from mmproscale.utils.words import plural
 
 
 def set_up(args: argparse.Namespace) -> None:
@@ -106,8 +107,8 @@ def describe_machine() -> str:
     machine, processes = _processors(), get_world_size()
     if machine["gpu"]:
         return f"{processes} x {machine['gpu']}"
-    threads = f"{machine['threads'] * processes} threads on {machine['cores']} cores"
-    return f"{machine['cpu']}, {threads}, no GPU"
+    threads = plural(machine["threads"] * processes, "thread")
+    return f"{machine['cpu']}, {threads} on {plural(machine['cores'], 'core')}, no GPU"
 
 
 def own_arguments(without: str) -> list[str]:

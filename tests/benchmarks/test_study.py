@@ -198,8 +198,8 @@ def test_page_has_means_and_spreads(tmp_path):
 @pytest.mark.parametrize(
     ("expected", "difference", "found"),
     [
-        ("as good", 2.0, "holds"),
-        ("as good", -0.9, "holds"),
+        ("as good", 2.0, "better"),
+        ("as good", -0.9, "no difference"),
         ("as good", -1.1, "does not hold"),
         ("better", 1.1, "holds"),
         ("better", -1.1, "does not hold"),
