@@ -27,7 +27,7 @@ def result_in(
         sample: The data sample; its results have the image's size.
         image: (H, W, 3) RGB uint8.
         path: The image's file, which names the result.
-        categories: In the order of labels, as of :func:`known_categories`.
+        categories: In the order of labels.
         kinds: Kinds of results to take, where the sample has them.
     """
     found: dict[str, Any] = {}
