@@ -33,17 +33,20 @@ def folder(tmp_path):
     return tmp_path
 
 
-def count_of_int8(path):
-    """Number of constants in int8 of an OpenVINO file."""
+def constants_in_int8(path):
+    """Constants in int8 of an OpenVINO file."""
     core = pytest.importorskip("openvino").Core()
     nodes = [n for n in core.read_model(path).get_ops() if n.get_type_name() == "Constant"]
-    return sum(n.get_output_element_type(0).get_type_name() in ("i8", "u8") for n in nodes)
+    kinds = ("i8", "u8")
+    return [n.data for n in nodes if n.get_output_element_type(0).get_type_name() in kinds]
 
 
 @pytest.mark.slow
 def test_products_of_weights_are_quantised(tmp_path):
     write_tiny(tmp_path / "tiny.xml", precision="int8")
-    assert count_of_int8(tmp_path / "tiny.xml") >= 3
+    weights = constants_in_int8(tmp_path / "tiny.xml")
+    assert len(weights) >= 3
+    assert max(np.abs(weight).max() for weight in weights) <= 64, "CPUs without VNNI clip sums"
     assert {path.name for path in tmp_path.iterdir()} == {"tiny.xml", "tiny.bin"}
 
 
@@ -55,14 +58,14 @@ def test_a_model_in_int8_opens_predicts_and_is_proved(family, folder):
     options = ExportOptions("openvino", precision="int8", size=(96, 128))
     export(predictor, out, options, calibration_images(str(folder), "int8"))
     found = Predictor(ExportedFile(out))
-    assert found.model.network.file.info.precision == "int8" and count_of_int8(out) > 20
+    assert found.model.network.file.info.precision == "int8" and len(constants_in_int8(out)) > 20
     with pytest.raises(InputError, match=r"precision bf16: .* is an exported file in int8"):
         Predictor(ExportedFile(out), precision="bf16")
     images = [InputImage("one", pixels=np.ascontiguousarray(photo(96, 128)[..., ::-1]))]
     report = prove(predictor, found, images)
     assert report["refused"] == 0
     if family == "PRO-SCALE":
-        assert report["flipped_mask_logits"] < 0.2
+        assert report["flipped_mask_logits"] < 0.1
 
 
 @pytest.mark.slow
@@ -72,7 +75,7 @@ def test_photos_and_exits_calibrate(folder):
     options = ExportOptions("openvino", precision="int8", size=(90, 120), preprocessing=True)
     images = calibration_images(str(folder), "int8")
     files = export(predictor, folder / "model.xml", options, images)
-    assert len(files) == 3 and all(count_of_int8(file) for file in files)
+    assert len(files) == 3 and all(constants_in_int8(file) for file in files)
     result = Predictor(folder / "model.xml")(photo(90, 120))
     assert result.panoptic.shape == (90, 120)
 
