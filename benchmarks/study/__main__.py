@@ -35,7 +35,7 @@ from mmproscale.utils.processes import usable_cores
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-RESULTS = HERE.parent / "results/study.json"
+RESULTS = HERE / "results.json"
 PAGE = ROOT / "docs/study.md"
 
 

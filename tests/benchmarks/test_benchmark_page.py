@@ -128,3 +128,9 @@ def test_a_file_that_is_no_result_is_named(write, make_page, content):
 def test_without_results_it_says_so(write, make_page):
     status, _, errors = make_page()
     assert status == 2 and "has no results: measure first" in errors
+
+
+def test_the_page_in_the_docs_is_of_the_results_here(load_script):
+    script = load_script("page")
+    docs = script.HERE.parent / "docs/benchmarks.md"
+    assert script.page(script.read_results(script.HERE / "results")) == docs.read_text()

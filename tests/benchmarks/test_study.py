@@ -221,3 +221,9 @@ def test_latency_of_all_models_is_measured_in_turns(tmp_path):
     measured = figures.results_of(STUDY, found, rounds=1)
     assert [candidate["name"] for candidate in measured["latency"]["candidates"]] == ["M2F", "PEM"]
     assert measured["models"]["m2f"]["gmacs"] > measured["models"]["pem"]["gmacs"] > 0
+
+
+def test_the_page_in_the_docs_is_of_the_results_here(tmp_path):
+    results = json.loads((BENCHMARKS / "study/results.json").read_text())
+    page.write_page(results, tmp_path / "study.md")
+    assert (tmp_path / "study.md").read_text() == (BENCHMARKS.parent / "docs/study.md").read_text()
