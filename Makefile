@@ -62,6 +62,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/peers.py
 	$(BIN)/python benchmarks/attention.py
 	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/compiled.py --rounds 5 --warm-up 0 --no-memory
 	$(BIN)/python benchmarks/detection_encoder.py
 	$(BIN)/python benchmarks/mask_decoder.py
 	$(BIN)/python benchmarks/prototype_attention.py --rounds 5 --no-memory

@@ -22,6 +22,7 @@ ORDER = [
     "peers",
     "attention",
     "inference",
+    "compiled",
     "detection_encoder",
     "mask_decoder",
     "prototype_attention",

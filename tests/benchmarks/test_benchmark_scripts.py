@@ -1,6 +1,7 @@
 """Each benchmark at a tiny size: its options, its JSON, its table."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -104,6 +105,22 @@ def test_parts_of_a_model_by_themselves(run_script, tmp_path, name, options, cas
     for case in measured:
         assert [c["name"] for c in case["candidates"]] == ["mmdet", "mmproscale"]
         assert all(c["parts"]["whole"]["ms"]["median"] > 0 for c in case["candidates"])
+
+
+@pytest.mark.slow
+def test_compiled_graphs(run_script, tmp_path, monkeypatch):
+    # Code for the processor takes minutes to compile; the graph is the same without it.
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    name, out = "proscale_m2f_r18_shapes", tmp_path / "results.json"
+    options = ["--configs", name, "--size", 64, 96, *SHORT]
+    status, _, errors = run_script("compiled", *options, "--out", out)
+    assert status == 0, errors
+    (case,) = json.loads(out.read_text())["cases"]
+    eager, compiled = case["candidates"]
+    assert (eager["name"], compiled["name"]) == (name, f"{name}, compiled")
+    assert list(compiled["parts"]) == ["whole", "first call"]
+    times = {part: one["ms"]["median"] for part, one in compiled["parts"].items()}
+    assert times["first call"] > 2 * times["whole"]
 
 
 def test_encoders_of_detectors(run_script, tmp_path):
