@@ -161,8 +161,8 @@ def draw_frontier(results: Mapping[str, Any], path: Path) -> None:
     for index, (name, model) in enumerate(results["models"].items()):
         scores = pq_of(results, name)
         half = (max(scores) - min(scores)) / 2
-        place = (model["gmacs"], fmean(scores))
-        ours.errorbar(*place, half or None, fmt="o", c=f"C{index}", capsize=3, label=model["label"])
+        style = dict(fmt="o", c=f"C{index}", capsize=3, label=model["label"])
+        ours.errorbar(model["gmacs"], fmean(scores), half or None, **style)
     ours.set(title=results["title"], xlabel="GMACs of the model", ylabel="PQ")
     ours.legend(fontsize=8, loc="lower right")
     rows = [

@@ -71,8 +71,8 @@ def sensitive_nodes(model: Any) -> list[str]:
 def quantize(model: Any, samples: Iterable[Sequence[Tensor]], kept: Sequence[str]) -> Any:
     """Return an OpenVINO model with its products in int8, as NNCF quantises transformers.
 
-    Weights take half of int8's range. CPUs without VNNI sum two products in 16 bits, which with the
-    whole range is too small for some and clips them.
+    Weights take half of int8's range: CPUs without VNNI sum two products in 16 bits, and clip sums
+    of the whole range.
 
     Args:
         model: The OpenVINO model in fp32.
